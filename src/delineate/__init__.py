@@ -1,0 +1,55 @@
+"""Delineate: point at a structure once; get it outlined in the image, the whole volume, the whole video.
+
+The public names below load when they are first used, so that importing the package stays quick and torch-free.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+__version__ = _version("delineate")
+
+_WHERE = {
+    "open_scan": "delineate.io.opening",
+    "save": "delineate.io.saving",
+    "Session": "delineate.session",
+    "Grid": "delineate.grid",
+    "Space": "delineate.grid",
+    "Scan": "delineate.scan",
+    "Point": "delineate.prompts",
+    "Box": "delineate.prompts",
+    "Scribble": "delineate.prompts",
+    "Lasso": "delineate.prompts",
+    "Mask": "delineate.prompts",
+    "PromptLog": "delineate.prompt_log",
+    "Segmentation": "delineate.segmentation",
+    "Overlap": "delineate.segmentation",
+    "DelineateError": "delineate.errors",
+}
+
+__all__ = ["__version__", *sorted(_WHERE)]
+
+if TYPE_CHECKING:
+    from delineate.errors import DelineateError
+    from delineate.grid import Grid, Space
+    from delineate.io.opening import open_scan
+    from delineate.io.saving import save
+    from delineate.prompt_log import PromptLog
+    from delineate.prompts import Box, Lasso, Mask, Point, Scribble
+    from delineate.scan import Scan
+    from delineate.segmentation import Overlap, Segmentation
+    from delineate.session import Session
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'delineate' has no attribute '{name}'")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

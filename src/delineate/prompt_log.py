@@ -1,0 +1,138 @@
+"""The ordered record of everything a person did: undoable, replayable, one JSON for every app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from delineate.errors import PromptError
+from delineate.prompts import Prompt
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AddObject(_Event):
+    """A new structure gets a name, a label value and a colour."""
+
+    event: Literal["add_object"] = "add_object"
+    object: str
+    label: int
+    colour: tuple[int, int, int]
+
+
+class RemoveObject(_Event):
+    event: Literal["remove_object"] = "remove_object"
+    object: str
+
+
+class LockObject(_Event):
+    """Lock an object against change, or unlock it."""
+
+    event: Literal["lock_object"] = "lock_object"
+    object: str
+    locked: bool
+
+
+class AddPrompt(_Event):
+    """One prompt for one object."""
+
+    event: Literal["prompt"] = "prompt"
+    object: str
+    prompt: Prompt
+
+
+class ChooseCandidate(_Event):
+    """Another of the outlines that were offered for an ambiguous prompt."""
+
+    event: Literal["choose"] = "choose"
+    object: str
+    frame: int
+    candidate: int
+
+
+class Propagate(_Event):
+    """Follow objects through the frames ``first`` to ``stop`` (excluded); all objects where none is named."""
+
+    event: Literal["propagate"] = "propagate"
+    objects: tuple[str, ...] = ()
+    first: int | None = None
+    stop: int | None = None
+
+
+Event = Annotated[
+    AddObject | RemoveObject | LockObject | AddPrompt | ChooseCandidate | Propagate,
+    Field(discriminator="event"),
+]
+
+
+class PromptLog(BaseModel):
+    """Events in order; those past ``done`` were undone and can be redone.
+
+    scan_sha256  of the file the prompts were made on, "" where unknown
+    model        the model that answered
+    slice_axis   the axis of the volume the frames were counted along, or None
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["delineate-prompts/1"] = "delineate-prompts/1"
+    scan: str = ""
+    scan_sha256: str = ""
+    model: str = ""
+    slice_axis: int | None = None
+    events: list[Event] = Field(default_factory=list)
+    done: int = 0
+
+    def add(self, event: Event) -> None:
+        """Record an event; what had been undone is forgotten."""
+        del self.events[self.done :]
+        self.events.append(event)
+        self.done += 1
+
+    @property
+    def current(self) -> list[Event]:
+        """The events in force."""
+        return self.events[: self.done]
+
+    @property
+    def can_undo(self) -> bool:
+        return self.done > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self.done < len(self.events)
+
+    @classmethod
+    def parse(cls, text: str | bytes, name: str = "the prompts file") -> PromptLog:
+        """The log in a JSON text: a saved log, or a manifest that holds one under ``prompts``.
+
+        Raises PromptError naming the first field that is wrong.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise PromptError("E-PROMPTS-JSON", f"{name} is not JSON: {error}.") from None
+        if isinstance(data, dict) and "prompts" in data and "events" not in data:
+            data = data["prompts"]
+        try:
+            log = cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise PromptError("E-PROMPTS-FIELD", f"{name}: {where}: {first['msg']}.") from None
+        if not 0 <= log.done <= len(log.events):
+            raise PromptError("E-PROMPTS-FIELD", f"{name}: done = {log.done} of {len(log.events)} events.")
+        return log
+
+    @classmethod
+    def read(cls, path: Path) -> PromptLog:
+        """The log saved in a file, or inside a manifest."""
+        return cls.parse(path.read_bytes(), path.name)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1, exclude_none=True) + "\n"

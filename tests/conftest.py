@@ -1,0 +1,27 @@
+"""Shared fixtures: the real labelled data, where it is present."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real labelled scans: $DELINEATE_DATA, or shared/data beside the checkout."""
+    root = Path(os.environ.get("DELINEATE_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (root / "manifest.json").is_file():
+        pytest.skip(f"no real data at {root} (set DELINEATE_DATA)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def data_items(data_root: Path) -> list[dict[str, Any]]:
+    """The manifest's items."""
+    return json.loads((data_root / "manifest.json").read_text())
