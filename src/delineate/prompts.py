@@ -29,7 +29,7 @@ class _Prompt(BaseModel):
 
 
 class Point(_Prompt):
-    """One click: ``Point(120, 80)`` in a frame, ``Point(120, 80, 31)`` in a volume, ``positive=False`` for "not this"."""
+    """One click: ``Point(120, 80)`` in a frame, ``Point(120, 80, 31)`` in a volume; ``positive=False``: not this."""
 
     type: Literal["point"] = "point"
     at: Coordinates = Field(description="x, y or i, j, k, or three millimetres.")

@@ -1,0 +1,58 @@
+"""The choices a reader cannot make for the person, and the limits it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Pages(StrEnum):
+    """What the pages of a TIFF or the pictures of an animation are."""
+
+    STACK = "stack"  # slices of a volume
+    VIDEO = "video"  # frames in time
+
+
+class AffineChoice(StrEnum):
+    """Which of a NIfTI header's two affines to believe."""
+
+    SFORM = "sform"
+    QFORM = "qform"
+
+
+class SpacingOrder(StrEnum):
+    """The order of the three numbers in an npz file's ``spacing``; writers in the wild disagree."""
+
+    XYZ = "xyz"
+    ZYX = "zyx"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read a file. The defaults refuse whatever would need a guess.
+
+    slice_axis           axis number, name or code the slices of a volume are taken along; None = the thick axis
+    index                which volume of a 4D file, or which page of a TIFF or animation
+    pages                how to take several pages (or a 4D file: VIDEO takes the 4th axis as time)
+    series               part of the SeriesInstanceUID, number or description of the DICOM series to read
+    affine               which NIfTI affine wins where they disagree
+    spacing_order        of an npz file
+    to_grey              turn a colour volume into grey values
+    resample_irregular   rebuild evenly spaced slices where a DICOM series has gaps or a tilted gantry
+    stored_orientation   leave a photograph as stored, ignoring its EXIF rotation
+    max_*                limits, checked before memory is taken
+    """
+
+    slice_axis: int | str | None = None
+    index: int | None = None
+    pages: Pages | None = None
+    series: str | None = None
+    affine: AffineChoice | None = None
+    spacing_order: SpacingOrder | None = None
+    to_grey: bool = False
+    resample_irregular: bool = False
+    stored_orientation: bool = False
+    max_pixels: int = 200_000_000
+    max_voxels: int = 2_000_000_000
+    max_frames: int = 1_000_000
+    max_files: int = 20_000
