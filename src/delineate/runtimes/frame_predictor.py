@@ -1,0 +1,77 @@
+"""What a model that outlines structures on single frames must do. numpy at this border, whatever runs behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.placing import FramePrompts
+
+Features = Any  # what a predictor made of a frame; opaque, cacheable
+
+
+@dataclass(frozen=True, eq=False)
+class EarlierFrame:
+    """A neighbouring frame and the structure's outline there: what a predictor is told when it follows a structure.
+
+    features  of that frame, from the same predictor
+    mask      bool (height, width)
+    """
+
+    features: Features
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Outlines of one structure, most plausible meanings of an ambiguous prompt.
+
+    masks     bool (K, height, width), at the frame's resolution
+    scores    float (K,), the predicted IoU of each, 0 to 1
+    presence  probability, 0 to 1, that the structure is on this frame at all
+    best      index of the outline to show first
+    """
+
+    masks: NDArray[np.bool_]
+    scores: NDArray[np.float32]
+    presence: float = 1.0
+    best: int = 0
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The outline to show first: bool (height, width)."""
+        return np.asarray(self.masks[self.best])
+
+    @property
+    def score(self) -> float:
+        return float(self.scores[self.best])
+
+
+class FramePredictor(Protocol):
+    """A promptable model of single frames; every system of the house that works on frames is one."""
+
+    @property
+    def name(self) -> str:
+        """The model's name and version, as written into manifests."""
+        ...
+
+    def encode(self, frame: NDArray[Any]) -> Features:
+        """Prepare a frame (height, width) or (height, width, 3) of any data type; the costly part, done once."""
+        ...
+
+    def decode(
+        self,
+        features: Features,
+        prompts: FramePrompts,
+        previous: NDArray[np.bool_] | None = None,
+        earlier: EarlierFrame | None = None,
+    ) -> Candidates:
+        """Outline what the prompts point at.
+
+        previous  the outline so far on this frame, bool (height, width), to be corrected by the prompts
+        earlier   a neighbouring frame with its outline, to follow the structure from
+        """
+        ...

@@ -1,0 +1,109 @@
+"""Following structures with a model of single frames: the last outline is the next prompt.
+
+``push`` takes one frame and returns the outlines on it. Files, folders and cameras are loops around it. The
+tracker keeps, for each structure, the frame it was last seen on and what it looked like where it was pointed at;
+nothing grows with the number of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import PromptError
+from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import EarlierFrame, Features, FramePredictor
+from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge, within_reach
+
+MaskArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One structure on one frame.
+
+    mask        bool (height, width); empty where it was not found
+    confidence  0 to 1
+    drift       what looks wrong, if anything
+    """
+
+    mask: MaskArray
+    confidence: float
+    drift: tuple[Drift, ...] = ()
+
+    @property
+    def lost(self) -> bool:
+        return Drift.LOST in self.drift
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """What is remembered of one structure."""
+
+    last: EarlierFrame  # where it was last seen
+    look: Appearance  # where it was pointed at
+    area: int  # there
+
+
+@dataclass
+class ChainTracker:
+    """Follows named structures through frames pushed one at a time; add, correct and remove them at any frame."""
+
+    predictor: FramePredictor
+    guards: GuardSettings = field(default_factory=GuardSettings)
+    _memory: dict[str, _Memory] = field(default_factory=dict)
+    _now: tuple[NDArray[Any], Features] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The structures being followed."""
+        return tuple(self._memory)
+
+    def push(self, frame: NDArray[Any]) -> Mapping[str, Step]:
+        """Take the next frame (height, width[, channels]) and outline every structure on it."""
+        features = self.predictor.encode(frame)
+        self._now = (frame, features)
+        return {name: self._follow(name, frame, features) for name in self._memory}
+
+    def add(self, name: str, prompts: FramePrompts | MaskArray) -> Step:
+        """Point at a structure on the frame pushed last, or correct it there; it is followed from here on.
+
+        A mask is taken as it is; other prompts are answered by the model, starting from the outline it has now.
+        """
+        if self._now is None:
+            raise PromptError("E-TRACK-NO-FRAME", "There is no frame to point at yet.", "Push a frame first.")
+        frame, features = self._now
+        if isinstance(prompts, FramePrompts):
+            known = self._memory.get(name)
+            on_this = known is not None and known.last.features is features
+            previous = known.last.mask if known is not None and on_this else None
+            answer = self.predictor.decode(features, prompts, previous)
+            mask, score = answer.mask, answer.score
+        else:
+            mask, score = np.asarray(prompts, dtype=bool), 1.0
+        if mask.any():
+            self._memory[name] = _Memory(EarlierFrame(features, mask), Appearance.of(frame, mask), int(mask.sum()))
+            return Step(mask, score)
+        self._memory.pop(name, None)
+        return Step(mask, 0.0, (Drift.LOST,))
+
+    def remove(self, name: str) -> None:
+        """Stop following a structure."""
+        self._memory.pop(name, None)
+
+    def _follow(self, name: str, frame: NDArray[Any], features: Features) -> Step:
+        memory = self._memory[name]
+        answer = self.predictor.decode(features, FramePrompts(), earlier=memory.last)
+        mask = within_reach(answer.mask, memory.last.mask, self.guards.reach)
+        area = int(mask.sum())
+        if answer.presence < self.guards.presence or area <= self.guards.least_area * memory.area:
+            return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
+        now = Appearance.of(frame, mask)
+        last_area = int(memory.last.mask.sum())
+        verdict = judge(answer.score * answer.presence, area, last_area, now, memory.look, self.guards)
+        self._memory[name] = replace(memory, last=EarlierFrame(features, mask))
+        return Step(mask, verdict.confidence, verdict.drift)

@@ -1,0 +1,121 @@
+"""Is the outline still the same structure? What a person would check at a glance, as numbers.
+
+Three signs of drift, each a factor between 0 and 1 of the frame's confidence: the area jumped, the grey values
+inside are no longer those of the structure, the model itself is unsure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Pixels = NDArray[Any]
+MaskArray = NDArray[np.bool_]
+
+
+class Drift(StrEnum):
+    """What looks wrong on a frame."""
+
+    AREA = "area jumped"
+    APPEARANCE = "looks different"
+    SCORE = "model unsure"
+    LOST = "not found"
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """When an outline is doubted, and when the structure counts as gone.
+
+    area_ratio   growth or shrinkage from one frame to the next that is doubted
+    appearance   change of the mean grey value inside, in units of the contrast to the surroundings, that is doubted
+    score        predicted IoU below which the model counts as unsure
+    presence     probability below which the structure counts as not on the frame
+    least_area   share of the area where it was pointed at below which nothing is left
+    reach        how far it may move or grow in one frame, as a share of its own diameter
+    """
+
+    area_ratio: float = 1.8
+    appearance: float = 1.0
+    score: float = 0.5
+    presence: float = 0.5
+    least_area: float = 0.005
+    reach: float = 0.5
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Grey values of a structure and of the ring around it."""
+
+    inside: float
+    outside: float
+    spread: float
+
+    @classmethod
+    def of(cls, frame: Pixels, mask: MaskArray) -> Self:
+        """Measured on a frame (height, width[, channels]) under a mask that is not empty."""
+        window = _window(mask, 8)
+        shown = np.asarray(frame[window], dtype=np.float32)
+        grey = shown.mean(axis=2) if shown.ndim == 3 else shown
+        inner = mask[window]
+        ring = ndimage.binary_dilation(inner, iterations=6) & ~inner
+        inside = grey[inner]
+        outside = grey[ring] if ring.any() else inside
+        return cls(float(inside.mean()), float(outside.mean()), float(inside.std()) + 1e-6)
+
+    def change(self, later: Appearance) -> float:
+        """How far the inside moved, in units of the contrast (or of the texture, if that is larger)."""
+        scale = max(abs(self.inside - self.outside), self.spread)
+        return abs(later.inside - self.inside) / scale
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """confidence 0 to 1, and what lowered it."""
+
+    confidence: float
+    drift: tuple[Drift, ...] = ()
+
+
+def within_reach(mask: MaskArray, last: MaskArray, reach: float) -> MaskArray:
+    """The part of an outline the structure can have got to from where it was on the last frame."""
+    if not last.any() or not mask.any():
+        return mask
+    diameter = 2 * np.sqrt(last.sum() / np.pi)
+    radius = max(4.0, reach * diameter)
+    window = _window(last | mask, 1)
+    near = ndimage.distance_transform_edt(~last[window]) <= radius
+    kept = np.zeros_like(mask)
+    kept[window] = mask[window] & near
+    return kept
+
+
+def judge(
+    score: float, area: int, last_area: int, now: Appearance, then: Appearance, settings: GuardSettings
+) -> Verdict:
+    """How much to trust the outline of one frame, given the frame before and the frame pointed at."""
+    drift = []
+    ratio = max(area, last_area) / max(1, min(area, last_area))
+    change = then.change(now)
+    if ratio > settings.area_ratio:
+        drift.append(Drift.AREA)
+    if change > settings.appearance:
+        drift.append(Drift.APPEARANCE)
+    if score < settings.score:
+        drift.append(Drift.SCORE)
+    by_area = min(1.0, settings.area_ratio / ratio)
+    by_look = 1.0 if change <= settings.appearance else settings.appearance / change
+    return Verdict(float(np.clip(score, 0, 1) * by_area * by_look), tuple(drift))
+
+
+def _window(mask: MaskArray, margin: int) -> tuple[slice, slice]:
+    """The part of the frame that holds the mask, with a margin."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+    )

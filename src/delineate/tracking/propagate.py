@@ -1,0 +1,168 @@
+"""Outlines on a few frames carried to all the others.
+
+Every frame is followed from the outline nearest to it, in two sweeps over the scan: forwards from each outline to
+the middle before the next one, then backwards. So a new outline changes only the frames that are nearest to it.
+One frame is in memory at a time (a short block of a video when going backwards).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.scan import Scan, ScanKind
+from delineate.tracking.chain import ChainTracker, Step
+from delineate.tracking.guards import GuardSettings
+
+BLOCK = 16  # frames decoded at once where a video is read backwards
+PATIENCE = {ScanKind.VOLUME: 1, ScanKind.VIDEO: None, ScanKind.IMAGE: 0}  # lost frames before giving up; None = never
+
+
+class Direction(StrEnum):
+    FORWARD = "forward"
+    BACKWARD = "backward"
+
+
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """An outline to follow from, and the frames ``first`` to ``stop`` (excluded) it answers for."""
+
+    name: str
+    frame: int
+    mask: NDArray[np.bool_]
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """One structure on one frame, as it was followed there."""
+
+    name: str
+    frame: int
+    anchor: int
+    direction: Direction
+    step: Step
+    ended: bool = False  # the structure ends here: frames further on were not looked at
+
+
+def territories(frames: Sequence[int], first: int, stop: int) -> dict[int, tuple[int, int]]:
+    """For each outlined frame the range (first, stop) of frames nearest to it, within ``first`` to ``stop``."""
+    ordered = sorted(f for f in frames if first <= f < stop)
+    cuts = [first, *((a + b) // 2 + 1 for a, b in pairwise(ordered)), stop]
+    return {frame: (cuts[n], cuts[n + 1]) for n, frame in enumerate(ordered)}
+
+
+def propagate(
+    scan: Scan,
+    predictor: FramePredictor,
+    anchors: Sequence[Anchor],
+    guards: GuardSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Followed]:
+    """Follow every anchor through its frames, forwards and then backwards; anchors' own frames are not repeated.
+
+    progress  called with (frames done, frames in all)
+    """
+    sweeps = [(direction, *_span(anchors, direction)) for direction in Direction]
+    total = sum(max(0, stop - first) for _, first, stop in sweeps)
+    done = 0
+    for direction, first, stop in sweeps:
+        tracker = ChainTracker(predictor, guards or GuardSettings())
+        sweep = _Sweep(tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind])
+        for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
+            yield from sweep.visit(index, frame)
+            position = index - first + 1 if direction is Direction.FORWARD else stop - index
+            if progress is not None:
+                progress(done + position, total)
+        done += max(0, stop - first)
+
+
+def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
+    """The frames a sweep has to visit."""
+    if direction is Direction.FORWARD:
+        moving = [a for a in anchors if a.stop > a.frame + 1]
+        return (min((a.frame for a in moving), default=0), max((a.stop for a in moving), default=0))
+    moving = [a for a in anchors if a.first < a.frame]
+    return (min((a.first for a in moving), default=0), max((a.frame + 1 for a in moving), default=0))
+
+
+@dataclass
+class _Sweep:
+    """One pass over the frames in one direction."""
+
+    tracker: ChainTracker
+    direction: Direction
+    anchors: Mapping[tuple[int, str], Anchor]
+    patience: int | None
+    _following: dict[str, Anchor] = field(default_factory=dict)
+    _missed: dict[str, int] = field(default_factory=dict)
+
+    def waits_until(self, index: int) -> int:
+        """The next frame worth visiting: this one while something is followed, else that of the next anchor."""
+        if self._following:
+            return index
+        frames = [frame for (frame, _), anchor in self.anchors.items() if self._leads_on(anchor)]
+        if self.direction is Direction.FORWARD:
+            return min((f for f in frames if f >= index), default=sys.maxsize)
+        return max((f for f in frames if f <= index), default=-1)
+
+    def visit(self, index: int, frame: NDArray[Any]) -> Iterator[Followed]:
+        for name, anchor in list(self._following.items()):
+            if not anchor.first <= index < anchor.stop or (index, name) in self.anchors:
+                self._let_go(name)
+        for name, step in self.tracker.push(frame).items():
+            yield self._followed(name, index, step)
+        for name in [n for n in self._following if self._gave_up(n)]:
+            self._let_go(name)
+        for (at, name), anchor in self.anchors.items():
+            if at == index and self._leads_on(anchor):
+                self.tracker.add(name, anchor.mask)
+                self._following[name], self._missed[name] = anchor, 0
+
+    def _leads_on(self, anchor: Anchor) -> bool:
+        """Whether the anchor answers for frames in this direction."""
+        return anchor.stop > anchor.frame + 1 if self.direction is Direction.FORWARD else anchor.first < anchor.frame
+
+    def _followed(self, name: str, index: int, step: Step) -> Followed:
+        self._missed[name] = self._missed[name] + 1 if step.lost else 0
+        return Followed(name, index, self._following[name].frame, self.direction, step, self._gave_up(name))
+
+    def _gave_up(self, name: str) -> bool:
+        return self.patience is not None and self._missed[name] > self.patience
+
+    def _let_go(self, name: str) -> None:
+        self.tracker.remove(name)
+        del self._following[name]
+
+
+def _frames(
+    scan: Scan, first: int, stop: int, direction: Direction, waits_until: Callable[[int], int]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Frames in sweep order, one at a time, skipping those nobody waits for."""
+    if direction is Direction.FORWARD:
+        index = first
+        while index < stop:
+            index = max(index, waits_until(index))
+            if index < stop:
+                yield index, scan.frame(index)
+            index += 1
+        return
+    index, block = stop - 1, {}
+    size = BLOCK if scan.kind is ScanKind.VIDEO else 1
+    while index >= first:
+        index = min(index, waits_until(index))
+        if index < first:
+            return
+        if index not in block:
+            block = {n: scan.frame(n) for n in range(max(first, index - size + 1), index + 1)}
+        yield index, block.pop(index)
+        index -= 1
