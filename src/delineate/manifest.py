@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from delineate.grid import Placement
 from delineate.prompt_log import PromptLog
+from delineate.scan import Scan
 
 
 class _Record(BaseModel):
@@ -26,6 +28,22 @@ class InputRecord(_Record):
     modality: str
     modality_reason: str
 
+    @classmethod
+    def of(cls, scan: Scan) -> Self:
+        """The record of a scan."""
+        known = scan.grid.placement is not Placement.PIXELS
+        return cls(
+            name=scan.file.path.name if scan.file else "",
+            format=scan.file.format if scan.file else "array",
+            sha256=scan.file.sha256 if scan.file else "",
+            kind=scan.kind.value,
+            shape=scan.grid.shape,
+            axes=" ".join(scan.grid.axis_codes),
+            spacing_mm=scan.grid.spacing if known else None,
+            modality=scan.modality.name.value,
+            modality_reason=scan.modality.reason,
+        )
+
 
 class ModelRecord(_Record):
     """The model that answered."""
@@ -34,6 +52,7 @@ class ModelRecord(_Record):
     version: str
     sha256: str
     licence: str
+    preprocessing: str = ""  # what it does to a frame before looking: windowing, resampling
 
 
 class ObjectRecord(_Record):
@@ -45,7 +64,8 @@ class ObjectRecord(_Record):
     pixels: int
     volume_mm3: float | None = None
     confidence: dict[int, float] = Field(default_factory=dict)
-    stopped: dict[str, str] = Field(default_factory=dict)  # direction: why following it ended there
+    prompted: list[int] = Field(default_factory=list)  # frames a person pointed at it on
+    ended: dict[int, str] = Field(default_factory=dict)  # frame: the direction in which following it ended there
     warnings: dict[int, str] = Field(default_factory=dict)  # frame: what looked wrong
 
 
@@ -65,7 +85,6 @@ class Manifest(_Record):
     intended_use: str = "research use only, not a medical device"
     input: InputRecord
     model: ModelRecord
-    preprocessing: list[str] = Field(default_factory=list)  # windowing, resampling: every change to what was read
     objects: list[ObjectRecord] = Field(default_factory=list)
     outputs: list[OutputRecord] = Field(default_factory=list)
     notices: list[str] = Field(default_factory=list)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.errors import Notice, PromptError
+from delineate.grid import Placement
+from delineate.manifest import InputRecord, Manifest, ObjectRecord, OutputRecord
 from delineate.placing import FramePrompts, Placed, join, place
 from delineate.prompt_log import (
     AddObject,
@@ -25,7 +28,7 @@ from delineate.prompts import Prompt
 from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import Candidates, Features, FramePredictor
 from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Colour, Segmentation
+from delineate.segmentation import Colour, Segmentation, SegmentedObject
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.propagate import Anchor, Followed, propagate, territories
 
@@ -105,7 +108,7 @@ class Session:
         self.log = PromptLog(
             scan=scan.file.path.name if scan.file else "",
             scan_sha256=scan.file.sha256 if scan.file else "",
-            model=predictor.name,
+            model=predictor.record.name,
             slice_axis=scan.slice_axis if scan.kind is ScanKind.VOLUME else None,
         )
         self._states = [_State(Segmentation.empty(scan), {})]
@@ -127,6 +130,18 @@ class Session:
     def notices(self) -> tuple[Notice, ...]:
         """What the person should know: of the scan, and of the prompts."""
         return tuple(dict.fromkeys((*self.scan.notices, *self._state.notices)))
+
+    def manifest(self, outputs: Sequence[OutputRecord] = ()) -> Manifest:
+        """The record of this session to save beside its outputs."""
+        return Manifest(
+            software=f"delineate {version('delineate')}",
+            input=InputRecord.of(self.scan),
+            model=self.predictor.record,
+            objects=[_object_record(one, self.tracks[one.name], self.scan) for one in self.segmentation.objects],
+            outputs=list(outputs),
+            notices=[notice.message for notice in self.notices],
+            prompts=self.log.model_copy(update={"events": self.log.current}),
+        )
 
     @property
     def _state(self) -> _State:
@@ -380,6 +395,21 @@ class Session:
 def _is_drawn(prompts: FramePrompts) -> bool:
     """Whether the person drew the outline itself (a mask prompt), which is then taken as it is."""
     return prompts.mask is not None and prompts.box is None
+
+
+def _object_record(one: SegmentedObject, track: ObjectTrack, scan: Scan) -> ObjectRecord:
+    size = round(one.area * scan.grid.voxel_volume, 3)
+    return ObjectRecord(
+        name=one.name,
+        label=one.label,
+        frames=len(one.frames),
+        pixels=one.area,
+        volume_mm3=size if scan.kind is ScanKind.VOLUME and scan.grid.placement is not Placement.PIXELS else None,
+        confidence={frame: round(score, 4) for frame, score in sorted(one.scores.items())},
+        prompted=sorted(track.prompted),
+        ended=dict(sorted(track.ended.items())),
+        warnings=dict(sorted(track.warnings.items())),
+    )
 
 
 def _free_name(segmentation: Segmentation) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 
 Features = Any  # what a predictor made of a frame; opaque, cacheable
@@ -54,8 +55,8 @@ class FramePredictor(Protocol):
     """A promptable model of single frames; every system of the house that works on frames is one."""
 
     @property
-    def name(self) -> str:
-        """The model's name and version, as written into manifests."""
+    def record(self) -> ModelRecord:
+        """The model's name, version, file hash, licence and preprocessing, as written into manifests."""
         ...
 
     def encode(self, frame: NDArray[Any]) -> Features:
