@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.errors import Notice, PromptError
-from delineate.grid import Placement
-from delineate.manifest import InputRecord, Manifest, ObjectRecord, OutputRecord
-from delineate.placing import FramePrompts, Placed, join, place
+from delineate.manifest import InputRecord, Manifest, OutputRecord
+from delineate.placing import FramePrompts, join, place
 from delineate.prompt_log import (
     AddObject,
     AddPrompt,
@@ -28,7 +27,8 @@ from delineate.prompts import Prompt
 from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import Candidates, Features, FramePredictor
 from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Colour, Segmentation, SegmentedObject
+from delineate.segmentation import Colour, Segmentation
+from delineate.session_state import ObjectTrack, SessionState, object_record
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.propagate import Anchor, Followed, propagate, territories
 
@@ -50,41 +50,6 @@ class FrameResult:
     mask: NDArray[np.bool_]
     score: float
     candidates: Candidates | None
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectTrack:
-    """What is known of one object beside its masks.
-
-    placed    its prompts, where they landed, in order
-    prompted  outlines the prompts gave, by frame: what it is followed from
-    followed  for each of these frames the outline it was followed from and the range it answered for
-    warnings  what looked wrong, by frame
-    ended     frames where following it stopped, and the direction
-    """
-
-    placed: tuple[Placed, ...] = ()
-    prompted: Mapping[int, Rle] = field(default_factory=dict)
-    followed: Mapping[int, tuple[Rle, int, int]] = field(default_factory=dict)
-    warnings: Mapping[int, str] = field(default_factory=dict)
-    ended: Mapping[int, str] = field(default_factory=dict)
-
-    @property
-    def span(self) -> tuple[int, int] | None:
-        """The frames a 3D box allows."""
-        spans = [p.span for p in self.placed if p.span]
-        return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else None
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    segmentation: Segmentation
-    tracks: Mapping[str, ObjectTrack]
-    candidates: Mapping[tuple[str, int], Candidates] = field(default_factory=dict)
-    notices: tuple[Notice, ...] = ()
-
-    def with_track(self, name: str, track: ObjectTrack) -> _State:
-        return replace(self, tracks={**self.tracks, name: track})
 
 
 class Session:
@@ -111,7 +76,7 @@ class Session:
             model=predictor.record.name,
             slice_axis=scan.slice_axis if scan.kind is ScanKind.VOLUME else None,
         )
-        self._states = [_State(Segmentation.empty(scan), {})]
+        self._states = [SessionState(Segmentation.empty(scan), {})]
         self._features: OrderedDict[int, Features] = OrderedDict()
 
     # --- what is there -------------------------------------------------------------------------------------------
@@ -137,14 +102,14 @@ class Session:
             software=f"delineate {version('delineate')}",
             input=InputRecord.of(self.scan),
             model=self.predictor.record,
-            objects=[_object_record(one, self.tracks[one.name], self.scan) for one in self.segmentation.objects],
+            objects=[object_record(one, self.tracks[one.name], self.scan) for one in self.segmentation.objects],
             outputs=list(outputs),
             notices=[notice.message for notice in self.notices],
             prompts=self.log.model_copy(update={"events": self.log.current}),
         )
 
     @property
-    def _state(self) -> _State:
+    def _state(self) -> SessionState:
         return self._states[self.log.done]
 
     # --- what a person does --------------------------------------------------------------------------------------
@@ -252,7 +217,7 @@ class Session:
         self._states.append(state)
         self.log.add(event)
 
-    def _after(self, event: Event, progress: Progress | None) -> _State:
+    def _after(self, event: Event, progress: Progress | None) -> SessionState:
         state = self._state
         segmentation = state.segmentation
         match event:
@@ -272,7 +237,7 @@ class Session:
             case Propagate():
                 return self._propagated(state, event, progress)
 
-    def _prompted(self, state: _State, event: AddPrompt) -> _State:
+    def _prompted(self, state: SessionState, event: AddPrompt) -> SessionState:
         name = event.object
         before = state.segmentation[name]
         placed = place(event.prompt, self.scan)
@@ -306,7 +271,7 @@ class Session:
         previous = known.decode() if known is not None and len(prompts.points) else None
         return self.predictor.decode(self._encoded(frame), prompts, previous)
 
-    def _chosen(self, state: _State, event: ChooseCandidate) -> _State:
+    def _chosen(self, state: SessionState, event: ChooseCandidate) -> SessionState:
         answer = state.candidates.get((event.object, event.frame))
         if answer is None or not 0 <= event.candidate < len(answer.masks):
             count = 0 if answer is None else len(answer.masks)
@@ -316,7 +281,9 @@ class Session:
         score = float(answer.scores[event.candidate])
         return self._settled(state, event.object, event.frame, answer.masks[event.candidate], score)
 
-    def _settled(self, state: _State, name: str, frame: int, mask: NDArray[np.bool_], score: float) -> _State:
+    def _settled(
+        self, state: SessionState, name: str, frame: int, mask: NDArray[np.bool_], score: float
+    ) -> SessionState:
         """With an outline the person asked for: it is what the object is followed from."""
         rle = Rle.encode(mask & ~state.segmentation.locked_pixels(frame, except_for=name))
         track = state.tracks[name]
@@ -328,7 +295,7 @@ class Session:
         segmentation = state.segmentation.with_masks(name, {frame: rle}, {frame: score})
         return replace(state, segmentation=segmentation).with_track(name, track)
 
-    def _propagated(self, state: _State, event: Propagate, progress: Progress | None) -> _State:
+    def _propagated(self, state: SessionState, event: Propagate, progress: Progress | None) -> SessionState:
         names = event.objects or tuple(o.name for o in state.segmentation.objects if not o.locked)
         anchors: list[Anchor] = []
         for name in names:
@@ -366,8 +333,8 @@ class Session:
         return anchors
 
     def _with_followed(
-        self, state: _State, name: str, anchors: list[Anchor], steps: list[Followed], kept: dict[int, Rle | None]
-    ) -> _State:
+        self, state: SessionState, name: str, anchors: list[Anchor], steps: list[Followed], kept: dict[int, Rle | None]
+    ) -> SessionState:
         track = state.tracks[name]
         cleared: dict[int, Rle | None] = {
             f: None for a in anchors for f in range(a.first, a.stop) if f not in track.prompted
@@ -395,21 +362,6 @@ class Session:
 def _is_drawn(prompts: FramePrompts) -> bool:
     """Whether the person drew the outline itself (a mask prompt), which is then taken as it is."""
     return prompts.mask is not None and prompts.box is None
-
-
-def _object_record(one: SegmentedObject, track: ObjectTrack, scan: Scan) -> ObjectRecord:
-    size = round(one.area * scan.grid.voxel_volume, 3)
-    return ObjectRecord(
-        name=one.name,
-        label=one.label,
-        frames=len(one.frames),
-        pixels=one.area,
-        volume_mm3=size if scan.kind is ScanKind.VOLUME and scan.grid.placement is not Placement.PIXELS else None,
-        confidence={frame: round(score, 4) for frame, score in sorted(one.scores.items())},
-        prompted=sorted(track.prompted),
-        ended=dict(sorted(track.ended.items())),
-        warnings=dict(sorted(track.warnings.items())),
-    )
 
 
 def _free_name(segmentation: Segmentation) -> str:

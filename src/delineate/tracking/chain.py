@@ -104,6 +104,7 @@ class ChainTracker:
             return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
         now = Appearance.of(frame, mask)
         last_area = int(memory.last.mask.sum())
-        verdict = judge(answer.score * answer.presence, area, last_area, now, memory.look, self.guards)
+        found = int(answer.mask.sum())  # before it was cut to what it can have reached: a leak must show
+        verdict = judge(answer.score * answer.presence, found, last_area, now, memory.look, self.guards)
         self._memory[name] = replace(memory, last=EarlierFrame(features, mask))
         return Step(mask, verdict.confidence, verdict.drift)

@@ -1,0 +1,52 @@
+"""A predictor simple enough to know its right answer: structures are the bright components of a frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from delineate.manifest import ModelRecord
+from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+
+
+class BrightPredictor:
+    """Outlines the bright component that is pointed at, or that overlaps the earlier outline."""
+
+    record = ModelRecord(name="bright", version="1", sha256="", licence="Apache-2.0")
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def encode(self, frame: NDArray[Any]) -> NDArray[Any]:
+        self.encoded += 1
+        return np.array(frame)
+
+    def decode(
+        self,
+        features: NDArray[Any],
+        prompts: FramePrompts,
+        previous: NDArray[np.bool_] | None = None,
+        earlier: EarlierFrame | None = None,
+    ) -> Candidates:
+        parts, _ = ndimage.label(features > 100)
+        wanted = np.zeros(features.shape, dtype=bool)
+        if prompts.box is not None:
+            x0, y0, x1, y1 = (int(v) for v in prompts.box)
+            wanted[y0:y1, x0:x1] = True
+        for (x, y), positive in zip(prompts.points, prompts.labels, strict=True):
+            wanted[round(y), round(x)] |= positive
+        if previous is not None:
+            wanted |= previous
+        if earlier is not None:
+            wanted |= earlier.mask
+        values = np.unique(parts[wanted])
+        mask = np.isin(parts, values[values > 0])
+        for (x, y), positive in zip(prompts.points, prompts.labels, strict=True):
+            if not positive:
+                mask[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2] = False
+        masks = np.stack([mask, ndimage.binary_dilation(mask) if mask.any() else mask])
+        return Candidates(masks, np.array([0.9, 0.6], np.float32), presence=float(mask.any()))
