@@ -1,0 +1,108 @@
+"""Quill, the small promptable network that ships with the package.
+
+A U-Net that sees the prompt as image channels from its first layer on (early fusion, as in SqueezeSAM, arXiv
+2312.06736): a crop zoomed to the prompt goes in with the maps of ``preprocess.prompt_maps``, three candidate
+outlines, their predicted IoU and the probability that the structure is there come out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class QuillConfig:
+    """Sizes of the network.
+
+    inputs      channels of the prompt maps
+    widths      channels at 1/2, 1/4, 1/8 and 1/16 of the crop
+    depths      residual blocks on the way down at each of them
+    candidates  outlines offered for one prompt
+    """
+
+    inputs: int = 10
+    widths: tuple[int, int, int, int] = (40, 80, 144, 224)
+    depths: tuple[int, int, int, int] = (2, 2, 3, 2)
+    candidates: int = 3
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(x + self.norm2(self.conv2(inner)))
+
+
+class GlobalAttention(nn.Module):
+    """Lets every place of the coarsest map see every other one."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        tokens = x.flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(self.norm(tokens)).reshape(b, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        weights = torch.softmax(q @ k.transpose(-2, -1) * (c // self.heads) ** -0.5, dim=-1)
+        mixed = (weights @ v).transpose(1, 2).reshape(b, h * w, c)
+        return x + self.out(mixed).transpose(1, 2).reshape(b, c, h, w)
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class Quill(nn.Module):
+    """Prompt maps (B, inputs, S, S), S a multiple of 16 -> mask logits (B, 3, S, S), IoU (B, 3), presence logit (B,)."""
+
+    def __init__(self, config: QuillConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or QuillConfig()
+        w, d = config.widths, config.depths
+        self.fine = _convolution(config.inputs, 16)
+        self.stem = _convolution(4 * config.inputs, w[0])
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                *([_convolution(w[n - 1], w[n], stride=2)] if n else []), *(ResidualBlock(w[n]) for _ in range(d[n]))
+            )
+            for n in range(4)
+        )
+        self.context = GlobalAttention(w[3])
+        self.lift = nn.ModuleList(nn.Conv2d(w[n + 1], w[n], 1) for n in range(3))
+        self.up = nn.ModuleList(nn.Sequential(_convolution(2 * w[n], w[n]), ResidualBlock(w[n])) for n in range(3))
+        self.expand = nn.Conv2d(w[0], 4 * 16, 1)
+        self.refine = _convolution(32, 24)
+        self.masks = nn.Conv2d(24, config.candidates, 3, padding=1)
+        self.judge = nn.Sequential(
+            nn.Linear(w[3] + w[0], 128), nn.ReLU(), nn.Linear(128, config.candidates + 1)
+        )
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.stem(F.pixel_unshuffle(maps, 2))
+        levels = []
+        for stage in self.down:
+            x = stage(x)
+            levels.append(x)
+        x = bottom = self.context(x)
+        for n in (2, 1, 0):
+            x = F.interpolate(self.lift[n](x), scale_factor=2.0, mode="bilinear", align_corners=False)
+            x = self.up[n](torch.cat([x, levels[n]], dim=1))
+        fine = torch.cat([F.pixel_shuffle(self.expand(x), 2), self.fine(maps)], dim=1)
+        judged = self.judge(torch.cat([bottom.mean(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1))
+        return self.masks(self.refine(fine)), judged[:, :-1], judged[:, -1]

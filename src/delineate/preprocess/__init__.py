@@ -1,0 +1,1 @@
+"""What is done to pixels before a model sees them: windows, zoom, prompt maps."""

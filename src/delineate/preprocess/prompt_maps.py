@@ -1,0 +1,110 @@
+"""A frame and its prompts as the channels Quill sees. Training and use share this one function.
+
+Channels of (C, S, S): 0-2 colour, 3 focus, 4 box, 5 positive clicks, 6 negative clicks, 7 outline so far,
+8 earlier frame (grey), 9 its outline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.preprocess.crop import Array, Window
+
+CHANNELS = 10
+CLICK_SIGMA = 2.5  # pixels of the crop
+FOCUS_SOFTNESS = 2.5  # spreads from the median at which the focus is half way to its end
+
+
+@dataclass(frozen=True, eq=False)
+class CropPrompts:
+    """What is known of a structure, on the frame it is known on; everything optional.
+
+    points   float (N, 2) in frame pixels; labels bool (N,)
+    box      x0, y0, x1, y1, half-open, in frame pixels
+    outline  (height, width) the outline so far on this frame
+    earlier  (height, width[, channels]) a neighbouring frame, with its outline
+    """
+
+    points: NDArray[np.float64] | None = None
+    labels: NDArray[np.bool_] | None = None
+    box: tuple[float, float, float, float] | None = None
+    outline: NDArray[np.bool_] | None = None
+    earlier: NDArray | None = None
+    earlier_outline: NDArray[np.bool_] | None = None
+
+
+def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int) -> Array:
+    """The network's input (CHANNELS, side, side) for a window of a frame (height, width[, 3])."""
+    maps = np.zeros((CHANNELS, side, side), dtype=np.float32)
+    colour = window.cut(frame, side)
+    low, high = np.percentile(colour, (1, 99))
+    scale = 2.0 / max(float(high - low), 1e-6)
+    colour = np.clip((colour - low) * scale - 1.0, -1.5, 1.5)
+    maps[:3] = colour if colour.ndim == 2 else colour.transpose(2, 0, 1)
+    grey = maps[:3].mean(axis=0)
+    if prompts.box is not None:
+        maps[4] = _box_map(prompts.box, window, side)
+    if prompts.points is not None and len(prompts.points) and prompts.labels is not None:
+        places = window.to_crop(prompts.points, side)
+        maps[5] = _click_map(places[prompts.labels], side)
+        maps[6] = _click_map(places[~prompts.labels], side)
+    if prompts.outline is not None:
+        maps[7] = window.cut(prompts.outline, side)
+    if prompts.earlier is not None and prompts.earlier_outline is not None:
+        before = window.cut(prompts.earlier, side)
+        before = before if before.ndim == 2 else before.mean(axis=2)
+        maps[8] = np.clip((before - low) * scale - 1.0, -1.5, 1.5)
+        maps[9] = window.cut(prompts.earlier_outline, side)
+    maps[3] = _focus(grey, maps)
+    return maps
+
+
+def _focus(grey: Array, maps: Array) -> Array:
+    """Grey values as seen from the structure: 0 what the prompt points at, towards -1 darker, towards 1 brighter."""
+    if maps[5].any():
+        values = grey[maps[5] > 0.5]
+    elif maps[7].any():
+        values = grey[maps[7] > 0.5]
+    elif maps[9].any():
+        values = maps[8][maps[9] > 0.5]
+    else:
+        values = _core(grey, maps[4])
+    if values.size == 0:
+        return np.zeros_like(grey)
+    middle = float(np.median(values))
+    spread = max(float(np.median(np.abs(values - middle))) * 1.48, 0.04)
+    return np.tanh((grey - middle) / (FOCUS_SOFTNESS * spread)).astype(np.float32)
+
+
+def _core(grey: Array, box: Array) -> Array:
+    """The grey values in the inner half of the box."""
+    rows, columns = np.flatnonzero(box.max(axis=1) > 0.5), np.flatnonzero(box.max(axis=0) > 0.5)
+    if not len(rows) or not len(columns):
+        return np.zeros(0, dtype=np.float32)
+    (r0, r1), (c0, c1) = (rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1)
+    dr, dc = (r1 - r0) // 4, (c1 - c0) // 4
+    return grey[r0 + dr : r1 - dr, c0 + dc : c1 - dc].ravel()
+
+
+def _box_map(box: tuple[float, float, float, float], window: Window, side: int) -> Array:
+    """How much of each crop pixel the box covers."""
+    scale = side / window.size
+    x0, x1 = (box[0] - window.x) * scale, (box[2] - window.x) * scale
+    y0, y1 = (box[1] - window.y) * scale, (box[3] - window.y) * scale
+    edges = np.arange(side + 1, dtype=np.float64)
+    along_x = np.diff(np.clip(edges, x0, x1))
+    along_y = np.diff(np.clip(edges, y0, y1))
+    return np.outer(along_y, along_x).astype(np.float32)
+
+
+def _click_map(places: NDArray[np.float64], side: int) -> Array:
+    """A soft dot for each click, the strongest where they meet."""
+    if not len(places):
+        return np.zeros((side, side), dtype=np.float32)
+    axis = np.arange(side)
+    along_x = np.exp(-((axis[None] - places[:, :1]) ** 2) / (2 * CLICK_SIGMA**2))
+    along_y = np.exp(-((axis[None] - places[:, 1:]) ** 2) / (2 * CLICK_SIGMA**2))
+    return np.einsum("ny,nx->nyx", along_y, along_x).max(axis=0).astype(np.float32)

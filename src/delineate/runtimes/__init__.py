@@ -1,0 +1,1 @@
+"""What runs the models: one interface, numpy at its border."""

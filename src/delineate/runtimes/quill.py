@@ -1,0 +1,181 @@
+"""Quill, the model that ships with the package, on onnxruntime: no torch, no download, no GPU."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from delineate.errors import ModelError, PromptError
+from delineate.manifest import ModelRecord
+from delineate.placing import FramePrompts
+from delineate.preprocess.crop import Array, Window
+from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+
+SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v0.onnx"
+COARSE, FINE = 128, 256  # crop sides the network was trained at
+DETAIL = 160.0  # windows with more frame pixels than this a side are seen at FINE
+MARGIN = 1.5  # window side over the longer side of what is known of the structure
+CHAIN_MARGIN = 1.9  # the same where it may have moved
+OUTSIDE = -20.0  # logit beyond the window
+
+
+@dataclass(frozen=True, eq=False)
+class QuillFeatures:
+    """Quill sees a crop that depends on the prompt, so all there is to keep of a frame is the frame."""
+
+    frame: NDArray[Any]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.frame.shape[0], self.frame.shape[1]
+
+
+@dataclass(frozen=True)
+class QuillPredictor:
+    """A FramePredictor. ``path`` is an exported Quill, the shipped one by default; ``threads`` 0 means all cores."""
+
+    path: Path = SHIPPED
+    threads: int = 0
+
+    @cached_property
+    def _network(self) -> onnxruntime.InferenceSession:
+        if not self.path.is_file():
+            raise ModelError(
+                "E-MODEL-MISSING", f"There is no model at {self.path}.", "Reinstall delineate, or name another model."
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(
+                "E-MODEL-DAMAGED", f"{self.path.name} is not a readable ONNX model: {error}", "Reinstall delineate."
+            ) from None
+
+    @cached_property
+    def record(self) -> ModelRecord:
+        """Name, version, hash, licence and preprocessing of the model file."""
+        return ModelRecord(
+            name="quill",
+            version=self._network.get_modelmeta().custom_metadata_map.get("version", "unknown"),
+            sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            licence="Apache-2.0",
+            preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile",
+        )
+
+    def encode(self, frame: NDArray[Any]) -> QuillFeatures:
+        """Keep a frame (height, width) or (height, width, 3); numbers that are not finite become the smallest one."""
+        if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3)):
+            raise ModelError("E-FRAME-SHAPE", f"Quill takes grey or RGB frames, not an array of shape {frame.shape}.")
+        frame = frame[..., 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
+        if frame.dtype.kind == "f":
+            finite = np.isfinite(frame)
+            if not finite.all():
+                frame = np.where(finite, frame, frame[finite].min() if finite.any() else 0)
+        return QuillFeatures(frame)
+
+    def decode(
+        self,
+        features: QuillFeatures,
+        prompts: FramePrompts,
+        previous: NDArray[np.bool_] | None = None,
+        earlier: EarlierFrame | None = None,
+    ) -> Candidates:
+        """Outline what the prompts point at: zoomed to the box or the outline so far, from coarse to fine for clicks."""
+        outline = prompts.mask if prompts.mask is not None else previous
+        known = CropPrompts(
+            points=prompts.points,
+            labels=prompts.labels,
+            box=prompts.box,
+            outline=outline if outline is not None and outline.any() else None,
+            earlier=earlier.features.frame if earlier else None,
+            earlier_outline=earlier.mask if earlier else None,
+        )
+        window = _window_of(known)
+        if window is None:
+            return self._from_clicks(features, known)
+        return self._look(features, known, window)
+
+    def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
+        """Clicks alone do not say how large the structure is: look from afar, then zoom in on what was seen."""
+        assert known.points is not None and known.labels is not None
+        if not known.labels.any():
+            raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
+        height, width = features.size
+        wide = Window.around((0.0, 0.0, float(width), float(height)), 1.0)
+        answer = self._look(features, known, wide)
+        for _ in range(2):
+            box = _bounds(_connected(answer.mask, known))
+            if box is None:
+                middle = known.points[known.labels].mean(axis=0) + 0.5
+                reach = wide.size / 6
+                box = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
+            window = Window.around(box, MARGIN * 1.2)
+            if window.size > 0.8 * wide.size:
+                break
+            answer = self._look(features, known, window)
+        return answer
+
+    def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
+        side = FINE if window.size > DETAIL else COARSE
+        maps = prompt_maps(features.frame, known, window, side)
+        logits, iou, presence = self._network.run(None, {"maps": maps[None]})
+        scores = _sigmoid(iou[0])
+        masks = np.stack([_outline(one, window, features.size) for one in logits[0]])
+        return Candidates(masks, scores, float(_sigmoid(presence[0])), int(scores.argmax()))
+
+
+def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
+
+
+def _window_of(known: CropPrompts) -> Window | None:
+    """The window to zoom to, or None where only clicks are known."""
+    if known.box is not None:
+        return Window.around(known.box, MARGIN)
+    for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN)):
+        box = None if outline is None else _bounds(outline)
+        if box is not None:
+            return Window.around(_reaching(box, known), margin)
+    return None
+
+
+def _reaching(box: tuple[float, float, float, float], known: CropPrompts) -> tuple[float, float, float, float]:
+    """The box grown so that every click is in it."""
+    if known.points is None or not len(known.points):
+        return box
+    low, high = known.points.min(axis=0), known.points.max(axis=0) + 1
+    return min(box[0], low[0]), min(box[1], low[1]), max(box[2], high[0]), max(box[3], high[1])
+
+
+def _connected(mask: NDArray[np.bool_], known: CropPrompts) -> NDArray[np.bool_]:
+    """The parts of an outline that hold a positive click; all of it where none does."""
+    from scipy import ndimage
+
+    assert known.points is not None and known.labels is not None
+    parts, _ = ndimage.label(mask)
+    height, width = mask.shape
+    at = np.clip(np.round(known.points[known.labels]).astype(int), 0, (width - 1, height - 1))
+    hit = {int(v) for v in parts[at[:, 1], at[:, 0]]} - {0}
+    return np.isin(parts, list(hit)) if hit else mask
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (1 / (1 + np.exp(-x))).astype(np.float32)
