@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -10,9 +13,10 @@ from typing import Any
 
 from delineate.errors import InputError, Notice
 from delineate.io.options import ReadOptions
-from delineate.scan import Scan
+from delineate.scan import Scan, ScanKind, SourceFile
 
 HEAD_BYTES = 1024
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class FileFormat:
 
     name      as shown to people
     suffixes  the names its files usually end in; only for telling that a name misleads
-    matches   decides from the first HEAD_BYTES bytes (ungzipped if they were gzip) of a file
+    matches   decides from the first HEAD_BYTES bytes of a file (ungzipped if they were gzip)
     module    the reader: a module with ``read(path, options) -> Scan``
     """
 
@@ -31,7 +35,41 @@ class FileFormat:
     module: str
 
 
-FORMATS: tuple[FileFormat, ...] = ()  # filled by the reader helper
+def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(signatures)
+
+
+def _is_nifti(head: bytes) -> bool:
+    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
+
+
+def _is_movie(head: bytes) -> bool:
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return True
+    return head.startswith(b"\x1aE\xdf\xa3") or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+
+
+def _is_dicom(head: bytes) -> bool:
+    from delineate.io.dicom import looks_like_dicom
+
+    return looks_like_dicom(head)
+
+
+FORMATS: tuple[FileFormat, ...] = (
+    FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.picture"),
+    FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.picture"),
+    FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.picture"),
+    FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.picture"),
+    FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.tiff"),
+    FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.nrrd"),
+    FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.nifti"),
+    FileFormat(
+        "MetaImage", (".mha", ".mhd"), lambda h: b"ObjectType" in h or b"ElementDataFile" in h, "delineate.io.metaimage"
+    ),
+    FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.npz"),
+    FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.video"),
+    FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.dicom"),
+)
 
 
 def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: Any) -> Scan:
@@ -40,8 +78,106 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
     ``changes`` are fields of ReadOptions: ``open_scan("ct", series="3")``.
     Raises InputError or GeometryError saying what is wrong with the file and what to do.
     """
+    path = Path(path)
     chosen = replace(options or ReadOptions(), **changes)
-    raise NotImplementedError
+    if not path.exists():
+        raise InputError("E-FILE-MISSING", f"There is no file or folder {path}.", "Check the spelling of the path.")
+    scan = _open_folder(path, chosen) if path.is_dir() else _open_file(path, chosen)
+    if chosen.slice_axis is not None and scan.kind is ScanKind.VOLUME:
+        scan = scan.sliced_along(chosen.slice_axis)
+    return scan
 
 
-_ = (InputError, Notice, import_module)
+def identify(path: Path) -> FileFormat:
+    """The format of a file, from its content.
+
+    Raises InputError for an empty file or one of no known format.
+    """
+    head = file_head(path)
+    for one in FORMATS:
+        if one.matches(head):
+            return one
+    known = ", ".join(f.name for f in FORMATS)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        magic = head[344:348]
+        raise InputError(
+            "E-NIFTI-MAGIC",
+            f"{path.name} is not a NIfTI file: the magic at byte 344 is {magic!r}, or the header is cut short.",
+            f"Check that it was downloaded or unpacked completely: gzip -t {path.name}",
+        )
+    raise InputError(
+        "E-FORMAT-UNKNOWN",
+        f"{path.name} is none of the formats that can be read.",
+        f"These can: {known}, DICOM folders.",
+    )
+
+
+def file_head(path: Path) -> bytes:
+    """The first bytes of a file; of its content, if it is gzip.
+
+    Raises InputError if it is empty, cannot be read, or is damaged gzip.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError("E-FILE-UNREADABLE", f"{path} cannot be read: {error.strerror}.") from None
+    if not head:
+        raise InputError("E-FILE-EMPTY", f"{path.name} is empty (0 bytes).", "Copy or download it again.")
+    if head[:2] != b"\x1f\x8b":
+        return head
+    try:
+        with gzip.open(path) as stream:
+            return stream.read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            "E-GZIP-DAMAGED", f"{path.name} is damaged gzip: {error}.", f"Check it with: gzip -t {path.name}"
+        ) from None
+
+
+def sha256_of(*paths: Path) -> str:
+    """Hash of the bytes of one or several files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _open_file(path: Path, options: ReadOptions) -> Scan:
+    found = identify(path)
+    scan: Scan = import_module(found.module).read(path, options)
+    if scan.file is None:
+        scan = replace(scan, file=SourceFile(path, found.name, sha256_of(path)))
+    name = path.name.lower()
+    suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    misleads = any(suffix in other.suffixes for other in FORMATS if other is not found and suffix)
+    if misleads and suffix not in found.suffixes:
+        scan = scan.with_notices(
+            Notice("W-NAME-MISLEADS", f"{path.name} is {found.name} whatever its name says; it was read as that.")
+        )
+    return scan
+
+
+def _open_folder(path: Path, options: ReadOptions) -> Scan:
+    files: list[Path] = []
+    for entry in sorted(path.rglob("*")):
+        if entry.is_file() and not entry.is_symlink():
+            files.append(entry)
+        if len(files) > options.max_files:
+            raise InputError(
+                "E-FOLDER-LARGE",
+                f"{path} holds more than {options.max_files} files.",
+                "Name the folder of one study, or raise --max-files.",
+            )
+    if not files:
+        raise InputError("E-FOLDER-EMPTY", f"The folder {path} holds no files.")
+    direct = [f for f in files if f.parent == path and f.suffix.lower() in PICTURE_SUFFIXES]
+    if direct and len(direct) * 2 >= sum(f.parent == path for f in files):
+        from delineate.io import frame_folder
+
+        return frame_folder.read(path, options)
+    from delineate.io import dicom
+
+    return dicom.read_files(path, files, options)
