@@ -1,0 +1,90 @@
+"""The npz files of the MedSAM challenges: ``imgs``, ``gts``, ``spacing``, ``boxes``; arrays only, never pickles."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import InputError, Notice
+from delineate.grid import Grid, Placement
+from delineate.io.modality import guess
+from delineate.io.options import ReadOptions, SpacingOrder
+from delineate.scan import Scan
+
+
+def read(path: Path, options: ReadOptions) -> Scan:
+    """``imgs`` of a challenge file: (D, H, W) is a volume with axes i = W, j = H, k = D; (H, W, 3) an image.
+
+    Writers disagree on whether ``spacing`` is x, y, z or z, y, x, so a spacing that is not the same along all axes
+    needs ``options.spacing_order`` (our own files say it themselves).
+    """
+    _require_safe(path, options)
+    notices: list[Notice] = []
+    with np.load(path, allow_pickle=False) as stored:
+        if "imgs" not in stored.files:
+            names = ", ".join(stored.files[:8]) or "nothing"
+            raise InputError("E-NPZ-IMGS", f"{path.name} holds {names}, but no array imgs.")
+        pixels = _array(stored, "imgs", path)
+        spacing = _array(stored, "spacing", path) if "spacing" in stored.files else None
+        order = str(stored["spacing_order"]) if "spacing_order" in stored.files else None
+        for name in stored.files:
+            if name not in ("imgs", "spacing", "gts", "spacing_order"):
+                try:
+                    stored[name]
+                except ValueError:
+                    notices.append(
+                        Notice("W-NPZ-PICKLE", f'"{name}" in {path.name} needs code to read; it is ignored.')
+                    )
+    if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
+        return Scan.from_image(pixels, modality=guess(pixels, path), notices=tuple(notices))
+    if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
+        raise InputError("E-NPZ-SHAPE", f"imgs in {path.name} has the shape {pixels.shape}; (D, H, W) is expected.")
+    voxels = pixels.transpose(2, 1, 0, *range(3, pixels.ndim))
+    grid = _grid(path, voxels.shape[:3], spacing, order, options)
+    return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True), notices=tuple(notices))
+
+
+def _require_safe(path: Path, options: ReadOptions) -> None:
+    """Only arrays, none absurdly large, before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise InputError("E-NPZ-DAMAGED", f"{path.name} is a damaged archive: {error}.") from None
+    odd = [m.filename for m in members if not m.filename.endswith(".npy") or "/" in m.filename or "\\" in m.filename]
+    if odd or len(members) > 1000:
+        raise InputError(
+            "E-NPZ-MEMBERS", f"{path.name} is an archive, but not of arrays: it holds {(odd or ['…'])[0]}."
+        )
+    total = sum(m.file_size for m in members)
+    if total > 8 * options.max_voxels:
+        raise InputError("E-VOXELS-LARGE", f"{path.name} would unpack to {total / 2**30:.1f} GiB.")
+
+
+def _array(stored: Any, name: str, path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(stored[name])
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no plain array: {error}.') from None
+
+
+def _grid(
+    path: Path, shape: tuple[int, ...], spacing: NDArray[Any] | None, order: str | None, options: ReadOptions
+) -> Grid:
+    if spacing is None:
+        return Grid(shape, placement=Placement.PIXELS)
+    steps = [float(v) for v in np.ravel(spacing)]
+    if len(steps) != 3 or not np.isfinite(steps).all() or min(steps) <= 0:
+        raise InputError("E-NPZ-SPACING", f"spacing in {path.name} is {steps}; three lengths in mm are expected.")
+    known = options.spacing_order or (SpacingOrder(order) if order in ("xyz", "zyx") else None)
+    if known is None and len({round(s, 6) for s in steps}) > 1:
+        raise InputError(
+            "E-NPZ-SPACING-ORDER",
+            f"{path.name} gives the spacing {steps} without saying of which axis first; writers disagree.",
+            "Say it: --spacing-order xyz (MedSAM's own files) or zyx.",
+        )
+    return Grid.scaled(shape, steps[::-1] if known is SpacingOrder.ZYX else steps)

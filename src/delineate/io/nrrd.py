@@ -1,0 +1,197 @@
+"""NRRD volumes and 3D Slicer's .seg.nrrd (teem.sourceforge.net/nrrd/format.html)."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import GeometryError, InputError
+from delineate.grid import Grid, Placement
+from delineate.io.itk_space import ras_affine
+from delineate.io.modality import guess
+from delineate.io.options import ReadOptions
+from delineate.scan import Scan
+
+_TYPES = {
+    "signed char": "i1", "int8": "i1", "int8_t": "i1", "uchar": "u1", "unsigned char": "u1", "uint8": "u1",
+    "uint8_t": "u1", "short": "i2", "short int": "i2", "signed short": "i2", "signed short int": "i2", "int16": "i2",
+    "int16_t": "i2", "ushort": "u2", "unsigned short": "u2", "unsigned short int": "u2", "uint16": "u2",
+    "uint16_t": "u2", "int": "i4", "signed int": "i4", "int32": "i4", "int32_t": "i4", "uint": "u4",
+    "unsigned int": "u4", "uint32": "u4", "uint32_t": "u4", "longlong": "i8", "long long": "i8", "int64": "i8",
+    "int64_t": "i8", "ulonglong": "u8", "unsigned long long": "u8", "uint64": "u8", "uint64_t": "u8",
+    "float": "f4", "double": "f8",
+}  # fmt: skip
+_SPACES = {
+    "right-anterior-superior": "RAS", "ras": "RAS", "left-anterior-superior": "LAS", "las": "LAS",
+    "left-posterior-superior": "LPS", "lps": "LPS",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a .seg.nrrd: where it is stored, and how Slicer shows it."""
+
+    id: str
+    name: str
+    label: int
+    layer: int
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class NrrdHeader:
+    """fields as written, lower-case keys; segments of a .seg.nrrd."""
+
+    fields: dict[str, str]
+    segments: tuple[Segment, ...] = ()
+
+
+def read(path: Path, options: ReadOptions) -> Scan:
+    """A NRRD file as an image or volume; for .seg.nrrd the first layer's label map, segments in the header."""
+    fields, offset = _fields(path)
+    try:
+        sizes = tuple(int(n) for n in fields["sizes"].split())
+        dtype = np.dtype(_TYPES[fields["type"].lower()]).newbyteorder("<" if fields.get("endian") != "big" else ">")
+    except (KeyError, ValueError) as error:
+        raise InputError("E-NRRD-HEADER", f"{path.name}: the field {error} is missing or unknown.") from None
+    if min(sizes, default=0) < 1 or np.prod(sizes, dtype=float) > options.max_voxels:
+        raise InputError(
+            "E-VOXELS-LARGE", f"{path.name} says its sizes are {sizes}: outside 1 to {options.max_voxels} voxels.",
+            "If you trust the file and have the memory, raise the limit with --max-voxels.",
+        )  # fmt: skip
+    header = NrrdHeader(fields, _segments(fields))
+    directions = _vectors(fields.get("space directions", ""))
+    spatial = [n for n, d in enumerate(directions) if d is not None] if directions else _spatial_by_kind(fields, sizes)
+    array = _data(path, fields, offset, sizes, dtype).astype(dtype.newbyteorder("="), copy=False)
+    grid = _grid(path, fields, [sizes[n] for n in spatial], [d for d in directions if d is not None])
+    others = [n for n in range(len(sizes)) if n not in spatial]
+    if len(others) > 1:
+        raise InputError("E-NRRD-DIM", f"{path.name} has {len(sizes)} axes, more than one of them not spatial.")
+    array = array.transpose(*spatial, *others)
+    if others and header.segments:
+        array = array[..., 0]
+    elif others and array.shape[-1] not in (1, 3):
+        if options.index is None:
+            raise InputError(
+                "E-NRRD-LIST", f"{path.name} holds {array.shape[-1]} volumes.", "Choose one with --index N."
+            )
+        array = array[..., options.index]
+    elif others and array.shape[-1] == 1:
+        array = array[..., 0]
+    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(spatial) == 3), "header": header}
+    if len(spatial) == 2:
+        return Scan.from_image(array.swapaxes(0, 1), grid, **about)
+    return Scan.from_volume(array, grid, **about)
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """The header's fields with lower-case names (key/value pairs keep theirs), and where the data begins."""
+    raw = path.read_bytes() if path.stat().st_size < 1 << 20 else path.open("rb").read(1 << 20)
+    end = min((at + len(gap) for gap in (b"\n\n", b"\r\n\r\n") if (at := raw.find(gap)) >= 0), default=len(raw))
+    fields: dict[str, str] = {}
+    for line in raw[:end].decode("utf-8", "replace").splitlines()[1:]:
+        if line.startswith("#") or not line.strip():
+            continue
+        key, colon, value = line.partition(":=") if ":=" in line else line.partition(":")
+        if colon:
+            fields[key.strip() if colon == ":=" else key.strip().lower()] = value.strip()
+    return fields, end
+
+
+def _vectors(text: str) -> list[tuple[float, ...] | None]:
+    parts = text.replace(") (", ")|(").replace("none (", "none|(").replace(") none", ")|none").split("|")
+    return [
+        None if part.strip() == "none" else tuple(float(v) for v in part.strip(" ()").split(","))
+        for part in parts
+        if part.strip()
+    ]
+
+
+def _spatial_by_kind(fields: dict[str, str], sizes: tuple[int, ...]) -> list[int]:
+    kinds = fields.get("kinds", "").lower().split()
+    free = {"rgb-color", "vector", "list", "rgba-color", "3-color", "4-color", "time", "3-vector", "covariant-vector"}
+    axes = [n for n in range(len(sizes)) if n >= len(kinds) or kinds[n] not in free]
+    if not kinds and len(sizes) == 3 and sizes[0] == 3:
+        axes = [1, 2]
+    return axes[:3]
+
+
+def _grid(path: Path, fields: dict[str, str], sizes: list[int], directions: list[tuple[float, ...]]) -> Grid:
+    shape = tuple(sizes)
+    if len(shape) not in (2, 3):
+        raise InputError("E-NRRD-DIM", f"{path.name} has {len(shape)} spatial axes.")
+    space = _SPACES.get(fields.get("space", "").lower())
+    if directions and len(directions[0]) == 3:
+        origin = (_vectors(fields.get("space origin", "(0,0,0)")) or [None])[0] or (0.0, 0.0, 0.0)
+        rows = list(directions)
+        if len(rows) == 2:
+            rows.append(tuple(np.cross(rows[0], rows[1])))
+        if not np.isfinite(rows).all():
+            raise GeometryError("E-GRID-NAN", f"{path.name}: the space directions hold NaN.")
+        placement = Placement.WORLD if space else Placement.SCALE
+        return Grid(shape, ras_affine(rows, origin, space or "RAS"), placement=placement)
+    spacings = [float(v) for v in fields.get("spacings", "").split() if v.lower() != "nan"]
+    if directions:
+        spacings = [float(np.linalg.norm(d)) for d in directions]
+    if len(spacings) >= len(shape):
+        return Grid.scaled(shape, spacings[-len(shape) :])
+    return Grid(shape, placement=Placement.PIXELS)
+
+
+def _data(
+    path: Path, fields: dict[str, str], offset: int, sizes: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    detached = fields.get("data file") or fields.get("datafile")
+    if detached:
+        source = (path.parent / detached).resolve()
+        if source.parent != path.parent.resolve():
+            raise InputError("E-NRRD-DATA", f"{path.name} points to data outside its own folder: {detached}.")
+        if not source.is_file():
+            raise InputError("E-NRRD-DATA", f"{path.name} keeps its voxels in {detached}, which is missing.")
+        raw = source.read_bytes()
+    else:
+        raw = path.read_bytes()[offset:]
+    encoding = fields.get("encoding", "raw").lower()
+    count = int(np.prod(sizes, dtype=np.int64))
+    try:
+        if encoding in ("gzip", "gz"):
+            raw = gzip.decompress(raw)
+        elif encoding in ("bzip2", "bz2"):
+            raw = bz2.decompress(raw)
+        elif encoding in ("ascii", "text", "txt"):
+            raw = np.array(raw.split(), dtype=np.float64).astype(dtype).tobytes()
+        elif encoding != "raw":
+            raise ValueError(f"unknown encoding {encoding}")
+        if len(raw) < count * dtype.itemsize:
+            raise ValueError(f"{len(raw)} of {count * dtype.itemsize} bytes are there")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(
+            "E-NRRD-CUT", f"{path.name} has unusable data: {error}.", "Copy or download it again."
+        ) from None
+    return np.frombuffer(raw, dtype, count).reshape(sizes, order="F")
+
+
+def _segments(fields: dict[str, str]) -> tuple[Segment, ...]:
+    found = []
+    number = 0
+    while f"Segment{number}_ID" in fields or f"Segment{number}_Name" in fields:
+        key = f"Segment{number}_"
+        shade = [float(v) for v in fields.get(key + "Color", "1 1 1").split()]
+        found.append(
+            Segment(
+                fields.get(key + "ID", ""),
+                fields.get(key + "Name", f"Segment {number + 1}"),
+                int(fields.get(key + "LabelValue", number + 1)),
+                int(fields.get(key + "Layer", 0)),
+                (round(shade[0] * 255), round(shade[1] * 255), round(shade[2] * 255)),
+            )
+        )
+        number += 1
+    return tuple(found)
