@@ -37,6 +37,11 @@ class Window:
         size = max(max(x1 - x0, y1 - y0) * margin, least)
         return cls((x0 + x1 - size) / 2, (y0 + y1 - size) / 2, size)
 
+    def within(self, height: int, width: int) -> Window:
+        """This window, or the whole frame (height, width) where that is smaller."""
+        side = float(max(height, width))
+        return self if self.size <= side else Window((width - side) / 2, (height - side) / 2, side)
+
     def cut(self, frame: NDArray[Any], side: int) -> Array:
         """The window of a frame (height, width[, channels]) as float32 (side, side[, channels]).
 

@@ -21,8 +21,7 @@ from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v0.onnx"
-COARSE, FINE = 128, 256  # crop sides the network was trained at
-DETAIL = 160.0  # windows with more frame pixels than this a side are seen at FINE
+SIDES = (128, 256, 512)  # crop sides: the smallest that loses less than a fifth of the window's pixels along a side
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
 OUTSIDE = -20.0  # logit beyond the window
@@ -104,7 +103,7 @@ class QuillPredictor:
         window = _window_of(known)
         if window is None:
             return self._from_clicks(features, known)
-        return self._look(features, known, window)
+        return self._look(features, known, window.within(*features.size))
 
     def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
         """Clicks alone do not say how large the structure is: look from afar, then zoom in on what was seen."""
@@ -127,7 +126,7 @@ class QuillPredictor:
         return answer
 
     def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
-        side = FINE if window.size > DETAIL else COARSE
+        side = next((side for side in SIDES if window.size <= 1.25 * side), SIDES[-1])
         maps = prompt_maps(features.frame, known, window, side)
         logits, iou, presence = self._network.run(None, {"maps": maps[None]})
         scores = _sigmoid(iou[0])

@@ -1,0 +1,1 @@
+"""Training: data engines, prompt simulation, losses, loops. Needs the ``train`` extra (torch)."""

@@ -1,0 +1,61 @@
+"""What Quill is asked to be good at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SMALL_SHARE = 0.1  # targets that fill less of the crop count three times inside
+
+
+@dataclass(frozen=True)
+class QuillLoss:
+    """total is what is minimised; the rest is for the log (iou_chosen: of the outline the network would show)."""
+
+    total: Tensor
+    masks: float
+    judgement: float
+    presence: float
+    iou_chosen: float
+    iou_best: float
+
+
+def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, ambiguous: Tensor) -> QuillLoss:
+    """Cross entropy and Dice on the outlines, squared error of the predicted IoU, presence.
+
+    logits (B, K, S, S) · judged (B, K) logits of the IoU · presence (B,) · truth (B, S, S) 0..1 · ambiguous bool (B,).
+    Of ambiguous prompts only the best outline is trained (as SAM does, arXiv 2304.02643 sec. 3), with a little of
+    the others to keep them alive; of clear ones all are, half and half.
+    """
+    logits, judged, presence = logits.float(), judged.float(), presence.float()
+    inside = truth > 0.5
+    there = (inside.flatten(1).sum(1) > 4).float()
+    target = truth[:, None]
+    entropy = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
+    small = target.mean((2, 3), keepdim=True) < SMALL_SHARE
+    entropy = (entropy * (1 + 2 * small * target)).mean((2, 3))
+    chance = logits.sigmoid()
+    overlap = (chance * target).sum((2, 3))
+    dice = 1 - (2 * overlap + 8) / (chance.sum((2, 3)) + target.sum((2, 3)) + 8)
+    each = 2 * entropy + dice
+    best = each.min(dim=1).values
+    per_sample = torch.where(ambiguous, best + 0.05 * each.mean(1), 0.5 * (best + each.mean(1)))
+    masks = (per_sample * there).sum() / there.sum().clamp(min=1) + 0.3 * (entropy.mean(1) * (1 - there)).mean()
+    with torch.no_grad():
+        found, wanted = logits > 0, inside[:, None]
+        iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp(min=1)
+        chosen = iou.gather(1, judged.argmax(1, keepdim=True))[:, 0]
+        count = there.sum().clamp(min=1)
+    judgement = (((judged.sigmoid() - iou) ** 2).mean(1) * there).mean()
+    absence = F.binary_cross_entropy_with_logits(presence, there)
+    return QuillLoss(
+        masks + judgement + 0.15 * absence,
+        masks.item(),
+        judgement.item(),
+        absence.item(),
+        ((chosen * there).sum() / count).item(),
+        ((iou.max(1).values * there).sum() / count).item(),
+    )

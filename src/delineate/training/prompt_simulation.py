@@ -1,0 +1,81 @@
+"""Prompts as people give them, made from the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+MaskArray = NDArray[np.bool_]
+Rng = np.random.Generator
+
+
+def bounding_box(mask: MaskArray) -> NDArray[np.float64]:
+    """x0, y0, x1, y1, half-open, of a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
+
+
+def jittered_box(rng: Rng, mask: MaskArray, amount: float) -> tuple[float, float, float, float]:
+    """The bounding box with each side moved by up to ``amount`` of its length, in or out (as SAM 2 trains: 0.1)."""
+    box = bounding_box(mask)
+    lengths = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    moved = box + rng.uniform(-amount, amount, 4) * lengths
+    x0, y0, x1, y1 = (float(v) for v in (moved if (moved[2:] - moved[:2] >= 1).all() else box))
+    return x0, y0, x1, y1
+
+
+def click_in(rng: Rng, mask: MaskArray, central: bool) -> tuple[float, float]:
+    """A click (x, y) on a mask that is not empty: a random pixel, or the one farthest from the border."""
+    if central:
+        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    else:
+        rows, columns = np.nonzero(mask)
+        n = rng.integers(len(rows))
+        y, x = rows[n], columns[n]
+    return float(x), float(y)
+
+
+def clicks_around(rng: Rng, mask: MaskArray) -> tuple[NDArray[np.float64], MaskArray]:
+    """One to three positive clicks, and up to two negative ones just outside: (N, 2) points, (N,) labels."""
+    points, labels = [], []
+    for n in range(1 + int(rng.random() < 0.35) + int(rng.random() < 0.2)):
+        points.append(click_in(rng, mask, central=n == 0 and rng.random() < 0.5))
+        labels.append(True)
+    near = max(2, int(np.sqrt(mask.sum()) * 0.25))
+    ring = ndimage.binary_dilation(mask, iterations=near) & ~mask
+    for _ in range(int(rng.random() < 0.3) + int(rng.random() < 0.15)):
+        if ring.any():
+            points.append(click_in(rng, ring, central=False))
+            labels.append(False)
+    return np.array(points), np.array(labels)
+
+
+def correcting_click(rng: Rng, outline: MaskArray, truth: MaskArray) -> tuple[NDArray[np.float64], MaskArray] | None:
+    """A click on the largest error of an outline; None where it has none."""
+    parts, count = ndimage.label(outline ^ truth)
+    if not count:
+        return None
+    largest = parts == int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    x, y = click_in(rng, largest, central=rng.random() < 0.7)
+    return np.array([[x, y]]), np.array([truth[int(y), int(x)]])
+
+
+def spoiled(rng: Rng, mask: MaskArray) -> MaskArray:
+    """An outline that is nearly right: grown, shrunk, shifted, or with a piece too much or too little."""
+    radius = max(1, int(np.sqrt(mask.sum() / np.pi) * rng.uniform(0.02, 0.25)))
+    match int(rng.integers(4)):
+        case 0:
+            out = ndimage.binary_dilation(mask, iterations=min(radius, 6))
+        case 1:
+            out = ndimage.binary_erosion(mask, iterations=min(radius, 6))
+        case 2:
+            out = ndimage.shift(mask.astype(np.float32), rng.uniform(-radius, radius, 2), order=0) > 0.5
+        case _:
+            rows, columns = np.nonzero(mask)
+            n = rng.integers(len(rows))
+            y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
+            piece = (y - rows[n]) ** 2 + (x - columns[n]) ** 2 < (2 * radius) ** 2
+            out = mask & ~piece if rng.random() < 0.5 else mask | piece
+    return np.asarray(out) if out.any() else mask

@@ -1,0 +1,147 @@
+"""Real training scenes: openly licensed, labelled items of a data manifest that are marked for training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from delineate.io.opening import open_scan
+from delineate.scan import ScanKind
+from delineate.training.scene import Scene
+from delineate.training.synthetic.noise import SIDE, tide
+
+Grey = NDArray[np.uint8]
+MOST_INSTANCES = 8
+LARGEST = 320  # pixels along a side of a whole picture that is used at once
+
+
+@dataclass(frozen=True, eq=False)
+class RealSource:
+    """One labelled picture (H, W, 3) or volume (i, j, k), uint8, with integer labels of the same size."""
+
+    dataset: str
+    pixels: Grey
+    labels: NDArray[np.uint16]
+
+    @property
+    def is_volume(self) -> bool:
+        return self.pixels.shape == self.labels.shape
+
+    def scene(self, rng: np.random.Generator, frames: int = 1) -> Scene | None:
+        """A random part of it, turned, mirrored and recoloured at random; None where no structure is in it."""
+        shown, labels = self._slices(rng, frames) if self.is_volume else self._parts(rng, frames)
+        values = [int(v) for v in np.unique(labels[0]) if v]
+        rng.shuffle(values)
+        meanings = [[v] for v in values[:MOST_INSTANCES]]
+        if self.is_volume and len(values) > 1:
+            meanings.append(values)  # the parts together are a structure too
+        masks = [np.stack([np.isin(one, members) for one in labels]) for members in meanings]
+        masks = [m for m in masks if m[0].sum() > 25]
+        if not masks:
+            return None
+        return Scene(_recoloured(rng, np.stack(shown).astype(np.float32) / 255), np.stack(masks), self.dataset)
+
+    def _slices(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
+        """Neighbouring slices along a random axis, enlarged."""
+        axis = int(rng.integers(3))
+        labelled = np.flatnonzero(self.labels.any(axis=tuple(a for a in range(3) if a != axis)))
+        middle, step = int(rng.choice(labelled)), int(rng.choice([-2, -1, 1, 2]))
+        numbers = [int(np.clip(middle + step * t, 0, self.pixels.shape[axis] - 1)) for t in range(frames)]
+        turns, mirrored, factor = int(rng.integers(4)), rng.random() < 0.5, int(rng.integers(2, 5))
+        shown, labels = [], []
+        for number in numbers:
+            for source, out, method in (
+                (self.pixels, shown, Image.Resampling.BICUBIC),
+                (self.labels, labels, Image.Resampling.NEAREST),
+            ):
+                one = _turned(np.take(source, number, axis), turns, mirrored)
+                size = (one.shape[1] * factor, one.shape[0] * factor)
+                out.append(np.asarray(Image.fromarray(one.astype(np.uint8)).resize(size, method)))
+        return [np.repeat(one[..., None], 3, axis=2) for one in shown], labels
+
+    def _parts(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
+        """A part of the picture (or all of it, smaller); later frames are softly moved copies."""
+        height, width = self.labels.shape
+        if rng.random() < 0.4:
+            step = max(1, round(max(height, width) / LARGEST))
+            part, labels = self.pixels[::step, ::step], self.labels[::step, ::step]
+        else:
+            side = int(rng.uniform(96, LARGEST))
+            y, x = (int(rng.integers(0, max(1, n - side))) for n in (height, width))
+            part, labels = self.pixels[y : y + side, x : x + side], self.labels[y : y + side, x : x + side]
+        turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
+        part, labels = _turned(part, turns, mirrored), _turned(labels, turns, mirrored)
+        shown, all_labels = [part], [labels]
+        for _ in range(1, frames):
+            rows, columns = _motion(rng, labels.shape)
+            moved = part[rows, columns] * rng.uniform(0.9, 1.1) + rng.normal(0, 3, part.shape)
+            shown.append(np.clip(moved, 0, 255).astype(np.uint8))
+            all_labels.append(labels[rows, columns])
+        return shown, all_labels
+
+
+def real_sources(root: Path) -> list[RealSource]:
+    """All items of ``root/manifest.json`` that are marked ``train`` and labelled; nothing else is opened."""
+    sources = []
+    for item in json.loads((root / "manifest.json").read_text()):
+        if item["use"] != "train" or not item.get("label"):
+            continue
+        scan, labels = open_scan(root / item["image"]), open_scan(root / item["label"])
+        if scan.kind is ScanKind.VOLUME:
+            voxels = scan.voxels().astype(np.float32)
+            low, high = np.percentile(voxels, (0.5, 99.5))
+            grey = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+            sources.append(RealSource(item["dataset"], grey, labels.voxels().astype(np.uint16)))
+            continue
+        for n in range(len(scan)):
+            frame, label = scan.frame(n), labels.frame(n)
+            colour = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
+            flat = label if label.ndim == 2 else label[..., 0]
+            sources.append(RealSource(item["dataset"], colour.astype(np.uint8), flat.astype(np.uint16)))
+    return sources
+
+
+def random_real_scene(rng: np.random.Generator, sources: list[RealSource], frames: int = 1) -> Scene:
+    """A scene of a random data set (so that small sets count), then of a random item of it."""
+    names = sorted({s.dataset for s in sources})
+    sizes = np.array([sum(s.dataset == n for s in sources) for n in names]) ** 0.5
+    while True:
+        name = names[rng.choice(len(names), p=sizes / sizes.sum())]
+        own = [s for s in sources if s.dataset == name]
+        scene = own[rng.integers(len(own))].scene(rng, frames)
+        if scene is not None:
+            return scene
+
+
+def _turned(array: NDArray, turns: int, mirrored: bool) -> NDArray:
+    return np.ascontiguousarray(np.rot90(array[::-1] if mirrored else array, turns))
+
+
+def _motion(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where each pixel of a moved copy comes from."""
+    height, width = shape
+    least = min(shape)
+    size, shift = rng.uniform(0, 0.03) * least, rng.normal(0, 0.025, 2) * least
+    fields = []
+    for length, at in ((height, shift[0]), (width, shift[1])):
+        soft = Image.fromarray(np.ascontiguousarray(tide(rng, min(SIDE, max(shape))))).resize((width, height))
+        base = np.mgrid[:height, :width][len(fields)]
+        fields.append(np.clip(np.rint(base + size * np.asarray(soft) + at), 0, length - 1).astype(np.intp))
+    return fields[0], fields[1]
+
+
+def _recoloured(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gamma, and sometimes the negative, other colours or none."""
+    if rng.random() < 0.25:
+        frames = 1 - frames
+    frames = frames ** np.float32(np.exp(rng.normal(0, 0.25)))
+    if rng.random() < 0.25:
+        frames = frames[..., rng.permutation(3)]
+    if rng.random() < 0.25:
+        frames = np.repeat(frames.mean(axis=-1, keepdims=True), 3, axis=-1)
+    return frames.astype(np.float32)

@@ -1,0 +1,5 @@
+"""Pictures that never were: shapes laid out like anatomy, painted with the looks of scanners and microscopes."""
+
+from delineate.training.synthetic.scenes import synthetic_scene
+
+__all__ = ["synthetic_scene"]

@@ -1,0 +1,66 @@
+"""One synthetic scene: a layout, painted with a look, as a still or as a few neighbouring frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from delineate.training.scene import Scene
+from delineate.training.synthetic.layout import Layout, random_layout
+from delineate.training.synthetic.looks import finish, random_look, render
+from delineate.training.synthetic.noise import Field, tide
+
+LEAST_PIXELS = 25  # of a target on the first frame
+MOST_SHARE = 0.85  # of the frame a target may fill
+MOST_TARGETS = 10
+
+
+def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) -> Scene:
+    """A scene of ``frames`` frames of ``size`` pixels (at most 352); the same ``rng`` state gives the same scene."""
+    while True:
+        layout = random_layout(rng, size)
+        regions = [layout.paint(float(t)) for t in range(frames)]
+        meanings = _visible(rng, layout, regions[0])
+        if not meanings:
+            continue
+        look = random_look(rng, layout)
+        pictures = [render(rng, one, look) * (1 + (t > 0) * rng.normal(0, 0.05)) for t, one in enumerate(regions)]
+        targets = np.stack([_masks(one, meanings, layout.regions) for one in regions], axis=1)
+        for t in range(1, frames):
+            pictures[t], targets[:, t] = _moved(rng, pictures[t], targets[:, t], t)
+        shown = finish(rng, pictures, regions, layout.regions)
+        if shown is not None:
+            return Scene(shown, targets, layout.style.value)
+
+
+def _visible(rng: np.random.Generator, layout: Layout, regions: NDArray[np.int32]) -> list[list[int]]:
+    """Meanings that are large enough to point at and do not fill the frame, at most MOST_TARGETS of them."""
+    pixels = np.bincount(regions.ravel(), minlength=layout.regions + 1)
+    seen = [m for m in layout.meanings() if LEAST_PIXELS < pixels[m].sum() < MOST_SHARE * layout.side**2]
+    if len(seen) > MOST_TARGETS:
+        seen = [seen[n] for n in rng.choice(len(seen), MOST_TARGETS, replace=False)]
+    return seen
+
+
+def _masks(regions: NDArray[np.int32], meanings: list[list[int]], count: int) -> NDArray[np.bool_]:
+    masks = np.zeros((len(meanings), *regions.shape), dtype=bool)
+    for number, members in enumerate(meanings):
+        chosen = np.zeros(count + 1, dtype=bool)
+        chosen[members] = True
+        masks[number] = chosen[regions]
+    return masks
+
+
+def _moved(
+    rng: np.random.Generator, picture: Field, masks: NDArray[np.bool_], t: int
+) -> tuple[Field, NDArray[np.bool_]]:
+    """The whole frame shifted and softly deformed, more the later it is."""
+    side = picture.shape[0]
+    size = rng.uniform(0, 0.03) * side * t
+    y, x = np.mgrid[:side, :side]
+    y = y + size * tide(rng, side) + rng.normal(0, 0.015) * side
+    x = x + size * tide(rng, side) + rng.normal(0, 0.015) * side
+    moved = ndimage.map_coordinates(picture, [y, x], order=1, mode="nearest")
+    near = tuple(np.clip(np.rint(axis), 0, side - 1).astype(int) for axis in (y, x))
+    return moved, masks[:, near[0], near[1]]
