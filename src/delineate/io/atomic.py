@@ -22,7 +22,9 @@ def check_writable(path: Path, overwrite: bool = False) -> None:
     if path.suffix and path.is_dir():
         raise OutputError("E-OUTPUT-FOLDER", f"{path} is a folder.", "Choose another name with -o.")
     if len(path.name.encode()) > 240:
-        raise OutputError("E-OUTPUT-NAME", f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter one.")
+        raise OutputError(
+            "E-OUTPUT-NAME", f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter one."
+        )
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

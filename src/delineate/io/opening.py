@@ -147,7 +147,8 @@ def sha256_of(*paths: Path) -> str:
 
 def _open_file(path: Path, options: ReadOptions) -> Scan:
     found = identify(path)
-    scan: Scan = import_module(found.module).read(path, options)
+    reader: Callable[[Path, ReadOptions], Scan] = vars(import_module(found.module))["read"]
+    scan = reader(path, options)
     if scan.file is None:
         scan = replace(scan, file=SourceFile(path, found.name, sha256_of(path)))
     name = path.name.lower()
