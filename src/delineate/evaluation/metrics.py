@@ -46,7 +46,7 @@ def iou(truth: Mask, predicted: Mask) -> float:
 
 def surface_scores(
     truth: Mask, predicted: Mask, spacing: tuple[float, ...], tolerance: float = NSD_TOLERANCE
-) -> dict[Metric, float]:
+) -> dict[str, float]:
     """NSD at ``tolerance`` mm (0 to 1) and HD95 in mm; masks of 2 or 3 axes, spacing in mm along the same axes."""
     if not truth.any() and not predicted.any():
         return {Metric.NSD: 1.0, Metric.HD95: 0.0}
@@ -54,7 +54,7 @@ def surface_scores(
     return {Metric.NSD: distances.within(tolerance), Metric.HD95: distances.hausdorff(0.95)}
 
 
-def outline_scores(truth: Mask, predicted: Mask, spacing: tuple[float, ...]) -> dict[Metric, float]:
+def outline_scores(truth: Mask, predicted: Mask, spacing: tuple[float, ...]) -> dict[str, float]:
     """Dice, IoU, NSD and HD95 of one structure in one image or one volume."""
     overlap = {Metric.DICE: dice(truth, predicted), Metric.IOU: iou(truth, predicted)}
     return overlap | surface_scores(truth, predicted, spacing)
@@ -76,7 +76,7 @@ def boundary_f(truth: Mask, predicted: Mask) -> float:
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def frame_scores(truth: Mask, predicted: Mask) -> dict[Metric, float]:
+def frame_scores(truth: Mask, predicted: Mask) -> dict[str, float]:
     """J, F and their mean for one structure on one frame of a video."""
     region, boundary = iou(truth, predicted), boundary_f(truth, predicted)
     return {Metric.J: region, Metric.F: boundary, Metric.J_AND_F: (region + boundary) / 2}

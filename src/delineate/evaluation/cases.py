@@ -1,0 +1,184 @@
+"""Labelled scans to measure on, as a ``manifest.json`` lists them; nothing is read before it is needed.
+
+The manifest is a list of objects with ``id, dataset, task, modality, image, label, labels, use``. ``task`` is "2d",
+"3d" or "video". ``image`` and ``label`` are paths beside the manifest, to any file this package opens; the label holds
+whole numbers, 0 is background. ``labels`` names them; the key "1..n" says that every number is one more of the same
+kind. ``use`` is "train" or "test".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import InputError
+from delineate.io.opening import open_scan
+from delineate.scan import Scan, ScanKind
+
+MANIFEST = "manifest.json"
+EVERY_NUMBER = "1..n"  # the labels are instances of one kind of structure
+LEAST_PIXELS = 20  # smaller targets are ignored
+
+Labels = NDArray[np.integer[Any]]
+
+
+class Task(StrEnum):
+    IMAGE = "2d"
+    VOLUME = "3d"
+    VIDEO = "video"
+
+
+class Use(StrEnum):
+    TRAIN = "train"  # a model that ships may have learned from it
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled scan.
+
+    structures  label value to name; EVERY_NUMBER's name is under 0
+    """
+
+    id: str
+    dataset: str
+    modality: str
+    task: Task
+    image: Path
+    label: Path
+    structures: Mapping[int, str]
+    use: Use
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any], root: Path) -> Case:
+        """A case from one item of a manifest in the folder ``root``."""
+        names = {0 if key == EVERY_NUMBER else int(key): str(name) for key, name in item["labels"].items()}
+        paths = root / item["image"], root / item["label"]
+        return cls(item["id"], item["dataset"], item["modality"], Task(item["task"]), *paths, names, Use(item["use"]))
+
+    def open(self) -> LabelledScan:
+        """Read the scan, and its labels on the same frames."""
+        scan = open_scan(self.image)
+        truth = open_scan(self.label, slice_axis=scan.slice_axis if scan.kind is ScanKind.VOLUME else None)
+        if (truth.height, truth.width) != (scan.height, scan.width) or truth.channels != 1:
+            raise InputError(
+                "E-CASE-LABEL",
+                f"The labels {self.label} are {truth.width} x {truth.height} pixels with {truth.channels} channels, "
+                f"the scan {scan.width} x {scan.height}.",
+                "A label image has one whole number a pixel, on the grid of its scan.",
+            )
+        return LabelledScan(self, scan, truth, self._labelled_frames(len(scan), len(truth)))
+
+    def _labelled_frames(self, frames: int, labels: int) -> tuple[int, ...]:
+        """The scan's frame for each frame of the label; files of a folder are matched by name."""
+        if frames == labels:
+            return tuple(range(frames))
+        if not (self.image.is_dir() and self.label.is_dir()):
+            raise InputError("E-CASE-LABEL", f"{self.label} labels {labels} frames, the scan has {frames}.")
+        position = {path.stem: index for index, path in enumerate(_pictures(self.image))}
+        return tuple(position[path.stem] for path in _pictures(self.label))
+
+    def name_of(self, value: int) -> str:
+        """What a label value stands for."""
+        return self.structures.get(value) or self.structures.get(0) or f"label {value}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One structure to outline.
+
+    frame  where it is pointed at: the frame of its largest area, in a video the first one it is labelled on
+    area   pixels there
+    """
+
+    label: int
+    name: str
+    frame: int
+    area: int
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledScan:
+    """An opened case. ``frames`` are the scan's frames that have labels, in the order of ``labels``' frames."""
+
+    case: Case
+    scan: Scan
+    labels: Scan
+    frames: tuple[int, ...]
+
+    def truth(self, frame: int, target: Target) -> NDArray[np.bool_]:
+        """The structure's true outline on a labelled frame of the scan: (height, width)."""
+        return self._labels_on(self.frames.index(frame)) == target.label
+
+    def truth_volume(self, target: Target) -> NDArray[np.bool_]:
+        """The structure's true voxels (i, j, k)."""
+        return np.asarray(self.labels.voxels() == target.label)
+
+    def targets(self, most: int, seed: int) -> tuple[Target, ...]:
+        """The structures of at least LEAST_PIXELS pixels: all, or ``most`` drawn evenly over area ranks."""
+        found: dict[int, Target] = {}
+        for index, frame in enumerate(self.frames):
+            values, counts = np.unique(self._labels_on(index), return_counts=True)
+            for value, area in zip(values.tolist(), counts.tolist(), strict=True):
+                known = found.get(value)
+                later = known is not None and (self.case.task is Task.VIDEO or area <= known.area)
+                if value > 0 and area >= LEAST_PIXELS and not later:
+                    found[value] = Target(value, self.case.name_of(value), frame, area)
+        ranked = sorted(found.values(), key=lambda t: (-t.area, t.label))
+        return tuple(_evenly(ranked, most, rng_of(seed, self.case.id)))
+
+    def _labels_on(self, index: int) -> Labels:
+        labels = self.labels.frame(index)
+        return labels if np.issubdtype(labels.dtype, np.integer) else np.round(labels).astype(np.int64)
+
+
+def load_cases(root: Path, tasks: Collection[Task] = tuple(Task), uses: Collection[Use] = (Use.TEST,)) -> list[Case]:
+    """The labelled cases of a folder with a manifest.json: those of the given tasks and uses.
+
+    Raises InputError if there is no such file or it cannot be understood.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            "E-EVAL-NO-DATA",
+            f"There are no labelled scans at {root}: it has no {MANIFEST}.",
+            f"Point --data to a folder with a {MANIFEST}; docs/evaluation.md says what it holds.",
+        )
+    try:
+        return [case for case in _cases(json.loads(path.read_text()), root) if case.use in uses and case.task in tasks]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            "E-EVAL-MANIFEST",
+            f"{path} is not a list of labelled scans: {type(error).__name__} {error}.",
+            "Every item needs id, dataset, task, modality, image, label, labels and use.",
+        ) from error
+
+
+def rng_of(seed: int, *what: str | int) -> np.random.Generator:
+    """Random numbers that depend on the seed and on what they are for, not on what was drawn before."""
+    digest = hashlib.sha256("\n".join(str(part) for part in (seed, *what)).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def _cases(items: Sequence[Mapping[str, Any]], root: Path) -> Iterator[Case]:
+    tasks = {task.value for task in Task}
+    return (Case.of(item, root) for item in items if item["label"] and item["task"] in tasks)
+
+
+def _evenly(ranked: Sequence[Target], most: int, rng: np.random.Generator) -> list[Target]:
+    """One of each of ``most`` equal stretches of a ranking."""
+    if len(ranked) <= most:
+        return list(ranked)
+    return [ranked[int(rng.choice(stretch))] for stretch in np.array_split(np.arange(len(ranked)), most)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))

@@ -1,0 +1,224 @@
+"""Protocols: which scans are prompted how, and what is measured then.
+
+Every protocol takes one opened case and a predictor, and gives one outcome a structure. The truth is never empty;
+an outline that is empty is a miss and counts as such (see ``metrics``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import InputError
+from delineate.evaluation.cases import LabelledScan, Target, Task, rng_of
+from delineate.evaluation.metrics import Metric, frame_scores, iou, outline_scores
+from delineate.evaluation.simulated_prompts import drawn_box, next_click
+from delineate.placing import FramePrompts
+from delineate.prompts import Box, Mask
+from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import Features, FramePredictor
+from delineate.session import Session
+
+MOST_CLICKS = 20
+CLICK_GOALS = (80, 85, 90)  # IoU, %
+CLICK_COUNTS = (1, 3, 5, 10)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How well one structure was outlined.
+
+    values   by column; a missed structure's HD95 is infinite
+    missed   nothing at all was outlined
+    seconds  the predictor took (shared evenly where structures are followed together)
+    frame    the frame to show: the one measured, or the worst of a volume or video
+    outline  what was outlined there
+    """
+
+    structure: str
+    label: int
+    values: Mapping[str, float]
+    missed: bool
+    seconds: float
+    frame: int
+    outline: Rle
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured number. ``low`` means that less is better."""
+
+    key: str
+    title: str
+    low: bool = False
+    digits: int = 3
+
+
+Measure = Callable[[LabelledScan, Sequence[Target], FramePredictor, int], Iterator[Outcome]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to measure.
+
+    tasks      what kinds of cases it takes
+    columns    what it measures; the first one is the headline
+    box_alone  whether every prompt is a box, so that the baselines can take part
+    measure    (case, targets, predictor, seed) to one outcome a target
+    """
+
+    name: str
+    about: str
+    tasks: tuple[Task, ...]
+    columns: tuple[Column, ...]
+    box_alone: bool
+    measure: Measure
+
+
+def box_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
+    """One box on an image, or on the slice that shows most of the structure."""
+    encode = lru_cache(maxsize=1)(lambda frame: predictor.encode(case.scan.frame(frame)))
+    for target in sorted(targets, key=lambda t: t.frame):
+        truth = case.truth(target.frame, target)
+        prompts = FramePrompts(box=drawn_box(truth, rng_of(seed, case.case.id, target.label)))
+        start = perf_counter()
+        mask = predictor.decode(encode(target.frame), prompts).mask
+        seconds = perf_counter() - start
+        scores = outline_scores(truth, mask, case.scan.frame_spacing[::-1])
+        yield _outcome(target, scores, seconds, target.frame, mask)
+
+
+def clicks_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
+    """Up to 20 clicks, each in the middle of the largest remaining error, until 90 % IoU; the IoU then stands."""
+    encode = lru_cache(maxsize=1)(lambda frame: predictor.encode(case.scan.frame(frame)))
+    for target in sorted(targets, key=lambda t: t.frame):
+        truth = case.truth(target.frame, target)
+        start = perf_counter()
+        reached, mask = _click_on(truth, predictor, encode(target.frame))
+        seconds = (perf_counter() - start) / len(reached)
+        values = {f"noc{goal}": float(_clicks_to(reached, goal / 100)) for goal in CLICK_GOALS}
+        values |= {f"iou@{n}": reached[min(n, len(reached)) - 1] for n in (*CLICK_COUNTS, MOST_CLICKS)}
+        yield _outcome(target, values, seconds, target.frame, mask)
+
+
+def volume_box(
+    case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+) -> Iterator[Outcome]:
+    """One box on the slice that shows most of the structure, followed both ways through the whole volume."""
+    session = Session(case.scan, predictor)
+    start = perf_counter()
+    for target in targets:
+        truth = case.truth(target.frame, target)
+        box = drawn_box(truth, rng_of(seed, case.case.id, target.label))
+        session.prompt(Box(*box, frame=target.frame), _name(session, target))
+    if any(one.area for one in session.segmentation.objects):
+        session.propagate()
+    seconds = (perf_counter() - start) / max(1, len(targets))
+    for target in targets:
+        found = session.segmentation
+        scores = outline_scores(case.truth_volume(target), found.voxels(str(target.label)), case.scan.grid.spacing)
+        masks = {frame: found.mask(str(target.label), frame) for frame in case.frames}
+        worst = max(masks, key=lambda f: int((case.truth(f, target) ^ masks[f]).sum()))
+        missed = not found[str(target.label)].area
+        yield _outcome(target, scores, seconds, worst, masks[worst], missed)
+
+
+def video_mask(
+    case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+) -> Iterator[Outcome]:
+    """The true outline on the first frame, followed to the end; measured on every later labelled frame."""
+    session = Session(case.scan, predictor)
+    for target in targets:
+        later = [frame for frame in case.frames if frame > target.frame]
+        if not later:
+            continue
+        name = _name(session, target)
+        start = perf_counter()
+        session.prompt(Mask.from_array(case.truth(target.frame, target), frame=target.frame), name)
+        session.propagate([name], first=target.frame, stop=later[-1] + 1)
+        seconds = (perf_counter() - start) / (later[-1] - target.frame)
+        found = session.segmentation
+        scores = {f: frame_scores(case.truth(f, target), found.mask(name, f)) for f in later}
+        means = {str(m): float(np.mean([s[m] for s in scores.values()])) for m in (Metric.J_AND_F, Metric.J, Metric.F)}
+        worst = min(scores, key=lambda f: scores[f][Metric.J_AND_F])
+        missed = not any(found.mask(name, f).any() for f in later)
+        yield _outcome(target, means, seconds, worst, found.mask(name, worst), missed)
+
+
+_OUTLINE = (
+    Column(Metric.DICE, "Dice"),
+    Column(Metric.IOU, "IoU"),
+    Column(Metric.NSD, "NSD 2 mm"),
+    Column(Metric.HD95, "HD95 mm", low=True, digits=1),
+)
+_CLICKS = (
+    *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2) for goal in reversed(CLICK_GOALS)),
+    *(Column(f"iou@{n}", f"IoU@{n}") for n in (*CLICK_COUNTS, MOST_CLICKS)),
+)
+_VIDEO = (Column(Metric.J_AND_F, "J&F"), Column(Metric.J, "J"), Column(Metric.F, "F"))
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("box-2d", box_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _OUTLINE, True, box_2d),
+        Protocol("clicks-2d", clicks_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _CLICKS, False, clicks_2d),
+        Protocol("volume-box", volume_box.__doc__ or "", (Task.VOLUME,), _OUTLINE, True, volume_box),
+        Protocol("video-mask", video_mask.__doc__ or "", (Task.VIDEO,), _VIDEO, True, video_mask),
+    )
+}
+
+
+def protocol_named(name: str) -> Protocol:
+    """A protocol by name; raises InputError naming those there are."""
+    if name not in PROTOCOLS:
+        raise InputError("E-EVAL-PROTOCOL", f'There is no protocol "{name}".', f"Choose one of {', '.join(PROTOCOLS)}.")
+    return PROTOCOLS[name]
+
+
+def _click_on(
+    truth: NDArray[np.bool_], predictor: FramePredictor, features: Features
+) -> tuple[list[float], NDArray[np.bool_]]:
+    """The IoU after each click, and the last outline."""
+    mask, clicked = np.zeros_like(truth), np.zeros_like(truth)
+    points: list[tuple[float, float]] = []
+    labels: list[bool] = []
+    reached: list[float] = []
+    while len(reached) < MOST_CLICKS and (not reached or reached[-1] < CLICK_GOALS[-1] / 100):
+        click = next_click(truth, mask, clicked)
+        if click is None:
+            break
+        clicked[click.y, click.x] = True
+        points.append((click.x, click.y))
+        labels.append(click.positive)
+        prompts = FramePrompts(np.array(points, dtype=float), np.array(labels))
+        mask = predictor.decode(features, prompts, mask if reached else None).mask
+        reached.append(iou(truth, mask))
+    return reached, mask
+
+
+def _clicks_to(reached: Sequence[float], goal: float) -> int:
+    """The number of the first click with that IoU; MOST_CLICKS if there is none."""
+    return next((n for n, value in enumerate(reached, 1) if value >= goal), MOST_CLICKS)
+
+
+def _name(session: Session, target: Target) -> str:
+    """A new object of the session for a target; structures may share a name, so labels name them."""
+    return session.add_object(str(target.label))
+
+
+def _outcome(
+    target: Target,
+    values: Mapping[str, float],
+    seconds: float,
+    frame: int,
+    mask: NDArray[np.bool_],
+    missed: bool | None = None,
+) -> Outcome:
+    nothing = not mask.any() if missed is None else missed
+    plain = {str(key): float(value) for key, value in values.items()}
+    return Outcome(target.name, target.label, plain, bool(nothing), seconds, frame, Rle.encode(mask))

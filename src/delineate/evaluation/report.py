@@ -1,0 +1,185 @@
+"""The files a run leaves: tables to read, numbers to compute with, and a sheet of the worst cases to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import binary_erosion
+
+from delineate.evaluation.cases import Case, Target
+from delineate.evaluation.protocols import Column
+from delineate.evaluation.tables import EvaluationReport, Line, Measured
+from delineate.io.atomic import replacing, write_bytes
+
+TRUTH, FOUND = (70, 220, 120), (240, 80, 60)
+TILE, CAPTION, ACROSS, WORST = 240, 30, 4, 12  # pixels of a tile and its caption; tiles in a row and in all
+
+
+def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Path) -> None:
+    """Write ``<protocol>.json``, ``<protocol>.md`` and, for the first predictor, ``<protocol>-worst.png``."""
+    name = report.protocol.name
+    write_bytes(folder / f"{name}.json", (json.dumps(as_json(report), indent=1, allow_nan=False) + "\n").encode())
+    write_bytes(folder / f"{name}.md", as_markdown(report).encode())
+    worst = report.worst(report.predictors[0], WORST)
+    if worst:
+        with replacing(folder / f"{name}-worst.png") as temporary:
+            worst_sheet(worst, report.headline, cases).save(temporary, format="PNG")
+
+
+def as_markdown(report: EvaluationReport) -> str:
+    """The tables as Markdown: by data set, over all, by structure, and what failed."""
+    headline = report.headline
+    parts = [
+        f"# {report.protocol.name}",
+        f"{report.protocol.about} Seed {report.seed}.",
+        f"## {headline.title} by data set",
+        dataset_table(report),
+        "## Over all data sets",
+        summary_table(report),
+        f"## {headline.title} by structure",
+        _table(report, headline, report.by_structure(headline), "structure"),
+    ]
+    if report.failures:
+        parts += ["## Failed", "\n".join(f"- {f.case}, {f.predictor}: {f.reason}" for f in report.failures)]
+    return "\n\n".join(parts) + "\n"
+
+
+def dataset_table(report: EvaluationReport) -> str:
+    """The headline by data set as a Markdown table: one column a predictor, the best in bold, the mean last."""
+    return _table(report, report.headline, report.by_dataset(report.headline), "data set")
+
+
+def summary_table(report: EvaluationReport) -> str:
+    """Every measured number of every predictor as a Markdown table, means over data sets."""
+    columns = report.protocol.columns
+    head = ["predictor", *(c.title for c in columns), f"{columns[0].title} of the found", "missed", "n", "ms (median)"]
+    rows = []
+    for one in map(report.summary, report.predictors):
+        values = [_number(one.means[c.key], c.digits) for c in columns]
+        ms = _number(one.seconds * 1000, 0)
+        rows.append(
+            [one.predictor, *values, _number(one.found, columns[0].digits), str(one.missed), str(one.count), ms]
+        )
+    return _markdown(head, rows)
+
+
+def as_json(report: EvaluationReport) -> dict[str, Any]:
+    """All numbers, without the outlines; null where a distance is infinite or nothing was measured."""
+    summaries = {name: report.summary(name) for name in report.predictors}
+    return {
+        "format": "delineate-evaluation/1",
+        "protocol": report.protocol.name,
+        "seed": report.seed,
+        "predictors": {name: record.model_dump() for name, record in report.records.items()},
+        "datasets": {c.key: [_line(line) for line in report.by_dataset(c)] for c in report.protocol.columns},
+        "overall": {
+            name: {"means": _finite(s.means), "missed": s.missed, "n": s.count, "seconds_median": _or_null(s.seconds)}
+            for name, s in summaries.items()
+        },
+        "structures": [
+            {
+                "predictor": m.predictor,
+                "case": m.case,
+                "dataset": m.dataset,
+                "structure": m.outcome.structure,
+                "label": m.outcome.label,
+                "missed": m.outcome.missed,
+                "seconds": round(m.outcome.seconds, 5),
+                "values": _finite(m.outcome.values),
+            }
+            for m in report.measured
+        ],
+        "failures": [{"predictor": f.predictor, "case": f.case, "reason": f.reason} for f in report.failures],
+    }
+
+
+def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[str, Case]) -> Image.Image:
+    """A picture of outlines side by side: the truth in green, what was found in red."""
+    rows = -(-len(worst) // ACROSS)
+    across = min(ACROSS, len(worst))
+    sheet = Image.new("RGB", (across * TILE, rows * (TILE + CAPTION)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, one in enumerate(worst):
+        left, top = number % ACROSS * TILE, number // ACROSS * (TILE + CAPTION)
+        tile = _tile(one, cases[one.case])
+        sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
+        value = _number(one.outcome.values[column.key], column.digits)
+        caption = f"{column.title} {value}  {one.outcome.structure}"
+        draw.text((left + 4, top + TILE + 2), f"{_short(caption)}\n{_short(one.case)}", fill="black", font_size=10)
+    return sheet
+
+
+def _tile(one: Measured, case: Case) -> Image.Image:
+    outcome = one.outcome
+    opened = case.open()
+    truth = opened.truth(outcome.frame, Target(outcome.label, outcome.structure, outcome.frame, 0))
+    found = outcome.outline.decode()
+    window = _window(truth | found)
+    frame = _displayed(opened.scan.frame(outcome.frame)[window])
+    scale = TILE / max(frame.shape[:2])
+    size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
+    picture = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+    for mask, colour in ((truth, TRUTH), (found, FOUND)):
+        large = np.asarray(Image.fromarray(mask[window]).resize(size, Image.Resampling.NEAREST))
+        picture[large & ~binary_erosion(large, iterations=1, border_value=1)] = colour
+    return Image.fromarray(picture)
+
+
+def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The part of the frame round a mask, with a third of its size on each side; everything if it is empty."""
+    spans = []
+    for axis in (0, 1):
+        used = np.flatnonzero(mask.any(axis=1 - axis))
+        first, last = (int(used[0]), int(used[-1])) if len(used) else (0, mask.shape[axis] - 1)
+        margin = max(8, (last - first) // 3)
+        spans.append(slice(max(0, first - margin), min(mask.shape[axis], last + 1 + margin)))
+    return spans[0], spans[1]
+
+
+def _displayed(frame: NDArray[Any]) -> NDArray[np.uint8]:
+    """Any frame as RGB, from its 1st to its 99th percentile."""
+    values = np.nan_to_num(np.asarray(frame, dtype=np.float32))
+    low, high = np.percentile(values, (1, 99))
+    grey = np.clip((values - low) / max(float(high - low), 1e-6) * 255, 0, 255).astype(np.uint8)
+    return grey[..., :3] if grey.ndim == 3 and grey.shape[2] >= 3 else np.dstack([grey.reshape(grey.shape[:2])] * 3)
+
+
+def _table(report: EvaluationReport, column: Column, lines: Sequence[Line], what: str) -> str:
+    rows = []
+    for line in lines:
+        best = line.best(column, column.digits)
+        texts = {name: _number(line.values[name], column.digits) for name in report.predictors}
+        rows.append([line.name, str(line.count), *(f"**{t}**" if n in best else t for n, t in texts.items())])
+    return _markdown([what, "n", *report.predictors], rows)
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in chain((head, rule), rows))
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {"name": line.name, "n": line.count, "values": _finite(line.values)}
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {key: _or_null(value) for key, value in values.items()}
+
+
+def _or_null(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None

@@ -1,0 +1,210 @@
+"""Measuring predictors on labelled scans, case by case; what is done is kept, so a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from delineate.errors import DelineateError, InputError, PromptError
+from delineate.evaluation.baselines import BASELINES
+from delineate.evaluation.cases import Case, LabelledScan, Use, load_cases
+from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named
+from delineate.evaluation.protocols import Outcome, protocol_named
+from delineate.evaluation.report import write_report
+from delineate.evaluation.tables import EvaluationReport, Failure, Measured
+from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import FramePredictor
+
+Progress = Callable[[int, int], None]
+
+DATA_VARIABLE = "DELINEATE_DATA"
+VERSION = 1  # of what is measured; raised when a metric, a protocol or the drawing of prompts changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What to measure.
+
+    data           folder with a manifest.json of labelled scans; by default the environment variable DELINEATE_DATA
+    protocol       box-2d, clicks-2d, volume-box or video-mask
+    predictors     names; all that suit the protocol unless given
+    output         folder for the tables; outcomes of earlier runs there are used again
+    datasets       only these
+    limit          at most so many cases of each data set
+    structures     at most so many structures of a case, drawn evenly over their sizes
+    seed           of prompts and draws; fixed for each case, whatever else is measured
+    with_training  also measure on scans a shipped model may have learned from
+    """
+
+    data: Path | None = None
+    protocol: str = "box-2d"
+    predictors: tuple[str, ...] = ()
+    output: Path = Path("evaluation")
+    datasets: tuple[str, ...] = ()
+    limit: int | None = None
+    structures: int = 12
+    seed: int = 0
+    with_training: bool = False
+
+    def __post_init__(self) -> None:
+        protocol = protocol_named(self.protocol)
+        if self.structures < 1 or (self.limit is not None and self.limit < 1):
+            raise InputError("E-EVAL-LIMIT", "A limit of cases or structures is at least 1.")
+        for name in self.predictors:
+            check_predictor(name)
+            if name in BASELINES and not protocol.box_alone:
+                raise PromptError(
+                    "E-BASELINE-PROMPT",
+                    f'The baseline "{name}" takes boxes only; {protocol.name} prompts otherwise.',
+                    "Leave it out, or measure it with box-2d.",
+                )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The predictors to measure."""
+        suiting = BASELINES if protocol_named(self.protocol).box_alone else ()
+        return tuple(dict.fromkeys(self.predictors or (SHIPPED, *suiting)))
+
+    @property
+    def root(self) -> Path:
+        """The folder of labelled scans; raises InputError where none is named."""
+        named = self.data or os.environ.get(DATA_VARIABLE)
+        if not named:
+            raise InputError(
+                "E-EVAL-NO-DATA",
+                "No labelled scans to measure on are named.",
+                f"Name a folder that holds a manifest.json: --data FOLDER, or the variable {DATA_VARIABLE}.",
+            )
+        return Path(named)
+
+
+def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> EvaluationReport:
+    """Measure predictors on labelled scans; tables and a sheet of the worst cases go to ``options.output``.
+
+    progress  called with (done, all), counting every case once for each predictor
+
+    A case that fails is listed in the report and does not stop the others. Raises InputError without data.
+    """
+    protocol = protocol_named(options.protocol)
+    cases = chosen_cases(options)
+    predictors = {name: predictor_named(name) for name in options.names}
+    records = {name: predictor.record for name, predictor in predictors.items()}
+    options.output.mkdir(parents=True, exist_ok=True)
+    finished = _Finished(options.output / f"{protocol.name}.jsonl")
+    measured: list[Measured] = []
+    failures: list[Failure] = []
+    total = len(cases) * len(predictors)
+    for number, case in enumerate(cases):
+        opened = _Opened(case, options)
+        for turn, (name, predictor) in enumerate(predictors.items(), 1):
+            key = _key(options, case, predictor)
+            try:
+                outcomes = finished.get(key)
+                if outcomes is None:
+                    outcomes = list(protocol.measure(opened.scan, opened.targets, predictor, options.seed))
+                    finished.add(key, outcomes)
+                measured += [Measured(name, case.id, case.dataset, outcome) for outcome in outcomes]
+            except DelineateError as error:
+                failures.append(Failure(name, case.id, str(error)))
+            if progress is not None:
+                progress(number * len(predictors) + turn, total)
+    report = EvaluationReport(protocol, options.names, records, tuple(measured), tuple(failures), options.seed)
+    write_report(report, {case.id: case for case in cases}, options.output)
+    return report
+
+
+def chosen_cases(options: EvaluateOptions) -> list[Case]:
+    """The cases that the options name; raises InputError if there are none."""
+    uses = tuple(Use) if options.with_training else (Use.TEST,)
+    root, protocol = options.root, protocol_named(options.protocol)
+    cases = load_cases(root, protocol.tasks, uses)
+    there = sorted({case.dataset for case in cases})
+    missing = [name for name in options.datasets if name not in there]
+    if missing or not cases:
+        raise InputError(
+            "E-EVAL-NO-CASES",
+            f"{root} has no case for {protocol.name}{' of ' + ', '.join(missing) if missing else ''}.",
+            f"Data sets there: {', '.join(there) or 'none'}. Scans for training count only with --with-training.",
+        )
+    if options.datasets:
+        cases = [case for case in cases if case.dataset in options.datasets]
+    return cases if options.limit is None else list(_first_of_each(cases, options.limit))
+
+
+def _first_of_each(cases: Iterable[Case], limit: int) -> Iterable[Case]:
+    taken: Counter[str] = Counter()
+    for case in cases:
+        taken[case.dataset] += 1
+        if taken[case.dataset] <= limit:
+            yield case
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A case that is read when somebody is measured on it."""
+
+    case: Case
+    options: EvaluateOptions
+
+    @cached_property
+    def scan(self) -> LabelledScan:
+        return self.case.open()
+
+    @cached_property
+    def targets(self) -> tuple[Any, ...]:
+        return self.scan.targets(self.options.structures, self.options.seed)
+
+
+def _key(options: EvaluateOptions, case: Case, predictor: FramePredictor) -> str:
+    """What the outcomes of one case depend on."""
+    record = predictor.record
+    files = [[path.name, path.stat().st_size] for path in (case.image, case.label) if path.exists()]
+    known = [VERSION, options.protocol, options.seed, options.structures, case.id, files]
+    known += [record.name, record.version, record.sha256]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
+
+
+class _Finished:
+    """Outcomes of finished cases: one line of JSON a case, added as it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: dict[str, list[dict[str, Any]]] = {}
+        for line in path.read_text().splitlines() if path.is_file() else ():
+            try:
+                record = json.loads(line)
+                self._lines[record["key"]] = record["outcomes"]
+            except (ValueError, KeyError, TypeError):
+                continue  # the line a run was stopped in
+
+    def get(self, key: str) -> list[Outcome] | None:
+        """The outcomes of a case measured before, or None."""
+        found = self._lines.get(key)
+        return None if found is None else [_outcome(fields) for fields in found]
+
+    def add(self, key: str, outcomes: list[Outcome]) -> None:
+        line = json.dumps({"key": key, "outcomes": [_fields(outcome) for outcome in outcomes]}, allow_nan=False)
+        with self.path.open("a") as file:
+            file.write(line + "\n")
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    fields = asdict(replace(outcome, outline=Rle(0, 0, np.zeros(0, dtype=np.uint32))))
+    fields["values"] = {key: value if np.isfinite(value) else None for key, value in outcome.values.items()}
+    outline = outcome.outline
+    return fields | {"outline": [outline.height, outline.width, outline.counts.tolist()]}
+
+
+def _outcome(fields: dict[str, Any]) -> Outcome:
+    height, width, counts = fields["outline"]
+    values = {key: np.inf if value is None else value for key, value in fields["values"].items()}
+    return Outcome(**(fields | {"values": values, "outline": Rle(height, width, np.array(counts))}))

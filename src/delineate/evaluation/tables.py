@@ -1,0 +1,150 @@
+"""What was measured, summed up: by data set, by structure, over all data sets.
+
+A data set's number is the mean over its structures, the overall one the mean over data sets, so that the largest set
+does not decide. A missed structure counts (as 0 overlap); a mean of distances is over the structures that were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from delineate.evaluation.protocols import Column, Outcome, Protocol
+from delineate.manifest import ModelRecord
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One structure of one case, outlined by one predictor."""
+
+    predictor: str
+    case: str
+    dataset: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A case that a predictor could not be measured on, and why."""
+
+    predictor: str
+    case: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a group of structures, and for each predictor what was measured on it.
+
+    count   structures, each counted once
+    values  predictor to the mean of one column; nan where it was not measured
+    """
+
+    name: str
+    count: int
+    values: Mapping[str, float]
+
+    def best(self, column: Column, digits: int) -> frozenset[str]:
+        """The predictors whose printed number is the best one."""
+        printed = {name: round(value, digits) for name, value in self.values.items() if np.isfinite(value)}
+        if not printed:
+            return frozenset()
+        wanted = min(printed.values()) if column.low else max(printed.values())
+        return frozenset(name for name, value in printed.items() if value == wanted)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One predictor over everything.
+
+    means    by column, mean over data sets
+    found    the headline over found structures only, mean over data sets
+    missed   structures it outlined nothing of
+    seconds  median for a structure
+    """
+
+    predictor: str
+    means: Mapping[str, float]
+    found: float
+    missed: int
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Everything one run measured."""
+
+    protocol: Protocol
+    predictors: tuple[str, ...]
+    records: Mapping[str, ModelRecord]
+    measured: tuple[Measured, ...]
+    failures: tuple[Failure, ...]
+    seed: int
+
+    @property
+    def headline(self) -> Column:
+        return self.protocol.columns[0]
+
+    @cached_property
+    def datasets(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(m.dataset for m in self.measured))
+
+    def by_dataset(self, column: Column) -> list[Line]:
+        """One line a data set, and the mean over data sets last."""
+        lines = self._lines(column, lambda m: m.dataset)
+        means = {name: _mean([line.values[name] for line in lines]) for name in self.predictors}
+        return [*lines, Line("mean over data sets", sum(line.count for line in lines), means)]
+
+    def by_structure(self, column: Column) -> list[Line]:
+        """One line for each kind of structure of each data set."""
+        return self._lines(column, lambda m: f"{m.dataset}: {m.outcome.structure}")
+
+    def summary(self, name: str) -> Summary:
+        """One predictor over everything."""
+        own = [m for m in self.measured if m.predictor == name]
+        found = [m for m in own if not m.outcome.missed]
+        return Summary(
+            name,
+            {c.key: self.by_dataset(c)[-1].values[name] for c in self.protocol.columns},
+            _mean([_mean_of([m for m in found if m.dataset == d], self.headline) for d in self.datasets]),
+            len(own) - len(found),
+            len(own),
+            float(np.median([m.outcome.seconds for m in own])) if own else float("nan"),
+        )
+
+    def worst(self, predictor: str, count: int) -> list[Measured]:
+        """The structures that a predictor outlined worst by the headline, at most one of a case."""
+        sign = -1 if self.headline.low else 1
+        own = [m for m in self.measured if m.predictor == predictor]
+        ranked = sorted(own, key=lambda m: sign * m.outcome.values[self.headline.key])
+        firsts: dict[str, Measured] = {}
+        for one in ranked:
+            firsts.setdefault(one.case, one)
+        return list(firsts.values())[:count]
+
+    def _lines(self, column: Column, group_of: Callable[[Measured], str]) -> list[Line]:
+        groups: dict[str, list[Measured]] = {}
+        for one in self.measured:
+            groups.setdefault(group_of(one), []).append(one)
+        return [
+            Line(
+                group,
+                len({(m.case, m.outcome.label) for m in members}),
+                {name: _mean_of([m for m in members if m.predictor == name], column) for name in self.predictors},
+            )
+            for group, members in groups.items()
+        ]
+
+
+def _mean_of(members: Sequence[Measured], column: Column) -> float:
+    return _mean([m.outcome.values[column.key] for m in members])
+
+
+def _mean(values: Iterable[float]) -> float:
+    """The mean of the finite ones; nan if there are none."""
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
