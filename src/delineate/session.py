@@ -66,7 +66,7 @@ class Session:
         if predictor is None:
             from delineate.systems import shipped_predictor
 
-            predictor = shipped_predictor(scan)
+            predictor = shipped_predictor()
         self.scan = scan
         self.predictor = predictor
         self.guards = guards or GuardSettings()

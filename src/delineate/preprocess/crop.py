@@ -53,10 +53,11 @@ class Window:
         inner = frame[
             np.clip(y0, 0, height - 1) : np.clip(y1, 1, height), np.clip(x0, 0, width - 1) : np.clip(x1, 1, width)
         ].astype(np.float32)
-        pads = ((max(0, -y0), max(0, y1 - height)), (max(0, -x0), max(0, x1 - width)))
-        pads = tuple((min(a, y1 - y0 - 1), min(b, y1 - y0 - 1)) for a, b in pads)
-        if any(a or b for a, b in pads):
-            inner = np.pad(inner, (*pads, *((0, 0),) * (frame.ndim - 2)), mode="edge")
+        most = y1 - y0 - 1  # a window wholly beyond the frame still holds one row or column of it
+        above, below = min(max(0, -y0), most), min(max(0, y1 - height), most)
+        left, right = min(max(0, -x0), most), min(max(0, x1 - width), most)
+        if above or below or left or right:
+            inner = np.pad(inner, ((above, below), (left, right), *((0, 0),) * (frame.ndim - 2)), mode="edge")
         box = (self.x - x0, self.y - y0, self.x - x0 + self.size, self.y - y0 + self.size)
         if frame.ndim == 2:
             return resize(inner, (side, side), box)
@@ -78,5 +79,5 @@ class Window:
         scale = crop.shape[0] / self.size
         box = ((x0 - self.x) * scale, (y0 - self.y) * scale, (x1 - self.x) * scale, (y1 - self.y) * scale)
         side = float(crop.shape[0])
-        out[y0:y1, x0:x1] = resize(crop, (x1 - x0, y1 - y0), tuple(min(max(v, 0.0), side) for v in box))  # type: ignore[arg-type]
+        out[y0:y1, x0:x1] = resize(crop, (x1 - x0, y1 - y0), tuple(min(max(v, 0.0), side) for v in box))
         return out

@@ -82,15 +82,17 @@ class Verdict:
 
 
 def within_reach(mask: MaskArray, last: MaskArray, reach: float) -> MaskArray:
-    """The part of an outline the structure can have got to from where it was on the last frame."""
+    """The parts of an outline that the structure can have got to: near where it was, and touching that."""
     if not last.any() or not mask.any():
         return mask
     diameter = 2 * np.sqrt(last.sum() / np.pi)
     radius = max(4.0, reach * diameter)
     window = _window(last | mask, 1)
     near = ndimage.distance_transform_edt(~last[window]) <= radius
+    parts, _ = ndimage.label(mask[window] & near)
+    touching = np.unique(parts[last[window]])
     kept = np.zeros_like(mask)
-    kept[window] = mask[window] & near
+    kept[window] = np.isin(parts, touching[touching > 0]) if touching.any() else parts > 0
     return kept
 
 

@@ -1,0 +1,144 @@
+"""Pictures of outlines: one frame, a contact sheet of a scan, a film."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from delineate.grid import Placement
+from delineate.io.atomic import replacing, write_bytes
+from delineate.preprocess.display import display_window, shown
+from delineate.scan import Scan, ScanKind
+from delineate.segmentation import Segmentation
+
+TILE = 340  # pixels along the longer side of a contact sheet's pictures
+TILES = 12
+INK = (18, 20, 24)
+PAPER = (225, 228, 232)
+FILL = 0.25  # opacity of the inside
+_OPPOSITE = dict(zip("LRPAIS", "RLAPSI", strict=True))
+
+
+def overlay_frame(scan: Scan, segmentation: Segmentation, frame: int, window: tuple[float, float]) -> NDArray[np.uint8]:
+    """One frame with its outlines, (height, width, 3) uint8, at the frame's own resolution."""
+    return _painted(shown(scan.frame(frame), window), segmentation, frame, 1)
+
+
+def save_preview(scan: Scan, segmentation: Segmentation, path: Path) -> None:
+    """The picture beside an output: the image with its outlines, or a contact sheet of a volume or video."""
+    buffer = io.BytesIO()
+    contact_sheet(scan, segmentation).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def contact_sheet(scan: Scan, segmentation: Segmentation) -> Image.Image:
+    """Up to TILES frames spread over the objects' extent, as in a light box: right pixel shape, body sides marked."""
+    window = display_window(scan)
+    numbers = _telling_frames(segmentation)
+    tiles = [_tile(scan, segmentation, number, window) for number in numbers]
+    columns = min(len(tiles), 4 if len(tiles) > 3 else len(tiles))
+    rows = -(-len(tiles) // columns)
+    width, height = max(t.width for t in tiles), max(t.height for t in tiles)
+    gap, legend = 8, 34
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap + legend), INK)
+    for n, tile in enumerate(tiles):
+        sheet.paste(tile, (gap + n % columns * (width + gap), gap + n // columns * (height + gap)))
+    _legend(sheet, segmentation, scan, sheet.height - legend)
+    return sheet
+
+
+def save_film(scan: Scan, segmentation: Segmentation, path: Path, rate: float | None = None) -> None:
+    """The video with its outlines as MP4 (H.264); one frame in memory at a time."""
+    window = display_window(scan)
+    if rate is None:
+        times = scan.times
+        rate = (len(times) - 1) / (times[-1] - times[0]) if times and len(times) > 1 and times[-1] > times[0] else 20.0
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as film:
+        stream = film.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))
+        stream.width, stream.height = scan.width // 2 * 2, scan.height // 2 * 2
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
+        for number in range(len(scan)):
+            picture = overlay_frame(scan, segmentation, number, window)[: stream.height, : stream.width]
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        film.mux(stream.encode())
+
+
+def _telling_frames(segmentation: Segmentation) -> list[int]:
+    """Frames spread evenly over where there is something to see."""
+    seen = sorted({f for o in segmentation.objects for f in o.frames}) or [len(segmentation) // 2]
+    picks = np.linspace(0, len(seen) - 1, min(TILES, len(seen))).round().astype(int)
+    return [seen[n] for n in np.unique(picks)]
+
+
+def _painted(picture: NDArray[np.uint8], segmentation: Segmentation, frame: int, zoom: int) -> NDArray[np.uint8]:
+    """Inside tinted, outline drawn; ``picture`` may be ``zoom`` times the frame's size."""
+    out = picture.astype(np.float32)
+    for one in segmentation.objects:
+        if frame not in one.masks:
+            continue
+        mask = (
+            np.kron(one.masks[frame].decode(), np.ones((zoom, zoom), bool)) if zoom > 1 else one.masks[frame].decode()
+        )
+        thick = 2 if max(mask.shape) >= 300 else 1
+        edge = mask & ~ndimage.binary_erosion(mask, iterations=thick, border_value=1)
+        colour = np.array(one.colour, np.float32)
+        out[mask] = out[mask] * (1 - FILL) + colour * FILL
+        out[edge] = colour
+    return out.round().astype(np.uint8)
+
+
+def _tile(scan: Scan, segmentation: Segmentation, frame: int, window: tuple[float, float]) -> Image.Image:
+    """One labelled picture: enlarged, pixels in their true proportion, turned as radiologists look at it."""
+    zoom = max(1, round(TILE / max(scan.width, scan.height)))
+    picture = np.kron(shown(scan.frame(frame), window), np.ones((zoom, zoom, 1), np.uint8))
+    image = Image.fromarray(_painted(picture, segmentation, frame, zoom))
+    sx, sy = scan.frame_spacing if scan.kind is not ScanKind.VIDEO else (1.0, 1.0)
+    wide, high = scan.width * sx, scan.height * sy
+    scale = TILE / max(wide, high)
+    right, down = _sides(scan)
+    if scan.kind is ScanKind.VOLUME and right in ("R", "P") and down:
+        image, right = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), _OPPOSITE[right]
+    if scan.kind is ScanKind.VOLUME and down in ("A", "S"):
+        image, down = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM), _OPPOSITE[down]
+    image = image.resize((max(1, round(wide * scale)), max(1, round(high * scale))), Image.Resampling.LANCZOS)
+    pen = ImageDraw.Draw(image)
+    scores = [f"{o.scores[frame]:.2f}" for o in segmentation.objects if frame in o.masks and frame in o.scores]
+    if scan.kind is not ScanKind.IMAGE:
+        _text(pen, (6, 4), f"{scan.frame_word} {frame}" + (f"   confidence {' '.join(scores)}" if scores else ""), 14)
+    if right and down:
+        _text(pen, (image.width - 14, image.height // 2 - 8), right, 14)
+        _text(pen, (image.width // 2 - 4, image.height - 20), down, 14)
+    return image
+
+
+def _sides(scan: Scan) -> tuple[str, str]:
+    """Which side of the body the right and the lower edge of a frame are, "" where unknown."""
+    if scan.grid.placement is not Placement.WORLD or scan.kind is not ScanKind.VOLUME:
+        return "", ""
+    x, y = scan.frame_axes
+    return scan.grid.axis_codes[x], scan.grid.axis_codes[y]
+
+
+def _text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int) -> None:
+    pen.text(at, text, fill=PAPER, font=ImageFont.load_default(size), stroke_width=2, stroke_fill=INK)
+
+
+def _legend(sheet: Image.Image, segmentation: Segmentation, scan: Scan, top: int) -> None:
+    pen, x = ImageDraw.Draw(sheet), 10
+    for one in segmentation.objects:
+        pen.rounded_rectangle([x, top + 9, x + 14, top + 23], 3, fill=one.colour)
+        size = ""
+        if scan.grid.placement is not Placement.PIXELS and scan.kind is not ScanKind.VIDEO:
+            amount = segmentation.volume_mm3(one.name)
+            size = f"  {amount / 1000:.1f} ml" if scan.kind is ScanKind.VOLUME else f"  {amount / 100:.1f} cm²"
+        text = f"{one.name}{size}"
+        _text(pen, (x + 20, top + 7), text, 14)
+        x += 40 + int(ImageDraw.Draw(sheet).textlength(text, font=ImageFont.load_default(14)))
