@@ -135,8 +135,8 @@ def video_mask(
     session = Session(case.scan, predictor)
     for target in targets:
         later = [frame for frame in case.frames if frame > target.frame]
-        if not later:
-            continue
+        if not any(case.truth(frame, target).any() for frame in later):
+            continue  # labelled once: nothing to follow it to
         name = _name(session, target)
         start = perf_counter()
         session.prompt(Mask.from_array(case.truth(target.frame, target), frame=target.frame), name)

@@ -58,7 +58,7 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         protocol = protocol_named(self.protocol)
         if self.structures < 1 or (self.limit is not None and self.limit < 1):
-            raise InputError("E-EVAL-LIMIT", "A limit of cases or structures is at least 1.")
+            raise InputError("E-EVAL-LIMIT", "A limit of cases or structures is at least 1.", "Leave it out for all.")
         for name in self.predictors:
             check_predictor(name)
             if name in BASELINES and not protocol.box_alone:

@@ -6,6 +6,7 @@ does not decide. A missed structure counts (as 0 overlap); a mean of distances i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ import numpy as np
 
 from delineate.evaluation.protocols import Column, Outcome, Protocol
 from delineate.manifest import ModelRecord
+
+WORST_OF_A_DATASET = 2
 
 
 @dataclass(frozen=True)
@@ -117,14 +120,19 @@ class EvaluationReport:
         )
 
     def worst(self, predictor: str, count: int) -> list[Measured]:
-        """The structures that a predictor outlined worst by the headline, at most one of a case."""
+        """The structures that a predictor outlined worst by the headline: one of a case, a few of a data set."""
         sign = -1 if self.headline.low else 1
         own = [m for m in self.measured if m.predictor == predictor]
         ranked = sorted(own, key=lambda m: sign * m.outcome.values[self.headline.key])
-        firsts: dict[str, Measured] = {}
+        cases: set[str] = set()
+        shown: Counter[str] = Counter()
+        chosen = []
         for one in ranked:
-            firsts.setdefault(one.case, one)
-        return list(firsts.values())[:count]
+            if one.case not in cases and shown[one.dataset] < WORST_OF_A_DATASET:
+                cases.add(one.case)
+                shown[one.dataset] += 1
+                chosen.append(one)
+        return chosen[:count]
 
     def _lines(self, column: Column, group_of: Callable[[Measured], str]) -> list[Line]:
         groups: dict[str, list[Measured]] = {}

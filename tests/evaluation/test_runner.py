@@ -1,0 +1,200 @@
+"""Whole runs on a tiny collection: numbers, files, resuming, failures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import label
+
+from delineate.errors import DelineateError, ModelError
+from delineate.evaluation import runner
+from delineate.evaluation.protocols import PROTOCOLS
+from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.manifest import ModelRecord
+from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+
+
+class BrightParts:
+    """A predictor that is right on the collection: the bright part under the prompt; it counts what it is asked."""
+
+    record = ModelRecord(name="bright parts", version="1", sha256="", licence="")
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[FramePrompts, bool]] = []
+
+    def encode(self, frame: np.ndarray) -> np.ndarray:
+        return frame
+
+    def decode(
+        self,
+        features: Any,
+        prompts: FramePrompts,
+        previous: np.ndarray | None = None,
+        earlier: EarlierFrame | None = None,
+    ) -> Candidates:
+        self.asked.append((prompts, previous is not None))
+        parts, _ = label(np.asarray(features) > 100)
+        if prompts.box is not None:
+            x, y = (prompts.box[0] + prompts.box[2]) / 2, (prompts.box[1] + prompts.box[3]) / 2
+        elif len(prompts.points):
+            x, y = prompts.points[0]
+        else:
+            assert earlier is not None
+            y, x = (values.mean() for values in np.nonzero(earlier.mask))
+        part = parts[int(y), int(x)]
+        mask = (parts == part) & (part > 0)
+        if len(prompts.points) == 1:
+            mask[:, int(x) :] = False  # half right at the first click
+        return Candidates(mask[None], np.array([0.9], dtype=np.float32))
+
+
+class Broken(BrightParts):
+    record = ModelRecord(name="broken", version="1", sha256="", licence="")
+
+    def decode(self, features: Any, prompts: FramePrompts, previous: Any = None, earlier: Any = None) -> Candidates:
+        raise ModelError("E-BROKEN", "It is broken.")
+
+
+@pytest.fixture
+def bright(monkeypatch: pytest.MonkeyPatch) -> BrightParts:
+    """``bright.onnx`` names the right predictor, ``broken.onnx`` one that fails."""
+    predictor = BrightParts()
+    real = runner.predictor_named
+    named = {"bright.onnx": predictor, "broken.onnx": Broken()}
+    monkeypatch.setattr(runner, "predictor_named", lambda name: named.get(name) or real(name))
+    return predictor
+
+
+def options(collection: Path, output: Path, **changes: Any) -> EvaluateOptions:
+    return replace(EvaluateOptions(data=collection, predictors=("bright.onnx",), output=output), **changes)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "structures", "expected"),
+    [
+        pytest.param("box-2d", 4, {"dice": 1, "iou": 1, "nsd": 1, "hd95": 0}, id="box-2d"),
+        pytest.param("clicks-2d", 4, {"noc90": 2, "noc80": 2, "iou@3": 1, "iou@20": 1}, id="clicks-2d"),
+        pytest.param("volume-box", 1, {"dice": 1, "iou": 1, "nsd": 1, "hd95": 0}, id="volume-box"),
+        pytest.param("video-mask", 1, {"j&f": 1, "j": 1, "f": 1}, id="video-mask"),
+    ],
+)
+def test_a_right_predictor_gets_full_marks(
+    bright: BrightParts, collection: Path, tmp_path: Path, protocol: str, structures: int, expected: dict[str, float]
+) -> None:
+    report = evaluate(options(collection, tmp_path, protocol=protocol))
+    summary = report.summary("bright.onnx")
+    assert (summary.count, summary.missed, report.failures) == (structures, 0, ())
+    assert {key: summary.means[key] for key in expected} == pytest.approx(expected)
+    assert set(summary.means) == {column.key for column in PROTOCOLS[protocol].columns}
+
+
+def test_clicks_go_on_from_the_outline_so_far(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    evaluate(options(collection, tmp_path, protocol="clicks-2d", datasets=("disks",), structures=1))
+    assert [(len(prompts.points), corrected) for prompts, corrected in bright.asked] == [(1, False), (2, True)]
+
+
+def test_a_run_leaves_tables_numbers_and_a_picture(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    report = evaluate(
+        options(collection, tmp_path, predictors=("ellipse", "bright.onnx")), lambda *done: seen.append(done)
+    )
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    numbers = json.loads((tmp_path / "box-2d.json").read_text())
+    lines = report.by_dataset(report.headline)
+    assert [line.name for line in lines] == ["disks", "ball", "mean over data sets"]
+    assert [line.count for line in lines] == [3, 1, 4]
+    ellipse = [line.values["ellipse"] for line in lines]
+    assert ellipse[2] == pytest.approx((ellipse[0] + ellipse[1]) / 2) and 0.9 < ellipse[2] < 1
+    assert numbers["datasets"]["dice"][2]["values"]["ellipse"] == pytest.approx(ellipse[2], abs=1e-6)
+    text = (tmp_path / "box-2d.md").read_text()
+    assert f"| mean over data sets | 4 | {ellipse[2]:.3f} | **1.000** |" in text
+    assert "| ball: ball | 1 |" in text and "disks: disk" in text
+    with Image.open(tmp_path / "box-2d-worst.png") as sheet:
+        colours = {colour for _, colour in sheet.getcolors(1 << 24)}
+    assert {(70, 220, 120), (240, 80, 60)} <= colours
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "box-2d-worst.png",
+        "box-2d.json",
+        "box-2d.jsonl",
+        "box-2d.md",
+    ]
+
+
+def test_a_run_goes_on_where_it_stopped(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    first = evaluate(options(collection, tmp_path))
+    asked = len(bright.asked)
+    done = (tmp_path / "box-2d.jsonl").read_text().splitlines()
+    (tmp_path / "box-2d.jsonl").write_text(f"{done[0]}\n{done[1][:50]}\n")
+    again = evaluate(options(collection, tmp_path))
+    assert len(bright.asked) == asked + 1, "only the ball was asked for again"
+    assert [m.outcome.values for m in again.measured] == [m.outcome.values for m in first.measured]
+    evaluate(options(collection, tmp_path, seed=1))
+    assert len(bright.asked) == 2 * asked + 1, "another seed prompts otherwise"
+
+
+def test_a_failing_case_is_listed_and_the_others_go_on(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    report = evaluate(options(collection, tmp_path, predictors=("broken.onnx", "bright.onnx")))
+    assert [(f.case, f.reason) for f in report.failures] == [
+        ("disks/test", "It is broken."),
+        ("ball/test", "It is broken."),
+    ]
+    assert report.summary("bright.onnx").count == 4
+    assert "disks/test, broken.onnx: It is broken." in (tmp_path / "box-2d.md").read_text()
+    assert "| – | **1.000** |" in (tmp_path / "box-2d.md").read_text()
+
+
+def test_a_miss_counts_and_is_listed(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    bright.encode = lambda frame: np.zeros_like(frame) if frame.ndim == 2 and frame.shape[0] == 80 else frame  # type: ignore[method-assign]
+    report = evaluate(options(collection, tmp_path))
+    summary = report.summary("bright.onnx")
+    assert (summary.missed, summary.means["dice"], summary.found) == (3, 0.5, 1.0)
+    assert summary.means["hd95"] == 0, "no distance to what was not found"
+    numbers = json.loads((tmp_path / "box-2d.json").read_text())
+    assert [s["values"]["hd95"] for s in numbers["structures"]] == [None, None, None, 0.0]
+
+
+def test_limits_choose_cases(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    report = evaluate(options(collection, tmp_path, with_training=True, datasets=("disks",)))
+    assert {m.case for m in report.measured} == {"disks/test", "disks/train"}
+    report = evaluate(options(collection, tmp_path, with_training=True, datasets=("disks",), limit=1, structures=1))
+    assert [m.case for m in report.measured] == ["disks/test"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({"protocol": "guess"}, "E-EVAL-PROTOCOL", id="protocol"),
+        pytest.param({"predictors": ("oracle",)}, "E-EVAL-PREDICTOR", id="predictor"),
+        pytest.param({"protocol": "clicks-2d", "predictors": ("otsu",)}, "E-BASELINE-PROMPT", id="baseline-clicks"),
+        pytest.param({"limit": 0}, "E-EVAL-LIMIT", id="limit"),
+        pytest.param({"datasets": ("moon",)}, "E-EVAL-NO-CASES", id="data-set"),
+        pytest.param({"data": Path("nowhere")}, "E-EVAL-NO-DATA", id="folder"),
+        pytest.param({"data": None}, "E-EVAL-NO-DATA", id="no-folder"),
+        pytest.param({"predictors": ("missing.onnx",)}, "E-MODEL-MISSING", id="model-file"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], code: str
+) -> None:
+    monkeypatch.delenv("DELINEATE_DATA", raising=False)
+    with pytest.raises(DelineateError) as raised:
+        evaluate(options(collection, tmp_path, **{"predictors": ("ellipse",), **changes}))
+    assert raised.value.code == code and raised.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_everybody_takes_part_unless_named() -> None:
+    assert EvaluateOptions().names == ("quill", "ellipse", "otsu", "grabcut", "random-walker")
+    assert EvaluateOptions(protocol="clicks-2d").names == ("quill",)
+
+
+def test_data_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, collection: Path) -> None:
+    monkeypatch.setenv("DELINEATE_DATA", str(collection))
+    assert EvaluateOptions().root == collection
