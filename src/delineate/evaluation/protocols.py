@@ -153,8 +153,8 @@ def video_mask(
 _OUTLINE = (
     Column(Metric.DICE, "Dice"),
     Column(Metric.IOU, "IoU"),
-    Column(Metric.NSD, "NSD 2 mm"),
-    Column(Metric.HD95, "HD95 mm", low=True, digits=1),
+    Column(Metric.NSD, "NSD at 2"),
+    Column(Metric.HD95, "HD95 (mm or px)", low=True, digits=1),
 )
 _CLICKS = (
     *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2) for goal in reversed(CLICK_GOALS)),
