@@ -39,7 +39,7 @@ class FramePrompts:
         return self.box is not None or self.mask is not None or bool(self.labels.any())
 
     def joined(self, later: FramePrompts) -> FramePrompts:
-        """These prompts and later ones: points add up (a later one wins a shared pixel), a later box or mask replaces."""
+        """These prompts and later ones: points add up (the later on a pixel wins), a later box or mask replaces."""
         shared = [bool((np.round(later.points) == np.round(p)).all(axis=1).any()) for p in self.points]
         keep = ~np.array(shared, dtype=bool)
         return FramePrompts(

@@ -56,6 +56,8 @@ def _is_dicom(head: bytes) -> bool:
 
 
 FORMATS: tuple[FileFormat, ...] = (
+    # first: the 128 bytes before DICM may look like another format, TIFF for one
+    FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.dicom"),
     FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.picture"),
     FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.picture"),
     FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.picture"),
@@ -68,7 +70,6 @@ FORMATS: tuple[FileFormat, ...] = (
     ),
     FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.npz"),
     FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.video"),
-    FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.dicom"),
 )
 
 

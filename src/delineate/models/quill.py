@@ -69,7 +69,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Quill(nn.Module):
-    """Prompt maps (B, inputs, S, S), S a multiple of 16 -> mask logits (B, 3, S, S), IoU (B, 3), presence logit (B,)."""
+    """Prompt maps (B, inputs, S, S), S = 16 n -> logits of masks (B, 3, S, S), IoU (B, 3), presence (B,)."""
 
     def __init__(self, config: QuillConfig | None = None) -> None:
         super().__init__()
@@ -89,9 +89,7 @@ class Quill(nn.Module):
         self.expand = nn.Conv2d(w[0], 4 * 16, 1)
         self.refine = _convolution(32, 24)
         self.masks = nn.Conv2d(24, config.candidates, 3, padding=1)
-        self.judge = nn.Sequential(
-            nn.Linear(w[3] + w[0], 128), nn.ReLU(), nn.Linear(128, config.candidates + 1)
-        )
+        self.judge = nn.Sequential(nn.Linear(w[3] + w[0], 128), nn.ReLU(), nn.Linear(128, config.candidates + 1))
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.stem(F.pixel_unshuffle(maps, 2))

@@ -90,7 +90,7 @@ class QuillPredictor:
         previous: NDArray[np.bool_] | None = None,
         earlier: EarlierFrame | None = None,
     ) -> Candidates:
-        """Outline what the prompts point at: zoomed to the box or the outline so far, from coarse to fine for clicks."""
+        """Outline what the prompts point at: zoomed to the box or the outline so far, coarse to fine for clicks."""
         outline = prompts.mask if prompts.mask is not None else previous
         known = CropPrompts(
             points=prompts.points,

@@ -22,14 +22,14 @@ def export_quill(network: Quill, path: Path, version: str, half: bool = True) ->
 
     S may be any multiple of 16. With ``half`` the weights are stored as fp16 and cast when the file is loaded.
     """
-    network = network.eval().cpu().to(memory_format=torch.contiguous_format)
+    network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(1, network.config.inputs, 128, 128)
     buffer = io.BytesIO()
     with torch.no_grad():
         torch.onnx.export(
             network,
             (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             opset_version=OPSET,
             input_names=["maps"],
             output_names=["logits", "iou", "presence"],

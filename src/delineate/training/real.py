@@ -53,15 +53,14 @@ class RealSource:
         middle, step = int(rng.choice(labelled)), int(rng.choice([-2, -1, 1, 2]))
         numbers = [int(np.clip(middle + step * t, 0, self.pixels.shape[axis] - 1)) for t in range(frames)]
         turns, mirrored, factor = int(rng.integers(4)), rng.random() < 0.5, int(rng.integers(2, 5))
-        shown, labels = [], []
+        shown: list[Grey] = []
+        labels: list[NDArray[np.uint16]] = []
         for number in numbers:
-            for source, out, method in (
-                (self.pixels, shown, Image.Resampling.BICUBIC),
-                (self.labels, labels, Image.Resampling.NEAREST),
-            ):
-                one = _turned(np.take(source, number, axis), turns, mirrored)
-                size = (one.shape[1] * factor, one.shape[0] * factor)
-                out.append(np.asarray(Image.fromarray(one.astype(np.uint8)).resize(size, method)))
+            grey = _turned(np.take(self.pixels, number, axis), turns, mirrored)
+            label = _turned(np.take(self.labels, number, axis), turns, mirrored)
+            size = (grey.shape[1] * factor, grey.shape[0] * factor)
+            shown.append(np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)))
+            labels.append(np.kron(label, np.ones((factor, factor), np.uint16)))
         return [np.repeat(one[..., None], 3, axis=2) for one in shown], labels
 
     def _parts(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
@@ -127,15 +126,16 @@ def _motion(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[n
     height, width = shape
     least = min(shape)
     size, shift = rng.uniform(0, 0.03) * least, rng.normal(0, 0.025, 2) * least
-    fields = []
-    for length, at in ((height, shift[0]), (width, shift[1])):
+
+    def moved(axis: int) -> NDArray[np.intp]:
         soft = Image.fromarray(np.ascontiguousarray(tide(rng, min(SIDE, max(shape))))).resize((width, height))
-        base = np.mgrid[:height, :width][len(fields)]
-        fields.append(np.clip(np.rint(base + size * np.asarray(soft) + at), 0, length - 1).astype(np.intp))
-    return fields[0], fields[1]
+        place = np.mgrid[:height, :width][axis] + size * np.asarray(soft) + shift[axis]
+        return np.clip(np.rint(place), 0, shape[axis] - 1).astype(np.intp)
+
+    return moved(0), moved(1)
 
 
-def _recoloured(rng: np.random.Generator, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+def _recoloured(rng: np.random.Generator, frames: NDArray[np.floating]) -> NDArray[np.float32]:
     """Gamma, and sometimes the negative, other colours or none."""
     if rng.random() < 0.25:
         frames = 1 - frames

@@ -94,7 +94,9 @@ class Blob:
             slice(int(max(0, cx - reach)), int(min(self.side, cx + reach + 1))),
         )
 
-    def _field(self, u: Field, v: Field, radius: float, t: float, rows: slice, columns: slice) -> Field:
+    def _field(
+        self, u: NDArray[np.floating], v: NDArray[np.floating], radius: float, t: float, rows: slice, columns: slice
+    ) -> NDArray[np.floating]:
         if self.kind is BlobKind.SUPERELLIPSE:
             power = np.float32(self._power)
             return (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power) - np.float32(radius)

@@ -1,0 +1,5 @@
+"""``python -m delineate``."""
+
+from delineate.cli import main
+
+main()

@@ -1,0 +1,56 @@
+"""The command ``delineate``: one file a verb. Nothing heavy is imported before a verb runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from delineate.cli import bench, demo, doctor, evaluate, inspect, segment, systems, train
+from delineate.cli.console import report_error
+
+app = typer.Typer(
+    name="delineate",
+    help="Point at a structure once; get it outlined in the image, the whole volume, the whole video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Model files.", no_args_is_help=True)
+train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
+app.command()(segment.segment)
+app.command()(inspect.inspect)
+app.command()(demo.demo)
+app.command()(doctor.doctor)
+app.command()(evaluate.evaluate)
+app.command()(bench.bench)
+app.command()(systems.systems)
+models_app.command("list")(systems.models_list)
+train_app.command("quill")(train.quill)
+app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
+
+
+def main() -> None:
+    """Run the command line: exit code 0 done, 1 a case failed, 2 bad input, 130 interrupted."""
+    from delineate.errors import DelineateError
+
+    try:
+        app(standalone_mode=False)
+    except DelineateError as error:
+        if "--debug" in sys.argv:
+            raise
+        report_error(error, as_json="--json" in sys.argv)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted; nothing was left half written.\n")
+        sys.exit(130)
+    except Exception as error:
+        shown = getattr(error, "show", None)  # a usage error of the command line
+        if shown is None:
+            raise
+        shown()
+        sys.exit(getattr(error, "exit_code", 2))

@@ -1,0 +1,50 @@
+"""How the command line talks: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from delineate.errors import DelineateError
+
+Progress = Callable[[int, int], None]
+
+
+def report_error(error: DelineateError, as_json: bool) -> None:
+    """What, why and what fixes it, on stderr."""
+    if as_json:
+        text = json.dumps({"error": error.code, "message": error.message, "hint": error.hint})
+    else:
+        text = f"Error [{error.code}]: {error.message}" + (f"\n{error.hint}" if error.hint else "")
+    sys.stderr.write(text + "\n")
+
+
+def tell(text: str) -> None:
+    """A line for a person, on stderr, so that stdout holds results only."""
+    sys.stderr.write(text + "\n")
+
+
+def result(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def result_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def progress_bar(title: str, quiet: bool) -> Iterator[Progress | None]:
+    """A bar with time left, on a terminal only; yields what to call with (done, total)."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

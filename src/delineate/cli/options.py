@@ -1,0 +1,43 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from delineate.errors import PromptError
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="A system's name, or a model file.")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 means all.")]
+Axis = Annotated[str | None, typer.Option("--axis", help="Axis slices are taken along: i, j, k or R, A, S.")]
+Series = Annotated[str | None, typer.Option("--series", help="Which DICOM series: number, #position or description.")]
+Index = Annotated[int | None, typer.Option("--index", help="Which volume of a 4D file, or which page.")]
+PagesOption = Annotated[str | None, typer.Option("--pages", help="What several pages are: stack or video.")]
+AffineOption = Annotated[str | None, typer.Option("--affine", help="Which NIfTI affine to believe: sform or qform.")]
+Spacing = Annotated[str | None, typer.Option("--spacing-order", help="Order of an npz file's spacing: xyz or zyx.")]
+ToGrey = Annotated[bool, typer.Option("--to-grey", help="Turn a colour volume into grey values.")]
+Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICOM gaps, straighten tilted gantries.")]
+Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture that is opened.")]
+MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
+
+
+def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...]:
+    """``10,20,30,40`` as numbers.
+
+    Raises PromptError if there are not as many as expected, or one is none.
+    """
+    parts = text.strip("[]() ").split(",")
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        raise PromptError("E-PROMPT-NUMBER", f'{option} "{text}" holds something that is no number.') from None
+    if len(values) not in counts:
+        expected = " or ".join(str(n) for n in counts)
+        raise PromptError("E-PROMPT-LENGTH", f'{option} "{text}" has {len(values)} numbers; it needs {expected}.')
+    return values

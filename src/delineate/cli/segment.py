@@ -1,0 +1,193 @@
+"""``delineate segment``: one structure pointed at, outlined everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from delineate.cli import options
+from delineate.cli.console import progress_bar, result, result_json, tell
+
+if TYPE_CHECKING:
+    from delineate.prompts import Prompt
+    from delineate.scan import Scan
+    from delineate.session import Session
+
+
+def segment(
+    input: Annotated[Path, typer.Argument(help="Image, volume, video, DICOM folder or folder of frames.")],
+    box: Annotated[
+        list[str] | None, typer.Option(help="x0,y0,x1,y1 (or i0,j0,k0,i1,j1,k1); upper ends excluded.")
+    ] = None,
+    point: Annotated[list[str] | None, typer.Option(help="x,y or i,j,k on the structure.")] = None,
+    neg: Annotated[list[str] | None, typer.Option(help="x,y or i,j,k that does not belong to it.")] = None,
+    mask: Annotated[Path | None, typer.Option(help="A file with an outline on one frame to follow or correct.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="Prompts or a manifest saved by an earlier run.")] = None,
+    frame: Annotated[int | None, typer.Option(help="Slice or frame that 2D prompts are on.")] = None,
+    label: Annotated[str, typer.Option(help="Name of the structure.")] = "structure",
+    space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")] = None,
+    frame_only: Annotated[bool, typer.Option("--frame-only", help="Do not follow it to other frames.")] = False,
+    split: Annotated[bool, typer.Option("--split", help="One file for each structure.")] = False,
+    film: Annotated[bool, typer.Option("--film", help="Also write a video with its outlines (MP4).")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Apply prompts made on another file.")] = False,
+    model: options.Model = "quill",
+    threads: options.Threads = 0,
+    axis: options.Axis = None,
+    series: options.Series = None,
+    index: options.Index = None,
+    pages: options.PagesOption = None,
+    affine: options.AffineOption = None,
+    spacing_order: options.Spacing = None,
+    to_grey: options.ToGrey = False,
+    resample_irregular: options.Irregular = False,
+    stored_orientation: options.Stored = False,
+    max_pixels: options.MaxPixels = 200_000_000,
+    max_voxels: options.MaxVoxels = 2_000_000_000,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Outline a structure that you point at with a box, points, a mask, or a prompts file.
+
+    In a volume or video it is followed in both directions. Beside the output a manifest is saved; giving it back with
+    --prompts does the same again.
+
+    delineate segment liver.nii.gz --box 120,80,40,210,190,90 --label liver
+    delineate segment clip.mp4 --point 320,200 --label tool -o tool
+    """
+    from delineate.io.naming import default_output
+    from delineate.io.opening import open_scan
+    from delineate.io.saving import check_output
+    from delineate.session import Session
+    from delineate.systems import build
+
+    scan = open_scan(
+        input,
+        slice_axis=axis,
+        series=series,
+        index=index,
+        to_grey=to_grey,
+        resample_irregular=resample_irregular,
+        stored_orientation=stored_orientation,
+        max_pixels=max_pixels,
+        max_voxels=max_voxels,
+        **_choices(pages=pages, affine=affine, spacing_order=spacing_order),
+    )
+    target = output or default_output(scan)
+    check_output(target, scan.kind, overwrite)
+    predictor = build(model, threads)
+    with progress_bar(f"Following {label}", quiet or json) as progress:
+        if prompts is not None:
+            from delineate.prompt_log import PromptLog
+
+            session = Session.replay(scan, PromptLog.read(prompts), predictor, progress, force)
+        else:
+            session = Session(scan, predictor)
+            given = _prompts(scan, box, point, neg, mask, frame, space)
+            session.add_object(label)
+            for one in given:
+                session.prompt(one, label)
+            if len(scan) > 1 and not frame_only:
+                session.propagate(progress=progress)
+    _write(session, target, split, film, overwrite, json, quiet, input)
+
+
+def _choices(**texts: str | None) -> dict[str, Any]:
+    """Enumerations from what was typed."""
+    from delineate.errors import InputError
+    from delineate.io.options import AffineChoice, Pages, SpacingOrder
+
+    kinds = {"pages": Pages, "affine": AffineChoice, "spacing_order": SpacingOrder}
+    chosen = {}
+    for name, text in texts.items():
+        if text is not None:
+            try:
+                chosen[name] = kinds[name](text)
+            except ValueError:
+                known = ", ".join(kinds[name])
+                option = name.replace("_", "-")
+                raise InputError("E-OPTION", f'--{option} "{text}" is not one of {known}.') from None
+    return chosen
+
+
+def _prompts(
+    scan: Scan,
+    boxes: list[str] | None,
+    points: list[str] | None,
+    negatives: list[str] | None,
+    mask: Path | None,
+    frame: int | None,
+    space: str,
+) -> list[Prompt]:
+    from delineate.cli.mask_prompt import mask_prompt
+    from delineate.errors import PromptError
+    from delineate.grid import Space
+    from delineate.prompts import Box, Point
+
+    if space not in list(Space):
+        raise PromptError("E-OPTION", f'--space "{space}" is not one of {", ".join(Space)}.')
+    at: dict[str, Any] = {"space": Space(space), "frame": frame}
+    given: list[Prompt] = [mask_prompt(mask, scan, frame)] if mask else []
+    given += [Box(*options.numbers(b, (4, 6), "--box"), **at) for b in boxes or ()]
+    given += [Point(*options.numbers(p, (2, 3), "--point"), **at) for p in points or ()]
+    given += [Point(*options.numbers(p, (2, 3), "--neg"), positive=False, **at) for p in negatives or ()]
+    if not given:
+        raise PromptError(
+            "E-PROMPT-NONE",
+            "Nothing says which structure is meant.",
+            "Point at it with --box x0,y0,x1,y1, with --point x,y, or with --mask FILE "
+            "(or give --prompts FILE). See also: delineate inspect FILE",
+        )
+    return given
+
+
+def _write(
+    session: Session, target: Path, split: bool, film: bool, overwrite: bool, json: bool, quiet: bool, input: Path
+) -> None:
+    from delineate.io.naming import beside
+    from delineate.io.overlay import save_film, save_preview
+    from delineate.io.saving import output_record, save, write_manifest
+    from delineate.scan import ScanKind
+
+    scan, outlines = session.scan, session.segmentation
+    files = save(outlines, target, scan, overwrite, split)
+    manifest = session.manifest([output_record(f, _format_of(f)) for f in files])
+    companions = [beside(target, ".manifest.json"), beside(target, ".preview.png")]
+    write_manifest(manifest, companions[0])
+    save_preview(scan, outlines, companions[1])
+    if film and scan.kind is ScanKind.VIDEO:
+        companions.append(beside(target, ".film.mp4"))
+        save_film(scan, outlines, companions[-1])
+    if json:
+        result_json({"files": [str(f) for f in (*files, *companions)], "manifest": manifest.model_dump(mode="json")})
+        return
+    if not quiet:
+        for notice in session.notices:
+            tell(f"Note: {notice.message}")
+    for one in manifest.objects:
+        result(_found(one, scan))
+    for path in (*files, *companions):
+        result(f"  {path}")
+    if not quiet:
+        tell(f"Again: delineate segment {input} --prompts {companions[0]} -o OTHER-NAME")
+
+
+def _found(one: Any, scan: Scan) -> str:
+    """One line on one object."""
+    from delineate.scan import ScanKind
+
+    if not one.frames:
+        return f"{one.name}: nothing found"
+    sure = sum(one.confidence.values()) / max(1, len(one.confidence))
+    where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
+    size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {one.pixels} pixels"
+    doubts = f"; look at {', '.join(str(f) for f in list(one.warnings)[:8])}" if one.warnings else ""
+    return f"{one.name}{where}{size}, mean confidence {sure:.2f}{doubts}"
+
+
+def _format_of(path: Path) -> str:
+    return "folder of PNG masks" if path.is_dir() else "".join(path.suffixes[-2:]).lstrip(".")
