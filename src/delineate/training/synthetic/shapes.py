@@ -64,8 +64,8 @@ class Blob:
         self._border = 0.3 * texture(rng, side) + tide(rng, side)
         self._border_size = rng.uniform(0.05, 0.5)
         self._bite = rng.uniform(0, 2 * np.pi)
-        self._motion = rng.normal(0, 0.02, 2) * side
-        self._growth = rng.normal(0, 0.12)
+        self._motion = rng.normal(0, 0.03, 2) * side
+        self._growth = rng.normal(0, 0.3)  # slices of a thick stack change this much
 
     def level(self, t: float) -> Field:
         out = np.full((self.side, self.side), FAR, np.float32)
