@@ -150,12 +150,32 @@ def test_a_failing_case_is_listed_and_the_others_go_on(bright: BrightParts, coll
     assert "| – | **1.000** |" in (tmp_path / "box-2d.md").read_text()
 
 
+def test_no_overall_number_without_every_data_set(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    real = bright.decode
+
+    def only_images(features: Any, *prompts: Any) -> Candidates:
+        if features.shape != (80, 100):
+            raise ModelError("E-SIZE", "Images only.")
+        return real(features, *prompts)
+
+    bright.decode = only_images  # type: ignore[method-assign]
+    report = evaluate(options(collection, tmp_path, predictors=("bright.onnx", "ellipse")))
+    assert len(report.failures) == 1
+    assert np.isnan(report.summary("bright.onnx").means["dice"]) and report.summary("ellipse").means["dice"] > 0.9
+
+
+def test_a_run_without_any_outcome_still_reports(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    report = evaluate(options(collection, tmp_path, predictors=("broken.onnx",)))
+    assert len(report.failures) == 2 and "## Failed" in (tmp_path / "box-2d.md").read_text()
+
+
 def test_a_miss_counts_and_is_listed(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
     bright.encode = lambda frame: np.zeros_like(frame) if frame.ndim == 2 and frame.shape[0] == 80 else frame  # type: ignore[method-assign]
     report = evaluate(options(collection, tmp_path))
     summary = report.summary("bright.onnx")
     assert (summary.missed, summary.means["dice"], summary.found) == (3, 0.5, 1.0)
-    assert summary.means["hd95"] == 0, "no distance to what was not found"
+    distances = [line.values["bright.onnx"] for line in report.by_dataset(PROTOCOLS["box-2d"].columns[3])]
+    np.testing.assert_equal(distances, [np.nan, 0, np.nan], "no distance to what was not found")
     numbers = json.loads((tmp_path / "box-2d.json").read_text())
     assert [s["values"]["hd95"] for s in numbers["structures"]] == [None, None, None, 0.0]
 

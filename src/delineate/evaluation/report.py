@@ -62,7 +62,7 @@ def summary_table(report: EvaluationReport) -> str:
     head = ["predictor", *(c.title for c in columns), f"{columns[0].title} of the found", "missed", "n", "ms (median)"]
     rows = []
     for one in map(report.summary, report.predictors):
-        values = [_number(one.means[c.key], c.digits) for c in columns]
+        values = [_number(one.means.get(c.key, float("nan")), c.digits) for c in columns]
         ms = _number(one.seconds * 1000, 0)
         rows.append(
             [one.predictor, *values, _number(one.found, columns[0].digits), str(one.missed), str(one.count), ms]

@@ -1,7 +1,8 @@
 """What was measured, summed up: by data set, by structure, over all data sets.
 
 A data set's number is the mean over its structures, the overall one the mean over data sets, so that the largest set
-does not decide. A missed structure counts (as 0 overlap); a mean of distances is over the structures that were found.
+does not decide; who was not measured on all of them gets no overall number. A missed structure counts (as 0 overlap);
+a mean of distances is over the structures that were found.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class EvaluationReport:
     def by_dataset(self, column: Column) -> list[Line]:
         """One line a data set, and the mean over data sets last."""
         lines = self._lines(column, lambda m: m.dataset)
-        means = {name: _mean([line.values[name] for line in lines]) for name in self.predictors}
+        if not lines:
+            return []
+        means = {name: float(np.mean([line.values[name] for line in lines])) for name in self.predictors}
         return [*lines, Line("mean over data sets", sum(line.count for line in lines), means)]
 
     def by_structure(self, column: Column) -> list[Line]:
@@ -112,7 +115,7 @@ class EvaluationReport:
         found = [m for m in own if not m.outcome.missed]
         return Summary(
             name,
-            {c.key: self.by_dataset(c)[-1].values[name] for c in self.protocol.columns},
+            {c.key: line.values[name] for c in self.protocol.columns for line in self.by_dataset(c)[-1:]},
             _mean([_mean_of([m for m in found if m.dataset == d], self.headline) for d in self.datasets]),
             len(own) - len(found),
             len(own),
