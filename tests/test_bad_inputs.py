@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-import bad_inputs
 import pytest
-from bad_inputs.table import Row
 
+import bad_inputs
+from bad_inputs.table import Row
 from delineate.errors import DelineateError
 
 ROWS: list[Row] = [

@@ -9,7 +9,6 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json
-from delineate.cli.segment import _choices
 
 if TYPE_CHECKING:
     from delineate.scan import Scan
@@ -38,7 +37,9 @@ def inspect(
         series=series,
         index=index,
         resample_irregular=resample_irregular,
-        **_choices(pages=pages, affine=affine, spacing_order=spacing_order),
+        pages=pages,
+        affine=affine,
+        spacing_order=spacing_order,
     )
     card = describe(scan)
     if json:

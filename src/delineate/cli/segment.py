@@ -75,7 +75,9 @@ def segment(
         stored_orientation=stored_orientation,
         max_pixels=max_pixels,
         max_voxels=max_voxels,
-        **_choices(pages=pages, affine=affine, spacing_order=spacing_order),
+        pages=pages,
+        affine=affine,
+        spacing_order=spacing_order,
     )
     target = output or default_output(scan)
     check_output(target, scan.kind, overwrite)
@@ -94,24 +96,6 @@ def segment(
             if len(scan) > 1 and not frame_only:
                 session.propagate(progress=progress)
     _write(session, target, split, film, overwrite, json, quiet, input)
-
-
-def _choices(**texts: str | None) -> dict[str, Any]:
-    """Enumerations from what was typed."""
-    from delineate.errors import InputError
-    from delineate.io.options import AffineChoice, Pages, SpacingOrder
-
-    kinds = {"pages": Pages, "affine": AffineChoice, "spacing_order": SpacingOrder}
-    chosen = {}
-    for name, text in texts.items():
-        if text is not None:
-            try:
-                chosen[name] = kinds[name](text)
-            except ValueError:
-                known = ", ".join(kinds[name])
-                option = name.replace("_", "-")
-                raise InputError("E-OPTION", f'--{option} "{text}" is not one of {known}.') from None
-    return chosen
 
 
 def _prompts(

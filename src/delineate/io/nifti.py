@@ -55,17 +55,14 @@ def read(path: Path, options: ReadOptions) -> Scan:
 
     Raises InputError or GeometryError for cut files, impossible headers, 4D files without a choice and colour.
     """
-    try:
-        image = nib.load(path)
-    except Exception as error:
-        raise InputError("E-NIFTI-HEADER", f"{path.name} has an unusable NIfTI header: {error}.") from None
+    notices: list[Notice] = []
+    image = _loaded(path, notices)
     if not isinstance(image, nib.nifti1.Nifti1Pair):
         raise InputError("E-NIFTI-HEADER", f"{path.name} is {type(image).__name__}, not NIfTI.")
     header = image.header
     shape = _shape(path, header, options)
     _require_data(path, image, shape)
-    notices: list[Notice] = []
-    dtype = _dtype(path, header, notices)
+    dtype = _dtype(path, image, notices)
     colour = dtype.names is not None
     shape3, index = _choose(path, shape, options)
     grid = _grid(path, header, shape3, options, notices)
@@ -89,6 +86,25 @@ def read(path: Path, options: ReadOptions) -> Scan:
         flat = Grid(shape3[:2], grid.affine, ("i", "j"), grid.placement)
         return Scan.from_image(np.asarray(voxels)[:, :, 0].T, flat, **about)
     return Scan.from_volume(voxels, grid, **about)
+
+
+def _loaded(path: Path, notices: list[Notice]) -> Any:
+    """The file as nibabel sees it; gzip with something else after its end is unpacked up to there."""
+    try:
+        return nib.load(path)
+    except Exception as error:
+        packed = path.read_bytes()
+        if packed[:2] != b"\x1f\x8b":
+            raise InputError("E-NIFTI-HEADER", f"{path.name} has an unusable NIfTI header: {error}.") from None
+    stream = zlib.decompressobj(wbits=31)
+    raw = stream.decompress(packed)
+    notices.append(
+        Notice(
+            "W-GZIP-TAIL", f"{len(stream.unused_data)} bytes after the end of the gzip data in {path.name} are ignored."
+        )
+    )
+    kind = nib.Nifti2Image if raw[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Image
+    return kind.from_bytes(raw)
 
 
 def _shape(path: Path, header: Any, options: ReadOptions) -> tuple[int, ...]:
@@ -115,8 +131,10 @@ def _shape(path: Path, header: Any, options: ReadOptions) -> tuple[int, ...]:
 def _require_data(path: Path, image: Any, shape: tuple[int, ...]) -> None:
     """Whether the file is as long as its header says; for gzip the stream is read through without keeping it."""
     header = image.header
+    if image.file_map["image"].filename is None:
+        return  # unpacked already
     data = Path(image.file_map["image"].filename)
-    expected = int(np.prod(shape, dtype=np.int64)) * header.get_data_dtype().itemsize + int(header.get_data_offset())
+    expected = int(np.prod(shape, dtype=np.int64)) * header.get_data_dtype().itemsize + int(image.dataobj.offset)
     if not data.exists():
         raise InputError("E-NIFTI-PAIR", f"{path.name} keeps its voxels in {data.name}, which is missing.")
     if data.suffix != ".gz":
@@ -137,24 +155,30 @@ def _require_data(path: Path, image: Any, shape: tuple[int, ...]) -> None:
         )
 
 
-def _dtype(path: Path, header: Any, notices: list[Notice]) -> np.dtype[Any]:
-    stored = header.get_data_dtype()
+def _dtype(path: Path, image: Any, notices: list[Notice]) -> np.dtype[Any]:
+    """The type of the voxels once they are scaled."""
+    stored = image.header.get_data_dtype()
     if stored.kind == "c":
         raise InputError(
             "E-NIFTI-DTYPE",
             f"{path.name} holds complex numbers ({stored}).",
             "Save magnitude or phase as a volume first.",
         )
-    slope, offset = header["scl_slope"], header["scl_inter"]
     if stored.names is not None:
         return stored.newbyteorder("=")
-    if not np.isfinite(slope) or slope == 0:
-        if slope == 0 and offset not in (0,) and np.isfinite(offset):
-            notices.append(
-                Notice("W-NIFTI-SLOPE", "The scale factor is 0; as the standard says, values are not scaled.")
-            )
-        return stored.newbyteorder("=")
-    return stored.newbyteorder("=") if (slope, offset) == (1, 0) else np.dtype(np.float32)
+    if _stored_slope(path, image) == 0:
+        notices.append(Notice("W-NIFTI-SLOPE", "The scale factor is 0; as the standard says, values are not scaled."))
+    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    return np.dtype(np.float32) if scaled else stored.newbyteorder("=")
+
+
+def _stored_slope(path: Path, image: Any) -> float:
+    """scl_slope as it is in the file; nibabel replaces one that means "not scaled"."""
+    from delineate.io.opening import file_head
+
+    order = image.header.endianness
+    where, kind = (176, "f8") if isinstance(image, nib.nifti2.Nifti2Pair) else (112, "f4")
+    return float(np.frombuffer(file_head(path), order + kind, 1, where)[0])
 
 
 def _choose(path: Path, shape: tuple[int, ...], options: ReadOptions) -> tuple[tuple[int, int, int], int | None]:

@@ -67,9 +67,12 @@ def _require_safe(path: Path, options: ReadOptions) -> None:
 
 def _array(stored: Any, name: str, path: Path) -> NDArray[Any]:
     try:
-        return np.asarray(stored[name])
+        value = stored[name]
     except (ValueError, OSError, EOFError) as error:
         raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no plain array: {error}.') from None
+    if not isinstance(value, np.ndarray):
+        raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no array.')
+    return value
 
 
 def _grid(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import zlib
 from collections.abc import Callable
@@ -128,12 +127,17 @@ def file_head(path: Path) -> bytes:
     if head[:2] != b"\x1f\x8b":
         return head
     try:
-        with gzip.open(path) as stream:
-            return stream.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            "E-GZIP-DAMAGED", f"{path.name} is damaged gzip: {error}.", f"Check it with: gzip -t {path.name}"
-        ) from None
+        with path.open("rb") as stream:
+            content = zlib.decompressobj(wbits=31).decompress(stream.read(1 << 16), HEAD_BYTES)
+    except zlib.error as error:
+        raise _damaged_gzip(path, str(error)) from None
+    if not content:
+        raise _damaged_gzip(path, "it is cut short")
+    return content
+
+
+def _damaged_gzip(path: Path, why: str) -> InputError:
+    return InputError("E-GZIP-DAMAGED", f"{path.name} is damaged gzip: {why}.", f"Check it with: gzip -t {path.name}")
 
 
 def sha256_of(*paths: Path) -> str:

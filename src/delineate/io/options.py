@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from delineate.errors import InputError
+
 
 class Pages(StrEnum):
     """What the pages of a TIFF or the pictures of an animation are."""
@@ -56,3 +58,14 @@ class ReadOptions:
     max_voxels: int = 2_000_000_000
     max_frames: int = 1_000_000
     max_files: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name, kind in (("pages", Pages), ("affine", AffineChoice), ("spacing_order", SpacingOrder)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            try:
+                object.__setattr__(self, name, kind(value))
+            except ValueError:
+                option = name.replace("_", "-")
+                raise InputError("E-OPTION", f'--{option} "{value}" is not one of {", ".join(kind)}.') from None

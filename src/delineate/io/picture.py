@@ -34,7 +34,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     """A picture as it is meant to be shown, in its own bit depth; an animation as asked for."""
     with _opened(path, options) as picture:
         count = getattr(picture, "n_frames", 1)
-        orientation = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1)
+        orientation = _orientation(picture)
     if count > 1 and options.index is None:
         return _animation(path, count, options)
     pixels, notices = read_pixels(path, options)
@@ -92,10 +92,18 @@ def _opened(path: Path, options: ReadOptions) -> Image.Image:
     return picture
 
 
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where none can be read."""
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1)
+    except (OSError, SyntaxError, ValueError):
+        return 1
+
+
 def _plain(picture: Image.Image, path: Path, options: ReadOptions, notices: list[Notice]) -> Image.Image:
     """Upright, without palette or print colours; bit depth kept."""
     icc = picture.info.get("icc_profile")
-    if not options.stored_orientation and picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1, None):
+    if not options.stored_orientation and _orientation(picture) != 1:
         notices.append(
             Notice(
                 "W-EXIF-ROTATED",

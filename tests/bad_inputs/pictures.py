@@ -1,0 +1,187 @@
+"""Rows 37 to 46: photographs, animations, archives."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bad_inputs.table import Row
+from delineate.io.opening import open_scan
+from delineate.scan import ScanKind
+
+GREY = (np.arange(40 * 30).reshape(30, 40) % 256).astype(np.uint8)
+RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
+
+
+def saved(folder: Path, picture: Image.Image, name: str, **options: Any) -> Path:
+    picture.save(folder / name, **options)
+    return folder / name
+
+
+def png16(folder: Path, pixels: np.ndarray, filters: int) -> Path:
+    """A 16-bit colour PNG with one filter type on all lines, written by hand."""
+    height, width, channels = pixels.shape
+    raw = pixels.astype(">u2").tobytes()
+    step, size = 2 * channels, width * 2 * channels
+    lines, above = b"", bytes(size)
+    for row in range(height):
+        line = raw[row * size : (row + 1) * size]
+        left = bytes(step) + line[:-step]
+        corner = bytes(step) + above[:-step]
+        guesses = {
+            0: bytes(size), 1: left, 2: above,
+            3: bytes((a + b) // 2 for a, b in zip(left, above, strict=True)),
+            4: bytes(_paeth(a, b, c) for a, b, c in zip(left, above, corner, strict=True)),
+        }  # fmt: skip
+        coded = bytes((v - g) & 255 for v, g in zip(line, guesses[filters], strict=True))
+        lines += bytes([filters]) + coded
+        above = line
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6, 2: 4}[channels], 0, 0, 0)
+    path = folder / "deep.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def _paeth(a: int, b: int, c: int) -> int:
+    p = a + b - c
+    return min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
+
+
+def deep(filters: int) -> Row:
+    pixels = np.random.default_rng(filters).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    return Row(
+        f"37-16-bit-colour-filter-{filters}",
+        lambda folder: open_scan(png16(folder, pixels, filters)),
+        check=lambda scan: np.testing.assert_array_equal(scan.frame(0), pixels),
+    )
+
+
+def animation(folder: Path, **options: Any) -> Any:
+    frames = [Image.fromarray(np.roll(GREY, n, axis=1)) for n in range(4)]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    return open_scan(folder / "a.gif", **options)
+
+
+def rotated(folder: Path, **options: Any) -> Any:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return open_scan(saved(folder, Image.fromarray(RGB), "a.jpg", exif=exif), **options)
+
+
+def tiff_stack(folder: Path, **options: Any) -> Any:
+    import tifffile
+
+    tifffile.imwrite(folder / "a.tif", np.stack([GREY] * 5), photometric="minisblack", metadata=None)
+    return open_scan(folder / "a.tif", **options)
+
+
+def damaged(folder: Path, share: float, name: str) -> Any:
+    path = saved(folder, Image.fromarray(np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8)), name)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    return open_scan(path)
+
+
+def archive(folder: Path, members: dict[str, bytes]) -> Any:
+    with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in members.items():
+            out.writestr(name, data)
+    return open_scan(folder / "a.npz")
+
+
+def renamed(folder: Path) -> Any:
+    return open_scan(saved(folder, Image.fromarray(RGB), "a.jpg").rename(folder / "b.png"))
+
+
+def is_size(width: int, height: int) -> Any:
+    def check(scan: Any) -> None:
+        assert (scan.width, scan.height) == (width, height)
+
+    return check
+
+
+def is_kind(kind: ScanKind, frames: int) -> Any:
+    def check(scan: Any) -> None:
+        assert (scan.kind, len(scan)) == (kind, frames)
+
+    return check
+
+
+def pixels_are(expected: np.ndarray) -> Any:
+    return lambda scan: np.testing.assert_array_equal(scan.frame(0), expected)
+
+
+ROWS = [
+    Row(
+        "37-16-bit-grey",
+        lambda f: open_scan(saved(f, Image.fromarray(GREY.astype(np.uint16) * 257), "a.png")),
+        check=pixels_are(GREY.astype(np.uint16) * 257),
+    ),
+    *(deep(n) for n in range(5)),
+    Row(
+        "38-palette",
+        lambda f: open_scan(saved(f, Image.fromarray(RGB).quantize(16), "a.png")),
+        check=lambda s: np.testing.assert_array_equal(s.frame(0), np.asarray(Image.fromarray(RGB).quantize(16).convert("RGB"))),
+    ),
+    Row(
+        "38-one-bit",
+        lambda f: open_scan(saved(f, Image.fromarray(GREY > 99), "a.png")),
+        check=pixels_are((GREY > 99).astype(np.uint8) * 255),
+    ),
+    Row(
+        "39-alpha",
+        lambda f: open_scan(saved(f, Image.fromarray(np.dstack([RGB, GREY])), "a.png")),
+        notice="W-ALPHA-DROPPED",
+        check=pixels_are(RGB),
+    ),
+    Row(
+        "39-grey-alpha",
+        lambda f: open_scan(saved(f, Image.fromarray(np.dstack([GREY, GREY]), "LA"), "a.png")),
+        notice="W-ALPHA-DROPPED",
+        check=pixels_are(GREY),
+    ),
+    Row(
+        "40-cmyk",
+        lambda f: open_scan(saved(f, Image.fromarray(RGB).convert("CMYK"), "a.jpg")),
+        notice="W-CMYK",
+        check=is_size(40, 30),
+    ),
+    Row("41-exif", rotated, notice="W-EXIF-ROTATED", check=is_size(30, 40)),
+    Row("41-exif-as-stored", lambda f: rotated(f, stored_orientation=True), check=is_size(40, 30)),
+    Row("42-gif", animation, error="E-PAGES", says=("4 pictures", "--pages video")),
+    Row("42-gif-video", lambda f: animation(f, pages="video"), check=is_kind(ScanKind.VIDEO, 4)),
+    Row("42-gif-page", lambda f: animation(f, index=2), check=is_kind(ScanKind.IMAGE, 1)),
+    Row("42-gif-no-such-page", lambda f: animation(f, index=9), error="E-PAGE-RANGE"),
+    Row("42-tiff-pages", tiff_stack, error="E-PAGES", says=("5 pages",)),
+    Row("42-tiff-stack", lambda f: tiff_stack(f, pages="stack"), check=is_kind(ScanKind.VOLUME, 5)),
+    Row("42-tiff-video", lambda f: tiff_stack(f, pages="video"), check=is_kind(ScanKind.VIDEO, 5)),
+    Row("43-tiny", lambda f: open_scan(saved(f, Image.fromarray(GREY[:1]), "a.png")), error="E-PICTURE-TINY"),
+    Row("43-empty-file", lambda f: [(f / "a.png").touch(), open_scan(f / "a.png")], error="E-FILE-EMPTY"),
+    Row("43-cut-png", lambda f: damaged(f, 0.5, "a.png"), error="E-PICTURE-DAMAGED", says=("a.png",)),
+    Row("43-cut-jpeg", lambda f: damaged(f, 0.5, "a.jpg"), error="E-PICTURE-DAMAGED"),
+    Row("43-missing", lambda f: open_scan(f / "none.png"), error="E-FILE-MISSING", says=("none.png",)),
+    Row("43-unknown", lambda f: [(f / "a.xyz").write_text("hello, world"), open_scan(f / "a.xyz")], error="E-FORMAT-UNKNOWN"),
+    Row("43-empty-folder", lambda f: open_scan(f), error="E-FOLDER-EMPTY"),
+    Row(
+        "44-too-many-pixels",
+        lambda f: open_scan(saved(f, Image.fromarray(GREY), "a.png"), max_pixels=1000),
+        error="E-PICTURE-LARGE",
+        says=("--max-pixels",),
+    ),
+    Row("45-name-lies", renamed, notice="W-NAME-MISLEADS", says=("JPEG",), check=is_size(40, 30)),
+    Row("46-zip-slip", lambda f: archive(f, {"../../evil.npy": b"x"}), error="E-NPZ-MEMBERS"),
+    Row("46-absolute", lambda f: archive(f, {"/etc/evil.npy": b"x"}), error="E-NPZ-MEMBERS"),
+    Row("46-not-arrays", lambda f: archive(f, {"readme.txt": b"x"}), error="E-NPZ-MEMBERS"),
+    Row("46-damaged-array", lambda f: archive(f, {"imgs.npy": b"x" * 99}), error="E-NPZ-DAMAGED"),
+]  # fmt: skip
