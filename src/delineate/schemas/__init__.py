@@ -1,0 +1,24 @@
+"""The published JSON schemas of prompt logs and manifests: ``python -m delineate.schemas`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from delineate.manifest import Manifest
+from delineate.prompt_log import PromptLog
+
+FOLDER = Path(__file__).parent
+MODELS: dict[str, type[BaseModel]] = {"prompts.schema.json": PromptLog, "manifest.schema.json": Manifest}
+
+
+def schema_text(model: type[BaseModel]) -> str:
+    """A model's JSON schema as it is published."""
+    return json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n"
+
+
+def write_schemas() -> None:
+    for name, model in MODELS.items():
+        (FOLDER / name).write_text(schema_text(model))
