@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _key(options: EvaluateOptions, case: Case, predictor: FramePredictor) -> str
     """What the outcomes of one case depend on."""
     record = predictor.record
     files = [[path.name, path.stat().st_size] for path in (case.image, case.label) if path.exists()]
-    known = [VERSION, options.protocol, options.seed, options.structures, case.id, files]
+    known = [version("delineate"), VERSION, options.protocol, options.seed, options.structures, case.id, files]
     known += [record.name, record.version, record.sha256]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
 
