@@ -17,14 +17,14 @@ def check_writable(path: Path, overwrite: bool = False) -> None:
 
     Raises OutputError if it exists already (unless ``overwrite``), its folder is missing or closed, or the name is bad.
     """
-    if path.exists() and not overwrite:
-        raise OutputError("E-OUTPUT-EXISTS", f"{path} exists already.", "Replace it with --overwrite, or choose -o.")
-    if path.suffix and path.is_dir():
-        raise OutputError("E-OUTPUT-FOLDER", f"{path} is a folder.", "Choose another name with -o.")
     if len(path.name.encode()) > 240:
         raise OutputError(
             "E-OUTPUT-NAME", f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter one."
         )
+    if path.exists() and not overwrite:
+        raise OutputError("E-OUTPUT-EXISTS", f"{path} exists already.", "Replace it with --overwrite, or choose -o.")
+    if path.suffix and path.is_dir():
+        raise OutputError("E-OUTPUT-FOLDER", f"{path} is a folder.", "Choose another name with -o.")
     folder = path.parent
     while not folder.exists():
         folder = folder.parent

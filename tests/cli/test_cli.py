@@ -1,0 +1,136 @@
+"""The command as a person types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from delineate.demo.phantom import phantom_volume, ultrasound_clip
+
+
+def delineate(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "delineate", *(str(a) for a in arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=280)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a picture, a volume and a clip."""
+    folder = tmp_path_factory.mktemp("scans")
+    clip = ultrasound_clip(frames=6).scan
+    Image.fromarray(clip.frame(0)).save(folder / "us.png")
+    (folder / "clip").mkdir()
+    for n, frame in enumerate(clip.frames()):
+        Image.fromarray(frame).save(folder / "clip" / f"{n}.png")
+    volume = phantom_volume().scan
+    nib.save(nib.Nifti1Image(volume.voxels()[:, :, 14:22], volume.grid.affine), folder / "ct.nii.gz")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (("us.png", "--box", "80,70,180,210"), "us_seg.png"),
+        (("us.png", "--point", "128,140", "--neg", "20,20"), "us_seg.png"),
+        (("ct.nii.gz", "--box", "20,15,80,85", "--frame", "3", "--label", "liver"), "ct_seg.nii.gz"),
+        (("ct.nii.gz", "--box", "20,15,1,80,85,6"), "ct_seg.nii.gz"),
+        (("ct.nii.gz", "--point", "50,50,3", "--frame-only"), "ct_seg.nii.gz"),
+        (("clip", "--box", "80,70,180,210"), "clip_seg"),
+    ],
+    ids=["image-box", "image-clicks", "volume-box", "volume-3d-box", "one-slice", "video"],
+)
+def test_segment_writes_and_its_manifest_repeats_it(
+    scans: Path, tmp_path: Path, arguments: tuple[str, ...], output: str
+) -> None:
+    source = scans / arguments[0]
+    ran = delineate("segment", source, *arguments[1:], cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    stem = output.split(".")[0]
+    manifest = tmp_path / f"{stem}.manifest.json"
+    assert (tmp_path / output).exists() and (tmp_path / f"{stem}.preview.png").is_file()
+    again = tmp_path / f"again{''.join(Path(output).suffixes)}"
+    ran = delineate("segment", source, "--prompts", manifest, "-o", again, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    for path in [again] if again.is_file() else sorted(again.rglob("*.*")):
+        first = tmp_path / output if again.is_file() else tmp_path / output / path.relative_to(again)
+        assert path.read_bytes() == first.read_bytes()
+    assert json.loads(manifest.read_text())["objects"][0]["frames"] >= 1
+
+
+def test_the_output_lies_where_the_input_lies(scans: Path, tmp_path: Path) -> None:
+    delineate("segment", scans / "ct.nii.gz", "--box", "20,15,80,85", "--frame", 3, "-o", "o.nii.gz", cwd=tmp_path)
+    before, after = nib.load(scans / "ct.nii.gz"), nib.load(tmp_path / "o.nii.gz")
+    assert np.array_equal(before.affine, after.affine) and before.shape == after.shape
+    assert np.asarray(after.dataobj)[50, 50, 3] == 1
+
+
+def test_a_mask_file_is_a_prompt(scans: Path, tmp_path: Path) -> None:
+    drawn = np.zeros((256, 256), np.uint8)
+    drawn[80:190, 100:160] = 255
+    Image.fromarray(drawn).save(tmp_path / "drawn.png")
+    ran = delineate("segment", scans / "clip", "--mask", "drawn.png", "--frame", 2, "-o", "out", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    found = np.asarray(Image.open(tmp_path / "out" / "masks" / "00002.png"))
+    assert np.array_equal(found == 1, drawn > 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("segment", "none.png", "--box", "1,2,3,4"), 2, "E-FILE-MISSING"),
+        (("segment", "{us}"), 2, "E-PROMPT-NONE"),
+        (("segment", "{us}", "--box", "9,9,2,2"), 2, "Did you mean 2,2,9,9?"),
+        (("segment", "{us}", "--box", "a,b,c,d"), 2, "E-PROMPT-NUMBER"),
+        (("segment", "{us}", "--box", "1,2,30,40", "-o", "a.docx"), 2, "E-OUTPUT-FORMAT"),
+        (("segment", "{us}", "--box", "1,2,30,40", "-m", "none"), 2, "E-MODEL-UNKNOWN"),
+        (("segment", "{us}", "--nonsense"), 2, "--nonsense"),
+        (("inspect", "{us}", "--pages", "wall"), 2, "E-OPTION"),
+        (("systems", "none"), 2, "E-MODEL-UNKNOWN"),
+        (("evaluate", "--data", "none"), 2, "none"),
+    ],
+    ids=lambda v: v[-1] if isinstance(v, tuple) else None,
+)
+def test_what_is_wrong_is_said_with_exit_code_2(
+    scans: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    ran = delineate(*(a.replace("{us}", str(scans / "us.png")) for a in arguments), cwd=tmp_path)
+    assert ran.returncode == code
+    assert says in ran.stderr and "Traceback" not in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_output_is_kept_unless_told_otherwise(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "o.png").write_text("mine")
+    command = ("segment", scans / "us.png", "--box", "80,70,180,210", "-o", "o.png")
+    ran = delineate(*command, cwd=tmp_path)
+    assert ran.returncode == 2 and "--overwrite" in ran.stderr and (tmp_path / "o.png").read_text() == "mine"
+    assert delineate(*command, "--overwrite", cwd=tmp_path).returncode == 0
+
+
+def test_json_is_for_machines(scans: Path, tmp_path: Path) -> None:
+    ran = delineate("segment", scans / "us.png", "--box", "80,70,180,210", "--json", cwd=tmp_path)
+    told = json.loads(ran.stdout)
+    assert told["manifest"]["objects"][0]["name"] == "structure" and len(told["files"]) == 3
+    ran = delineate("segment", scans / "us.png", "--json", "-o", "other.png", cwd=tmp_path)
+    assert json.loads(ran.stderr)["error"] == "E-PROMPT-NONE"
+    assert json.loads(delineate("inspect", scans / "ct.nii.gz", "--json", cwd=tmp_path).stdout)["format"] == "NIfTI"
+    assert json.loads(delineate("doctor", "--json", cwd=tmp_path).stdout)["healthy"] is True
+    assert json.loads(delineate("models", "list", "--json", cwd=tmp_path).stdout)[0]["name"] == "quill"
+
+
+def test_inspect_is_one_screen(scans: Path, tmp_path: Path) -> None:
+    ran = delineate("inspect", scans / "ct.nii.gz", cwd=tmp_path)
+    assert ran.returncode == 0 and "Hounsfield" in ran.stdout and "delineate segment" in ran.stdout
+    assert len(ran.stdout.splitlines()) < 25
+
+
+def test_systems_lists_and_shows(tmp_path: Path) -> None:
+    assert "quill" in delineate("systems", cwd=tmp_path).stdout
+    assert "Apache-2.0" in delineate("systems", "quill", cwd=tmp_path).stdout

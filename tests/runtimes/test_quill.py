@@ -1,0 +1,163 @@
+"""The shipped model: prompts are obeyed, the export equals the network, windows zoom and come back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from delineate.errors import ModelError, PromptError
+from delineate.placing import FramePrompts
+from delineate.preprocess.crop import Window
+from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps
+from delineate.runtimes.frame_predictor import EarlierFrame
+from delineate.runtimes.quill import SHIPPED, QuillPredictor
+
+SIZE = 120
+
+
+def disc(x: float, y: float, radius: float, size: int = SIZE) -> np.ndarray:
+    rows, columns = np.mgrid[:size, :size]
+    return np.hypot(columns - x, rows - y) < radius
+
+
+def picture() -> np.ndarray:
+    """Two bright discs on grey noise."""
+    noise = np.random.default_rng(0).normal(0, 6, (SIZE, SIZE))
+    return (80 + 90 * disc(35, 40, 18) + 90 * disc(85, 80, 14) + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def quill() -> QuillPredictor:
+    return QuillPredictor(threads=1)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_box_is_outlined_in_every_data_type(quill: QuillPredictor, dtype: type, channels: int) -> None:
+    frame = picture().astype(dtype)
+    if channels == 3:
+        frame = np.repeat(frame[..., None], 3, axis=2)
+    answer = quill.decode(quill.encode(frame), FramePrompts(box=(16, 21, 55, 60)))
+    assert answer.masks.shape == (3, SIZE, SIZE) and answer.scores.shape == (3,)
+    assert dice(answer.mask, disc(35, 40, 18)) > 0.9
+
+
+def test_the_prompt_decides_which_structure_is_meant(quill: QuillPredictor) -> None:
+    features = quill.encode(picture())
+    first = quill.decode(features, FramePrompts(box=(16, 21, 55, 60))).mask
+    second = quill.decode(features, FramePrompts(box=(70, 65, 101, 96))).mask
+    assert not (first & second).any() and second[80, 85] and first[40, 35]
+
+
+def test_one_click_finds_the_disc(quill: QuillPredictor) -> None:
+    answer = quill.decode(quill.encode(picture()), FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
+    assert max(dice(m, disc(85, 80, 14)) for m in answer.masks) > 0.8
+
+
+def test_an_outline_is_followed_to_the_next_frame(quill: QuillPredictor) -> None:
+    before = quill.encode(picture())
+    after = quill.encode(np.roll(picture(), (3, 4), axis=(0, 1)))
+    answer = quill.decode(after, FramePrompts(), earlier=EarlierFrame(before, disc(35, 40, 18)))
+    assert dice(answer.mask, disc(39, 43, 18)) > 0.85 and answer.presence > 0.5
+
+
+def test_what_is_not_finite_does_not_spread(quill: QuillPredictor) -> None:
+    frame = picture().astype(np.float32)
+    frame[5, 5], frame[6, 6] = np.nan, np.inf
+    assert dice(quill.decode(quill.encode(frame), FramePrompts(box=(16, 21, 55, 60))).mask, disc(35, 40, 18)) > 0.9
+
+
+def test_the_same_prompt_gives_the_same_answer(quill: QuillPredictor) -> None:
+    answers = [quill.decode(quill.encode(picture()), FramePrompts(box=(16, 21, 55, 60))) for _ in range(2)]
+    assert np.array_equal(answers[0].masks, answers[1].masks) and np.array_equal(answers[0].scores, answers[1].scores)
+
+
+def test_only_negative_clicks_are_refused(quill: QuillPredictor) -> None:
+    with pytest.raises(PromptError, match="where"):
+        quill.decode(quill.encode(picture()), FramePrompts(np.array([[5.0, 5.0]]), np.array([False])))
+
+
+def test_a_missing_or_damaged_model_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        QuillPredictor(tmp_path / "none.onnx").record  # noqa: B018
+    (tmp_path / "bad.onnx").write_bytes(SHIPPED.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="not a readable"):
+        QuillPredictor(tmp_path / "bad.onnx").record  # noqa: B018
+    with pytest.raises(ModelError, match="grey or RGB"):
+        QuillPredictor().encode(np.zeros((4, 4, 4, 4)))
+
+
+def test_the_shipped_file_is_small_and_says_what_it_is(quill: QuillPredictor) -> None:
+    assert SHIPPED.stat().st_size < 20e6
+    assert (quill.record.name, quill.record.licence) == ("quill", "Apache-2.0")
+    assert len(quill.record.sha256) == 64
+
+
+@pytest.mark.parametrize("side", [128, 192, 256])
+def test_the_export_equals_the_network(tmp_path: Path, side: int) -> None:
+    """fp32 export of a tiny random network: max abs difference below 2e-4; fp16 weights: relative error below 1 %."""
+    torch = pytest.importorskip("torch")
+    from delineate.models.quill import Quill, QuillConfig
+    from delineate.training.export import export_quill
+
+    torch.manual_seed(0)
+    network = Quill(QuillConfig(widths=(8, 12, 16, 24), depths=(1, 1, 1, 1)))
+    for module in network.modules():  # statistics as after training, so that nothing is trivially one or zero
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+    network.eval()
+    maps = torch.randn(2, CHANNELS, side, side)
+    with torch.no_grad():
+        expected = [part.numpy() for part in network(maps)]
+    assert expected[0].std() > 0.01
+    for half, limit in ((False, 2e-4), (True, None)):
+        export_quill(network, tmp_path / "q.onnx", "test", half)
+        found = QuillPredictor(tmp_path / "q.onnx")._network.run(None, {"maps": maps.numpy()})
+        for a, b in zip(expected, found, strict=True):
+            assert np.abs(a - b).max() < (limit or 0.01 * max(np.abs(a).max(), 1))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [Window(10, 20, 32), Window(-7.5, -3.25, 40), Window(90.4, 100.6, 60), Window(0, 0, SIZE)],
+    ids=["inside", "upper-left", "lower-right", "whole"],
+)
+def test_what_is_cut_out_goes_back_to_its_place(window: Window) -> None:
+    smooth = np.add.outer(np.arange(SIZE), 2 * np.arange(SIZE)).astype(np.float32)
+    back = window.put_back(window.cut(smooth, 128), smooth.shape, np.nan)
+    inside = ~np.isnan(back)
+    assert inside.any()
+    inner = inside & (np.abs(back - smooth) > 4)
+    assert inner.sum() <= 0.02 * inside.sum()  # only where edge pixels were repeated
+
+
+@pytest.mark.parametrize("point", [(10.0, 20.0), (0.0, 0.0), (55.5, 33.25)])
+def test_points_in_a_crop_are_where_their_pixels_are(point: tuple[float, float]) -> None:
+    window = Window(-4, 6, 64)
+    marked = np.zeros((SIZE, SIZE), np.float32)
+    x, y = round(point[0]), round(point[1])
+    marked[y, x] = 1
+    crop = Window.cut(window, marked, 128)
+    place = window.to_crop(np.array([[x, y]]), 128)[0]
+    rows, columns = np.mgrid[:128, :128]
+    if crop.sum() > 0:
+        np.testing.assert_allclose([(crop * columns).sum(), (crop * rows).sum()] / crop.sum(), place, atol=0.75)
+
+
+def test_maps_are_empty_where_nothing_is_said() -> None:
+    maps = prompt_maps(picture(), CropPrompts(), Window(0, 0, SIZE), 128)
+    assert maps.shape == (CHANNELS, 128, 128) and not maps[4:].any() and maps[:3].any()
+
+
+def test_maps_do_not_depend_on_the_scale_of_the_intensities() -> None:
+    prompts = CropPrompts(box=(16, 21, 55, 60))
+    one = prompt_maps(picture(), prompts, Window(0, 0, SIZE), 128)
+    other = prompt_maps(picture().astype(np.float32) * 37 - 1024, prompts, Window(0, 0, SIZE), 128)
+    np.testing.assert_allclose(one, other, atol=1e-3)

@@ -1,0 +1,140 @@
+"""The data engine, the prompts it simulates, and a training run that learns, stops and goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from delineate.errors import ModelError  # noqa: E402
+from delineate.preprocess.prompt_maps import CHANNELS  # noqa: E402
+from delineate.training.losses import quill_loss  # noqa: E402
+from delineate.training.prompt_simulation import (  # noqa: E402
+    bounding_box,
+    click_in,
+    clicks_around,
+    correcting_click,
+    jittered_box,
+    spoiled,
+)
+from delineate.training.quill_data import sample  # noqa: E402
+from delineate.training.quill_training import QuillTraining, train_quill  # noqa: E402
+from delineate.training.real import random_real_scene, real_sources  # noqa: E402
+from delineate.training.synthetic import synthetic_scene  # noqa: E402
+from delineate.training.synthetic.layout import Style  # noqa: E402
+
+MASK = np.zeros((60, 80), bool)
+MASK[20:41, 30:61] = True
+
+
+def test_scenes_repeat_with_the_seed_and_differ_without() -> None:
+    one, same, other = (synthetic_scene(np.random.default_rng(seed), 96, 2) for seed in (3, 3, 4))
+    assert np.array_equal(one.frames, same.frames) and np.array_equal(one.targets, same.targets)
+    assert one.frames.shape != other.frames.shape or not np.array_equal(one.frames, other.frames)
+
+
+def test_scenes_are_what_they_say() -> None:
+    rng = np.random.default_rng(0)
+    scenes = [synthetic_scene(rng, 128, 1 + n % 2) for n in range(60)]
+    assert {s.kind for s in scenes} == {style.value for style in Style}
+    for scene in scenes:
+        assert scene.frames.dtype == np.float32 and scene.frames.min() >= 0 and scene.frames.max() <= 1
+        assert scene.targets[:, 0].reshape(len(scene.targets), -1).sum(axis=1).min() > 25
+    shares = np.array([t[0].mean() for s in scenes for t in s.targets])
+    assert shares.min() < 0.01 and shares.max() > 0.2, "targets come in very different sizes"
+
+
+def test_some_structures_end_on_the_next_frame() -> None:
+    rng = np.random.default_rng(1)
+    pairs = [t for _ in range(40) for t in synthetic_scene(rng, 96, 2).targets]
+    assert 0 < sum(not t[1].any() for t in pairs) < len(pairs) / 2
+
+
+def test_boxes_clicks_and_spoiled_outlines() -> None:
+    rng = np.random.default_rng(0)
+    assert tuple(bounding_box(MASK)) == (30, 20, 61, 41)
+    assert click_in(rng, MASK, central=True) == pytest.approx((45, 30), abs=11)
+    for _ in range(50):
+        box = jittered_box(rng, MASK, 0.1)
+        assert np.abs(np.array(box) - bounding_box(MASK)).max() <= 3.11
+        points, labels = clicks_around(rng, MASK)
+        assert [bool(MASK[int(y), int(x)]) for x, y in points] == labels.tolist()
+        outline = spoiled(rng, MASK)
+        assert outline.any() and (outline & MASK).any()
+        click = correcting_click(rng, outline, MASK)
+        if click is not None:
+            (x, y), positive = click[0][0], click[1][0]
+            assert MASK[int(y), int(x)] == positive != outline[int(y), int(x)]
+
+
+@pytest.mark.parametrize("side", [128, 256])
+def test_samples_hold_the_structure_they_ask_for(side: int) -> None:
+    rng = np.random.default_rng(0)
+    seen = 0
+    for n in range(30):
+        one = sample(rng, synthetic_scene(rng, 128, 1 + n % 2), side)
+        assert one.maps.shape == (CHANNELS, side, side) and one.truth.shape == (side, side)
+        assert np.isfinite(one.maps).all()
+        assert one.maps[3:].any(), "there is always a prompt"
+        seen += bool(one.truth.any())
+    assert seen > 20
+
+
+def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
+    sources = real_sources(data_root)
+    marked = {i["dataset"] for i in data_items if i["use"] == "train" and i.get("label")}
+    assert {s.dataset for s in sources} == marked
+    scene = random_real_scene(np.random.default_rng(0), sources, 2)
+    assert scene.kind in marked and scene.targets[:, 0].any()
+
+
+def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
+    truth = torch.zeros(2, 32, 32)
+    truth[:, 8:20, 8:20] = 1
+    right = (truth * 16 - 8)[:, None].repeat(1, 3, 1, 1)
+    sure, there = torch.full((2, 3), 4.0), torch.full((2,), 4.0)
+    for ambiguous in (torch.tensor([True, True]), torch.tensor([False, False])):
+        good = quill_loss(right, sure, there, truth, ambiguous)
+        bad = quill_loss(-right, sure, there, truth, ambiguous)
+        assert good.total < 0.1 < 2 < bad.total
+        assert good.iou_chosen == pytest.approx(1) and bad.iou_chosen == 0
+
+
+def test_a_run_learns_and_can_be_resumed(tmp_path: Path) -> None:
+    recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1}
+    lines: list[dict] = []
+    model = train_quill(QuillTraining(minutes=0.12, **recipe), lines.append)
+    assert model.is_file() and (tmp_path / "average.safetensors").is_file()
+    steps = json.loads((tmp_path / "state.json").read_text())["step"]
+    assert steps > 0
+    train_quill(QuillTraining(minutes=0.16, resume=True, **recipe))
+    assert json.loads((tmp_path / "state.json").read_text())["step"] > steps
+    with pytest.raises(ModelError, match="resume"):
+        train_quill(QuillTraining(tmp_path / "none", minutes=0.1, resume=True))
+
+
+def test_the_network_can_learn_one_batch() -> None:
+    """Sixty steps on eight fixed samples more than halve the loss: gradients reach what they should."""
+    from delineate.models.quill import Quill, QuillConfig
+
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    samples = [sample(rng, synthetic_scene(rng, 128), 64 * 2) for _ in range(8)]
+    maps = torch.from_numpy(np.stack([s.maps for s in samples])).float()
+    truth = torch.from_numpy(np.stack([s.truth for s in samples])).float() / 255
+    ambiguous = torch.tensor([s.ambiguous for s in samples])
+    network = Quill(QuillConfig(widths=(16, 24, 32, 48), depths=(1, 1, 1, 1))).train()
+    optimizer = torch.optim.AdamW(network.parameters(), 4e-3)
+    losses = []
+    for _ in range(60):
+        loss = quill_loss(*network(maps), truth, ambiguous)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        losses.append(float(loss.total.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
