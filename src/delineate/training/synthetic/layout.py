@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from delineate.training.synthetic.noise import tide
-from delineate.training.synthetic.shapes import Blob, BlobKind, Shape, tree, tube
+from delineate.training.synthetic.shapes import Blob, BlobKind, Shape, fan, tree, tube
 
 
 class Style(StrEnum):
@@ -28,8 +28,8 @@ class Style(StrEnum):
 
 
 SHARES = {
-    Style.ORGANS: 0.34, Style.SINGLE: 0.15, Style.RINGS: 0.11, Style.CELLS: 0.12, Style.SHEET: 0.10,
-    Style.VESSELS: 0.14, Style.LAYERS: 0.04,
+    Style.ORGANS: 0.30, Style.SINGLE: 0.13, Style.RINGS: 0.10, Style.CELLS: 0.10, Style.SHEET: 0.09,
+    Style.VESSELS: 0.25, Style.LAYERS: 0.03,
 }  # fmt: skip
 
 
@@ -196,9 +196,9 @@ def _sheet(rng: np.random.Generator, layout: Layout) -> None:
 def _vessels(rng: np.random.Generator, layout: Layout) -> None:
     if rng.random() < 0.5:
         layout.add(_sized(rng, layout, -1.3, -0.8))  # like an optic disc, under the vessels
-    layout.add(tree(rng, layout.side))
-    for _ in range(rng.integers(0, 5)):
-        layout.add(_sized(rng, layout, -1.8, -1.0))
+    layout.add(fan(rng, layout.side) if rng.random() < 0.6 else tree(rng, layout.side))
+    for _ in range(rng.integers(0, 4)):
+        layout.add(_sized(rng, layout, -1.8, -1.1))
 
 
 def _layers(rng: np.random.Generator, layout: Layout) -> None:

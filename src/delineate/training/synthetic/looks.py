@@ -71,7 +71,7 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
         membrane_width=int(rng.choice([2, 3, 3, 4])),
         blur=abs(rng.normal(0, 1.1)),
         lost_border=1 / (1 + np.exp(-3 * (tide(rng, side) - rng.uniform(0, 1.5)))) if rng.random() < 0.25 else None,
-        shading=_shading(rng, side),
+        shading=_shading(rng, side, 0.5 if layout.style is Style.VESSELS else 0.12),
         speckle=rng.uniform(0.2, 1) if rng.random() < 0.3 else 0.0,
         speckle_grain=(rng.uniform(0.4, 1.5), rng.uniform(0.4, 3)),
         noise=abs(rng.normal(0, 0.045)),
@@ -80,8 +80,8 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
     )
 
 
-def _shading(rng: np.random.Generator, side: int) -> Field:
-    """Bias field, acoustic shadows from above, and a round field of view."""
+def _shading(rng: np.random.Generator, side: int, round_view: float) -> Field:
+    """Bias field, acoustic shadows from above, and a round field of view (with probability ``round_view``)."""
     shade = np.ones((side, side), np.float32)
     if rng.random() < 0.6:
         shade = np.exp(rng.uniform(0, 0.35) * tide(rng, side))
@@ -93,7 +93,7 @@ def _shading(rng: np.random.Generator, side: int) -> Field:
             wedge = np.exp(-(((angle - rng.uniform(-0.7, 0.7)) / rng.uniform(0.03, 0.2)) ** 2))
             shadow *= 1 - rng.uniform(0.3, 0.9) * wedge * (y > rng.uniform(0, 0.7))
         shade = shade * ndimage.gaussian_filter(shadow, 2)
-    if rng.random() < 0.12:
+    if rng.random() < round_view:
         shade = shade * (np.hypot(x - 0.5, y - 0.5) < rng.uniform(0.42, 0.6))
     return np.asarray(shade, np.float32)
 

@@ -16,7 +16,7 @@ from delineate.training.synthetic.noise import Field, texture, tide
 
 FAR = np.float32(99)
 ANGLES = 512  # steps of a blob's outline
-MOST_SEGMENTS = 500  # of one tree
+MOST_SEGMENTS = 900  # of one tree
 ENDING = 0.25  # share of blobs that are gone on the next frame
 
 
@@ -165,6 +165,18 @@ def tree(rng: np.random.Generator, side: int) -> Lines:
         start = root if rng.random() < 0.6 else rng.uniform(0, 1, 2) * side
         width = 10 ** rng.uniform(0.1, 0.85) * side / 192
         _branch(rng, lines, start, rng.uniform(0, 2 * np.pi), width, 0, rng.uniform(0.25, 0.7) * side)
+    return lines
+
+
+def fan(rng: np.random.Generator, side: int) -> Lines:
+    """Vessels that spread from one place over the whole frame, as on a retina or from a hilus."""
+    lines = Lines(rng, side)
+    root = rng.uniform(0.25, 0.75, 2) * side
+    count = int(rng.integers(4, 10))
+    for n in range(count):
+        heading = 2 * np.pi * n / count + rng.normal(0, 0.3)
+        width = 10 ** rng.uniform(0.1, 0.7) * side / 192
+        _branch(rng, lines, root + rng.normal(0, 0.02, 2) * side, heading, width, 0, rng.uniform(0.4, 0.9) * side)
     return lines
 
 
