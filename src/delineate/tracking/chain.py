@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from delineate.errors import PromptError
 from delineate.placing import FramePrompts
 from delineate.runtimes.frame_predictor import EarlierFrame, Features, FramePredictor
-from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge, within_reach
+from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge, resembling, within_reach
 
 MaskArray = NDArray[np.bool_]
 
@@ -98,12 +98,15 @@ class ChainTracker:
     def _follow(self, name: str, frame: NDArray[Any], features: Features) -> Step:
         memory = self._memory[name]
         answer = self.predictor.decode(features, FramePrompts(), earlier=memory.last)
-        mask = within_reach(answer.mask, memory.last.mask, self.guards.reach)
+        last = memory.last.mask
+        mask = resembling(within_reach(answer.mask, last, self.guards.reach), last, frame, memory.look)
         area = int(mask.sum())
         if answer.presence < self.guards.presence or area <= self.guards.least_area * memory.area:
             return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
         now = Appearance.of(frame, mask)
-        last_area = int(memory.last.mask.sum())
+        if memory.look.change(now) > self.guards.gone:
+            return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
+        last_area = int(last.sum())
         found = int(answer.mask.sum())  # before it was cut to what it can have reached: a leak must show
         verdict = judge(answer.score * answer.presence, found, last_area, now, memory.look, self.guards)
         self._memory[name] = replace(memory, last=EarlierFrame(features, mask))

@@ -37,6 +37,7 @@ class GuardSettings:
     presence     probability below which the structure counts as not on the frame
     least_area   share of the area where it was pointed at below which nothing is left
     reach        how far it may move or grow in one frame, as a share of its own diameter
+    gone         change of the mean grey value, in the same units as appearance, at which this is another structure
     """
 
     area_ratio: float = 1.8
@@ -45,6 +46,7 @@ class GuardSettings:
     presence: float = 0.5
     least_area: float = 0.005
     reach: float = 0.5
+    gone: float = 1.6
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,26 @@ def within_reach(mask: MaskArray, last: MaskArray, reach: float) -> MaskArray:
     touching = np.unique(parts[last[window]])
     kept = np.zeros_like(mask)
     kept[window] = np.isin(parts, touching[touching > 0]) if touching.any() else parts > 0
+    return kept
+
+
+def resembling(mask: MaskArray, last: MaskArray, frame: Pixels, look: Appearance) -> MaskArray:
+    """The outline without what it gained that does not look like the structure.
+
+    Whatever lies (nearly) where the structure was is kept; pixels beyond that must be closer in grey value to its
+    inside than to its surroundings, or within its own texture. Without this an outline that leaks a little on every
+    frame ends up covering the picture.
+    """
+    gained = mask & ~ndimage.binary_dilation(last)
+    if not gained.any():
+        return mask
+    window = _window(mask, 1)
+    shown = np.asarray(frame[window], dtype=np.float32)
+    grey = shown.mean(axis=2) if shown.ndim == 3 else shown
+    apart = np.minimum(np.abs(grey - look.inside), np.abs(ndimage.uniform_filter(grey, 3) - look.inside))
+    allowed = max(0.6 * abs(look.inside - look.outside), 1.5 * look.spread)
+    kept = mask.copy()
+    kept[window] &= ~gained[window] | (apart <= allowed)
     return kept
 
 
