@@ -51,7 +51,7 @@ def test_there_and_back(affine: np.ndarray, voxel: tuple[float, float, float], s
 @given(affines())
 def test_lps_is_ras_turned_round(affine: np.ndarray) -> None:
     grid = Grid(SHAPE, affine)
-    np.testing.assert_allclose(grid.to_world((1, 2, 3), Space.LPS), grid.to_world((1, 2, 3)) * (-1, -1, 1))
+    np.testing.assert_allclose(grid.to_world((1, 2, 3), "LPS"), grid.to_world((1, 2, 3)) * (-1, -1, 1))
 
 
 @settings(max_examples=30, derandomize=True, deadline=None)

@@ -145,23 +145,24 @@ class Grid:
         steps = np.round(self.spacing, 4)
         return int(len(steps) - 1 - np.argmax(steps[::-1]))
 
-    def to_world(self, voxels: ArrayLike, space: Space = Space.RAS) -> NDArray[np.float64]:
+    def to_world(self, voxels: ArrayLike, space: Space | str = Space.RAS) -> NDArray[np.float64]:
         """Voxel coordinates (..., ndim) to millimetres (..., 3) in RAS or LPS.
 
         Raises GeometryError where the orientation in the patient is unknown.
         """
-        points = self._checked(voxels, self.ndim)
+        space, points = Space(space), self._checked(voxels, self.ndim)
         if space is Space.VOXEL:
             return points
         self._require_world(space)
         ras = points @ self.affine[:3, : self.ndim].T + self.affine[:3, 3]
         return ras * _LPS_FROM_RAS if space is Space.LPS else ras
 
-    def to_voxel(self, points: ArrayLike, space: Space = Space.RAS) -> NDArray[np.float64]:
+    def to_voxel(self, points: ArrayLike, space: Space | str = Space.RAS) -> NDArray[np.float64]:
         """Millimetres (..., 3) in RAS or LPS to voxel coordinates (..., ndim), not rounded.
 
         A 2D grid gives the foot of the perpendicular on its plane.
         """
+        space = Space(space)
         if space is Space.VOXEL:
             return self._checked(points, self.ndim)
         self._require_world(space)

@@ -27,13 +27,12 @@ class VideoFrames:
     Reading forwards decodes each frame once; reading elsewhere decodes from the keyframe before.
     """
 
-    def __init__(self, path: Path, pts: list[int], keys: list[int]) -> None:
-        self._path, self._pts, self._keys = path, pts, keys
+    def __init__(self, path: Path, pts: list[int], keys: list[int], aspect: float = 1.0) -> None:
+        self._path, self._pts, self._keys, self._aspect = path, pts, keys, aspect
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._running: Iterator[av.VideoFrame] | None = None
         self._container: Any = None
         self._next = 0
-        self._turn, self._aspect = 0, 1.0
         first = self.read(0)
         self.shape = (len(pts), *first.shape)
         self.dtype = first.dtype
@@ -75,7 +74,7 @@ class VideoFrames:
         try:
             for frame in self._running:
                 if frame.pts is not None and frame.pts >= wanted:
-                    self._keep(index, _as_shown(frame))
+                    self._keep(index, _as_shown(frame, self._aspect))
                     self._next = index + 1
                     return
         except FFmpegError as error:
@@ -98,24 +97,30 @@ def read(path: Path, options: ReadOptions) -> Scan:
     try:
         container = av.open(str(path))
     except FFmpegError as error:
-        head = path.read_bytes()[:4096] if path.stat().st_size < 4096 else path.open("rb").read(4096)
-        if (head[4:8] == b"ftyp" and "moov" in str(error).lower()) or "invalid data" in str(error).lower():
-            raise InputError(
-                "E-VIDEO-UNFINISHED",
-                f"{path.name} is an unfinished recording: its table of frames is missing.",
-                "Copy it again, or repair it with the recorder's own tool.",
-            ) from None
+        if "invalid data" in str(error).lower():
+            raise _unfinished(path) from None
         raise InputError("E-VIDEO-DAMAGED", f"{path.name} is not a usable video: {error}.") from None
     with container:
+        if not container.streams:
+            raise _unfinished(path)
         if not container.streams.video:
             raise InputError("E-VIDEO-NO-PICTURE", f"{path.name} holds sound but no picture.")
         stream = container.streams.video[0]
         pts, keys, notices = _frame_table(path, container, stream, options)
         base = float(stream.time_base or 1)
-    frames = VideoFrames(path, pts, keys)
+        aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+    frames = VideoFrames(path, pts, keys, aspect)
     times = tuple((p - pts[0]) * base for p in pts)
     about: dict[str, Any] = {"modality": guess(frames.read(0), path), "times": times, "notices": tuple(notices)}
     return Scan.from_frames(frames, **about)
+
+
+def _unfinished(path: Path) -> InputError:
+    return InputError(
+        "E-VIDEO-UNFINISHED",
+        f"{path.name} is an unfinished recording: its table of frames is missing.",
+        "Copy it again, or repair it with the recorder's own tool.",
+    )
 
 
 def _frame_table(
@@ -172,13 +177,12 @@ def _decodable(path: Path, pts: list[int], keys: list[int]) -> int:
     return 0
 
 
-def _as_shown(frame: Any) -> NDArray[Any]:
+def _as_shown(frame: Any, aspect: float) -> NDArray[Any]:
     """Turned upright, square pixels, 8 bits."""
     grey = frame.format.name.startswith("gray")
     width, height = frame.width, frame.height
-    aspect = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-    if aspect and float(aspect) > 0 and abs(float(aspect) - 1) > 0.01:
-        width = round(width * float(aspect))
+    if abs(aspect - 1) > 0.01:
+        width = round(width * aspect)
     pixels = frame.reformat(width=width, height=height, format="gray" if grey else "rgb24").to_ndarray()
     turn = round(getattr(frame, "rotation", 0) / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, turn)) if turn else pixels
