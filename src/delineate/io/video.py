@@ -101,7 +101,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
             raise _unfinished(path) from None
         raise InputError("E-VIDEO-DAMAGED", f"{path.name} is not a usable video: {error}.") from None
     with container:
-        if not container.streams:
+        if not container.streams.video and not container.streams.audio:
             raise _unfinished(path)
         if not container.streams.video:
             raise InputError("E-VIDEO-NO-PICTURE", f"{path.name} holds sound but no picture.")
