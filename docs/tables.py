@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from delineate.bench import as_markdown, bench
 from delineate.evaluation.report import dataset_table, summary_table
@@ -15,7 +16,13 @@ from delineate.evaluation.runner import EvaluateOptions, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
-PROTOCOLS = {"box-2d": {}, "clicks-2d": {"structures": 2, "limit": 6}, "volume-box": {"limit": 4}, "video-mask": {}}
+FOLLOWERS = ("quill", "ellipse", "grabcut")
+PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
+    "box-2d": {},
+    "volume-box": {"predictors": FOLLOWERS, "limit": 2, "structures": 3},
+    "video-mask": {"predictors": FOLLOWERS, "limit": 4, "structures": 2},
+    "clicks-2d": {"limit": 2, "structures": 2},
+}
 
 
 def write(file: Path, name: str, text: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -134,3 +136,17 @@ def test_inspect_is_one_screen(scans: Path, tmp_path: Path) -> None:
 def test_systems_lists_and_shows(tmp_path: Path) -> None:
     assert "quill" in delineate("systems", cwd=tmp_path).stdout
     assert "Apache-2.0" in delineate("systems", "quill", cwd=tmp_path).stdout
+
+
+def test_interrupting_stops_cleanly(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "long").mkdir()
+    frame = (scans / "clip" / "0.png").read_bytes()
+    for n in range(1500):
+        (tmp_path / "long" / f"{n}.png").write_bytes(frame)
+    command = [sys.executable, "-m", "delineate", "segment", "long", "--box", "80,70,180,210", "-o", "out"]
+    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    time.sleep(6)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=20)
+    assert running.returncode == 130 and "Traceback" not in errors
+    assert [p.name for p in tmp_path.iterdir()] == ["long"]

@@ -37,7 +37,8 @@ def main() -> None:
     from delineate.errors import DelineateError
 
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except DelineateError as error:
         if "--debug" in sys.argv:
             raise

@@ -57,10 +57,12 @@ def _guess_colour(pixels: NDArray[Any]) -> Modality:
     top = 65535.0 if pixels.dtype == np.uint16 else 255.0
     red, green, blue = (float(v) for v in flat.mean(axis=0) / top)
     dark = float((flat.max(axis=1) < 0.1 * top).mean())
-    if dark > 0.15 and red > 1.6 * green and green > blue:
+    if dark > 0.15 and red > 1.6 * green and green > 3 * blue:
         return Modality(ModalityName.FUNDUS, "an orange disc on black")
-    if min(red, green, blue) > 0.45 and red > green < blue:
+    if min(red, green, blue) > 0.4 and min(red, blue) > green + 0.08:
         return Modality(ModalityName.MICROSCOPY, "purple and pink on white, as in H&E stains")
     if red > 1.25 * green and red > 1.25 * blue:
+        if dark > 0.2:
+            return Modality(ModalityName.UNKNOWN, "red and orange with black corners: endoscopy or fundus")
         return Modality(ModalityName.ENDOSCOPY, "mostly red, as inside the body")
     return Modality(ModalityName.UNKNOWN, "a colour picture")
