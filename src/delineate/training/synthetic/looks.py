@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from delineate.training.synthetic.layout import Layout, Style
 from delineate.training.synthetic.noise import Field, texture, tide
+from delineate.training.synthetic.shapes import Lines
 
 TEXTURES = 3
 
@@ -54,7 +55,14 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
     grey = tissue[member] + rng.normal(0, 1, regions + 1) * rng.choice([0.01, 0.04, 0.1])
     if layout.style is Style.CELLS and rng.random() < 0.5:
         grey[2::2] += rng.uniform(-0.4, 0.4)  # nuclei
-    rough = np.abs(rng.normal(0, rng.choice([0.015, 0.04, 0.08]), (TEXTURES, classes)))
+    quiet = 1.0
+    if layout.style is Style.VESSELS:  # vessels are seen by their contrast, nothing else tells them
+        quiet = rng.uniform(0.2, 1)
+        contrast = rng.choice([-1, 1]) * rng.uniform(0.12, 0.5)
+        for number, item in enumerate(layout.items):
+            if isinstance(item.shape, Lines):
+                grey[layout.base + number + 1] = grey[0] + contrast
+    rough = quiet * np.abs(rng.normal(0, rng.choice([0.015, 0.04, 0.08]), (TEXTURES, classes)))
     if rng.random() < 0.4:
         rough = np.repeat(rough[:, :1], classes, axis=1)
     membrane = 0.0
@@ -69,12 +77,12 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
         gradient_size=np.abs(rng.normal(0, 0.08, regions + 1)).astype(np.float32),
         membrane=membrane,
         membrane_width=int(rng.choice([2, 3, 3, 4])),
-        blur=abs(rng.normal(0, 1.1)),
+        blur=quiet * abs(rng.normal(0, 1.1)),
         lost_border=1 / (1 + np.exp(-3 * (tide(rng, side) - rng.uniform(0, 1.5)))) if rng.random() < 0.25 else None,
         shading=_shading(rng, side, 0.5 if layout.style is Style.VESSELS else 0.12),
-        speckle=rng.uniform(0.2, 1) if rng.random() < 0.3 else 0.0,
+        speckle=quiet * rng.uniform(0.2, 1) if rng.random() < 0.3 else 0.0,
         speckle_grain=(rng.uniform(0.4, 1.5), rng.uniform(0.4, 3)),
-        noise=abs(rng.normal(0, 0.045)),
+        noise=quiet * abs(rng.normal(0, 0.045)),
         noise_grain=rng.uniform(0.4, 1.2) if rng.random() < 0.4 else 0.0,
         additive=rng.random() < 0.6,
     )

@@ -176,7 +176,9 @@ def fan(rng: np.random.Generator, side: int) -> Lines:
     for n in range(count):
         heading = 2 * np.pi * n / count + rng.normal(0, 0.3)
         width = 10 ** rng.uniform(0.1, 0.7) * side / 192
-        _branch(rng, lines, root + rng.normal(0, 0.02, 2) * side, heading, width, 0, rng.uniform(0.4, 0.9) * side)
+        start = root + rng.normal(0, 0.02, 2) * side
+        most = len(lines._pieces) + MOST_SEGMENTS // count
+        _branch(rng, lines, start, heading, width, 0, rng.uniform(0.4, 0.9) * side, most)
     return lines
 
 
@@ -188,6 +190,7 @@ def _branch(
     width: float,
     depth: int,
     length: float,
+    most: int = MOST_SEGMENTS,
 ) -> None:
     step = 5 * lines.side / 192
     curve = rng.normal(0, 0.03)
@@ -196,12 +199,12 @@ def _branch(
         there = at + step * np.array([np.sin(heading), np.cos(heading)])
         lines._pieces.append((at, there, max(width, 0.8)))
         at, width = there, width * 0.985
-        if len(lines._pieces) > MOST_SEGMENTS:
+        if len(lines._pieces) > most:
             return
         if depth < 4 and rng.random() < 0.1:
             turn = rng.choice([-1, 1]) * rng.uniform(0.3, 1.2)
-            _branch(rng, lines, at, heading + turn, width * rng.uniform(0.5, 0.8), depth + 1, length * 0.6)
+            _branch(rng, lines, at, heading + turn, width * rng.uniform(0.5, 0.8), depth + 1, length * 0.6, most)
     if depth < 4 and width > 1:
         for side in (-1, 1):
             turn = side * rng.uniform(0.2, 0.7)
-            _branch(rng, lines, at, heading + turn, width * rng.uniform(0.6, 0.85), depth + 1, length * 0.6)
+            _branch(rng, lines, at, heading + turn, width * rng.uniform(0.6, 0.85), depth + 1, length * 0.6, most)
