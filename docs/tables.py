@@ -19,8 +19,8 @@ DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
 FOLLOWERS = ("quill", "ellipse", "grabcut")
 PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
     "box-2d": {},
-    "volume-box": {"predictors": FOLLOWERS, "limit": 2, "structures": 3},
-    "video-mask": {"predictors": FOLLOWERS, "limit": 4, "structures": 2},
+    "volume-box": {"predictors": FOLLOWERS, "limit": 1, "structures": 2},
+    "video-mask": {"predictors": FOLLOWERS, "limit": 2, "structures": 1},
     "clicks-2d": {"limit": 2, "structures": 2},
 }
 
