@@ -21,7 +21,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
     "box-2d": {},
     "volume-box": {"predictors": FOLLOWERS, "limit": 1, "structures": 2},
     "video-mask": {"predictors": FOLLOWERS, "limit": 2, "structures": 1},
-    "clicks-2d": {"limit": 2, "structures": 2},
+    "clicks-2d": {"limit": 1, "structures": 1},
 }
 
 

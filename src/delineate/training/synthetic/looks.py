@@ -44,20 +44,19 @@ class Look:
 def random_look(rng: np.random.Generator, layout: Layout) -> Look:
     side, regions = layout.side, layout.regions
     classes = int(rng.integers(2, 8))
-    tissue = rng.uniform(0, 1, classes)
-    if rng.random() < 0.35:  # weak contrast
+    tissue = rng.permutation(np.linspace(0, rng.uniform(0.5, 1), classes))  # each can be told from the others
+    if rng.random() < 0.2:  # or hardly
         tissue = rng.uniform(0.35, 0.65) + rng.uniform(0.05, 0.3) * (rng.uniform(0, 1, classes) - 0.5)
     member = rng.integers(0, classes, regions + 1)  # look-alikes share a class
     if layout.style is Style.CELLS:
         member[1:] = rng.integers(1, classes)
     elif layout.style is Style.SHEET:
         member[1 : layout.base + 1] = 1
-    grey = tissue[member] + rng.normal(0, 1, regions + 1) * rng.choice([0.01, 0.04, 0.1])
+    grey = tissue[member] + rng.normal(0, 1, regions + 1) * rng.choice([0.01, 0.03, 0.06])
     if layout.style is Style.CELLS and rng.random() < 0.5:
         grey[2::2] += rng.uniform(-0.4, 0.4)  # nuclei
-    quiet = 1.0
+    quiet = rng.uniform(0.15, 1)  # a network that sees too little of what it is asked for learns to guess
     if layout.style is Style.VESSELS:  # vessels are seen by their contrast, nothing else tells them
-        quiet = rng.uniform(0.2, 1)
         contrast = rng.choice([-1, 1]) * rng.uniform(0.12, 0.5)
         for number, item in enumerate(layout.items):
             if isinstance(item.shape, Lines):
@@ -78,7 +77,7 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
         membrane=membrane,
         membrane_width=int(rng.choice([2, 3, 3, 4])),
         blur=quiet * abs(rng.normal(0, 1.1)),
-        lost_border=1 / (1 + np.exp(-3 * (tide(rng, side) - rng.uniform(0, 1.5)))) if rng.random() < 0.25 else None,
+        lost_border=1 / (1 + np.exp(-3 * (tide(rng, side) - rng.uniform(0, 1.5)))) if rng.random() < 0.15 else None,
         shading=_shading(rng, side, 0.5 if layout.style is Style.VESSELS else 0.12),
         speckle=quiet * rng.uniform(0.2, 1) if rng.random() < 0.3 else 0.0,
         speckle_grain=(rng.uniform(0.4, 1.5), rng.uniform(0.4, 3)),
