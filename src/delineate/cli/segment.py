@@ -11,6 +11,7 @@ from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 
 if TYPE_CHECKING:
+    from delineate.errors import Notice
     from delineate.prompts import Prompt
     from delineate.scan import Scan
     from delineate.session import Session
@@ -29,7 +30,9 @@ def segment(
     label: Annotated[str, typer.Option(help="Name of the structure.")] = "structure",
     space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")] = None,
-    frame_only: Annotated[bool, typer.Option("--frame-only", help="Do not follow it to other frames.")] = False,
+    frame_only: Annotated[
+        bool, typer.Option("--frame-only", "--no-propagate", help="Do not follow it to other frames.")
+    ] = False,
     split: Annotated[bool, typer.Option("--split", help="One file for each structure.")] = False,
     film: Annotated[bool, typer.Option("--film", help="Also write a video with its outlines (MP4).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Apply prompts made on another file.")] = False,
@@ -59,6 +62,7 @@ def segment(
     delineate segment liver.nii.gz --box 120,80,40,210,190,90 --label liver
     delineate segment clip.mp4 --point 320,200 --label tool -o tool
     """
+    from delineate.errors import PromptError
     from delineate.io.naming import default_output
     from delineate.io.opening import open_scan
     from delineate.io.saving import check_output
@@ -81,6 +85,13 @@ def segment(
     )
     target = output or default_output(scan)
     check_output(target, scan.kind, overwrite)
+    pointed = bool(box or point or neg or mask or frame is not None)
+    if prompts is not None and (pointed or frame_only):
+        raise PromptError(
+            "E-PROMPTS-TWICE",
+            f"{prompts.name} already says all that is to be done; nothing can be pointed at beside it.",
+            "Give either --prompts, or --box, --point, --neg, --mask, --frame and --frame-only.",
+        )
     predictor = build(model, threads)
     with progress_bar(f"Following {label}", quiet or json) as progress:
         if prompts is not None:
@@ -88,8 +99,8 @@ def segment(
 
             session = Session.replay(scan, PromptLog.read(prompts), predictor, progress, force)
         else:
-            session = Session(scan, predictor)
-            given = _prompts(scan, box, point, neg, mask, frame, space)
+            given, notices = _prompts(scan, box, point, neg, mask, frame, space)
+            session = Session(scan.with_notices(*notices), predictor)
             session.add_object(label)
             for one in given:
                 session.prompt(one, label)
@@ -106,7 +117,8 @@ def _prompts(
     mask: Path | None,
     frame: int | None,
     space: str,
-) -> list[Prompt]:
+) -> tuple[list[Prompt], tuple[Notice, ...]]:
+    """What was pointed at, and what should be known about it."""
     from delineate.cli.mask_prompt import mask_prompt
     from delineate.errors import PromptError
     from delineate.grid import Space
@@ -115,7 +127,11 @@ def _prompts(
     if space not in list(Space):
         raise PromptError("E-OPTION", f'--space "{space}" is not one of {", ".join(Space)}.')
     at: dict[str, Any] = {"space": Space(space), "frame": frame}
-    given: list[Prompt] = [mask_prompt(mask, scan, frame)] if mask else []
+    given: list[Prompt] = []
+    notices: tuple[Notice, ...] = ()
+    if mask:
+        drawn, notices = mask_prompt(mask, scan, frame)
+        given.append(drawn)
     given += [Box(*options.numbers(b, (4, 6), "--box"), **at) for b in boxes or ()]
     given += [Point(*options.numbers(p, (2, 3), "--point"), **at) for p in points or ()]
     given += [Point(*options.numbers(p, (2, 3), "--neg"), positive=False, **at) for p in negatives or ()]
@@ -126,7 +142,7 @@ def _prompts(
             "Point at it with --box x0,y0,x1,y1, with --point x,y, or with --mask FILE "
             "(or give --prompts FILE). See also: delineate inspect FILE",
         )
-    return given
+    return given, notices
 
 
 def _write(
