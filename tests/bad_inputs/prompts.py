@@ -54,7 +54,8 @@ def mask_file(folder: Path, shift: float) -> Session:
     voxels[8:14, 5:9, 3] = 1
     nib.save(nib.Nifti1Image(voxels, affine), folder / "m.nii.gz")
     here = volume_session()
-    return prompted(mask_prompt(folder / "m.nii.gz", here.scan, None), at=here)
+    mask, notices = mask_prompt(folder / "m.nii.gz", here.scan, None)
+    return prompted(mask, at=Session(here.scan.with_notices(*notices), BrightPredictor()))
 
 
 def locked() -> Session:
@@ -92,7 +93,7 @@ ROWS = [
     Row("61-only-negative", lambda _: prompted(Point(20, 15, positive=False)), error="E-PROMPT-ONLY-NEGATIVE"),
     Row("61-negative-on-an-outline", lambda _: prompted(Mask.from_array(PICTURE > 0), Point(20, 15, positive=False)), check=found(141)),
     Row("62-mask-size", lambda _: prompted(Mask.from_array(np.ones((5, 5), bool))), error="E-MASK-SIZE", says=("5 x 5", "40 x 30")),
-    Row("62-mask-other-grid", lambda f: mask_file(f, 0.0), check=found(96)),
+    Row("62-mask-other-grid", lambda f: mask_file(f, 0.0), notice="W-MASK-RESAMPLED", check=found(96)),
     Row("62-mask-elsewhere", lambda f: mask_file(f, 500.0), error="E-MASK-ELSEWHERE"),
     Row("63-mask-empty", lambda _: Mask.from_array(np.zeros((30, 40), bool)), error="E-MASK-EMPTY"),
     Row("63-mask-full", lambda _: prompted(Mask.from_array(np.ones((30, 40), bool))), notice="W-MASK-FULL"),
