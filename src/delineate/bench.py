@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -19,6 +20,8 @@ from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.scan import Scan
 from delineate.session import Session
 from delineate.systems import shipped_predictor
+
+Progress = Callable[[int, int], None]
 
 CLICKS = 40
 LONG_CLIP = 3000
@@ -33,22 +36,27 @@ class Measure:
     value: str
 
 
-def bench(clicks: int = CLICKS, long_clip: int = LONG_CLIP) -> list[Measure]:
+def bench(clicks: int = CLICKS, long_clip: int = LONG_CLIP, progress: Progress | None = None) -> list[Measure]:
     """Measure everything once; takes about two minutes on two cores."""
     predictor = shipped_predictor()
     clip = ultrasound_clip().scan
-    volume = phantom_volume()
-    lines = [
-        Measure("machine", f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"),
-        Measure("import delineate", f"{_best_start('import delineate'):.2f} s"),
-        Measure("delineate --help", f"{_best_start(HELP):.2f} s"),
-        Measure("first box, model not loaded", f"{_first_click():.0f} ms"),
-    ]
-    lines += [_clicks(predictor, clip, clicks, kind) for kind in ("box", "point")]
-    lines.append(_following(predictor, clip, "video 256 x 256, one structure", 1))
-    lines.append(_following(predictor, clip, "video 256 x 256, three structures", 3))
-    lines.append(_through_volume(predictor, volume.scan))
-    lines.append(_memory(predictor, long_clip))
+    measures: tuple[Callable[[], Measure], ...] = (
+        lambda: Measure("machine", f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"),
+        lambda: Measure("import delineate", f"{_best_start('import delineate'):.2f} s"),
+        lambda: Measure("delineate --help", f"{_best_start(HELP):.2f} s"),
+        lambda: Measure("first box, model not loaded", f"{_first_click():.0f} ms"),
+        lambda: _clicks(predictor, clip, clicks, "box"),
+        lambda: _clicks(predictor, clip, clicks, "point"),
+        lambda: _following(predictor, clip, "video 256 x 256, one structure", 1),
+        lambda: _following(predictor, clip, "video 256 x 256, three structures", 3),
+        lambda: _through_volume(predictor, phantom_volume().scan),
+        lambda: _memory(predictor, long_clip),
+    )
+    lines = []
+    for number, measure in enumerate(measures):
+        if progress is not None:
+            progress(number, len(measures))
+        lines.append(measure())
     return lines
 
 

@@ -92,6 +92,7 @@ def test_a_mask_file_is_a_prompt(scans: Path, tmp_path: Path) -> None:
         (("segment", "{us}", "--box", "a,b,c,d"), 2, "E-PROMPT-NUMBER"),
         (("segment", "{us}", "--box", "1,2,30,40", "-o", "a.docx"), 2, "E-OUTPUT-FORMAT"),
         (("segment", "{us}", "--box", "1,2,30,40", "-m", "none"), 2, "E-MODEL-UNKNOWN"),
+        (("segment", "{us}", "--prompts", "p.json", "--box", "1,2,30,40"), 2, "E-PROMPTS-TWICE"),
         (("segment", "{us}", "--nonsense"), 2, "--nonsense"),
         (("inspect", "{us}", "--pages", "wall"), 2, "E-OPTION"),
         (("systems", "none"), 2, "E-MODEL-UNKNOWN"),
@@ -125,6 +126,19 @@ def test_json_is_for_machines(scans: Path, tmp_path: Path) -> None:
     assert json.loads(delineate("inspect", scans / "ct.nii.gz", "--json", cwd=tmp_path).stdout)["format"] == "NIfTI"
     assert json.loads(delineate("doctor", "--json", cwd=tmp_path).stdout)["healthy"] is True
     assert json.loads(delineate("models", "list", "--json", cwd=tmp_path).stdout)[0]["name"] == "quill"
+
+
+def test_a_mask_volume_names_its_slice(scans: Path, tmp_path: Path) -> None:
+    volume = nib.load(scans / "ct.nii.gz")
+    drawn = np.zeros(volume.shape, np.uint8)
+    drawn[30:60, 30:60, 3] = 1
+    nib.save(nib.Nifti1Image(drawn, volume.affine), tmp_path / "m.nii.gz")
+    for frame, says in ((99, "E-PROMPT-FRAME"), (5, "E-MASK-EMPTY")):
+        ran = delineate("segment", scans / "ct.nii.gz", "--mask", "m.nii.gz", "--frame", frame, cwd=tmp_path)
+        assert ran.returncode == 2 and says in ran.stderr
+    ran = delineate("segment", scans / "ct.nii.gz", "--mask", "m.nii.gz", "--frame-only", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert np.array_equal(np.asarray(nib.load(tmp_path / "ct_seg.nii.gz").dataobj), drawn)
 
 
 def test_inspect_is_one_screen(scans: Path, tmp_path: Path) -> None:

@@ -7,17 +7,19 @@ from typing import Annotated
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result
+from delineate.cli.console import progress_bar, result
 
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, a shorter clip.")] = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Measure milliseconds a click, frames a second, memory and start-up time; prints a Markdown table."""
     from delineate.bench import as_json, as_markdown
     from delineate.bench import bench as run
 
-    lines = run(clicks=10, long_clip=200) if quick else run()
+    with progress_bar("Measuring", quiet or json) as progress:
+        lines = run(10, 200, progress) if quick else run(progress=progress)
     result(as_json(lines) if json else as_markdown(lines))

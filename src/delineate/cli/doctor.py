@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -32,9 +32,12 @@ def examine() -> tuple[dict[str, Any], bool]:
     """What was found by name, and whether a click can be answered."""
     import os
 
+    from delineate.systems.quill import SHIPPED
+
     card: dict[str, Any] = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "memory": _memory(),
         "processor": ", ".join(_features()) or "no wide vector units found",
     }
     for package in PACKAGES:
@@ -42,7 +45,10 @@ def examine() -> tuple[dict[str, Any], bool]:
             card[package] = version(package)
         except PackageNotFoundError:
             card[package] = "not installed" + (" (only needed for training)" if package == "torch" else ": MISSING")
-    healthy = sys.version_info >= (3, 11)
+    if not card["torch"].startswith("not"):
+        card["gpu"] = _gpu()
+    card["model"] = f"{SHIPPED.name}, {SHIPPED.stat().st_size / 1e6:.1f} MB" if SHIPPED.is_file() else "MISSING"
+    healthy = not any(str(value).endswith("MISSING") for value in card.values())
     try:
         card["click"] = f"{_one_click():.0f} ms on a 256 x 256 picture"
     except Exception as error:
@@ -52,11 +58,29 @@ def examine() -> tuple[dict[str, Any], bool]:
 
 def _features() -> list[str]:
     """Vector units that speed up small networks (Linux only)."""
-    from pathlib import Path
-
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
     return [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
+
+
+def _memory() -> str:
+    """Free and whole memory (Linux only)."""
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return "unknown"
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in meminfo.read_text().splitlines()}
+    return f"{kilobytes['MemAvailable'] / 2**20:.1f} of {kilobytes['MemTotal'] / 2**20:.1f} GiB free"
+
+
+def _gpu() -> str:
+    """What torch can train on."""
+    try:
+        import torch
+    except ImportError as error:
+        return f"torch does not load: {error}"
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "none that torch can use (not needed)"
 
 
 def _one_click() -> float:

@@ -6,53 +6,58 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
 
-from delineate.errors import PromptError
+from delineate.errors import Notice, PromptError
 from delineate.grid import Placement
 from delineate.io.opening import open_scan
 from delineate.prompts import Mask
 from delineate.scan import Scan, ScanKind
 
 
-def mask_prompt(path: Path, scan: Scan, frame: int | None) -> Mask:
+def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[Notice, ...]]:
     """The outline in a file: a picture, or the slice of a volume where it is largest (or ``frame``).
 
-    A volume on another grid is resampled (nearest voxel) if both know where they are.
+    A volume on another grid is resampled (nearest voxel) if both know where they are; the notice says so.
     Raises PromptError for an empty mask and for one that does not overlap the scan.
     """
     drawn = open_scan(path)
-    if scan.kind is ScanKind.VOLUME and drawn.kind is ScanKind.VOLUME:
-        voxels = _on_grid(drawn, scan, path)
-        stack = np.moveaxis(voxels, scan.slice_axis, 0)
-        areas = stack.sum(axis=(1, 2))
-        if not areas.any():
-            raise PromptError("E-MASK-EMPTY", f"{path.name} is empty where the scan is: not one pixel is set.")
-        number = int(areas.argmax()) if frame is None else frame
-        return Mask.from_array(stack[number].T, frame=number)
-    flat = drawn.frame(0)
-    mask = np.asarray(flat.any(axis=2) if flat.ndim == 3 else flat != 0)
-    if not mask.any():
-        raise PromptError("E-MASK-EMPTY", f"{path.name} is empty: not one pixel is set.")
-    return Mask.from_array(mask, frame=frame)
+    if scan.kind is not ScanKind.VOLUME or drawn.kind is not ScanKind.VOLUME:
+        flat = drawn.frame(0)
+        return _mask(np.asarray(flat.any(axis=2) if flat.ndim == 3 else flat != 0), frame, path), ()
+    voxels, notices = _on_grid(drawn, scan, path)
+    slices = np.moveaxis(voxels, scan.slice_axis, 0)
+    number = int(slices.sum(axis=(1, 2)).argmax()) if frame is None else frame
+    if not 0 <= number < len(slices):
+        raise PromptError("E-PROMPT-FRAME", f"--frame {number} is not in the scan: it has 0 to {len(slices) - 1}.")
+    return _mask(slices[number].T, number, path), notices
 
 
-def _on_grid(drawn: Scan, scan: Scan, path: Path) -> NDArray[np.bool_]:
+def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:
+    if not pixels.any():
+        where = "" if frame is None else f" on slice {frame}"
+        raise PromptError("E-MASK-EMPTY", f"{path.name} is empty{where}: not one pixel is set.")
+    return Mask.from_array(pixels, frame=frame)
+
+
+def _on_grid(drawn: Scan, scan: Scan, path: Path) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
+    """The drawn voxels on the scan's grid, and what was done to bring them there."""
     voxels = drawn.voxels() != 0
     if drawn.grid.shape == scan.grid.shape and (
         drawn.grid.same_as(scan.grid, 0.01) or Placement.WORLD not in (drawn.grid.placement, scan.grid.placement)
     ):
-        return voxels
+        return voxels, ()
     if {drawn.grid.placement, scan.grid.placement} != {Placement.WORLD}:
         raise PromptError(
             "E-MASK-GRID",
             f"{path.name} has another grid ({drawn.grid!r}) than the scan ({scan.grid!r}), and one of them does not "
             "say where it lies.",
         )
-    places = np.stack(np.meshgrid(*(np.arange(n) for n in scan.grid.shape), indexing="ij"), axis=-1)
-    nearest = np.rint(drawn.grid.to_voxel(scan.grid.to_world(places))).astype(int)
-    inside = ((nearest >= 0) & (nearest < drawn.grid.shape)).all(axis=-1)
-    out = np.zeros(scan.grid.shape, dtype=bool)
-    out[inside] = voxels[tuple(nearest[inside].T)]
-    if not out.any():
+    to_drawn = np.linalg.inv(drawn.grid.affine) @ scan.grid.affine
+    moved = affine_transform(
+        voxels.astype(np.uint8), to_drawn, output_shape=scan.grid.shape, order=0, mode="grid-constant"
+    )
+    if voxels.any() and not moved.any():
         raise PromptError("E-MASK-ELSEWHERE", f"{path.name} lies elsewhere: it does not overlap the scan.")
-    return out
+    text = f"{path.name} has another grid than the scan; it was brought onto the scan's (nearest voxel)."
+    return moved != 0, (Notice("W-MASK-RESAMPLED", text),)
