@@ -138,7 +138,7 @@ def _legend(sheet: Image.Image, segmentation: Segmentation, scan: Scan, top: int
         size = ""
         if scan.grid.placement is not Placement.PIXELS and scan.kind is not ScanKind.VIDEO:
             amount = segmentation.volume_mm3(one.name)
-            size = f"  {amount / 1000:.1f} ml" if scan.kind is ScanKind.VOLUME else f"  {amount / 100:.1f} cm²"
+            size = f"  {amount / 1000:.1f} ml" if scan.kind is ScanKind.VOLUME else f"  {amount / 100:.1f} cm2"
         text = f"{one.name}{size}"
         _text(pen, (x + 20, top + 7), text, 14)
         x += 40 + int(ImageDraw.Draw(sheet).textlength(text, font=ImageFont.load_default(14)))
