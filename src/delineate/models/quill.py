@@ -24,9 +24,9 @@ class QuillConfig:
     candidates  outlines offered for one prompt
     """
 
-    inputs: int = 10
-    widths: tuple[int, int, int, int] = (40, 80, 144, 224)
-    depths: tuple[int, int, int, int] = (2, 2, 3, 2)
+    inputs: int = 11
+    widths: tuple[int, int, int, int] = (32, 64, 128, 256)
+    depths: tuple[int, int, int, int] = (1, 1, 2, 2)
     candidates: int = 3
 
 
@@ -89,7 +89,8 @@ class Quill(nn.Module):
         self.expand = nn.Conv2d(w[0], 4 * 16, 1)
         self.refine = _convolution(32, 24)
         self.masks = nn.Conv2d(24, config.candidates, 3, padding=1)
-        self.judge = nn.Sequential(nn.Linear(w[3] + w[0], 128), nn.ReLU(), nn.Linear(128, config.candidates + 1))
+        self.judge = nn.Sequential(nn.Linear(w[3] + w[0] + 2, 128), nn.ReLU(), nn.Linear(128, 1))
+        self.presence = nn.Sequential(nn.Linear(w[3] + w[0], 128), nn.ReLU(), nn.Linear(128, 1))
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.stem(F.pixel_unshuffle(maps, 2))
@@ -102,5 +103,17 @@ class Quill(nn.Module):
             x = F.interpolate(self.lift[n](x), scale_factor=2.0, mode="bilinear", align_corners=False)
             x = self.up[n](torch.cat([x, levels[n]], dim=1))
         fine = torch.cat([F.pixel_shuffle(self.expand(x), 2), self.fine(maps)], dim=1)
-        judged = self.judge(torch.cat([bottom.mean(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1))
-        return self.masks(self.refine(fine)), judged[:, :-1], judged[:, -1]
+        masks = self.masks(self.refine(fine))
+        overall = bottom.mean(dim=(2, 3))
+        presence = self.presence(torch.cat([overall, x.mean(dim=(2, 3))], dim=1))[:, 0]
+        return masks, self._judged(masks.detach(), x, overall), presence
+
+    def _judged(self, masks: Tensor, x: Tensor, overall: Tensor) -> Tensor:
+        """Logits of each outline's IoU (B, K): from what lies inside it, its size, and how sure its border is."""
+        chance = F.avg_pool2d(masks.sigmoid(), 2).flatten(2)
+        area = chance.sum(dim=2, keepdim=True)
+        inside = torch.matmul(chance, x.flatten(2).transpose(1, 2)) / (area + 1.0)
+        doubt = (chance * (1 - chance)).sum(dim=2, keepdim=True) / (area + 1.0)
+        share = area / chance.shape[2]
+        overall = overall[:, None].expand(-1, inside.shape[1], -1)
+        return self.judge(torch.cat([overall, inside, doubt, share], dim=2))[..., 0]

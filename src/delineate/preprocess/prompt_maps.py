@@ -1,7 +1,7 @@
 """A frame and its prompts as the channels Quill sees. Training and use share this one function.
 
 Channels of (C, S, S): 0-2 colour, 3 focus, 4 box, 5 positive clicks, 6 negative clicks, 7 outline so far,
-8 earlier frame (grey), 9 its outline.
+8 earlier frame (grey), 9 its outline, 10 likeness. Quill v0 was trained on the first ten.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from delineate.preprocess.crop import Array, Window
 
-CHANNELS = 10
+CHANNELS = 11
 CLICK_SIGMA = 2.5  # pixels of the crop
+BINS = 36  # of a histogram over -1.5 to 1.5
+RATIO_SOFTNESS = 2.0  # log ratio at which the likeness is three quarters of the way to its end
+CLICK_WEIGHT = 3.0  # of a clicked place against one that a box or an outline holds
 FOCUS_SOFTNESS = 2.5  # spreads from the median at which the focus is half way to its end
 
 
@@ -59,7 +62,21 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int)
         maps[8] = np.clip((before - low) * scale - 1.0, -1.5, 1.5)
         maps[9] = window.cut(prompts.earlier_outline, side)
     maps[3] = _focus(grey, maps)
+    maps[10] = likeness(maps)
     return maps
+
+
+def told_from(maps: Array) -> Array:
+    """Focus and likeness of a crop computed anew, where its clicks or its outline have changed."""
+    maps[3] = _focus(maps[:3].mean(axis=0), maps)
+    maps[10] = likeness(maps)
+    return maps
+
+
+def add_click(maps: Array, place: NDArray[np.float64], positive: bool) -> None:
+    """One more click at ``place`` (x, y in pixels of the crop)."""
+    channel = 5 if positive else 6
+    maps[channel] = np.maximum(maps[channel], _click_map(np.asarray(place)[None], maps.shape[-1]))
 
 
 def _focus(grey: Array, maps: Array) -> Array:
@@ -77,6 +94,63 @@ def _focus(grey: Array, maps: Array) -> Array:
     middle = float(np.median(values))
     spread = max(float(np.median(np.abs(values - middle))) * 1.48, 0.04)
     return np.tanh((grey - middle) / (FOCUS_SOFTNESS * spread)).astype(np.float32)
+
+
+def likeness(maps: Array) -> Array:
+    """How much more often the colours of a place occur where the prompt points than elsewhere, -1 to 1.
+
+    The log ratio of two colour histograms (grey, and the two colour differences where there is colour), as in the
+    first step of GrabCut: inside against outside of the box or of the outline so far, or around the clicks.
+    """
+    grey = maps[:3].mean(axis=0)
+    inside, outside = _examples(maps)
+    if inside.sum() < 1 or outside.sum() < 1:
+        return np.zeros_like(grey)
+    seen = maps[8] if maps[9].any() and not (maps[4].any() or maps[5].any() or maps[7].any()) else grey
+    ratio = _log_ratio(seen, grey, inside, outside)
+    if seen is grey and np.abs(maps[0] - maps[1]).max() > 0.02:
+        for one, other in ((0, 1), (2, 1)):
+            difference = maps[one] - maps[other]
+            ratio = ratio + _log_ratio(difference, difference, inside, outside)
+    return np.tanh(ratio / RATIO_SOFTNESS).astype(np.float32)
+
+
+def _examples(maps: Array) -> tuple[Array, Array]:
+    """Weights (S, S) of the places that are surely inside, and of those that are surely or probably outside."""
+    positive, negative = (maps[5] > 0.5).astype(np.float32), (maps[6] > 0.5).astype(np.float32)
+    if maps[7].any():
+        inside, outside = maps[7], 1 - maps[7]
+    elif maps[4].any():
+        inside, outside = _ellipse(maps[4]), 1 - maps[4]
+    elif maps[5].any():
+        inside, outside = positive, 0.05 * (1 - positive)
+    else:
+        inside, outside = maps[9], 1 - maps[9]
+    own = CLICK_WEIGHT if maps[7].any() or maps[4].any() else 0.0
+    return (inside + own * positive) * (1 - negative), (outside + CLICK_WEIGHT * negative) * (1 - positive)
+
+
+def _ellipse(box: Array) -> Array:
+    """The middle of a box: an ellipse of seven tenths of its size."""
+    rows, columns = np.flatnonzero(box.max(axis=1) > 0.5), np.flatnonzero(box.max(axis=0) > 0.5)
+    if not len(rows) or not len(columns):
+        return box
+    y = (np.arange(box.shape[0]) - (rows[0] + rows[-1]) / 2) / (0.35 * (len(rows) + 1))
+    x = (np.arange(box.shape[1]) - (columns[0] + columns[-1]) / 2) / (0.35 * (len(columns) + 1))
+    return (y[:, None] ** 2 + x[None] ** 2 <= 1).astype(np.float32)
+
+
+def _log_ratio(seen: Array, looked_at: Array, inside: Array, outside: Array) -> Array:
+    """Log ratio of smoothed histograms of ``seen``, at the values of ``looked_at``."""
+    bins = np.clip((seen + 1.5) * (BINS / 3), 0, BINS - 1).astype(np.intp).ravel()
+    histograms = []
+    for weight in (inside, outside):
+        counts = np.bincount(bins, weight.ravel(), BINS)
+        counts = np.convolve(counts, (0.06, 0.24, 0.4, 0.24, 0.06), mode="same")
+        histograms.append(counts / max(float(counts.sum()), 1e-6) + 0.3 / BINS)
+    ratio = np.log(histograms[0] / histograms[1]).astype(np.float32)
+    places = bins if looked_at is seen else np.clip((looked_at + 1.5) * (BINS / 3), 0, BINS - 1).astype(np.intp).ravel()
+    return ratio[places].reshape(seen.shape)
 
 
 def _core(grey: Array, box: Array) -> Array:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+AMBIGUOUS_OTHERS, CLEAR_OTHERS = 0.05, 0.2  # weight of the mean over all outlines
 SMALL_SHARE = 0.1  # targets that fill less of the crop count half as much again inside
 
 
@@ -27,8 +28,8 @@ def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, 
     """Cross entropy and Dice on the outlines, squared error of the predicted IoU, presence.
 
     logits (B, K, S, S) · judged (B, K) logits of the IoU · presence (B,) · truth (B, S, S) 0..1 · ambiguous bool (B,).
-    Of ambiguous prompts only the best outline is trained (as SAM does, arXiv 2304.02643 sec. 3), with a little of
-    the others to keep them alive; of clear ones all are, half and half.
+    The best outline is trained (as SAM does, arXiv 2304.02643 sec. 3), and the others a little, to keep them alive;
+    even a box can mean a ring or all within it, and an average of both is neither.
     """
     logits, judged, presence = logits.float(), judged.float(), presence.float()
     inside = truth > 0.5
@@ -42,7 +43,7 @@ def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, 
     dice = 1 - (2 * overlap + 8) / (chance.sum((2, 3)) + target.sum((2, 3)) + 8)
     each = 2 * entropy + dice
     best = each.min(dim=1).values
-    per_sample = torch.where(ambiguous, best + 0.05 * each.mean(1), 0.5 * (best + each.mean(1)))
+    per_sample = best + torch.where(ambiguous, AMBIGUOUS_OTHERS, CLEAR_OTHERS) * each.mean(1)
     masks = (per_sample * there).sum() / there.sum().clamp(min=1) + 0.3 * (entropy.mean(1) * (1 - there)).mean()
     with torch.no_grad():
         found, wanted = logits > 0, inside[:, None]

@@ -1,9 +1,14 @@
-"""Scenes turned into what Quill is trained on: a prompt, the zoomed crop, the outline to find."""
+"""Scenes turned into what Quill is trained on: a prompt, the zoomed crop, the outline to find.
+
+Worker processes make samples all the time; the training loop draws from a pool of the latest ones, so that the
+network never waits for data and sees each sample a few times, turned and mirrored.
+"""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import queue
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.preprocess.crop import Window
-from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
+from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps
 from delineate.training.prompt_simulation import (
     Rng,
     bounding_box,
@@ -21,14 +26,17 @@ from delineate.training.prompt_simulation import (
     jittered_box,
     spoiled,
 )
-from delineate.training.real import RealSource, random_real_scene, real_sources
+from delineate.training.real import RealSource, random_real_scene, real_sources, real_textures
 from delineate.training.scene import Scene
-from delineate.training.synthetic import synthetic_scene
+from delineate.training.synthetic import synthetic_scene, use_real_textures
+from delineate.training.visibility import visible_share
 
 SAMPLES_A_SCENE = 6
-REAL_SHARE = 0.25
-PAIR_SHARE = 0.3  # scenes of two frames, for following
+REAL_SHARE = 0.3
+PAIR_SHARE = 0.35  # scenes of two frames, for following
 SCENE_SIZES = {128: (160, 192, 192, 256), 256: (300, 340)}  # crop side to scene sides
+PACK = 16  # samples that travel together
+SEEN, UNSEEN = 0.65, 0.3  # shares of a border that can be seen: always kept from the first on, hardly ever below
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,29 +55,25 @@ class _Sample:
     ambiguous: bool
 
 
-def sample(rng: Rng, scene: Scene, side: int) -> _Sample:
-    """One prompt for one structure of a scene, as the network sees it at ``side`` pixels."""
+def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
+    """One prompt for one structure of a scene, as the network sees it at ``side`` pixels; None if it is hard to see."""
     areas = np.sqrt(scene.targets[:, 0].sum(axis=(1, 2)))
     number = int(rng.choice(len(areas), p=areas / areas.sum()))
     if len(scene.frames) > 1 and rng.random() < 0.75:
         frame, truth = scene.frames[1], scene.targets[number, 1]
-        prompts, box, margin = _following(rng, scene, number)
+        prompts, window = _following(rng, scene, number)
     else:
         frame, truth = scene.frames[0], scene.targets[number, 0]
-        prompts, box, margin = _pointing(rng, truth)
-    window = Window.around(box, margin).within(*truth.shape)
-    jitter = 0.06 * window.size
-    window = Window(window.x + rng.uniform(-jitter, jitter), window.y + rng.uniform(-jitter, jitter), window.size)
+        prompts, window = _pointing(rng, truth)
     maps, shown = prompt_maps(frame, prompts, window, side), window.cut(truth, side)
-    turns = int(rng.integers(4))
-    maps, shown = np.rot90(maps, turns, (1, 2)), np.rot90(shown, turns)
-    if rng.random() < 0.5:
-        maps, shown = maps[:, :, ::-1], shown[:, ::-1]
+    seen = visible_share(maps[:3], shown > 0.5) if (shown > 0.5).any() else 1.0
+    if rng.random() > np.clip((seen - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
+        return None
     ambiguous = prompts.box is None and prompts.earlier is None
     return _Sample(maps.astype(np.float16), (shown * 255).astype(np.uint8), ambiguous)
 
 
-def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, tuple[float, float, float, float], float]:
+def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window]:
     """The frame before with its outline (not always a good one), seldom with a hint on this frame."""
     before, now = scene.targets[number, 0], scene.targets[number, 1]
     outline = spoiled(rng, before) if rng.random() < 0.4 else before
@@ -78,29 +82,46 @@ def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, tuple[
         prompts = replace(prompts, box=jittered_box(rng, now, 0.1))
     elif now.any() and rng.random() < 0.08:
         prompts = replace(prompts, points=np.array([click_in(rng, now, False)]), labels=np.array([True]))
-    return prompts, _box(outline), rng.uniform(1.5, 2.3)
+    return prompts, _shifted(rng, Window.around(_box(outline), rng.uniform(1.5, 2.3)), now.shape)
 
 
-def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, tuple[float, float, float, float], float]:
-    """A box (55 %), clicks (25 %), or a nearly right outline to correct (20 %)."""
+def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
+    """A box (50 %), clicks (35 %), or a nearly right outline to correct (15 %)."""
     kind = rng.random()
-    if kind < 0.55:
+    if kind < 0.5:
         box = jittered_box(rng, truth, float(rng.choice([0.03, 0.06, 0.1])))
         prompts = CropPrompts(box=box)
         if rng.random() < 0.12:
             prompts = replace(prompts, points=np.array([click_in(rng, truth, False)]), labels=np.array([True]))
-        return prompts, box, rng.uniform(1.25, 1.8)
-    if kind < 0.8:
+        return prompts, _shifted(rng, Window.around(box, rng.uniform(1.25, 1.8)), truth.shape)
+    if kind < 0.85:
         points, labels = clicks_around(rng, truth)
-        margin = rng.uniform(1.3, 2.2) if rng.random() < 0.6 else rng.uniform(2, 6)
-        return CropPrompts(points=points, labels=labels), _box(truth), margin
+        prompts = CropPrompts(points=points, labels=labels)
+        if rng.random() < 0.5:
+            return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+        return prompts, _wide(rng, _box(truth), truth.shape)
     outline = spoiled(rng, truth)
     prompts = CropPrompts(outline=outline)
     if (click := correcting_click(rng, outline, truth)) is not None:
         prompts = replace(prompts, points=click[0], labels=click[1])
     if rng.random() < 0.4:
         prompts = replace(prompts, box=jittered_box(rng, truth, 0.06))
-    return prompts, _box(truth), rng.uniform(1.3, 2.2)
+    return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+
+
+def _shifted(rng: Rng, window: Window, size: tuple[int, ...]) -> Window:
+    """The window a little off, as where a person's prompt is."""
+    window = window.within(size[0], size[1])
+    jitter = 0.06 * window.size
+    return Window(window.x + rng.uniform(-jitter, jitter), window.y + rng.uniform(-jitter, jitter), window.size)
+
+
+def _wide(rng: Rng, box: tuple[float, float, float, float], size: tuple[int, ...]) -> Window:
+    """A window several times as large as the structure, which may lie anywhere in it."""
+    longer = max(box[2] - box[0], box[3] - box[1])
+    side = min(longer * float(np.exp(rng.uniform(np.log(2), np.log(7)))), float(max(size)))
+    room = max(0.0, side - longer)
+    return Window(box[0] - rng.uniform(0, room), box[1] - rng.uniform(0, room), side)
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
@@ -108,51 +129,83 @@ def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-class BatchMaker:
-    """Worker processes that make batches of one crop side ahead of the training loop."""
+class SamplePool:
+    """The latest samples of one crop side; worker processes replace the oldest ones all the time.
 
-    def __init__(self, side: int, batch: int, seed: int, data: Path | None, workers: int = 1, ahead: int = 8) -> None:
+    side      pixels along a side of a crop
+    capacity  samples kept
+    data      folder of labelled scans, or None for synthetic scenes only
+    """
+
+    def __init__(self, side: int, capacity: int, seed: int, data: Path | None, workers: int = 1) -> None:
         context = mp.get_context("spawn")
-        self._queue: mp.Queue[Batch] = context.Queue(ahead)
+        self.side, self.capacity, self.made = side, capacity, 0
+        self._rng = np.random.default_rng(seed)
+        self._maps = np.zeros((capacity, CHANNELS, side, side), np.float16)
+        self._truth = np.zeros((capacity, side, side), np.uint8)
+        self._ambiguous = np.zeros(capacity, bool)
+        self._queue: mp.Queue[Batch] = context.Queue(8)
         self._workers = [
-            context.Process(target=_work, args=(self._queue, side, batch, seed + n, data), daemon=True)
+            context.Process(target=_work, args=(self._queue, side, seed + 1 + n, data), daemon=True)
             for n in range(workers)
         ]
         for worker in self._workers:
             worker.start()
 
-    def next(self) -> Batch:
-        """The next batch. Raises RuntimeError if the workers died."""
-        while True:
-            try:
-                return self._queue.get(timeout=60)
-            except Exception as error:
-                if not any(worker.is_alive() for worker in self._workers):
-                    raise RuntimeError("The processes that make training data have died.") from error
+    def fill(self, least: int) -> None:
+        """Wait until so many samples are there. Raises RuntimeError if the workers died."""
+        while self.made < min(least, self.capacity):
+            self._take(wait=True)
+
+    def draw(self, batch: int) -> Batch:
+        """A random batch, all of it turned and mirrored in one random way."""
+        while self._take(wait=False):
+            pass
+        chosen = self._rng.integers(min(self.made, self.capacity), size=batch)
+        maps, truth = self._maps[chosen], self._truth[chosen]
+        turns = int(self._rng.integers(4))
+        maps, truth = np.rot90(maps, turns, (2, 3)), np.rot90(truth, turns, (1, 2))
+        if self._rng.random() < 0.5:
+            maps, truth = maps[..., ::-1], truth[..., ::-1]
+        return Batch(np.ascontiguousarray(maps), np.ascontiguousarray(truth), self._ambiguous[chosen])
 
     def close(self) -> None:
         for worker in self._workers:
             worker.terminate()
 
+    def _take(self, wait: bool) -> bool:
+        """Store one pack of samples; False if none is ready."""
+        try:
+            pack = self._queue.get(wait, 60 if wait else None)
+        except queue.Empty:
+            if not any(worker.is_alive() for worker in self._workers):
+                raise RuntimeError("The processes that make training data have died.") from None
+            return wait
+        places = (self.made + np.arange(len(pack.maps))) % self.capacity
+        self._maps[places], self._truth[places], self._ambiguous[places] = pack.maps, pack.truth, pack.ambiguous
+        self.made += len(pack.maps)
+        return True
 
-def _work(queue: mp.Queue[Batch], side: int, batch: int, seed: int, data: Path | None) -> None:
+
+def _work(outbox: mp.Queue[Batch], side: int, seed: int, data: Path | None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.nice(10)  # the network comes first
     rng = np.random.default_rng(seed)
     sources = real_sources(data) if data else []
-    pool: list[_Sample] = []
+    use_real_textures(real_textures(rng, sources))
+    pack: list[_Sample] = []
     while True:
-        while len(pool) < 3 * batch:
-            scene = random_scene(rng, side, sources)
-            pool += [sample(rng, scene, side) for _ in range(SAMPLES_A_SCENE)]
-        order = rng.permutation(len(pool))
-        picked, pool = [pool[n] for n in order[:batch]], [pool[n] for n in order[batch:]]
-        queue.put(
-            Batch(
-                np.stack([s.maps for s in picked]),
-                np.stack([s.truth for s in picked]),
-                np.array([s.ambiguous for s in picked]),
+        scene = random_scene(rng, side, sources)
+        pack += [s for s in (sample(rng, scene, side) for _ in range(SAMPLES_A_SCENE)) if s is not None]
+        if len(pack) >= PACK:
+            outbox.put(
+                Batch(
+                    np.stack([s.maps for s in pack]),
+                    np.stack([s.truth for s in pack]),
+                    np.array([s.ambiguous for s in pack]),
+                )
             )
-        )
+            pack = []
 
 
 def random_scene(rng: Rng, side: int, sources: list[RealSource]) -> Scene:

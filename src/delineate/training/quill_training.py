@@ -13,18 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from delineate.errors import ModelError
 from delineate.io.atomic import replacing, write_bytes
 from delineate.models.quill import Quill
+from delineate.training.correction import corrected
 from delineate.training.export import export_quill
 from delineate.training.losses import quill_loss
-from delineate.training.quill_data import Batch, BatchMaker
+from delineate.training.quill_data import Batch, SamplePool
 
 COARSE, FINE = 128, 256
-LOG_STEPS, SAVE_STEPS = 50, 250
+POOLS = {COARSE: 6000, FINE: 700}  # samples kept of each crop side
+LOG_STEPS, SAVE_STEPS = 100, 500
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class QuillTraining:
     data     folder with a manifest.json, of which only items marked ``train`` are used; None: synthetic scenes only
     start    weights (.safetensors) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
-    fine     share of steps at 256 px, before and after ``fine_from`` of the budget
+    growth   up to which share of the budget crops are shown at which side; after the last: 128 px
+    fine     share of steps at 256 px, from ``fine_from`` of the budget on
+    correct  share of batches that are shown again with the network's own outline and a correcting click
     """
 
     output: Path
@@ -46,10 +52,12 @@ class QuillTraining:
     resume: bool = False
     seed: int = 0
     batch: int = 32
-    rate: float = 2e-3
+    rate: float = 3e-3
     weight_decay: float = 0.02
-    fine: tuple[float, float] = (0.1, 0.35)
-    fine_from: float = 0.6
+    growth: tuple[tuple[float, int], ...] = ((0.3, 64), (0.6, 96))
+    fine: float = 0.2
+    fine_from: float = 0.65
+    correct: float = 0.35
     version: str = "0"
     threads: int = 0
 
@@ -59,6 +67,7 @@ class _Progress:
     step: int = 0
     samples: int = 0
     minutes: float = 0.0
+    saved: int = 0  # the step of the last checkpoint
     log: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -75,27 +84,35 @@ def train_quill(recipe: QuillTraining, tell: Callable[[dict[str, float]], None] 
     network = Quill().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
     average, progress = _begin(recipe, network, optimizer)
-    coarse = BatchMaker(COARSE, recipe.batch, recipe.seed + 10 * progress.step + 1, recipe.data)
-    fine = BatchMaker(FINE, recipe.batch // 4, recipe.seed + 10 * progress.step + 2, recipe.data, ahead=3)
-    choice = np.random.default_rng(recipe.seed + progress.step)
+    pools = {
+        side: SamplePool(side, capacity, recipe.seed + 10 * progress.step + side, recipe.data)
+        for side, capacity in POOLS.items()
+    }
+    rng = np.random.default_rng(recipe.seed + progress.step)
     try:
-        for maker in (coarse, fine):
-            maker.next()  # the budget begins when the data makers are warm
+        pools[COARSE].fill(POOLS[COARSE] // 3)  # the budget begins when there is enough to choose from
         began = time.monotonic() - progress.minutes * 60
         while progress.minutes < recipe.minutes:
             share = progress.minutes / recipe.minutes
             for group in optimizer.param_groups:
                 group["lr"] = _rate(recipe, progress.step, share)
-            maker = fine if choice.random() < recipe.fine[share >= recipe.fine_from] else coarse
-            _step(network, average, optimizer, maker.next(), progress)
+            fine = share >= recipe.fine_from and rng.random() < recipe.fine
+            side = FINE if fine else next((s for until, s in recipe.growth if share < until), COARSE)
+            pool = pools[FINE if fine else COARSE]
+            pool.fill(recipe.batch)
+            batch = _shown(pool.draw(recipe.batch // 4 if fine else recipe.batch), side)
+            outlines = _step(network, average, optimizer, batch, progress)
+            if rng.random() < recipe.correct:
+                again = corrected(rng, batch[0].numpy(), outlines, (batch[1] > 0.5).numpy())
+                _step(network, average, optimizer, (torch.from_numpy(again), batch[1], batch[2] & False), progress)
             progress.minutes = (time.monotonic() - began) / 60
-            if progress.step % LOG_STEPS == 0:
+            if progress.step % LOG_STEPS < 2 and len(progress.log) > 10:
                 _report(recipe, progress, tell)
-            if progress.step % SAVE_STEPS == 0:
+            if progress.step - progress.saved >= SAVE_STEPS:
                 _save(recipe.output, network, average, optimizer, progress)
     finally:
-        for maker in (coarse, fine):
-            maker.close()
+        for pool in pools.values():
+            pool.close()
     _save(recipe.output, network, average, optimizer, progress)
     path = recipe.output / "quill.onnx"
     export_quill(average, path, recipe.version)
@@ -117,13 +134,27 @@ def _rate(recipe: QuillTraining, step: int, share: float) -> float:
     return recipe.rate * min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * min(1.0, share))) + 1e-5
 
 
-def _step(network: Quill, average: Quill, optimizer: torch.optim.Optimizer, batch: Batch, progress: _Progress) -> None:
-    maps = torch.from_numpy(batch.maps).float().contiguous(memory_format=torch.channels_last)
-    truth = torch.from_numpy(batch.truth).float() / 255
+Shown = tuple[Tensor, Tensor, Tensor]  # maps (B, C, S, S), truth (B, S, S) 0 to 1, ambiguous (B,)
+
+
+def _shown(batch: Batch, side: int) -> Shown:
+    """A batch at ``side`` pixels."""
+    maps, truth = torch.from_numpy(batch.maps).float(), torch.from_numpy(batch.truth).float() / 255
+    if side != maps.shape[-1]:
+        maps = F.interpolate(maps, size=side, mode="bilinear", antialias=True)
+        truth = F.interpolate(truth[:, None], size=side, mode="bilinear", antialias=True)[:, 0]
+    return maps, truth, torch.from_numpy(batch.ambiguous)
+
+
+def _step(
+    network: Quill, average: Quill, optimizer: torch.optim.Optimizer, batch: Shown, progress: _Progress
+) -> NDArray[np.bool_]:
+    """One step; returns the outlines (B, S, S) the network would have shown."""
+    maps, truth, ambiguous = batch
     network.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits, judged, presence = network(maps)
-    loss = quill_loss(logits, judged, presence, truth, torch.from_numpy(batch.ambiguous))
+        logits, judged, presence = network(maps.contiguous(memory_format=torch.channels_last))
+    loss = quill_loss(logits, judged, presence, truth, ambiguous)
     if not torch.isfinite(loss.total):
         raise ModelError("E-TRAIN-NAN", f"The loss is no number at step {progress.step}.", "Go on with --resume.")
     optimizer.zero_grad(set_to_none=True)
@@ -134,6 +165,9 @@ def _step(network: Quill, average: Quill, optimizer: torch.optim.Optimizer, batc
     progress.samples += len(maps)
     progress.log.append({name: float(value) for name, value in vars(loss).items()})
     _follow(average, network, min(0.999, (1 + progress.step) / (10 + progress.step)))
+    with torch.no_grad():
+        best = judged.argmax(1)
+        return (logits[torch.arange(len(maps)), best] > 0).numpy()
 
 
 @torch.no_grad()
@@ -168,7 +202,7 @@ def _begin(recipe: QuillTraining, network: Quill, optimizer: torch.optim.Optimiz
     }
     optimizer.load_state_dict(known)
     numbers = json.loads(state.read_text())
-    return average, _Progress(numbers["step"], numbers["samples"], numbers["minutes"])
+    return average, _Progress(numbers["step"], numbers["samples"], numbers["minutes"], numbers["step"])
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -177,6 +211,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _save(folder: Path, network: Quill, average: Quill, optimizer: torch.optim.Optimizer, progress: _Progress) -> None:
     """Everything needed to go on, arrays only; and the averaged weights alone, to start another run from."""
+    progress.saved = progress.step
     tensors = {f"network.{k}": v.contiguous() for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v.contiguous() for k, v in average.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():

@@ -105,6 +105,22 @@ def real_sources(root: Path) -> list[RealSource]:
     return sources
 
 
+def real_textures(rng: np.random.Generator, sources: list[RealSource], count: int = 48) -> list[NDArray[np.float32]]:
+    """Pieces of real scans as fields (SIDE, SIDE) of zero mean and unit variance, to texture synthetic structures."""
+    names = sorted({s.dataset for s in sources})
+    fields: list[NDArray[np.float32]] = []
+    while len(fields) < count and names:
+        own = [s for s in sources if s.dataset == names[len(fields) % len(names)]]
+        source = own[rng.integers(len(own))]
+        grey = source.pixels[:, :, source.pixels.shape[2] // 2] if source.is_volume else source.pixels.mean(axis=2)
+        side = int(min(grey.shape) * rng.uniform(0.35, 1.0))
+        y, x = (int(rng.integers(0, n - side + 1)) for n in grey.shape)
+        piece = Image.fromarray(np.asarray(grey[y : y + side, x : x + side], np.float32))
+        field = np.asarray(piece.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        fields.append(np.clip((field - field.mean()) / max(float(field.std()), 1.0), -3, 3).astype(np.float32))
+    return fields
+
+
 def random_real_scene(rng: np.random.Generator, sources: list[RealSource], frames: int = 1) -> Scene:
     """A scene of a random data set (so that small sets count), then of a random item of it."""
     names = sorted({s.dataset for s in sources})

@@ -28,8 +28,8 @@ class Style(StrEnum):
 
 
 SHARES = {
-    Style.ORGANS: 0.30, Style.SINGLE: 0.13, Style.RINGS: 0.10, Style.CELLS: 0.10, Style.SHEET: 0.09,
-    Style.VESSELS: 0.25, Style.LAYERS: 0.03,
+    Style.ORGANS: 0.34, Style.SINGLE: 0.18, Style.RINGS: 0.12, Style.CELLS: 0.10, Style.SHEET: 0.10,
+    Style.VESSELS: 0.13, Style.LAYERS: 0.03,
 }  # fmt: skip
 
 

@@ -52,8 +52,18 @@ def _shaped(rng: np.random.Generator, gain: NDArray[np.float64]) -> Field:
     return ((field - field.mean()) / field.std()).astype(np.float32)
 
 
+_real: list[Field] = []
+
+
+def use_real_textures(fields: list[Field]) -> None:
+    """Draw half of all textures from these (SIDE, SIDE) fields of unit variance: the grain of real scans."""
+    _real[:] = fields
+
+
 def texture(rng: np.random.Generator, side: int) -> Field:
     """A piece (side, side) of a random texture, turned and mirrored at random."""
+    if _real and rng.random() < 0.5:
+        return _piece(rng, np.asarray(_real[rng.integers(len(_real))])[None], side)
     return _piece(rng, _textures(), side)
 
 

@@ -1,0 +1,1 @@
+"""Published checkpoint files: read safely, recognised by their keys, brought to the host's names."""

@@ -1,0 +1,144 @@
+"""Which memories an object is compared with on a frame: the one place where trackers differ.
+
+A policy is given the bank and the frame and returns memories in the order the network sees them, each with its slot:
+0 for a frame a person pointed at, else how many frames (or strides) away it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import torch
+from torch.nn import functional as F
+
+from delineate.memory.bank import Memory, MemoryBank
+
+Slots = list[tuple[int, Memory]]
+
+
+class MemoryPolicy(Protocol):
+    """slots: maps to attend to. ``length`` maps are remembered at most, ``stride`` frames apart."""
+
+    length: int
+    stride: int
+
+    def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots: ...
+
+    def prompted(self, bank: MemoryBank, index: int) -> dict[int, Memory]:
+        """The frames pointed at that count on this frame."""
+        ...
+
+
+@dataclass(frozen=True)
+class Window:
+    """SAM 2: the frames pointed at, then the last ``length`` - 1, the nearest always, others ``stride`` apart.
+
+    most_prompted  at most so many frames pointed at: the nearest before and after, then the closest (-1: all)
+    """
+
+    length: int = 7
+    stride: int = 1
+    most_prompted: int = -1
+
+    def prompted(self, bank: MemoryBank, index: int) -> dict[int, Memory]:
+        if self.most_prompted < 0 or len(bank.prompted) <= self.most_prompted:
+            return dict(bank.prompted)
+        before = max((i for i in bank.prompted if i < index), default=None)
+        after = min((i for i in bank.prompted if i >= index), default=None)
+        chosen = [i for i in (before, after) if i is not None]
+        rest = sorted((i for i in bank.prompted if i not in chosen), key=lambda i: abs(i - index))
+        return {i: bank.prompted[i] for i in [*chosen, *rest][: max(self.most_prompted, len(chosen))]}
+
+    def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots:
+        chosen = self.prompted(bank, index)
+        slots: Slots = [(0, memory) for memory in chosen.values()]
+        for away in range(self.length - 1, 0, -1):
+            place = self._place(index, away, reverse)
+            memory = bank.tracked.get(place)
+            if memory is None and place not in chosen:
+                memory = bank.prompted.get(place)  # pointed at, but not among the chosen
+            if memory is not None and memory.map is not None:
+                slots.append((away, memory))
+        return slots
+
+    def _place(self, index: int, away: int, reverse: bool) -> int:
+        if away == 1:
+            return index + 1 if reverse else index - 1
+        if reverse:
+            return -(-(index + 2) // self.stride) * self.stride + (away - 2) * self.stride
+        return (index - 2) // self.stride * self.stride - (away - 2) * self.stride
+
+
+class Pruning(StrEnum):
+    V1 = "v1"  # the 2024 snapshot, on SAM 2.0
+    V2 = "v2"  # the 2025 release, on SAM 2.1
+
+
+@dataclass(frozen=True)
+class EfficientFramePruning(Window):
+    """Surgical SAM 2 (arXiv 2408.07931): leave out the memories most similar to the newest one.
+
+    The first (a frame pointed at) and the newest always stay. v1 leaves out two when seven or more were found; v2
+    leaves out as many as it takes to keep five. The bank itself is not changed.
+    """
+
+    version: Pruning = Pruning.V2
+    prune: int = 2
+
+    def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots:
+        found = super().slots(bank, index, reverse)
+        if self.version is Pruning.V1:
+            surplus = 2 if len(found) >= self.length else 0
+        else:
+            surplus = max(0, len(found) + self.prune - self.length)
+        candidates = range(1, len(found) - 1)
+        surplus = min(surplus, len(candidates))
+        if not surplus:
+            return found
+        newest = found[-1][1].map
+        assert newest is not None
+        likeness = torch.stack([_likeness(found[n][1].map, newest) for n in candidates])  # type: ignore[arg-type]
+        dropped = {int(n) + 1 for n in likeness.topk(surplus).indices}
+        return [slot for n, slot in enumerate(found) if n not in dropped]
+
+
+def _likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Cosine similarity of two maps (64, f, f) along their channels, summed over places."""
+    return F.cosine_similarity(one.float(), other.float(), dim=0).sum()
+
+
+@dataclass
+class CrossImageBank:
+    """BioSAM 2 (arXiv 2408.03286; ``func/function.py``): a memory of other images, not of earlier frames.
+
+    When it is full, a new memory replaces one of the two most similar old ones if it is less similar to the rest than
+    they are to each other, and its outline is about as good.
+    """
+
+    size: int = 16
+    margin: float = 0.1
+    entries: list[Memory] = field(default_factory=list)
+
+    def offer(self, memory: Memory) -> bool:
+        """Keep a memory if it adds something; returns whether it was kept."""
+        if len(self.entries) < self.size:
+            self.entries.append(memory)
+            return True
+        kept = torch.stack([_flat(m) for m in self.entries])
+        new = kept @ _flat(memory)
+        odd = int(new.argmin())
+        among = kept @ kept.T
+        among.fill_diagonal_(-torch.inf)
+        twin = int(among[odd].argmax())
+        if new[odd] < among[odd, twin] and memory.iou > self.entries[twin].iou - self.margin:
+            del self.entries[twin]
+            self.entries.append(memory)
+            return True
+        return False
+
+
+def _flat(memory: Memory) -> torch.Tensor:
+    assert memory.map is not None
+    return F.normalize(memory.map.float().flatten(), dim=0)

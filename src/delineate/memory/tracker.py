@@ -1,0 +1,359 @@
+"""SAM 2's way through a video, as a tracker of frames pushed one at a time (arXiv 2408.00714 sec. 4).
+
+Objects are batched, may be added, corrected and removed on any frame, and each keeps a bounded memory. Nothing else is
+stored: no frames, no full-size masks. Where it differs from the released predictor, a setting says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from delineate.errors import PromptError
+from delineate.memory.bank import Memory, MemoryBank
+from delineate.memory.cleaning import apart, without_specks
+from delineate.memory.policies import MemoryPolicy, Slots, Window
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
+from delineate.placing import FramePrompts
+from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.profiles import Answer, Profile, sam2_video
+from delineate.runtimes.answers import masks_on_frame
+from delineate.runtimes.engine import Engine
+
+POINTERS = 16  # object pointers looked at
+AMBIGUOUS = 1  # up to so many clicks may mean several things
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How the tracker behaves.
+
+    frames       number of frames in all, where known: object pointers of short videos are timed differently
+    corrections_condition  a click on a frame already followed makes it a frame pointed at, which is never forgotten
+                 (the released predictor keeps it as any other frame)
+    exclusive    each pixel belongs to one object at most
+    fill         holes and specks of up to so many pixels of the low-resolution mask are removed; 0: none
+    keep         frames kept behind the newest one
+    memory       data type of stored maps
+    """
+
+    frames: int | None = None
+    corrections_condition: bool = True
+    exclusive: bool = False
+    fill: int = 0
+    keep: int = 16
+    memory: torch.dtype = torch.bfloat16
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """One object on one frame.
+
+    mask     bool (height, width)
+    score    predicted IoU, 0 to 1
+    present  probability that it is there
+    logits   (4 f, 4 f), low resolution
+    """
+
+    mask: NDArray[np.bool_]
+    score: float
+    present: float
+    logits: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    index: int
+    maps: Sam2Maps
+    place: Fitted
+    reverse: bool
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Prompts of one object on one frame, in input pixels: points (N, 2), labels (N,); boxes are two points."""
+
+    points: Tensor
+    labels: Tensor
+
+
+@dataclass
+class MemoryTracker:
+    """Follows objects through frames; ``push`` is the primitive, files and cameras are loops around it.
+
+    To correct an object on a frame followed before, push that frame again (its number says which it is) and ``add``.
+    """
+
+    network: Sam2
+    engine: Engine
+    policy: MemoryPolicy = field(default_factory=Window)
+    settings: TrackerSettings = field(default_factory=TrackerSettings)
+    profile: Profile | None = None
+    _banks: dict[str, MemoryBank] = field(default_factory=dict)
+    _given: dict[tuple[str, int], _Points] = field(default_factory=dict)
+    _now: _Frame | None = None
+    _last: dict[str, Tensor] = field(default_factory=dict)  # logits on the present frame
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._banks)
+
+    @property
+    def bytes(self) -> int:
+        """Memory kept of all objects."""
+        return sum(bank.bytes for bank in self._banks.values())
+
+    def bank(self, name: str) -> MemoryBank:
+        return self._banks[name]
+
+    @torch.inference_mode()
+    def push(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> Mapping[str, Tracked]:
+        """Take a frame (height, width[, 3]) and outline every object on it.
+
+        index    its number; by default one on from the last (one back if ``reverse``)
+        """
+        now = self.look(frame, index, reverse)
+        return self._track(now, list(self._banks))
+
+    @torch.inference_mode()
+    def look(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> _Frame:
+        """Take a frame to be pointed at, without outlining anything on it."""
+        if index is None:
+            index = 0 if self._now is None else self._now.index + (-1 if reverse else 1)
+        profile = self.profile or sam2_video(self.network.side)
+        pixels, place = profile.prepare(frame)
+        with self.engine.encoding():
+            maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
+        maps = Sam2Maps(maps.coarse.float(), (maps.fine[0].float(), maps.fine[1].float()), maps.places.float())
+        self._last = {}
+        self._now = _Frame(index, maps, place, reverse)
+        return self._now
+
+    @torch.inference_mode()
+    def look_at(self, maps: Sam2Maps, place: Fitted, index: int, reverse: bool = False) -> None:
+        """The same for a frame that is embedded already."""
+        self._last = {}
+        self._now = _Frame(index, maps, place, reverse)
+
+    def track(self) -> Mapping[str, Tracked]:
+        """Outline every object on the frame looked at last."""
+        with torch.inference_mode():
+            return self._track(self._frame, list(self._banks))
+
+    @torch.inference_mode()
+    def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> Tracked:
+        """Point at an object on the present frame, or correct it there.
+
+        Points add up with those given before on this frame; a box replaces the box; a mask is taken as it is and
+        replaces them all.
+        """
+        now = self._frame
+        bank = self._banks.get(name) or self._new_bank()
+        if isinstance(prompts, FramePrompts) and prompts.mask is None:
+            answer, prompted = self._pointed(name, bank, now, prompts)
+        else:
+            drawn = prompts.mask if isinstance(prompts, FramePrompts) else prompts
+            assert drawn is not None
+            self._given.pop((name, now.index), None)
+            answer, prompted = self.network.drawn(now.maps, self._placed_mask(drawn, now)), True
+        self._banks[name] = bank
+        self._store(bank, now, answer.best, answer, 0, prompted=prompted, binary=True)
+        return self._shown([name], answer.best, answer, now)[name]
+
+    def remove(self, name: str) -> None:
+        """Forget an object."""
+        self._banks.pop(name, None)
+        self._last.pop(name, None)
+        self._given = {key: given for key, given in self._given.items() if key[0] != name}
+
+    def clear(self, name: str, index: int) -> None:
+        """Take the prompts of an object on one frame back; the object is forgotten with its last prompt."""
+        self._given.pop((name, index), None)
+        if name in self._banks:
+            self._banks[name].forget(index)
+            if not self._banks[name].prompted:
+                self.remove(name)
+
+    def reset(self) -> None:
+        """Forget what was followed, keep what was pointed at: done between two directions by the MedSAM2 benchmark."""
+        for bank in self._banks.values():
+            bank.tracked.clear()
+            bank.followed.clear()
+
+    # --- how it is done ------------------------------------------------------------------------------------------
+
+    @property
+    def _frame(self) -> _Frame:
+        if self._now is None:
+            raise PromptError("E-TRACK-NO-FRAME", "There is no frame to point at yet.", "Push a frame first.")
+        return self._now
+
+    def _new_bank(self) -> MemoryBank:
+        reach = max(self.settings.keep, POINTERS - 1, (self.policy.length - 1) * self.policy.stride)
+        return MemoryBank(reach=reach, map_reach=max(self.settings.keep, (self.policy.length - 1) * self.policy.stride))
+
+    def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> tuple[Sam2Answer, bool]:
+        """The answer to clicks or a box, and whether the frame counts as one pointed at."""
+        given = self._given[name, now.index] = self._joined(self._given.get((name, now.index)), prompts, now)
+        known = bank.at(now.index)
+        first = now.index not in bank.followed
+        feedback = self._last.get(name)
+        if feedback is None and known is not None:
+            feedback = known.logits
+        if first:
+            coarse = self.network.without_memory(now.maps)
+        else:
+            coarse = self._with_memory(now, [bank], bank.followed[now.index])
+        multimask = len(given.labels) <= AMBIGUOUS
+        answer = self.network.decode(
+            coarse,
+            now.maps,
+            given.points[None],
+            given.labels[None],
+            None if feedback is None else feedback[None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT),
+            multimask,
+        )
+        return answer, first or self.settings.corrections_condition
+
+    def _track(self, now: _Frame, names: Sequence[str]) -> dict[str, Tracked]:
+        """Outline objects from memory, those with as much memory together."""
+        groups: dict[tuple[int, int], list[str]] = {}
+        for name in names:
+            bank = self._banks[name]
+            slots = self.policy.slots(bank, now.index, now.reverse)
+            pointers = self._pointer_times(bank, now.index, now.reverse)
+            groups.setdefault((len(slots), len(pointers)), []).append(name)
+        found: dict[str, tuple[Tensor, Sam2Answer, int]] = {}
+        for group in groups.values():
+            banks = [self._banks[name] for name in group]
+            coarse = self._with_memory(now, banks, now.reverse)
+            answer = self.network.decode(coarse, now.maps, None, None, multimask=True)
+            for n, name in enumerate(group):
+                found[name] = (answer.best[n : n + 1], answer, n)
+        if self.settings.exclusive and len(found) > 1:
+            separated = apart(torch.cat([best for best, _, _ in found.values()]))
+            found = {
+                name: (separated[n : n + 1], answer, row) for n, (name, (_, answer, row)) in enumerate(found.items())
+            }
+        shown: dict[str, Tracked] = {}
+        for name, (best, answer, row) in found.items():
+            self._store(self._banks[name], now, best, answer, row, prompted=False, binary=False)
+            self._banks[name].pass_by(now.index, now.reverse)
+            shown |= self._shown([name], best, answer, now, row)
+        return shown
+
+    def _with_memory(self, now: _Frame, banks: Sequence[MemoryBank], reverse: bool) -> Tensor:
+        """The coarse map of each object, (O, 256, f, f)."""
+        memory, places, pointers = zip(*(self._looked_at(bank, now, reverse) for bank in banks), strict=True)
+        return self.network.with_memory(now.maps, torch.stack(memory), torch.stack(places), pointers[0])
+
+    def _looked_at(self, bank: MemoryBank, now: _Frame, reverse: bool) -> tuple[Tensor, Tensor, int]:
+        """Memory tokens (T, 64) of one object, their places (T, 64), and how many of them are pointers."""
+        slots: Slots = self.policy.slots(bank, now.index, reverse)
+        cells = now.maps.coarse.shape[-1]
+        device = now.maps.coarse.device
+        grid = self.network.memory_places(cells, device)
+        tokens, places = [], []
+        for slot, memory in slots:
+            assert memory.map is not None
+            tokens.append(memory.map.to(torch.float32).flatten(1).T)
+            places.append(grid + self.network.time_of_memory(slot))
+        timed = self._pointer_times(bank, now.index, reverse)
+        if timed:
+            pointers = torch.stack([memory.pointer for _, memory in timed]).float()
+            times = torch.tensor([float(away) for away, _ in timed], device=device)
+            parts = pointers.shape[1] // 64
+            tokens.append(pointers.reshape(-1, 64))
+            encoded = self.network.time_of_pointers(times, self._most_pointers() - 1)
+            places.append(encoded.repeat_interleave(parts, dim=0))
+        count = tokens[-1].shape[0] if timed else 0
+        return torch.cat(tokens), torch.cat(places), count
+
+    def _most_pointers(self) -> int:
+        frames = self.settings.frames
+        return POINTERS if frames is None else max(2, min(frames, POINTERS))
+
+    def _pointer_times(self, bank: MemoryBank, index: int, reverse: bool) -> list[tuple[int, Memory]]:
+        """Object pointers and how many frames away they are: frames pointed at in the past, then the last fifteen."""
+        sign = -1 if reverse else 1
+        chosen = self.policy.prompted(bank, index)
+        past = [(i, m) for i, m in chosen.items() if (i >= index if reverse else i <= index)]
+        timed = [((index - i) * sign, memory) for i, memory in past]
+        for away in range(1, self._most_pointers()):
+            place = index + away if reverse else index - away
+            if place < 0 or (self.settings.frames is not None and place >= self.settings.frames):
+                break
+            memory = bank.tracked.get(place)
+            if memory is None and place not in chosen:
+                memory = bank.prompted.get(place)
+            if memory is not None:
+                timed.append((away, memory))
+        return timed
+
+    def _store(
+        self,
+        bank: MemoryBank,
+        now: _Frame,
+        logits: Tensor,
+        answer: Sam2Answer,
+        row: int,
+        prompted: bool,
+        binary: bool,
+    ) -> None:
+        present = answer.present[row : row + 1]
+        flags = torch.tensor([binary], device=logits.device)
+        kept = self.network.remember(now.maps, logits, present, flags)[0].to(self.settings.memory)
+        memory = Memory(
+            now.index,
+            kept,
+            answer.pointers[row].clone(),
+            float(present),
+            float(answer.best_iou[row]),
+            logits[0].clone() if prompted else None,
+        )
+        bank.store(memory, prompted)
+
+    def _shown(
+        self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame, row: int = 0
+    ) -> dict[str, Tracked]:
+        if self.settings.fill:
+            logits = without_specks(logits, self.settings.fill)
+        shown = {}
+        for n, name in enumerate(names):
+            self._last[name] = logits[n]
+            mask = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT)[0].cpu().numpy()
+            score = float(answer.best_iou[row + n].clamp(0, 1))
+            shown[name] = Tracked(mask, score, float(answer.present[row + n].sigmoid()), logits[n, 0])
+        return shown
+
+    def _joined(self, before: _Points | None, prompts: FramePrompts, now: _Frame) -> _Points:
+        """Prompts given before on this frame and new ones; the corners of a box come first."""
+        device = now.maps.coarse.device
+        points = torch.from_numpy(now.place.points(prompts.points)).to(device)
+        labels = torch.from_numpy(prompts.labels.astype(np.int32)).to(device)
+        if before is not None:
+            old = before.points, before.labels
+            if prompts.box is not None:
+                clicks = before.labels < 2
+                old = before.points[clicks], before.labels[clicks]
+            points, labels = torch.cat([old[0], points]), torch.cat([old[1], labels])
+        if prompts.box is not None:
+            corners = torch.from_numpy(now.place.points(np.asarray(prompts.box).reshape(2, 2))).to(device)
+            points = torch.cat([corners, points])
+            labels = torch.cat([torch.tensor([2, 3], dtype=torch.int32, device=device), labels])
+        return _Points(points, labels)
+
+    def _placed_mask(self, mask: NDArray[np.bool_], now: _Frame) -> Tensor:
+        """An outline (height, width) at the input's size: (1, 1, side, side), 0 or 1."""
+        drawn = torch.from_numpy(np.asarray(mask, dtype=np.float32))[None, None].to(now.maps.coarse.device)
+        side = self.network.side
+        if drawn.shape[-2:] != (side, side):
+            drawn = F.interpolate(drawn, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+        return (drawn >= 0.5).float()

@@ -1,0 +1,168 @@
+"""SAM: a ViT encoder, a prompt encoder and a two-way mask decoder (Kirillov et al., arXiv 2304.02643 sec. 3).
+
+The parts are those of ``transformers``; here they get the sizes of every SAM-shaped system, and one way to be called:
+an image is embedded once, then any number of objects is decoded from the embedding, objects along the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor, nn
+from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
+
+from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
+from delineate.models.vit_attention import use_chunked_attention
+
+NATIVE_EPS = 1e-5  # of the decoder's layer norms; the host's default of 1e-6 gives other masks (7e-5 in the IoU)
+
+
+@dataclass(frozen=True)
+class VitSize:
+    """Width, depth, heads and the blocks with attention over the whole image."""
+
+    width: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+
+
+class SamEncoder(StrEnum):
+    VIT_B = "vit_b"
+    VIT_L = "vit_l"
+    VIT_H = "vit_h"
+    TINY_VIT = "tiny_vit"  # of MobileSAM
+    TINY_VIT_LITE = "tiny_vit_lite"  # of LiteMedSAM
+
+
+VIT_SIZES = {
+    SamEncoder.VIT_B: VitSize(768, 12, 12, (2, 5, 8, 11)),
+    SamEncoder.VIT_L: VitSize(1024, 24, 16, (5, 11, 17, 23)),
+    SamEncoder.VIT_H: VitSize(1280, 32, 16, (7, 15, 23, 31)),
+}
+
+
+@dataclass(frozen=True)
+class SamShape:
+    """What is needed to build a SAM-shaped network.
+
+    encoder  which image encoder
+    side     pixels along a side of the input
+    size     another size of ViT than the encoder's own (for tests)
+    """
+
+    encoder: SamEncoder = SamEncoder.VIT_B
+    side: int = 1024
+    size: VitSize | None = None
+
+    @property
+    def patch(self) -> int:
+        """Input pixels along a side of one cell of the embedding."""
+        return 4 if self.encoder is SamEncoder.TINY_VIT_LITE else 16
+
+
+@dataclass(frozen=True, eq=False)
+class SamPrompts:
+    """Prompts of O objects on one image, in pixels of the network's input.
+
+    points  float (O, N, 2), x and y, or None
+    labels  int (O, N): 1 on the object, 0 not on it, -1 padding
+    boxes   float (O, 4), or None
+    masks   logits (O, 1, 4 f, 4 f) for an embedding of f x f cells, or None
+    """
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    masks: Tensor | None = None
+
+    @property
+    def count(self) -> int:
+        return next((len(t) for t in (self.points, self.boxes, self.masks) if t is not None), 1)
+
+
+class Sam(nn.Module):
+    """``embed`` an image, then ``decode`` prompts. ``host`` holds the parts under the host library's key names."""
+
+    def __init__(self, shape: SamShape | None = None) -> None:
+        super().__init__()
+        self.shape = shape = shape or SamShape()
+        tiny = {SamEncoder.TINY_VIT: MOBILE, SamEncoder.TINY_VIT_LITE: LITE}.get(shape.encoder)
+        self.host = SamModel(_config(shape))
+        if tiny is not None:
+            self.host.vision_encoder = TinyViT(tiny)
+        else:
+            use_chunked_attention(self.host.vision_encoder)
+        for parameter in (
+            self.host.shared_image_embedding.positional_embedding,
+            self.host.prompt_encoder.shared_embedding.positional_embedding,
+        ):
+            parameter.requires_grad_(False)  # fixed random frequencies, a buffer in the original
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Prepared pixels (B, 3, side, side) -> embedding (B, 256, f, f)."""
+        encoded = self.host.vision_encoder(pixels)
+        return encoded if isinstance(encoded, Tensor) else encoded[0]
+
+    def decode(self, embedding: Tensor, prompts: SamPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
+        """Outline objects.
+
+        embedding (1, 256, f, f), shared by all objects, or (O, 256, f, f), one an object. Returns logits
+        (O, 3 or 1, 4 f, 4 f) and the predicted IoU (O, 3 or 1).
+        """
+        count = max(prompts.count, len(embedding))
+        sparse, dense = self.host.prompt_encoder(
+            input_points=None if prompts.points is None else prompts.points[:, None],
+            input_labels=None if prompts.labels is None else prompts.labels[:, None],
+            input_boxes=None if prompts.boxes is None else prompts.boxes[:, None],
+            input_masks=prompts.masks,
+        )
+        return self._heads(embedding.expand(count, -1, -1, -1), sparse, dense, multimask)
+
+    def decode_tokens(self, embedding: Tensor, tokens: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+        """The same from prompt tokens (O, T, 256) made elsewhere, such as words."""
+        dense = self.host.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        size = embedding.shape[-2:]
+        return self._heads(
+            embedding.expand(len(tokens), -1, -1, -1), tokens[:, None], dense.expand(len(tokens), -1, *size), multimask
+        )
+
+    def _heads(self, embedding: Tensor, sparse: Tensor | None, dense: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+        masks, iou = self.host.mask_decoder(
+            image_embeddings=embedding,
+            image_positional_embeddings=self._places(embedding),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense.expand(len(embedding), -1, -1, -1),
+            multimask_output=multimask,
+        )
+        return masks[:, 0], iou[:, 0]
+
+    def _places(self, embedding: Tensor) -> Tensor:
+        """The position of every cell, encoded: (B, 256, f, f)."""
+        f = embedding.shape[-1]
+        centres = (torch.arange(f, device=embedding.device, dtype=torch.float32) + 0.5) / f
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        encoded = self.host.shared_image_embedding(torch.stack([x, y], dim=-1))
+        return encoded.permute(2, 0, 1)[None].expand(len(embedding), -1, -1, -1).to(embedding.dtype)
+
+
+def _config(shape: SamShape) -> SamConfig:
+    size = shape.size or VIT_SIZES.get(shape.encoder, VitSize(8, 1, 1, ()))  # a placeholder where TinyViT comes
+    vision = SamVisionConfig(
+        hidden_size=size.width,
+        num_hidden_layers=size.depth,
+        num_attention_heads=size.heads,
+        global_attn_indexes=list(size.global_blocks),
+        image_size=shape.side,
+        mlp_dim=4 * size.width,
+        initializer_range=0.02,
+        num_pos_feats=128,
+    )
+    return SamConfig(
+        vision_config=vision,
+        prompt_encoder_config=SamPromptEncoderConfig(image_size=shape.side, patch_size=shape.patch),
+        mask_decoder_config=SamMaskDecoderConfig(layer_norm_eps=NATIVE_EPS),
+        initializer_range=0.02,
+    )

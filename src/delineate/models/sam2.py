@@ -1,0 +1,314 @@
+"""SAM 2: Hiera, a feature pyramid, SAM's heads with an object score, and a memory of earlier frames.
+
+Ravi et al., arXiv 2408.00714. The parts are those of ``transformers``; this class calls them one by one, so that a
+tracker can batch objects, keep what it wants in memory, and train. It holds no state of any video.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    PreTrainedConfig,
+    Sam2HieraDetConfig,
+    Sam2VideoConfig,
+    Sam2VideoMaskDecoderConfig,
+    Sam2VideoModel,
+    Sam2VideoPromptEncoderConfig,
+    Sam2VisionConfig,
+)
+
+from delineate.models.hiera_attention import use_lean_attention
+
+ABSENT = -1024.0  # logits of an object that is not on the frame
+DRAWN_SCALE, DRAWN_BIAS = 20.0, -10.0  # logits of a mask prompt
+FEEDBACK_LIMIT = 32.0  # logits fed back are clamped to this
+TEMPERATURE = 10000.0  # of sine position encodings
+
+
+@dataclass(frozen=True)
+class HieraSize:
+    """Sizes of the image encoder (table in sec. C.1 and the released configurations)."""
+
+    width: int
+    heads: int
+    stages: tuple[int, int, int, int]
+    global_blocks: tuple[int, ...]
+    windows: tuple[int, int, int, int]
+    background: int = 7  # side of the table of positions
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(self.width * 2**n for n in range(4))
+
+
+class Sam2Size(StrEnum):
+    TINY = "tiny"
+    SMALL = "small"
+    BASE_PLUS = "base_plus"
+    LARGE = "large"
+
+
+HIERA_SIZES = {
+    Sam2Size.TINY: HieraSize(96, 1, (1, 2, 7, 2), (5, 7, 9), (8, 4, 14, 7)),
+    Sam2Size.SMALL: HieraSize(96, 1, (1, 2, 11, 2), (7, 10, 13), (8, 4, 14, 7)),
+    Sam2Size.BASE_PLUS: HieraSize(112, 2, (2, 3, 16, 3), (12, 16, 20), (8, 4, 14, 7), 14),
+    Sam2Size.LARGE: HieraSize(144, 2, (2, 6, 36, 4), (23, 33, 43), (8, 4, 16, 8)),
+}
+
+
+class Sam2Version(StrEnum):
+    V2_0 = "2.0"
+    V2_1 = "2.1"  # adds an embedding for hidden objects and times for object pointers
+
+
+@dataclass(frozen=True)
+class Sam2Shape:
+    """What is needed to build a SAM 2.
+
+    side     pixels along a side of the input
+    hiera    another size of encoder than ``size`` has (for tests)
+    vision   a host configuration of another encoder (EfficientTAM, EdgeTAM), in place of Hiera
+    """
+
+    size: Sam2Size = Sam2Size.TINY
+    version: Sam2Version = Sam2Version.V2_1
+    side: int = 1024
+    hiera: HieraSize | None = None
+
+    @property
+    def cells(self) -> int:
+        """Cells along a side of the coarsest map."""
+        return self.side // 16
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Maps:
+    """A frame as the network sees it.
+
+    coarse  (1, 256, f, f), without memory of other frames
+    fine    (1, 32, 4 f, 4 f) and (1, 64, 2 f, 2 f), already projected for the mask decoder
+    places  (1, 256, f, f), sine position encoding of the coarse map
+    """
+
+    coarse: Tensor
+    fine: tuple[Tensor, Tensor]
+    places: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Answer:
+    """What the heads say of O objects on a frame.
+
+    logits   (O, K, 4 f, 4 f); K is 3 or 1
+    iou      (O, K)
+    pointers (O, 256) of the outline with the greatest predicted IoU
+    present  (O, 1) logit of the object being on the frame at all
+    """
+
+    logits: Tensor
+    iou: Tensor
+    pointers: Tensor
+    present: Tensor
+
+    @property
+    def best(self) -> Tensor:
+        """Logits (O, 1, 4 f, 4 f) of the outline with the greatest predicted IoU."""
+        chosen = self.iou.argmax(dim=1)
+        return self.logits[torch.arange(len(chosen), device=chosen.device), chosen][:, None]
+
+    @property
+    def best_iou(self) -> Tensor:
+        return self.iou.max(dim=1).values
+
+
+class Sam2(nn.Module):
+    """``embed`` a frame; ``with_memory`` or ``without_memory``; ``decode`` prompts; ``remember``."""
+
+    def __init__(self, shape: Sam2Shape | None = None, host: nn.Module | None = None) -> None:
+        super().__init__()
+        self.shape = shape = shape or Sam2Shape()
+        self.host: Any = host if host is not None else Sam2VideoModel(host_config(shape))
+        use_lean_attention(self.host)
+
+    @property
+    def side(self) -> int:
+        return self.shape.side
+
+    def embed(self, pixels: Tensor) -> Sam2Maps:
+        """Prepared pixels (1, 3, side, side) -> maps at strides 4, 8 and 16."""
+        encoded = self.host.vision_encoder(pixels)
+        maps, places = list(encoded.fpn_hidden_states), encoded.fpn_position_encoding
+        decoder = self.host.mask_decoder
+        return Sam2Maps(maps[-1], (decoder.conv_s0(maps[0]), decoder.conv_s1(maps[1])), places[-1])
+
+    def without_memory(self, maps: Sam2Maps) -> Tensor:
+        """The coarse map (1, 256, f, f) for a frame on which nothing is remembered."""
+        return maps.coarse + self.host.no_memory_embedding.view(1, -1, 1, 1)
+
+    def with_memory(self, maps: Sam2Maps, memory: Tensor, places: Tensor, pointers: int) -> Tensor:
+        """The coarse map of each object given its memory: (O, 256, f, f).
+
+        memory    (O, T, 64): T tokens of remembered maps, then ``pointers`` tokens of object pointers
+        places    (O, T, 64), their position and time
+        """
+        count, side = len(memory), maps.coarse.shape[-1]
+        conditioned = self.host.memory_attention(
+            current_vision_features=maps.coarse.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
+            current_vision_position_embeddings=maps.places.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
+            memory=memory.transpose(0, 1),
+            memory_posision_embeddings=places.transpose(0, 1),
+            num_object_pointer_tokens=pointers,
+        )
+        tokens = conditioned.reshape(side * side, count, -1) if conditioned.ndim == 3 else _objects_first(conditioned)
+        return tokens.permute(1, 2, 0).reshape(count, -1, side, side)
+
+    def decode(
+        self,
+        coarse: Tensor,
+        maps: Sam2Maps,
+        points: Tensor | None,
+        labels: Tensor | None,
+        masks: Tensor | None = None,
+        multimask: bool = True,
+    ) -> Sam2Answer:
+        """Outline O objects.
+
+        coarse  (O, 256, f, f) or (1, 256, f, f)
+        points  (O, N, 2) in input pixels, or None; labels (O, N): 1, 0, -1 padding, 2 and 3 the corners of a box
+        masks   logits (O, 1, 4 f, 4 f) of the answer before, or None
+        """
+        count = max(len(coarse), 1 if points is None else len(points), 1 if masks is None else len(masks))
+        if points is None or labels is None:
+            points = coarse.new_zeros(count, 1, 2)
+            labels = torch.full((count, 1), -1, dtype=torch.int32, device=coarse.device)
+        sparse, dense = self.host.prompt_encoder(points[:, None], labels[:, None].int(), None, masks)
+        logits, iou, tokens, present = self.host.mask_decoder(
+            image_embeddings=coarse.expand(count, -1, -1, -1),
+            image_positional_embeddings=self._grid(coarse).expand(count, -1, -1, -1),
+            sparse_prompt_embeddings=sparse.expand(count, -1, -1, -1),
+            dense_prompt_embeddings=dense.expand(count, -1, -1, -1),
+            multimask_output=multimask,
+            high_resolution_features=[level.expand(count, -1, -1, -1) for level in maps.fine],
+        )
+        logits, iou, tokens, present = logits[:, 0], iou[:, 0], tokens[:, 0], present.view(count, 1)
+        there = present > 0
+        logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
+        row = torch.arange(count, device=coarse.device)
+        token = tokens[row, iou.argmax(dim=1)] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
+        return Sam2Answer(logits, iou, self._pointers(token, there), present)
+
+    def drawn(self, maps: Sam2Maps, masks: Tensor) -> Sam2Answer:
+        """Outlines a person gave, (O, 1, side, side) 0 or 1, as an answer: taken as they are, and pointed at."""
+        there = masks.flatten(1).any(dim=1, keepdim=True)
+        high = masks * DRAWN_SCALE + DRAWN_BIAS
+        low = F.interpolate(high, scale_factor=0.25, mode="bilinear", antialias=True)
+        seen = self.decode(maps.coarse, maps, None, None, self.host.mask_downsample(masks), multimask=False)
+        pointers = torch.where(there, seen.pointers, self.host.no_object_pointer.to(seen.pointers.dtype))
+        present = there.to(high.dtype) * DRAWN_SCALE + DRAWN_BIAS
+        return Sam2Answer(low, high.new_ones(len(masks), 1), pointers, present)
+
+    def remember(self, maps: Sam2Maps, logits: Tensor, present: Tensor, binary: Tensor) -> Tensor:
+        """Memories (O, 64, f, f) of outlines on a frame.
+
+        logits   (O, 1, 4 f, 4 f)
+        present  (O, 1)
+        binary   bool (O,): outlines a person pointed at are remembered as black and white
+        """
+        config = self.host.config
+        high = F.interpolate(logits.float(), size=(self.side, self.side), mode="bilinear", align_corners=False)
+        mask = torch.where(binary.view(-1, 1, 1, 1), (high > 0).to(high.dtype), high.sigmoid())
+        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        memory = self.host.memory_encoder(maps.coarse.expand(len(mask), -1, -1, -1), mask.to(maps.coarse.dtype))[0]
+        hidden = getattr(self.host, "occlusion_spatial_embedding_parameter", None)
+        if hidden is not None:
+            memory = memory + (present <= 0).to(memory.dtype)[..., None, None] * hidden[..., None, None]
+        return memory
+
+    def memory_places(self, cells: int, device: torch.device) -> Tensor:
+        """Sine position encoding (f², 64) of a remembered map."""
+        encoding = self.host.memory_encoder.position_encoding((1, 64, cells, cells), device, torch.float32)
+        return encoding.flatten(2)[0].T
+
+    def time_of_memory(self, slot: int) -> Tensor:
+        """Learned encoding (64,) of a memory ``slot`` frames away; 0 for frames a person pointed at."""
+        return self.host.memory_temporal_positional_encoding[slot - 1].view(-1)
+
+    def time_of_pointers(self, distances: Tensor, longest: int) -> Tensor:
+        """Encoding (P, 64) of object pointers ``distances`` (P,) frames away; zero in SAM 2.0."""
+        config = self.host.config
+        if not config.enable_temporal_pos_encoding_for_object_pointers:
+            return distances.new_zeros(len(distances), 64)
+        return self.host.temporal_positional_encoding_projection_layer(_sine(distances / longest, 256))
+
+    def _pointers(self, token: Tensor, there: Tensor) -> Tensor:
+        pointer = self.host.object_pointer_proj(token)
+        return torch.where(there, pointer, self.host.no_object_pointer.to(pointer.dtype))
+
+    def _grid(self, coarse: Tensor) -> Tensor:
+        """The position of every cell, encoded: (1, 256, f, f)."""
+        f = coarse.shape[-1]
+        centres = (torch.arange(f, device=coarse.device, dtype=torch.float32) + 0.5) / f
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        encoded = self.host.shared_image_embedding(torch.stack([x, y], dim=-1))
+        return encoded.permute(2, 0, 1)[None]
+
+
+def _objects_first(conditioned: Tensor) -> Tensor:
+    """The host answers a batch as (1, O, f², 256) or (O, 1, f², 256) with axes swapped: (f², O, 256)."""
+    squeezed = conditioned.squeeze(0) if conditioned.shape[0] == 1 else conditioned.squeeze(1)
+    return squeezed if squeezed.shape[0] > squeezed.shape[1] else squeezed.transpose(0, 1)
+
+
+def _sine(values: Tensor, width: int) -> Tensor:
+    """Sine encoding (N, width) of numbers (N,)."""
+    half = width // 2
+    steps = torch.arange(half, dtype=torch.float32, device=values.device)
+    angles = values[:, None] / TEMPERATURE ** (2 * (steps // 2) / half)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def host_config(shape: Sam2Shape, vision: PreTrainedConfig | None = None) -> Sam2VideoConfig:
+    """The host's configuration; every size that depends on the input's side is set."""
+    f = shape.cells
+    return Sam2VideoConfig(
+        vision_config=vision or _vision(shape),
+        prompt_encoder_config=Sam2VideoPromptEncoderConfig(image_size=shape.side),
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(),
+        image_size=shape.side,
+        memory_attention_rope_feat_sizes=[f, f],
+        enable_occlusion_spatial_embedding=shape.version is Sam2Version.V2_1,
+        enable_temporal_pos_encoding_for_object_pointers=shape.version is Sam2Version.V2_1,
+    )
+
+
+def _vision(shape: Sam2Shape) -> Sam2VisionConfig:
+    size = shape.hiera or HIERA_SIZES[shape.size]
+    f = shape.cells
+    backbone = Sam2HieraDetConfig(
+        hidden_size=size.width,
+        num_attention_heads=size.heads,
+        image_size=[shape.side, shape.side],
+        blocks_per_stage=list(size.stages),
+        embed_dim_per_stage=list(size.widths),
+        num_attention_heads_per_stage=[size.heads * 2**n for n in range(4)],
+        window_size_per_stage=list(size.windows),
+        global_attention_blocks=list(size.global_blocks),
+        window_positional_embedding_background_size=[size.background, size.background],
+    )
+    return Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=list(reversed(size.widths)),
+        backbone_feature_sizes=[[4 * f, 4 * f], [2 * f, 2 * f], [f, f]],
+    )
+
+
+def detected_hiera(width: int, blocks: int) -> Sam2Size | None:
+    """Which size has these widths and blocks."""
+    sizes = {(s.width, sum(s.stages)): name for name, s in HIERA_SIZES.items()}
+    return sizes.get((width, blocks))

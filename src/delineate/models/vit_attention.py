@@ -1,0 +1,65 @@
+"""SAM's image attention without its cost in memory.
+
+The decomposed relative position bias (arXiv 2112.01526 eq. 4) is usually written out as a matrix of tokens x tokens
+for every head: 4096 x 4096 at 1024 px, which is most of the encoder's time on a CPU. Here a few rows of queries are
+taken at a time, so that scores and bias stay in the cache. Same parameters, same result up to rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionSdpaAttention
+
+CHUNK = 256  # queries at a time
+
+
+class ChunkedAttention(SamVisionAttention):
+    """(B, H, W, C) -> (B, H, W, C), and None where the host library would return weights."""
+
+    def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, None]:
+        b, h, w, c = hidden_states.shape
+        heads = self.num_attention_heads
+        qkv = self.qkv(hidden_states).view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.reshape(3, b * heads, h * w, -1).unbind(0)
+        rows = torch.einsum("bhwc,hkc->bhwk", q.view(-1, h, w, c // heads), _table(self.rel_pos_h, h).to(q.dtype))
+        columns = torch.einsum("bhwc,wkc->bhwk", q.view(-1, h, w, c // heads), _table(self.rel_pos_w, w).to(q.dtype))
+        mixed = _attend(q * self.scale, k, v, rows.reshape(-1, h * w, h), columns.reshape(-1, h * w, w))
+        mixed = mixed.view(b, heads, h, w, -1).permute(0, 2, 3, 1, 4).reshape(b, h, w, c)
+        return self.proj(mixed), None
+
+
+def use_chunked_attention(encoder: nn.Module) -> None:
+    """Let every attention of a host encoder compute this way; parameters and key names stay."""
+    for module in encoder.modules():
+        if type(module) in (SamVisionAttention, SamVisionSdpaAttention) and module.use_rel_pos:
+            module.__class__ = ChunkedAttention
+
+
+def _table(rel_pos: Tensor, size: int) -> Tensor:
+    """Bias vectors (query place, key place, channel), resized linearly where the table was made for another size."""
+    length = 2 * size - 1
+    if len(rel_pos) != length:
+        rel_pos = F.interpolate(rel_pos.T[None].float(), size=length, mode="linear")[0].T
+    place = torch.arange(size, device=rel_pos.device)
+    return rel_pos[place[:, None] - place[None] + size - 1]
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """softmax(q k + bias) v for q, k, v (N, T, C), the bias of a key being its row's plus its column's."""
+    n, tokens, _ = q.shape
+    h, w = rows.shape[-1], columns.shape[-1]
+    if tokens <= CHUNK or torch.is_grad_enabled():
+        bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+    out = torch.empty_like(q)
+    keys = k.transpose(1, 2)
+    for head in range(n):
+        for start in range(0, tokens, CHUNK):
+            part = slice(start, start + CHUNK)
+            scores = (q[head, part] @ keys[head]).view(-1, h, w)
+            scores += rows[head, part, :, None]
+            scores += columns[head, part, None, :]
+            out[head, part] = torch.softmax(scores.view(-1, tokens), dim=-1) @ v[head]
+    return out

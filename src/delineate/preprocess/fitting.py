@@ -1,0 +1,118 @@
+"""Frames resized as each published system resizes them, and the way back for prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+
+
+class Fit(StrEnum):
+    LONGEST_SIDE = "longest side"  # keeps the aspect, padded right and below
+    SQUARE = "square"  # ignores the aspect
+    CENTRE = "centre"  # smaller frames are padded all around, others squared
+
+
+class Filter(StrEnum):
+    """How pixels are resampled, and on what."""
+
+    BILINEAR_8BIT = "bilinear, antialiased, on 8-bit pictures"
+    BICUBIC_8BIT = "bicubic, antialiased, on 8-bit pictures"
+    BILINEAR = "bilinear, antialiased"
+    CUBIC_SPLINE = "cubic spline after Gaussian smoothing"
+    AREA = "mean over the covered area"
+    NEAREST = "nearest"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Where a frame of ``height`` x ``width`` lies in a network's square input.
+
+    inner  (height, width) it has there
+    top, left  where it begins
+    """
+
+    height: int
+    width: int
+    inner: tuple[int, int]
+    side: int
+    top: int = 0
+    left: int = 0
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Input pixels for each frame pixel, along x and y."""
+        return self.inner[1] / self.width, self.inner[0] / self.height
+
+    def points(self, points: NDArray[Any]) -> NDArray[np.float32]:
+        """Frame places (N, 2), x and y, in pixels of the input."""
+        placed = np.asarray(points, dtype=np.float64).reshape(-1, 2) * self.scale + (self.left, self.top)
+        return placed.astype(np.float32)
+
+
+def fitted(height: int, width: int, side: int, fit: Fit) -> Fitted:
+    """How a frame is fitted into a square of ``side`` pixels."""
+    if fit is Fit.SQUARE:
+        return Fitted(height, width, (side, side), side)
+    if fit is Fit.CENTRE:
+        if height < side and width < side:
+            return Fitted(height, width, (height, width), side, (side - height) // 2, (side - width) // 2)
+        return Fitted(height, width, (side, side), side)
+    scale = side / max(height, width)
+    return Fitted(height, width, (int(height * scale + 0.5), int(width * scale + 0.5)), side)
+
+
+def resampled(picture: NDArray[Any], size: tuple[int, int], kind: Filter) -> Array:
+    """A picture (height, width, channels), 0 to 255, at ``size`` (height, width)."""
+    height, width = size
+    if picture.shape[:2] == size and kind is not Filter.CUBIC_SPLINE:
+        return picture.astype(np.float32)
+    match kind:
+        case Filter.BILINEAR_8BIT | Filter.BICUBIC_8BIT:
+            how = Image.Resampling.BILINEAR if kind is Filter.BILINEAR_8BIT else Image.Resampling.BICUBIC
+            return np.asarray(Image.fromarray(picture).resize((width, height), how), np.float32)
+        case Filter.BILINEAR:
+            channels = [
+                Image.fromarray(np.ascontiguousarray(picture[..., c], np.float32)).resize(
+                    (width, height), Image.Resampling.BILINEAR
+                )
+                for c in range(picture.shape[2])
+            ]
+            return np.stack([np.asarray(c) for c in channels], axis=2)
+        case Filter.CUBIC_SPLINE:
+            return _spline(picture, size)
+        case Filter.AREA:
+            rows, columns = _overlaps(picture.shape[0], height), _overlaps(picture.shape[1], width)
+            return np.einsum("yh,hwc,xw->yxc", rows, picture.astype(np.float32), columns, optimize=True)
+        case Filter.NEAREST:
+            rows = (np.arange(height) * (picture.shape[0] / height)).astype(int)
+            columns = (np.arange(width) * (picture.shape[1] / width)).astype(int)
+            return picture[rows][:, columns].astype(np.float32)
+
+
+def _spline(picture: NDArray[Any], size: tuple[int, int]) -> Array:
+    """Order 3, smoothed where it shrinks, kept within the range of the picture (scikit-image's ``resize``)."""
+    values = picture.astype(np.float64)
+    factors = (picture.shape[0] / size[0], picture.shape[1] / size[1])
+    smoothing = [max(0.0, (f - 1) / 2) for f in factors] + [0.0]
+    if any(smoothing):
+        values = ndimage.gaussian_filter(values, smoothing, mode="mirror")
+    zoom = (1 / factors[0], 1 / factors[1], 1.0)
+    out = ndimage.zoom(values, zoom, order=3, mode="mirror", cval=0, grid_mode=True)
+    return np.clip(out, picture.min(), picture.max()).astype(np.float32)
+
+
+def _overlaps(pixels: int, size: int) -> Array:
+    """(size, pixels): the share of each new pixel that an old one covers."""
+    edges = np.linspace(0, pixels, size + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    places = np.arange(pixels)[None]
+    covered = np.clip(np.minimum(high, places + 1) - np.maximum(low, places), 0, None)
+    return (covered / covered.sum(axis=1, keepdims=True)).astype(np.float32)

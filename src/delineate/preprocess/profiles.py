@@ -1,0 +1,107 @@
+"""What each published system does to a frame before its network sees it. One table.
+
+Sources: the systems' inference code; the numbers are checked against it or against the libraries it calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.preprocess.fitting import Filter, Fit, Fitted, fitted, resampled
+from delineate.preprocess.intensity import eight_bit
+
+IMAGENET_255 = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+NONE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class Scale(StrEnum):
+    BYTES = "0 to 255"
+    UNIT = "divided by 255"
+    MIN_MAX = "least to 0, greatest to 1"
+
+
+class Answer(StrEnum):
+    """How logits become a mask at the frame's resolution."""
+
+    LOGITS = "logits enlarged to the input, cropped, enlarged, above 0"  # SAM
+    LOGITS_DIRECT = "logits enlarged to the frame, above 0"  # SAM 2
+    CROPPED = "logits cropped to the unpadded part, enlarged, above 0"  # LiteMedSAM
+    SIGMOID_FIRST = "sigmoid, enlarged, above 0.5"  # MedSAM
+    CENTRED = "logits enlarged to the input, unpadded or enlarged, above 0"  # SAM-Med2D
+
+
+@dataclass(frozen=True)
+class Profile:
+    """From a frame to a network's input and back.
+
+    side     pixels along a side of the input
+    normal   mean and deviation, per channel
+    answer   how logits become a mask
+    """
+
+    name: str
+    side: int
+    fit: Fit
+    filter: Filter
+    scale: Scale
+    normal: tuple[tuple[float, float, float], tuple[float, float, float]]
+    answer: Answer
+    bgr: bool = False
+
+    def prepare(self, frame: NDArray[Any]) -> tuple[NDArray[np.float32], Fitted]:
+        """A frame (height, width[, 3]) as the input (3, side, side), and where it lies in it."""
+        picture = eight_bit(frame)
+        if self.bgr:
+            picture = picture[..., ::-1]
+        place = fitted(picture.shape[0], picture.shape[1], self.side, self.fit)
+        mean, deviation = (np.asarray(v, np.float32) for v in self.normal)
+        inner = self._scaled(resampled(np.ascontiguousarray(picture), place.inner, self.filter))
+        inner = (inner - mean) / deviation
+        out = np.zeros((self.side, self.side, 3), np.float32)
+        rows = slice(place.top, place.top + place.inner[0])
+        columns = slice(place.left, place.left + place.inner[1])
+        out[rows, columns] = inner
+        return np.ascontiguousarray(out.transpose(2, 0, 1)), place
+
+    def _scaled(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        match self.scale:
+            case Scale.BYTES:
+                return picture
+            case Scale.UNIT:
+                return picture / np.float32(255)
+            case Scale.MIN_MAX:
+                low, high = picture.min(), picture.max()
+                return (picture - low) / np.maximum(high - low, np.float32(1e-8))
+
+    @property
+    def summary(self) -> str:
+        """One line for cards and manifests."""
+        mean = "" if self.normal == NONE else ", ImageNet mean and deviation"
+        return f"{self.side} px, {self.fit}, {self.filter}; {self.scale}{mean}; {self.answer}"
+
+
+SAM: Final = Profile("sam", 1024, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, Answer.LOGITS)
+MEDSAM: Final = Profile("medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE, Scale.MIN_MAX, NONE, Answer.SIGMOID_FIRST)
+LITE_MEDSAM: Final = Profile("litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA, Scale.MIN_MAX, NONE, Answer.CROPPED)
+SAM_MED2D: Final = Profile("sammed2d", 256, Fit.CENTRE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED)
+
+
+def sam2_image(side: int) -> Profile:
+    """SAM 2's image predictor."""
+    return Profile("sam2 image", side, Fit.SQUARE, Filter.BILINEAR, Scale.UNIT, IMAGENET, Answer.LOGITS_DIRECT)
+
+
+def sam2_video(side: int) -> Profile:
+    """SAM 2's video predictor, which resizes 8-bit pictures."""
+    return Profile("sam2 video", side, Fit.SQUARE, Filter.BICUBIC_8BIT, Scale.UNIT, IMAGENET, Answer.LOGITS_DIRECT)
+
+
+def biosam2(side: int) -> Profile:
+    """BioSAM 2: as SAM 2 without mean and deviation."""
+    return Profile("biosam2", side, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.UNIT, NONE, Answer.LOGITS_DIRECT)

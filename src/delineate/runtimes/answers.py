@@ -1,0 +1,46 @@
+"""From a network's logits to outlines on the frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.profiles import Answer
+
+SURE = 10.0  # logit of a pixel inside an outline that was drawn, not predicted (SAM 2)
+
+
+def masks_on_frame(logits: Tensor, place: Fitted, answer: Answer) -> Tensor:
+    """Logits (K, h, w) of a frame fitted at ``place`` -> bool (K, height, width), as each system does it."""
+    size = (place.height, place.width)
+    x = logits.float()[None]
+    match answer:
+        case Answer.LOGITS_DIRECT:
+            return _resized(x, size)[0] > 0
+        case Answer.SIGMOID_FIRST:
+            return _resized(x.sigmoid(), size)[0] > 0.5
+        case Answer.CROPPED:
+            return _resized(x[..., : place.inner[0], : place.inner[1]], size)[0] > 0
+        case Answer.LOGITS | Answer.CENTRED:
+            whole = _resized(x, (place.side, place.side))
+            rows = slice(place.top, place.top + place.inner[0])
+            columns = slice(place.left, place.left + place.inner[1])
+            return _resized(whole[..., rows, columns], size)[0] > 0
+
+
+def drawn_logits(mask: NDArray[np.bool_], place: Fitted, cells: int) -> Tensor:
+    """An outline (height, width) as logits (1, 1, cells, cells) for a mask prompt: +-10, softer along its border."""
+    whole = torch.zeros(1, 1, place.side, place.side)
+    inner = F.interpolate(torch.from_numpy(mask).float()[None, None], size=place.inner, mode="bilinear", antialias=True)
+    rows = slice(place.top, place.top + place.inner[0])
+    whole[..., rows, place.left : place.left + place.inner[1]] = inner
+    small = F.interpolate(whole, size=(cells, cells), mode="bilinear", antialias=True)
+    return small * 2 * SURE - SURE
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)

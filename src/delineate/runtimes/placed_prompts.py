@@ -1,0 +1,25 @@
+"""Small conversions of prompts that several runtimes share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def following_box(mask: NDArray[np.bool_], margin: float) -> tuple[float, float, float, float]:
+    """The box around an outline, ``margin`` frame pixels larger on each side, within the frame."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    height, width = mask.shape
+    if not len(rows):
+        return 0.0, 0.0, float(width), float(height)
+    return (
+        max(0.0, columns[0] - margin),
+        max(0.0, rows[0] - margin),
+        min(float(width), columns[-1] + 1 + margin),
+        min(float(height), rows[-1] + 1 + margin),
+    )
+
+
+def truncated(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Places cut to whole pixels."""
+    return np.trunc(points).astype(np.float32)

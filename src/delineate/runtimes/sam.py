@@ -1,0 +1,132 @@
+"""SAM-shaped systems as frame predictors: one embedding a frame, then milliseconds a prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from delineate.manifest import ModelRecord
+from delineate.models.sam import Sam, SamPrompts
+from delineate.placing import FramePrompts
+from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.profiles import Profile
+from delineate.runtimes.answers import drawn_logits, masks_on_frame
+from delineate.runtimes.engine import Engine
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.placed_prompts import following_box, truncated
+
+
+class Multimask(StrEnum):
+    """When a system answers with three outlines instead of one."""
+
+    AMBIGUOUS = "for a single click"  # SAM
+    NEVER = "never"  # MedSAM
+    ALWAYS = "always"  # SAM-Med2D
+
+
+class MaskPrompt(StrEnum):
+    LOGITS = "logits of the answer before"  # SAM
+    PROBABILITY = "its sigmoid"  # SAM-Med2D
+
+
+@dataclass(frozen=True)
+class SamBehaviour:
+    """How a SAM-shaped system is prompted.
+
+    margin    pixels of the input a box is enlarged by when a structure is followed to the next frame
+    whole     box corners are cut to whole pixels of the input (LiteMedSAM)
+    """
+
+    profile: Profile
+    multimask: Multimask = Multimask.AMBIGUOUS
+    mask_prompt: MaskPrompt = MaskPrompt.LOGITS
+    margin: float = 5.0
+    whole: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SamFeatures:
+    """What is kept of a frame: its embedding (1, 256, f, f), and where the frame lies in the input."""
+
+    embedding: Tensor
+    place: Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class SamPredictor:
+    """A FramePredictor."""
+
+    network: Sam
+    behaviour: SamBehaviour
+    engine: Engine
+    record: ModelRecord
+
+    @torch.inference_mode()
+    def encode(self, frame: NDArray[Any]) -> SamFeatures:
+        """Embed a frame (height, width[, 3]) of any data type."""
+        pixels, place = self.behaviour.profile.prepare(frame)
+        with self.engine.encoding():
+            embedding = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
+        return SamFeatures(embedding.float(), place)
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        features: SamFeatures,
+        prompts: FramePrompts,
+        previous: NDArray[np.bool_] | None = None,
+        earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
+    ) -> Candidates:
+        """Outline what the prompts point at; an earlier outline alone becomes a box, a little larger."""
+        given = self._prompts(features, prompts, previous, earlier, feedback)
+        multimask = self._multimask(prompts, given)
+        logits, iou = self.network.decode(features.embedding, given, multimask)
+        masks = masks_on_frame(logits[0], features.place, self.behaviour.profile.answer).cpu().numpy()
+        scores = np.clip(iou[0].float().cpu().numpy(), 0, 1)
+        return Candidates(masks, scores, best=int(scores.argmax()), logits=logits[0].float().cpu().numpy())
+
+    def _multimask(self, prompts: FramePrompts, given: SamPrompts) -> bool:
+        match self.behaviour.multimask:
+            case Multimask.ALWAYS:
+                return True
+            case Multimask.NEVER:
+                return False
+            case Multimask.AMBIGUOUS:
+                return len(prompts.points) == 1 and given.boxes is None and given.masks is None
+
+    def _prompts(
+        self,
+        features: SamFeatures,
+        prompts: FramePrompts,
+        previous: NDArray[np.bool_] | None,
+        earlier: EarlierFrame | None,
+        feedback: NDArray[np.float32] | None,
+    ) -> SamPrompts:
+        place, device = features.place, self.engine.device
+        cells = 4 * features.embedding.shape[-1]
+        box = prompts.box
+        if box is None and earlier is not None and not len(prompts.points):
+            box = following_box(earlier.mask, self.behaviour.margin / min(place.scale))
+        points = labels = boxes = masks = None
+        if len(prompts.points):
+            points = torch.from_numpy(place.points(prompts.points))[None].to(device)
+            labels = torch.from_numpy(prompts.labels.astype(np.int64))[None].to(device)
+        if box is not None:
+            corners = place.points(np.asarray(box).reshape(2, 2))
+            corners = truncated(corners) if self.behaviour.whole else corners
+            boxes = torch.from_numpy(corners.reshape(1, 4)).to(device)
+        outline = prompts.mask if prompts.mask is not None else previous
+        if feedback is not None:
+            masks = torch.from_numpy(feedback)[None, None].to(device)
+        elif outline is not None and outline.any():
+            masks = drawn_logits(outline, place, cells).to(device)
+        if masks is not None and self.behaviour.mask_prompt is MaskPrompt.PROBABILITY:
+            masks = masks.sigmoid()
+        return SamPrompts(points, labels, boxes, masks)
