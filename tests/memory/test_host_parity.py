@@ -15,14 +15,15 @@ pytest.importorskip("transformers")
 
 from transformers import Sam2VideoInferenceSession
 
+from delineate.memory.bank import Memory
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
-from delineate.models.sam2 import Sam2Version
+from delineate.models.sam2 import Sam2, Sam2Version
 from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
-from delineate.runtimes.engine import Engine
+from delineate.runtimes.engine import Engine, Precision
 
 FRAMES = 20
-CPU = Engine(torch.device("cpu"), "fp32")  # type: ignore[arg-type]
+CPU = Engine(torch.device("cpu"), Precision.FP32)
 CASES = {
     "one click": ([(128.0, 128.0)], [1]),
     "three clicks": ([(128.0, 128.0), (100.0, 140.0), (30.0, 30.0)], [1, 1, 0]),
@@ -36,7 +37,8 @@ def prompts(points: list[tuple[float, float]], labels: list[int]) -> FramePrompt
     return FramePrompts(np.array(points), np.array(labels, dtype=bool))
 
 
-def hosted(network, frames: list, points: list, labels: list[int]) -> list[torch.Tensor]:
+def hosted(network: Sam2, frames: list, points: list, labels: list[int]) -> tuple[list[torch.Tensor], dict]:
+    """Low-resolution logits of each frame, and what the host stored."""
     pixels = torch.stack([torch.from_numpy(sam2_video(network.side).prepare(f)[0]) for f in frames])
     session = Sam2VideoInferenceSession(video=pixels, video_height=256, video_width=256, dtype=torch.float32)
     object_index = session.obj_id_to_idx(1)
@@ -48,20 +50,40 @@ def hosted(network, frames: list, points: list, labels: list[int]) -> list[torch
     session.obj_with_new_inputs = [1]
     first = network.host(session, frame_idx=0).pred_masks
     rest = [o.pred_masks for o in network.host.propagate_in_video_iterator(session, start_frame_idx=0)]
-    return [first, *rest[1:]]
+    return [first, *rest[1:]], session.output_dict_per_obj[0]
+
+
+def stored(output: dict, index: int) -> Memory:
+    cells = round(output["maskmem_features"].shape[0] ** 0.5)
+    remembered = output["maskmem_features"][:, 0].T.reshape(64, cells, cells)
+    present = float(output["object_score_logits"])
+    return Memory(index, remembered, output["object_pointer"].reshape(-1), present, 1.0)
 
 
 @pytest.mark.parametrize("version", list(Sam2Version))
 @pytest.mark.parametrize("case", CASES)
 def test_follows_as_the_host_does(case: str, version: Sam2Version) -> None:
+    """Each frame from the memories the host had, so that rounding does not add up; then what is remembered of it."""
     network, frames = tiny_sam2(version), moving_frames(FRAMES)
     points, labels = CASES[case]
-    wanted = hosted(network, frames, points, labels)
+    wanted, outputs = hosted(network, frames, points, labels)
     tracker = MemoryTracker(network, CPU, settings=TrackerSettings(frames=FRAMES))
     tracker.look(frames[0], 0)
-    found = [tracker.add("one", prompts(points, labels)).logits]
-    found += [tracker.push(frame)["one"].logits for frame in frames[1:]]
-    differences = [float((a - b.squeeze()).abs().max()) for a, b in zip(found, wanted, strict=True)]
-    scale = max(float(w.abs().max()) for w in wanted)
-    assert max(differences) < 2e-3 * scale, f"max abs difference {max(differences):.1e} of {scale:.0f}: {differences}"
-    print(f"{case}, SAM {version}: max abs difference {max(differences):.1e}, logits up to {scale:.0f}")
+    differences = [_difference(tracker.add("one", prompts(points, labels)).logits, wanted[0])]
+    remembered, pointed = [], []
+    for index in range(1, FRAMES):
+        bank = tracker.bank("one")
+        bank.prompted = {0: stored(outputs["cond_frame_outputs"][0], 0)}
+        bank.tracked = {i: stored(outputs["non_cond_frame_outputs"][i], i) for i in range(1, index)}
+        differences.append(_difference(tracker.push(frames[index], index)["one"].logits, wanted[index]))
+        mine, theirs = bank.tracked[index], stored(outputs["non_cond_frame_outputs"][index], index)
+        assert mine.map is not None and theirs.map is not None
+        remembered.append(_difference(mine.map.float(), theirs.map.float()) / float(theirs.map.abs().max()))
+        pointed.append(_difference(mine.pointer, theirs.pointer))
+    found = f"logits {max(differences):.1e}, memory {max(remembered):.1e} of its largest (bf16), pointers {max(pointed):.1e}"
+    print(f"SAM {version}, {case}: max abs differences: {found}")
+    assert max(differences) < 2e-3 and max(pointed) < 2e-3 and max(remembered) < 1 / 128, found  # bf16
+
+
+def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float((one - other.squeeze()).abs().max())
