@@ -54,8 +54,7 @@ def hosted(network: Sam2, frames: list, points: list, labels: list[int]) -> tupl
 
 
 def stored(output: dict, index: int) -> Memory:
-    cells = round(output["maskmem_features"].shape[0] ** 0.5)
-    remembered = output["maskmem_features"][:, 0].T.reshape(64, cells, cells)
+    remembered = output["maskmem_features"][:, 0]
     present = float(output["object_score_logits"])
     return Memory(index, remembered, output["object_pointer"].reshape(-1), present, 1.0)
 
@@ -77,8 +76,8 @@ def test_follows_as_the_host_does(case: str, version: Sam2Version) -> None:
         bank.tracked = {i: stored(outputs["non_cond_frame_outputs"][i], i) for i in range(1, index)}
         differences.append(_difference(tracker.push(frames[index], index)["one"].logits, wanted[index]))
         mine, theirs = bank.tracked[index], stored(outputs["non_cond_frame_outputs"][index], index)
-        assert mine.map is not None and theirs.map is not None
-        remembered.append(_difference(mine.map.float(), theirs.map.float()) / float(theirs.map.abs().max()))
+        assert mine.tokens is not None and theirs.tokens is not None
+        remembered.append(_difference(mine.tokens.float(), theirs.tokens.float()) / float(theirs.tokens.abs().max()))
         pointed.append(_difference(mine.pointer, theirs.pointer))
     found = f"logits {max(differences):.1e}, memory {max(remembered):.1e} of its largest (bf16), pointers {max(pointed):.1e}"
     print(f"SAM {version}, {case}: max abs differences: {found}")

@@ -13,7 +13,7 @@ class Memory:
     """One object on one frame.
 
     index     of the frame
-    map       (64, f, f), the outline and the frame compressed; None where only the pointer is kept
+    tokens    (T, 64), the outline and the frame compressed, a token a place; None where only the pointer is kept
     pointer   (256,)
     present   logit of the object being there
     iou       predicted IoU of the outline
@@ -21,7 +21,7 @@ class Memory:
     """
 
     index: int
-    map: Tensor | None
+    tokens: Tensor | None
     pointer: Tensor
     present: float
     iou: float
@@ -29,7 +29,7 @@ class Memory:
 
     @property
     def bytes(self) -> int:
-        tensors = (t for t in (self.map, self.pointer, self.logits) if t is not None)
+        tensors = (t for t in (self.tokens, self.pointer, self.logits) if t is not None)
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
@@ -57,8 +57,8 @@ class MemoryBank:
         for index in [i for i in self.tracked if abs(i - memory.index) > self.reach]:
             del self.tracked[index]
         for index, old in self.tracked.items():
-            if old.map is not None and abs(index - memory.index) > self.map_reach:
-                self.tracked[index] = replace(old, map=None)
+            if old.tokens is not None and abs(index - memory.index) > self.map_reach:
+                self.tracked[index] = replace(old, tokens=None)
         for index in [i for i in self.followed if abs(i - memory.index) > self.reach and i not in self.prompted]:
             del self.followed[index]
 

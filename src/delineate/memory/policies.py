@@ -59,7 +59,7 @@ class Window:
             memory = bank.tracked.get(place)
             if memory is None and place not in chosen:
                 memory = bank.prompted.get(place)  # pointed at, but not among the chosen
-            if memory is not None and memory.map is not None:
+            if memory is not None and memory.tokens is not None:
                 slots.append((away, memory))
         return slots
 
@@ -97,16 +97,16 @@ class EfficientFramePruning(Window):
         surplus = min(surplus, len(candidates))
         if not surplus:
             return found
-        newest = found[-1][1].map
+        newest = found[-1][1].tokens
         assert newest is not None
-        likeness = torch.stack([_likeness(found[n][1].map, newest) for n in candidates])  # type: ignore[arg-type]
+        likeness = torch.stack([_likeness(found[n][1].tokens, newest) for n in candidates])  # type: ignore[arg-type]
         dropped = {int(n) + 1 for n in likeness.topk(surplus).indices}
         return [slot for n, slot in enumerate(found) if n not in dropped]
 
 
 def _likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Cosine similarity of two maps (64, f, f) along their channels, summed over places."""
-    return F.cosine_similarity(one.float(), other.float(), dim=0).sum()
+    """Cosine similarity of two memories (T, 64) along their channels, summed over places."""
+    return F.cosine_similarity(one.float(), other.float(), dim=1).sum()
 
 
 @dataclass
@@ -140,5 +140,5 @@ class CrossImageBank:
 
 
 def _flat(memory: Memory) -> torch.Tensor:
-    assert memory.map is not None
-    return F.normalize(memory.map.float().flatten(), dim=0)
+    assert memory.tokens is not None
+    return F.normalize(memory.tokens.float().flatten(), dim=0)

@@ -36,8 +36,6 @@ class TrackerSettings:
     """How the tracker behaves.
 
     frames       number of frames in all, where known: object pointers of short videos are timed differently
-    corrections_condition  a click on a frame already followed makes it a frame pointed at, which is never forgotten
-                 (the released predictor keeps it as any other frame)
     exclusive    each pixel belongs to one object at most
     fill         holes and specks of up to so many pixels of the low-resolution mask are removed; 0: none
     keep         frames kept behind the newest one
@@ -45,7 +43,6 @@ class TrackerSettings:
     """
 
     frames: int | None = None
-    corrections_condition: bool = True
     exclusive: bool = False
     fill: int = 0
     keep: int = 16
@@ -88,7 +85,9 @@ class _Points:
 class MemoryTracker:
     """Follows objects through frames; ``push`` is the primitive, files and cameras are loops around it.
 
-    To correct an object on a frame followed before, push that frame again (its number says which it is) and ``add``.
+    To correct an object on a frame followed before, push that frame again (its number says which it is) and ``add``:
+    it is a frame pointed at from then on, and never forgotten (the released predictor would follow it anew and lose
+    the correction, unless its ``add_all_frames_to_correct_as_cond`` is set).
     """
 
     network: Sam2
@@ -157,14 +156,14 @@ class MemoryTracker:
         now = self._frame
         bank = self._banks.get(name) or self._new_bank()
         if isinstance(prompts, FramePrompts) and prompts.mask is None:
-            answer, prompted = self._pointed(name, bank, now, prompts)
+            answer = self._pointed(name, bank, now, prompts)
         else:
             drawn = prompts.mask if isinstance(prompts, FramePrompts) else prompts
             assert drawn is not None
             self._given.pop((name, now.index), None)
-            answer, prompted = self.network.drawn(now.maps, self._placed_mask(drawn, now)), True
+            answer = self.network.drawn(now.maps, self._placed_mask(drawn, now))
         self._banks[name] = bank
-        self._store(bank, now, answer.best, answer, 0, prompted=prompted, binary=True)
+        self._store(bank, now, answer.best, answer, 0, prompted=True, binary=True)
         return self._shown([name], answer.best, answer, now)[name]
 
     def remove(self, name: str) -> None:
@@ -212,7 +211,7 @@ class MemoryTracker:
         else:
             coarse = self._with_memory(now, [bank], bank.followed[now.index])
         multimask = len(given.labels) <= AMBIGUOUS
-        answer = self.network.decode(
+        return self.network.decode(
             coarse,
             now.maps,
             given.points[None],
@@ -220,7 +219,6 @@ class MemoryTracker:
             None if feedback is None else feedback[None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT),
             multimask,
         )
-        return answer, first or self.settings.corrections_condition
 
     def _track(self, now: _Frame, names: Sequence[str]) -> dict[str, Tracked]:
         """Outline objects from memory, those with as much memory together."""
@@ -251,19 +249,20 @@ class MemoryTracker:
 
     def _with_memory(self, now: _Frame, banks: Sequence[MemoryBank], reverse: bool) -> Tensor:
         """The coarse map of each object, (O, 256, f, f)."""
-        memory, places, pointers = zip(*(self._looked_at(bank, now, reverse) for bank in banks), strict=True)
-        return self.network.with_memory(now.maps, torch.stack(memory), torch.stack(places), pointers[0])
+        looked_at = [self._looked_at(bank, now, reverse) for bank in banks]
+        memory, places = (torch.stack([one[n] for one in looked_at]) for n in (0, 1))  # type: ignore[misc]
+        _, _, maps, pointers = looked_at[0]
+        return self.network.with_memory(now.maps, memory, places, maps, pointers)
 
-    def _looked_at(self, bank: MemoryBank, now: _Frame, reverse: bool) -> tuple[Tensor, Tensor, int]:
-        """Memory tokens (T, 64) of one object, their places (T, 64), and how many of them are pointers."""
+    def _looked_at(self, bank: MemoryBank, now: _Frame, reverse: bool) -> tuple[Tensor, Tensor, int, int]:
+        """Memory tokens (T, 64) of one object, their places (T, 64), how many frames they are of, how many pointers."""
         slots: Slots = self.policy.slots(bank, now.index, reverse)
-        cells = now.maps.coarse.shape[-1]
         device = now.maps.coarse.device
-        grid = self.network.memory_places(cells, device)
+        grid = self.network.memory_places(now.maps)
         tokens, places = [], []
         for slot, memory in slots:
-            assert memory.map is not None
-            tokens.append(memory.map.to(torch.float32).flatten(1).T)
+            assert memory.tokens is not None
+            tokens.append(memory.tokens.to(torch.float32))
             places.append(grid + self.network.time_of_memory(slot))
         timed = self._pointer_times(bank, now.index, reverse)
         if timed:
@@ -274,7 +273,7 @@ class MemoryTracker:
             encoded = self.network.time_of_pointers(times, self._most_pointers() - 1)
             places.append(encoded.repeat_interleave(parts, dim=0))
         count = tokens[-1].shape[0] if timed else 0
-        return torch.cat(tokens), torch.cat(places), count
+        return torch.cat(tokens), torch.cat(places), len(slots), count
 
     def _most_pointers(self) -> int:
         frames = self.settings.frames

@@ -73,7 +73,6 @@ class Sam2Shape:
 
     side     pixels along a side of the input
     hiera    another size of encoder than ``size`` has (for tests)
-    vision   a host configuration of another encoder (EfficientTAM, EdgeTAM), in place of Hiera
     """
 
     size: Sam2Size = Sam2Size.TINY
@@ -151,10 +150,10 @@ class Sam2(nn.Module):
         """The coarse map (1, 256, f, f) for a frame on which nothing is remembered."""
         return maps.coarse + self.host.no_memory_embedding.view(1, -1, 1, 1)
 
-    def with_memory(self, maps: Sam2Maps, memory: Tensor, places: Tensor, pointers: int) -> Tensor:
+    def with_memory(self, maps: Sam2Maps, memory: Tensor, places: Tensor, frames: int, pointers: int) -> Tensor:
         """The coarse map of each object given its memory: (O, 256, f, f).
 
-        memory    (O, T, 64): T tokens of remembered maps, then ``pointers`` tokens of object pointers
+        memory    (O, T, 64): tokens of ``frames`` remembered maps, then ``pointers`` tokens of object pointers
         places    (O, T, 64), their position and time
         """
         count, side = len(memory), maps.coarse.shape[-1]
@@ -164,9 +163,15 @@ class Sam2(nn.Module):
             memory=memory.transpose(0, 1),
             memory_posision_embeddings=places.transpose(0, 1),
             num_object_pointer_tokens=pointers,
+            **self._attention_options(frames),
         )
-        tokens = conditioned.reshape(side * side, count, -1) if conditioned.ndim == 3 else _objects_first(conditioned)
-        return tokens.permute(1, 2, 0).reshape(count, -1, side, side)
+        # the host keeps an axis of one between objects and places, and swaps its first two axes at the end
+        tokens = conditioned.transpose(0, 1).reshape(count, side * side, -1)
+        return tokens.transpose(1, 2).reshape(count, -1, side, side)
+
+    def _attention_options(self, frames: int) -> dict[str, int]:
+        """What else the host's memory attention wants to know."""
+        return {}
 
     def decode(
         self,
@@ -214,7 +219,7 @@ class Sam2(nn.Module):
         return Sam2Answer(low, high.new_ones(len(masks), 1), pointers, present)
 
     def remember(self, maps: Sam2Maps, logits: Tensor, present: Tensor, binary: Tensor) -> Tensor:
-        """Memories (O, 64, f, f) of outlines on a frame.
+        """Memories (O, T, 64) of outlines on a frame, T = f².
 
         logits   (O, 1, 4 f, 4 f)
         present  (O, 1)
@@ -228,11 +233,16 @@ class Sam2(nn.Module):
         hidden = getattr(self.host, "occlusion_spatial_embedding_parameter", None)
         if hidden is not None:
             memory = memory + (present <= 0).to(memory.dtype)[..., None, None] * hidden[..., None, None]
-        return memory
+        return self._compressed(memory)
 
-    def memory_places(self, cells: int, device: torch.device) -> Tensor:
-        """Sine position encoding (f², 64) of a remembered map."""
-        encoding = self.host.memory_encoder.position_encoding((1, 64, cells, cells), device, torch.float32)
+    def _compressed(self, memory: Tensor) -> Tensor:
+        """Maps (O, 64, f, f) as tokens (O, T, 64)."""
+        return memory.flatten(2).transpose(1, 2)
+
+    def memory_places(self, maps: Sam2Maps) -> Tensor:
+        """Position encoding (T, 64) of the tokens of one memory."""
+        f = maps.coarse.shape[-1]
+        encoding = self.host.memory_encoder.position_encoding((1, 64, f, f), maps.coarse.device, torch.float32)
         return encoding.flatten(2)[0].T
 
     def time_of_memory(self, slot: int) -> Tensor:
@@ -259,12 +269,6 @@ class Sam2(nn.Module):
         return encoded.permute(2, 0, 1)[None]
 
 
-def _objects_first(conditioned: Tensor) -> Tensor:
-    """The host answers a batch as (1, O, f², 256) or (O, 1, f², 256) with axes swapped: (f², O, 256)."""
-    squeezed = conditioned.squeeze(0) if conditioned.shape[0] == 1 else conditioned.squeeze(1)
-    return squeezed if squeezed.shape[0] > squeezed.shape[1] else squeezed.transpose(0, 1)
-
-
 def _sine(values: Tensor, width: int) -> Tensor:
     """Sine encoding (N, width) of numbers (N,)."""
     half = width // 2
@@ -277,7 +281,7 @@ def host_config(shape: Sam2Shape, vision: PreTrainedConfig | None = None) -> Sam
     """The host's configuration; every size that depends on the input's side is set."""
     f = shape.cells
     return Sam2VideoConfig(
-        vision_config=vision or _vision(shape),
+        vision_config=vision or vision_config(shape),
         prompt_encoder_config=Sam2VideoPromptEncoderConfig(image_size=shape.side),
         mask_decoder_config=Sam2VideoMaskDecoderConfig(),
         image_size=shape.side,
@@ -287,7 +291,8 @@ def host_config(shape: Sam2Shape, vision: PreTrainedConfig | None = None) -> Sam
     )
 
 
-def _vision(shape: Sam2Shape) -> Sam2VisionConfig:
+def vision_config(shape: Sam2Shape) -> Sam2VisionConfig:
+    """The host's configuration of Hiera and its feature pyramid."""
     size = shape.hiera or HIERA_SIZES[shape.size]
     f = shape.cells
     backbone = Sam2HieraDetConfig(
