@@ -31,6 +31,7 @@ class BrightPredictor:
         prompts: FramePrompts,
         previous: NDArray[np.bool_] | None = None,
         earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
     ) -> Candidates:
         parts, _ = ndimage.label(features > 100)
         wanted = np.zeros(features.shape, dtype=bool)

@@ -25,7 +25,9 @@ def lively(network: nn.Module, seed: int = 0) -> nn.Module:
                 value.copy_(0.5 + drawn.abs())
             elif value.ndim <= 1:
                 value.copy_((1.0 if name.endswith("weight") else 0.0) + 0.1 * drawn)
-            elif any(part in name for part in ("pos_embed", "rel_pos", "token", "embed", "biases", "memory_temporal", "no_")):
+            elif any(
+                part in name for part in ("pos_embed", "rel_pos", "token", "embed", "biases", "memory_temporal", "no_")
+            ):
                 value.copy_(0.3 * drawn)
             else:
                 value.copy_(GAIN * drawn / value[0].numel() ** 0.5)

@@ -256,7 +256,7 @@ class Session:
             mask, score = placed.prompts.mask, 1.0
             candidates.pop((name, placed.frame), None)
         else:
-            answer = self._decode(placed.frame, prompts, known)
+            answer = self._decode(placed.frame, prompts, known, candidates.get((name, placed.frame)))
             mask, score = answer.mask, answer.score
             candidates[name, placed.frame] = answer
         state = replace(
@@ -267,9 +267,13 @@ class Session:
         assert mask is not None
         return self._settled(state, name, placed.frame, mask, score)
 
-    def _decode(self, frame: int, prompts: FramePrompts, known: Rle | None) -> Candidates:
+    def _decode(self, frame: int, prompts: FramePrompts, known: Rle | None, before: Candidates | None) -> Candidates:
         previous = known.decode() if known is not None and len(prompts.points) else None
-        return self.predictor.decode(self._encoded(frame), prompts, previous)
+        feedback = None
+        if previous is not None and before is not None and before.logits is not None:
+            shown = [n for n, mask in enumerate(before.masks) if (mask == previous).all()]
+            feedback = before.logits[shown[0]] if shown else None  # None where locked pixels or a person changed it
+        return self.predictor.decode(self._encoded(frame), prompts, previous, feedback=feedback)
 
     def _chosen(self, state: SessionState, event: ChooseCandidate) -> SessionState:
         answer = state.candidates.get((event.object, event.frame))

@@ -38,6 +38,7 @@ class BrightParts:
         prompts: FramePrompts,
         previous: np.ndarray | None = None,
         earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
     ) -> Candidates:
         self.asked.append((prompts, previous is not None))
         parts, _ = label(np.asarray(features) > 100)
@@ -58,7 +59,9 @@ class BrightParts:
 class Broken(BrightParts):
     record = ModelRecord(name="broken", version="1", sha256="", licence="")
 
-    def decode(self, features: Any, prompts: FramePrompts, previous: Any = None, earlier: Any = None) -> Candidates:
+    def decode(
+        self, features: Any, prompts: FramePrompts, previous: Any = None, earlier: Any = None, feedback: Any = None
+    ) -> Candidates:
         raise ModelError("E-BROKEN", "It is broken.")
 
 

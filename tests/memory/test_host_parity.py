@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from tiny_networks import moving_frames, tiny_sam2
 
 pytest.importorskip("transformers")

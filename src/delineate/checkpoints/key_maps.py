@@ -7,7 +7,7 @@ are done beside it; no array is transposed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import torch
@@ -160,15 +160,15 @@ def efficient_tam_weights(native: Weights, cells: int) -> Weights:
     return named
 
 
-def edge_tam_weights(native: Weights, backbone: Callable[[str], str]) -> Weights:
-    """EdgeTAM files; ``backbone`` names the keys of RepViT."""
+def edge_tam_weights(native: Weights) -> Weights:
+    """EdgeTAM files, named as the host's; RepViT's names stay."""
     named = _renamed(native, (*HIERA, *SAM2_HEADS, *MEMORY, *PERCEIVER))
     split: Weights = {}
     for key, value in _with_point_table(_with_positions(named)).items():
         if ".to_kv." in key:
             split[key.replace(".to_kv.", ".k_proj.")], split[key.replace(".to_kv.", ".v_proj.")] = value.chunk(2)
         else:
-            split[backbone(key)] = value
+            split[re.sub(r"^vision_encoder\.backbone\.body\.", "vision_encoder.backbone.", key)] = value
     return split
 
 

@@ -163,6 +163,7 @@ class BaselinePredictor:
         prompts: FramePrompts,
         previous: Mask | None = None,
         earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
     ) -> Candidates:
         box = prompts.box or (None if earlier is None else bounding_box(earlier.mask))
         if box is None or len(prompts.points):

@@ -136,5 +136,3 @@ class EfficientTam(Sam2):
         f = coarse.shape[-1]
         fine = (coarse.new_zeros(1, 32, 4 * f, 4 * f), coarse.new_zeros(1, 64, 2 * f, 2 * f))
         return Sam2Maps(coarse, fine, self.sine(coarse.shape, coarse.device, coarse.dtype))
-
-

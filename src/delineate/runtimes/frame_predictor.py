@@ -34,12 +34,14 @@ class Candidates:
     scores    float (K,), the predicted IoU of each, 0 to 1
     presence  probability, 0 to 1, that the structure is on this frame at all
     best      index of the outline to show first
+    logits    (K, h, w), low resolution, where the system wants them back with the next click; else None
     """
 
     masks: NDArray[np.bool_]
     scores: NDArray[np.float32]
     presence: float = 1.0
     best: int = 0
+    logits: NDArray[np.float32] | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -69,10 +71,12 @@ class FramePredictor(Protocol):
         prompts: FramePrompts,
         previous: NDArray[np.bool_] | None = None,
         earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
     ) -> Candidates:
         """Outline what the prompts point at.
 
         previous  the outline so far on this frame, bool (height, width), to be corrected by the prompts
         earlier   a neighbouring frame with its outline, to follow the structure from
+        feedback  logits (h, w) of the outline so far, if this predictor gave it and offers logits
         """
         ...

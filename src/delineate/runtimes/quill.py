@@ -89,6 +89,7 @@ class QuillPredictor:
         prompts: FramePrompts,
         previous: NDArray[np.bool_] | None = None,
         earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
     ) -> Candidates:
         """Outline what the prompts point at: zoomed to the box or the outline so far, coarse to fine for clicks."""
         outline = prompts.mask if prompts.mask is not None else previous

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.runtimes.quill import SHIPPED, QuillPredictor
-from delineate.systems.system import System
+from delineate.systems.system import BuildOptions, System
 
 
-def _build(checkpoint: Path | None, threads: int) -> FramePredictor:
-    return QuillPredictor(checkpoint or SHIPPED, threads)
+def _build(options: BuildOptions) -> FramePredictor:
+    return QuillPredictor(options.checkpoint or SHIPPED, options.threads)
 
 
 QUILL = System(
@@ -24,5 +22,6 @@ QUILL = System(
     citation="Delineate, this repository",
     licence="Apache-2.0",
     reported="see the quality table in the README, written by delineate evaluate",
+    parity="torch against ONNX: see tests/runtimes",
     weights=SHIPPED,
 )

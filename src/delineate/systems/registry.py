@@ -2,34 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from delineate.errors import ModelError
 from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.systems import (
+    biosam2,
+    edge_tam,
+    efficient_tam,
+    lite_medsam,
+    medsam,
+    medsam2,
+    mobile_sam,
+    sam,
+    sam2,
+    sam_med2d,
+    surgical_sam2,
+)
 from delineate.systems.quill import QUILL
-from delineate.systems.system import System
+from delineate.systems.system import BuildOptions, System
 
-SYSTEMS: dict[str, System] = {system.name: system for system in (QUILL,)}
+_PAPERS = (
+    sam, mobile_sam, medsam, lite_medsam, sam_med2d, sam2, surgical_sam2, medsam2, biosam2, efficient_tam, edge_tam,
+)  # fmt: skip
+SYSTEMS: dict[str, System] = {
+    system.name: system for system in (QUILL, *(system for paper in _PAPERS for system in paper.SYSTEMS))
+}
+CHECKPOINTS = (".pt", ".pth", ".safetensors")
 
 
-def build(model: str = QUILL.name, threads: int = 0) -> FramePredictor:
-    """The predictor for a system's name, or for an exported Quill (``.onnx`` file).
+def build(model: str = QUILL.name, options: BuildOptions | None = None, system: str | None = None) -> FramePredictor:
+    """The predictor for a system's name, for a published or trained checkpoint, or for an exported Quill (``.onnx``).
 
-    Raises ModelError for unknown names and for checkpoints no system here reads.
+    system  which system a checkpoint belongs to; found from the file unless several share its layout
+    Raises ModelError for unknown names and for files no system here reads.
     """
+    options = options or BuildOptions()
+    if system is not None and system not in SYSTEMS:
+        raise _unknown(system)
     if model in SYSTEMS:
-        return SYSTEMS[model].build(None, threads)
+        return SYSTEMS[model].build(options)
     path = Path(model)
     if path.suffix == ".onnx":
-        return QUILL.build(path, threads)
-    known = ", ".join(SYSTEMS)
+        return QUILL.build(replace(options, checkpoint=path))
+    if path.suffix in CHECKPOINTS:
+        return SYSTEMS[system or system_of_file(path)].build(replace(options, checkpoint=path))
     if path.exists():
         raise ModelError(
-            "E-MODEL-KIND", f"{path.name} is no model that can be run.", f"Name one of {known}, or an .onnx file."
+            "E-MODEL-KIND",
+            f"{path.name} is no model that can be run.",
+            "Give a checkpoint (.pth, .pt, .safetensors), an exported Quill (.onnx) or a name: delineate systems",
         )
-    raise ModelError("E-MODEL-UNKNOWN", f'There is no model "{model}".', f"There are: {known}. See: delineate systems")
+    raise _unknown(model)
+
+
+def system_of_file(path: Path) -> str:
+    """The system a checkpoint belongs to. Raises ModelError if that cannot be told."""
+    from delineate.systems.building import needs_torch
+
+    needs_torch(path.name)
+    from delineate.checkpoints.detect import system_of
+    from delineate.checkpoints.reading import read_weights
+
+    return system_of(read_weights(path), path.name)
 
 
 def shipped_predictor(threads: int = 0) -> FramePredictor:
     """The model that came with the package."""
-    return build(QUILL.name, threads)
+    return build(options=BuildOptions(threads=threads))
+
+
+def _unknown(name: str) -> ModelError:
+    return ModelError("E-MODEL-UNKNOWN", f'There is no model "{name}".', "See which there are: delineate systems")

@@ -6,24 +6,45 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from delineate.checkpoints.store import Download
 from delineate.runtimes.frame_predictor import FramePredictor
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How a system is built.
+
+    checkpoint  a published or trained file, or None
+    untrained   random weights where there is no file: to try the machinery, not to outline anything
+    threads     of the CPU; 0 means all
+    device      auto, cpu, cuda, cuda:1, mps
+    precision   auto, fp32, bf16, fp16
+    """
+
+    checkpoint: Path | None = None
+    untrained: bool = False
+    threads: int = 0
+    device: str = "auto"
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
 class System:
     """One published way of promptable segmentation.
 
-    build      (checkpoint file or None for its own weights, threads) -> predictor
     prompts    the kinds it answers
     follows    how it goes from frame to frame
     profile    what is done to a frame before the network sees it
     recipe     how it was trained
     reported   quality figures with their source
+    parity     how it was compared with its authors' code, and the largest difference
+    weights    the file that ships, if any
+    download   where the authors publish theirs, if they do
     """
 
     name: str
     summary: str
-    build: Callable[[Path | None, int], FramePredictor]
+    build: Callable[[BuildOptions], FramePredictor]
     prompts: tuple[str, ...]
     follows: str
     profile: str
@@ -31,4 +52,6 @@ class System:
     citation: str
     licence: str
     reported: str
+    parity: str = ""
     weights: Path | None = None
+    download: Download | None = None

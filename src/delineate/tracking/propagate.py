@@ -21,9 +21,13 @@ from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.scan import Scan, ScanKind
 from delineate.tracking.chain import ChainTracker, Step
 from delineate.tracking.guards import GuardSettings
+from delineate.tracking.remembering import RememberingTracker
 
 BLOCK = 16  # frames decoded at once where a video is read backwards
 PATIENCE = {ScanKind.VOLUME: 1, ScanKind.VIDEO: None, ScanKind.IMAGE: 0}  # lost frames before giving up; None = never
+
+
+Follower = ChainTracker | RememberingTracker
 
 
 class Direction(StrEnum):
@@ -76,7 +80,7 @@ def propagate(
     total = sum(max(0, stop - first) for _, first, stop in sweeps)
     done = 0
     for direction, first, stop in sweeps:
-        tracker = ChainTracker(predictor, guards or GuardSettings())
+        tracker = follower(predictor, guards or GuardSettings())
         sweep = _Sweep(tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind])
         for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
             yield from sweep.visit(index, frame)
@@ -84,6 +88,12 @@ def propagate(
             if progress is not None:
                 progress(done + position, total)
         done += max(0, stop - first)
+
+
+def follower(predictor: FramePredictor, guards: GuardSettings) -> Follower:
+    """How this predictor follows structures: with its own memory, or from outline to outline."""
+    make = getattr(predictor, "tracker", None)
+    return ChainTracker(predictor, guards) if make is None else RememberingTracker(make(), guards)
 
 
 def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
@@ -99,7 +109,7 @@ def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
 class _Sweep:
     """One pass over the frames in one direction."""
 
-    tracker: ChainTracker
+    tracker: Follower
     direction: Direction
     anchors: Mapping[tuple[int, str], Anchor]
     patience: int | None

@@ -1,0 +1,95 @@
+"""SAM 2-shaped systems: frame predictors that bring a tracker with a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from delineate.manifest import ModelRecord
+from delineate.memory.policies import MemoryPolicy, Window
+from delineate.memory.tracker import MemoryTracker, TrackerSettings
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Maps
+from delineate.placing import FramePrompts
+from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
+from delineate.runtimes.answers import drawn_logits, masks_on_frame
+from delineate.runtimes.engine import Engine
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.placed_prompts import following_box
+
+CHAIN_MARGIN = 5.0  # pixels of the input, where a structure is followed without memory
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Features:
+    maps: Sam2Maps
+    place: Fitted
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Predictor:
+    """A FramePredictor for single images, and the source of trackers for volumes and videos."""
+
+    network: Sam2
+    engine: Engine
+    record: ModelRecord
+    image_profile: Callable[[int], Profile] = sam2_image
+    video_profile: Callable[[int], Profile] = sam2_video
+    policy: MemoryPolicy = field(default_factory=Window)
+
+    def tracker(self, frames: int | None = None) -> MemoryTracker:
+        """A tracker with an empty memory; ``frames`` in all, where that is known."""
+        settings = TrackerSettings(frames=frames)
+        return MemoryTracker(self.network, self.engine, self.policy, settings, self.video_profile(self.network.side))
+
+    @torch.inference_mode()
+    def encode(self, frame: NDArray[Any]) -> Sam2Features:
+        """Embed a frame (height, width[, 3]) of any data type."""
+        pixels, place = self.image_profile(self.network.side).prepare(frame)
+        with self.engine.encoding():
+            maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
+        fine = (maps.fine[0].float(), maps.fine[1].float())
+        return Sam2Features(Sam2Maps(maps.coarse.float(), fine, maps.places.float()), place)
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        features: Sam2Features,
+        prompts: FramePrompts,
+        previous: NDArray[np.bool_] | None = None,
+        earlier: EarlierFrame | None = None,
+        feedback: NDArray[np.float32] | None = None,
+    ) -> Candidates:
+        """Outline what the prompts point at, on this frame alone."""
+        place, maps, device = features.place, features.maps, self.engine.device
+        points, labels = [place.points(prompts.points)], [prompts.labels.astype(np.int32)]
+        box = prompts.box
+        if box is None and earlier is not None and not len(prompts.points):
+            box = following_box(earlier.mask, CHAIN_MARGIN / min(place.scale))
+        if box is not None:
+            points.insert(0, place.points(np.asarray(box).reshape(2, 2)))
+            labels.insert(0, np.array([2, 3], np.int32))
+        outline = prompts.mask if prompts.mask is not None else previous
+        masks = None
+        if feedback is not None:
+            masks = torch.from_numpy(feedback)[None, None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT).to(device)
+        elif outline is not None and outline.any():
+            masks = drawn_logits(outline, place, 4 * maps.coarse.shape[-1]).to(device)
+        given = np.concatenate(points)
+        answer = self.network.decode(
+            self.network.without_memory(maps),
+            maps,
+            torch.from_numpy(given)[None].to(device) if len(given) else None,
+            torch.from_numpy(np.concatenate(labels))[None].to(device) if len(given) else None,
+            masks,
+            multimask=len(given) == 1 and masks is None,
+        )
+        outlines = masks_on_frame(answer.logits[0], place, self.image_profile(self.network.side).answer).cpu().numpy()
+        scores = answer.iou[0].float().clamp(0, 1).cpu().numpy()
+        present = float(answer.present[0].sigmoid())
+        return Candidates(outlines, scores, present, int(scores.argmax()), answer.logits[0].float().cpu().numpy())

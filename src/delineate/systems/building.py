@@ -1,0 +1,71 @@
+"""What building any torch system has in common: its file, its weights, its record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from delineate.checkpoints.store import kept
+from delineate.errors import ModelError
+from delineate.manifest import ModelRecord
+from delineate.systems.system import BuildOptions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from delineate.checkpoints.reading import Weights
+
+SEED = 0  # of random weights
+
+
+def needs_torch(name: str) -> None:
+    """Raise ModelError with the way out where torch and transformers are not installed."""
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise ModelError(
+            "E-MODEL-EXTRA", f"{name} needs {error.name}, which is not installed.", 'pip install "delineate[models]"'
+        ) from None
+
+
+def loaded(
+    name: str, options: BuildOptions, network: nn.Module, host: nn.Module, named: Callable[[Weights], Weights]
+) -> tuple[nn.Module, str]:
+    """The network with its weights, and the file's sha256.
+
+    host   the part of the network whose keys ``named`` gives
+    named  published names to the host's
+    Raises ModelError where there is no file, unless random weights are wanted.
+    """
+    from delineate.checkpoints.loading import load_all
+    from delineate.checkpoints.reading import read_weights
+
+    path = options.checkpoint or kept(name)
+    if path is not None:
+        weights = read_weights(path)
+        known = any(key.startswith("vision_encoder.") for key in weights)  # saved by this package
+        load_all(host, weights if known else named(weights), path.name)
+        return network.eval(), sha256_of(path)
+    if not options.untrained:
+        raise ModelError(
+            "E-MODEL-WEIGHTS",
+            f"{name} has no weights on this machine.",
+            f"Fetch them: delineate models pull {name}; or give the file: -m FILE. To try the machinery with random "
+            "weights: --untrained",
+        )
+    return network.eval(), "random weights"
+
+
+def record_of(name: str, sha256: str, licence: str, preprocessing: str, engine: str) -> ModelRecord:
+    """What manifests say of a model."""
+    return ModelRecord(
+        name=name, version="published", sha256=sha256, licence=licence, preprocessing=f"{preprocessing}; {engine}"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

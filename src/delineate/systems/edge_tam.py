@@ -1,0 +1,26 @@
+"""EdgeTAM (Zhou et al., CVPR 2025, arXiv 2501.07256): SAM 2 with RepViT and memories of 512 tokens."""
+
+from __future__ import annotations
+
+from delineate.checkpoints.store import Download
+from delineate.preprocess.profiles import sam2_video
+from delineate.systems.sam2_shaped import PROMPTS, Sam2Shaped
+from delineate.systems.system import System
+
+PARTS = Sam2Shaped("edge_tam", "Apache-2.0", "edge_tam", version="2.0")
+SYSTEMS = (
+    System(
+        name=PARTS.name,
+        summary="SAM 2 for phones: RepViT-M1, two layers of memory attention, memories of 512 tokens",
+        build=PARTS.build,
+        prompts=PROMPTS,
+        follows="remembers: as SAM 2, each memory squeezed into 512 tokens by a spatial perceiver",
+        profile=sam2_video(1024).summary,
+        recipe="distilled from SAM 2 (embeddings and memory attention) beside SAM 2's own losses",
+        citation="Zhou, Zhu, Xiong et al. EdgeTAM: On-Device Track Anything Model. CVPR 2025. arXiv 2501.07256",
+        licence=PARTS.licence,
+        reported="J&F: SA-V test 71.7, MOSE 70.0, DAVIS17 87.7; 16 frames/s on an iPhone 15 Pro Max (README)",
+        parity="RepViT equals timm's bit for bit with all keys; tracker against the host library (tests/memory)",
+        download=Download("https://github.com/facebookresearch/EdgeTAM/raw/main/checkpoints/edgetam.pt"),
+    ),
+)

@@ -1,0 +1,46 @@
+"""MedSAM2: SAM 2 fine-tuned for medicine, in two published forms.
+
+The 2024 benchmark (Ma et al., arXiv 2408.03322) fine-tuned SAM 2.0 tiny at 1024 px on single slices, prompted with the
+box of the middle slice, followed both ways; the 2025 follow-up (arXiv 2504.03600) is SAM 2.1 tiny at 512 px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from delineate.preprocess.profiles import sam2_video
+from delineate.systems.sam2_shaped import PROMPTS, REMEMBERS, Sam2Shaped
+from delineate.systems.system import System
+
+PARTS = Sam2Shaped("medsam2", "CC-BY-SA-4.0 (weights, see the authors' page)", side=512)
+BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version="2.0")
+_FOLLOW_UP = System(
+    name=PARTS.name,
+    summary="SAM 2.1 tiny at 512 px fine-tuned on 455 k volumes and 76 k frames",
+    build=PARTS.build,
+    prompts=PROMPTS,
+    follows=REMEMBERS,
+    profile=sam2_video(512).summary,
+    recipe="eight slices, up to five objects, boxes half of the time and masks otherwise; AdamW 5e-5 (3e-5 for the "
+    "encoder), 75 epochs; SAM 2's loss",
+    citation="Ma, Yang, Kim et al. MedSAM2: Segment Anything in 3D Medical Images and Videos. arXiv 2504.03600",
+    licence=PARTS.licence,
+    reported="annotation cost reduced by more than 85 % in three user studies (abstract)",
+    parity="SAM 2's network and tracker",
+)
+SYSTEMS = (
+    _FOLLOW_UP,
+    replace(
+        _FOLLOW_UP,
+        name=BENCHMARK.name,
+        summary="SAM 2.0 tiny at 1024 px fine-tuned on abdominal CT (the 2024 benchmark's transfer learning)",
+        build=BENCHMARK.build,
+        profile=sam2_video(1024).summary,
+        recipe="encoder and decoder on single slices, prompt encoder frozen, memory untouched; Dice and cross entropy; "
+        "AdamW 6e-5; boxes moved by up to 5 px at 256",
+        citation="Ma, Kim, Li et al. Segment Anything in Medical Images and Videos: Benchmark and Deployment. "
+        "arXiv 2408.03322",
+        licence=BENCHMARK.licence,
+        reported="SAM 2 tiny, not fine-tuned, endoscopy video (SUN-SEG): Dice 0.8263 (table 4)",
+    ),
+)
