@@ -9,6 +9,7 @@ from delineate.models.sam import Sam, SamEncoder, SamShape, VitSize
 from delineate.models.sam2 import HieraSize, Sam2, Sam2Shape, Sam2Version
 
 TINY_VIT_SIZE = VitSize(64, 3, 2, (2,))
+TABLES = ("pos_embed", "rel_pos", "token", "embed", "biases", "memory_temporal", "no_")
 GAIN = 0.6  # of weights: small enough that rounding errors die out from frame to frame
 TINY_HIERA = HieraSize(16, 1, (1, 2, 3, 2), (4, 5), (8, 4, 14, 7))
 
@@ -25,9 +26,7 @@ def lively(network: nn.Module, seed: int = 0) -> nn.Module:
                 value.copy_(0.5 + drawn.abs())
             elif value.ndim <= 1:
                 value.copy_((1.0 if name.endswith("weight") else 0.0) + 0.1 * drawn)
-            elif any(
-                part in name for part in ("pos_embed", "rel_pos", "token", "embed", "biases", "memory_temporal", "no_")
-            ):
+            elif any(part in name for part in TABLES):
                 value.copy_(0.3 * drawn)
             else:
                 value.copy_(GAIN * drawn / value[0].numel() ** 0.5)

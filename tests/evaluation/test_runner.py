@@ -38,7 +38,7 @@ class BrightParts:
         prompts: FramePrompts,
         previous: np.ndarray | None = None,
         earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
+        feedback: np.ndarray | None = None,
     ) -> Candidates:
         self.asked.append((prompts, previous is not None))
         parts, _ = label(np.asarray(features) > 100)

@@ -1,4 +1,4 @@
-"""How `sam_med2d.npz` was made: the authors' encoder with adapters, prompt encoder and decoder, tiny, on seeded weights.
+"""How `sam_med2d.npz` was made: the authors' encoder with adapters, prompt encoder and decoder, tiny, seeded weights.
 
     python make_sam_med2d.py PATH_OF_THE_REPOSITORY OUTPUT.npz
 

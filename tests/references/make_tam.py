@@ -1,6 +1,8 @@
-"""How the EfficientTAM, EdgeTAM and second frame-pruning references were made: the authors' predictors, seeded weights.
+"""How the EfficientTAM, EdgeTAM and `efp_v2.npz` references were made: the authors' predictors, seeded weights.
 
-    python make_tam.py PATH_OF_THE_REPOSITORY OUTPUT.npz [efficient | efficient_1 | efficient_2 | edge | edge_512 | efp2]
+    python make_tam.py PATH_OF_THE_REPOSITORY OUTPUT.npz KIND
+
+KIND: efficient, efficient_1, efficient_2, edge, edge_512 or efp2.
 
 It needs hydra-core, omegaconf, iopath, for EdgeTAM timm, and a torchvision (an empty module will do: nothing of it is
 used). Memories are kept as float32, where the predictors round them to bfloat16. Weights have gain 0.7, see weights.py.
@@ -89,13 +91,12 @@ def stored(state, index: int) -> dict:
     return next(kept[k][index] for k in ("cond_frame_outputs", "non_cond_frame_outputs") if index in kept[k])
 
 
-def follow(made, state, out: dict[str, np.ndarray], name: str, memory: slice | None = None) -> None:
+def follow(made, state, out: dict[str, np.ndarray], name: str) -> None:
     rows = [stored(state, i) for i, _, _ in made.propagate_in_video(state, start_frame_idx=0)]
+    step = rows[0]["pred_masks"].shape[-1] // 16
     out[f"{name}/frames"] = np.arange(len(rows))
-    out[f"{name}/logits"] = np.stack([r["pred_masks"][:, 0, ::4, ::4].numpy() for r in rows])
-    out[f"{name}/scores"] = np.stack(
-        [r["object_score_logits"][:, 0].numpy() for r in rows if "object_score_logits" in r]
-    )
+    out[f"{name}/logits"] = np.stack([r["pred_masks"][:, 0, ::step, ::step].numpy() for r in rows])
+    out[f"{name}/scores"] = np.stack([r["object_score_logits"][:, 0].numpy() for r in rows])
     out[f"{name}/pointers"] = np.stack([r["obj_ptr"][:, ::4].numpy() for r in rows])
     last = rows[-1]["maskmem_features"][0]
     last = last[:, ::8, ::8] if last.ndim == 3 else last[::16, ::4]  # (64, f, f), or tokens (512, 64) of EdgeTAM
@@ -108,16 +109,15 @@ def main() -> None:
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)
     side = 512 if kind == "edge_512" else 256
-    frames = seeded_frames("sam2" if kind == "efp2" else "tam", COUNTS[kind.split("_")[0]], side)
+    frames = seeded_frames("sam2", COUNTS[kind.split("_")[0]], side)
     made, shapes = network(root, kind, side, frames)
     out: dict[str, np.ndarray] = {"side": np.array(side), "gain": np.array(GAIN)}
     if kind != "efp2":
-        trunk = made.image_encoder.trunk(frames[:1])
-        for level, found in enumerate(trunk):
-            out[f"trunk/{level}"] = found[
-                0, ::8, :: max(1, found.shape[-1] // 16), :: max(1, found.shape[-1] // 16)
-            ].numpy()
-        out["map"] = made.image_encoder(frames[:1])["vision_features"][0, ::8].numpy()
+        for level, found in enumerate(made.image_encoder.trunk(frames[:1])):
+            step = max(1, found.shape[-1] // 16)
+            out[f"trunk/{level}"] = found[0, ::8, ::step, ::step].numpy()
+        step = side // 256
+        out["map"] = made.image_encoder(frames[:1])["vision_features"][0, ::8, ::step, ::step].numpy()
     scale = side / 256
     state = made.init_state("frames")
     click(made, state, 0, [(128 * scale, 100 * scale)], [1])

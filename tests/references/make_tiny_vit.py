@@ -29,6 +29,7 @@ def main() -> None:
     root, target, kind = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     spec = importlib.util.spec_from_file_location("tiny_vit_sam", root / FILES[kind])
     native = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = native
     spec.loader.exec_module(native)
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)

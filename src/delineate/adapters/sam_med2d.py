@@ -26,7 +26,7 @@ class Med2DAdapter(nn.Module):
             nn.ReLU(),
         )
         for part in (self.spatial[0], self.spatial[2]):
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 3, 1, 2)
@@ -38,4 +38,4 @@ class Med2DAdapter(nn.Module):
 def add_med2d_adapters(encoder: nn.Module) -> None:
     """Put an adapter beside the MLP of every block of a SAM encoder."""
     for layer in encoder.layers:  # type: ignore[union-attr]
-        put(layer, Slot.MLP_PARALLEL, Med2DAdapter(layer.layer_norm1.normalized_shape[0]))  # type: ignore[union-attr]
+        put(layer, Slot.MLP_PARALLEL, Med2DAdapter(layer.layer_norm1.normalized_shape[0]))

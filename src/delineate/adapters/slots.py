@@ -29,7 +29,7 @@ class Slot(StrEnum):
 class SlottedSamLayer(SamVisionLayer):
     """A SAM block with slots; (B, H, W, C) -> the same."""
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> Tensor:  # type: ignore[override]
         x = _through(self, Slot.BEFORE, hidden_states)
         normed = _through(self, Slot.ATTENTION_INPUT, self.layer_norm1(x))
         y = x + _through(self, Slot.ATTENTION_OUTPUT, self._attended(normed))

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from delineate.cli import bench, demo, doctor, evaluate, inspect, segment, systems, train
+from delineate.cli import bench, demo, doctor, evaluate, inspect, models, segment, systems, train
 from delineate.cli.console import report_error
 
 app = typer.Typer(
@@ -26,7 +26,10 @@ app.command()(doctor.doctor)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)
 app.command()(systems.systems)
-models_app.command("list")(systems.models_list)
+models_app.command("list")(models.listed)
+models_app.command("pull")(models.pull)
+models_app.command("import")(models.imported)
+models_app.command("verify")(models.verify)
 train_app.command("quill")(train.quill)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

@@ -37,6 +37,10 @@ def segment(
     film: Annotated[bool, typer.Option("--film", help="Also write a video with its outlines (MP4).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Apply prompts made on another file.")] = False,
     model: options.Model = "quill",
+    system: options.SystemName = None,
+    untrained: options.Untrained = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
     threads: options.Threads = 0,
     axis: options.Axis = None,
     series: options.Series = None,
@@ -67,7 +71,7 @@ def segment(
     from delineate.io.opening import open_scan
     from delineate.io.saving import check_output
     from delineate.session import Session
-    from delineate.systems import build
+    from delineate.systems import BuildOptions, build
 
     scan = open_scan(
         input,
@@ -92,7 +96,7 @@ def segment(
             f"{prompts.name} already says all that is to be done; nothing can be pointed at beside it.",
             "Give either --prompts, or --box, --point, --neg, --mask, --frame and --frame-only.",
         )
-    predictor = build(model, threads)
+    predictor = build(model, BuildOptions(None, untrained, threads, device, precision), system)
     with progress_bar(f"Following {label}", quiet or json) as progress:
         if prompts is not None:
             from delineate.prompt_log import PromptLog

@@ -21,9 +21,10 @@ Slots = list[tuple[int, Memory]]
 class MemoryPolicy(Protocol):
     """slots: maps to attend to. ``length`` maps are remembered at most, ``stride`` frames apart."""
 
-    length: int
-    stride: int
-
+    @property
+    def length(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
     def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots: ...
 
     def prompted(self, bank: MemoryBank, index: int) -> dict[int, Memory]:

@@ -198,8 +198,8 @@ class MemoryTracker:
         reach = max(self.settings.keep, POINTERS - 1, (self.policy.length - 1) * self.policy.stride)
         return MemoryBank(reach=reach, map_reach=max(self.settings.keep, (self.policy.length - 1) * self.policy.stride))
 
-    def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> tuple[Sam2Answer, bool]:
-        """The answer to clicks or a box, and whether the frame counts as one pointed at."""
+    def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> Sam2Answer:
+        """The answer to clicks or a box."""
         given = self._given[name, now.index] = self._joined(self._given.get((name, now.index)), prompts, now)
         known = bank.at(now.index)
         first = now.index not in bank.followed

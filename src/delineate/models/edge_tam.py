@@ -6,7 +6,7 @@ one window of it, so that attention to memories costs an eighth.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, Sam2VisionConfig
@@ -27,7 +27,7 @@ class EdgeTamShape:
     """side: pixels along a side of the input, a multiple of 256 (each window token needs a whole window)."""
 
     side: int = 1024
-    backbone: RepViTConfig = RepViTConfig()
+    backbone: RepViTConfig = field(default_factory=RepViTConfig)
 
 
 @dataclass(frozen=True, eq=False)

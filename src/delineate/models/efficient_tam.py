@@ -56,7 +56,7 @@ class PooledCrossAttention(Sam2VideoRoPEAttention):
 
     variant = CrossAttention.POOLED_1
 
-    def forward(
+    def forward(  # type: ignore[override]
         self,
         query: Tensor,
         key: Tensor,

@@ -92,7 +92,7 @@ class Sam(nn.Module):
         tiny = {SamEncoder.TINY_VIT: MOBILE, SamEncoder.TINY_VIT_LITE: LITE}.get(shape.encoder)
         self.host = SamModel(_config(shape))
         if tiny is not None:
-            self.host.vision_encoder = TinyViT(tiny)
+            self.host.vision_encoder = TinyViT(tiny)  # type: ignore[assignment]
         else:
             use_chunked_attention(self.host.vision_encoder)
         for parameter in (

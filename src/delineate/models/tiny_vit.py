@@ -103,6 +103,7 @@ class WindowAttention(nn.Module):
         rows = torch.arange(window).repeat_interleave(window)
         columns = torch.arange(window).repeat(window)
         distance = (rows[:, None] - rows[None]).abs() * window + (columns[:, None] - columns[None]).abs()
+        self.distance: Tensor
         self.register_buffer("distance", distance, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -178,7 +179,7 @@ class LayerNorm2d(nn.Module):
 
 
 class TinyViT(nn.Module):
-    """Pixels (B, 3, side, side) -> embedding (B, 256, side / 16, side / 16); LiteMedSAM: (B, 256, side / 4, side / 4)."""
+    """Pixels (B, 3, side, side) -> embedding (B, 256, f, f), f = side / 16, for LiteMedSAM side / 4."""
 
     def __init__(self, config: TinyViTConfig = MOBILE) -> None:
         super().__init__()

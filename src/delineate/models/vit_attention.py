@@ -18,7 +18,9 @@ CHUNK = 256  # queries at a time
 class ChunkedAttention(SamVisionAttention):
     """(B, H, W, C) -> (B, H, W, C), and None where the host library would return weights."""
 
-    def forward(self, hidden_states: Tensor, output_attentions: bool = False) -> tuple[Tensor, None]:
+    def forward(  # type: ignore[override]
+        self, hidden_states: Tensor, output_attentions: bool = False
+    ) -> tuple[Tensor, None]:
         b, h, w, c = hidden_states.shape
         heads = self.num_attention_heads
         qkv = self.qkv(hidden_states).view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)

@@ -36,7 +36,7 @@ def _scaled(values: NDArray[np.float32], window: tuple[float, float] | None) -> 
     if window is None:
         seen = values[values != 0]
         zero = values == 0
-        window = tuple(np.percentile(seen, PERCENTILES)) if seen.size else (0.0, 1.0)  # type: ignore[assignment]
+        window = tuple(np.percentile(seen, PERCENTILES)) if seen.size else (0.0, 1.0)
     low, high = window
     scaled = (np.clip(values, low, high) - low) / max(high - low, 1e-6) * 255
     if zero is not None and low > 0:

@@ -145,8 +145,9 @@ def _log_ratio(seen: Array, looked_at: Array, inside: Array, outside: Array) -> 
     bins = np.clip((seen + 1.5) * (BINS / 3), 0, BINS - 1).astype(np.intp).ravel()
     histograms = []
     for weight in (inside, outside):
-        counts = np.bincount(bins, weight.ravel(), BINS)
-        counts = np.convolve(counts, (0.06, 0.24, 0.4, 0.24, 0.06), mode="same")
+        counts: NDArray[np.float64] = np.convolve(
+            np.bincount(bins, weight.ravel(), BINS), (0.06, 0.24, 0.4, 0.24, 0.06), mode="same"
+        )
         histograms.append(counts / max(float(counts.sum()), 1e-6) + 0.3 / BINS)
     ratio = np.log(histograms[0] / histograms[1]).astype(np.float32)
     places = bins if looked_at is seen else np.clip((looked_at + 1.5) * (BINS / 3), 0, BINS - 1).astype(np.intp).ravel()

@@ -20,8 +20,8 @@ SYSTEMS = (
         profile=LITE_MEDSAM.summary,
         recipe="stage 1: embeddings of MedSAM ViT-B (mean squared error, AdamW 5e-4); stage 2: all of it, Dice, cross "
         "entropy and IoU error 1:1:1, AdamW 5e-5, boxes moved by up to 5 px at 256",
-        citation="Ma, He, Li, Han, You, Wang. Segment anything in medical images. Nature Communications 15, 654 (2024); "
-        "branch LiteMedSAM",
+        citation="Ma, He, Li, Han, You, Wang. Segment anything in medical images. Nature Communications 15, 654 "
+        "(2024); branch LiteMedSAM",
         licence=PARTS.licence,
         reported="about ten times as fast as MedSAM (README)",
     ),

@@ -15,8 +15,8 @@ LICENCE = "Apache-2.0"
 FILES = "https://dl.fbaipublicfiles.com/segment_anything"
 CITATION = "Kirillov, Mintun, Ravi, Mao et al. Segment Anything. ICCV 2023. arXiv 2304.02643"
 RECIPE = (
-    "trained by its authors on SA-1B (11 M images, 1.1 G masks): focal and Dice loss 20:1 and the error of the predicted "
-    "IoU, eleven rounds of prompts a mask; no training code was released"
+    "trained by its authors on SA-1B (11 M images, 1.1 G masks): focal and Dice loss 20:1 and the error of the "
+    "predicted IoU, eleven rounds of prompts a mask; no training code was released"
 )
 
 

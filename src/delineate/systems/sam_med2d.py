@@ -21,8 +21,8 @@ _SAM_MED2D = System(
     prompts=PROMPTS,
     follows=PARTS.follows,
     profile=SAM_MED2D.summary,
-    recipe="alternating: adapters, prompt encoder and decoder on the first prompt, then eight rounds of corrections for "
-    "the decoder alone; 20 focal + Dice + IoU error; Adam 1e-4; 15 epochs of SA-Med2D-20M",
+    recipe="alternating: adapters, prompt encoder and decoder on the first prompt, then eight rounds of corrections "
+    "for the decoder alone; 20 focal + Dice + IoU error; Adam 1e-4; 15 epochs of SA-Med2D-20M",
     citation="Cheng, Ye, Deng et al. SAM-Med2D. arXiv 2308.16184",
     licence=PARTS.licence,
     reported="mean Dice, 256 px: box 79.30, 1 point 70.01, 3 points 76.35, 5 points 78.68 (README, main table)",

@@ -21,7 +21,7 @@ _SURGICAL = System(
     prompts=PROMPTS,
     follows="remembers: at most five of the last seven memories, those most similar to the newest one left out (v2)",
     profile=sam2_video(512).summary,
-    recipe="EndoVis 2018 instruments, eight frames of 512 px, AdamW 5e-5 for all of it, 30 epochs; pruning is not trained",
+    recipe="EndoVis 2018 instruments, eight frames of 512 px, AdamW 5e-5, 30 epochs; no pruning in training",
     citation="Liu, Zhang, Wu et al. Surgical SAM 2: Real-time Segment Anything in Surgical Video by Efficient Frame "
     "Pruning. arXiv 2408.07931",
     licence=PARTS.licence,
