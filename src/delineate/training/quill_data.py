@@ -57,7 +57,7 @@ class _Sample:
 
 def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
     """One prompt for one structure of a scene, as the network sees it at ``side`` pixels; None if it is hard to see."""
-    areas = np.sqrt(scene.targets[:, 0].sum(axis=(1, 2)))
+    areas = scene.targets[:, 0].sum(axis=(1, 2)) ** 0.3
     number = int(rng.choice(len(areas), p=areas / areas.sum()))
     if len(scene.frames) > 1 and rng.random() < 0.75:
         frame, truth = scene.frames[1], scene.targets[number, 1]

@@ -25,11 +25,12 @@ class Style(StrEnum):
     SHEET = "sheet"  # cells side by side, parted by membranes
     VESSELS = "vessels"
     LAYERS = "layers"
+    GLANDS = "glands"  # bodies made of many parts, among loose parts like them
 
 
 SHARES = {
-    Style.ORGANS: 0.34, Style.SINGLE: 0.18, Style.RINGS: 0.12, Style.CELLS: 0.10, Style.SHEET: 0.10,
-    Style.VESSELS: 0.13, Style.LAYERS: 0.03,
+    Style.ORGANS: 0.30, Style.SINGLE: 0.14, Style.RINGS: 0.18, Style.CELLS: 0.10, Style.SHEET: 0.09,
+    Style.VESSELS: 0.11, Style.LAYERS: 0.02, Style.GLANDS: 0.06,
 }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def random_layout(rng: np.random.Generator, side: int) -> Layout:
     layout = Layout(side, style)
     {
         Style.ORGANS: _organs, Style.SINGLE: _single, Style.RINGS: _rings, Style.CELLS: _cells,
-        Style.SHEET: _sheet, Style.VESSELS: _vessels, Style.LAYERS: _layers,
+        Style.SHEET: _sheet, Style.VESSELS: _vessels, Style.LAYERS: _layers, Style.GLANDS: _glands,
     }[style](rng, layout)  # fmt: skip
     return layout
 
@@ -205,3 +206,18 @@ def _layers(rng: np.random.Generator, layout: Layout) -> None:
     side = layout.side
     height = np.arange(side)[:, None] / side * rng.integers(3, 9) + tide(rng, side) * rng.uniform(0.1, 0.6)
     layout.ground = np.clip(height + rng.uniform(0, 1), 0, 20).astype(np.int32)
+
+
+def _glands(rng: np.random.Generator, layout: Layout) -> None:
+    side = layout.side
+    part = side * rng.uniform(0.015, 0.05)
+    for _ in range(rng.integers(10, 50)):
+        layout.add(Blob(rng, side, part * np.exp(rng.normal(0, 0.3)), kind=BlobKind.ORGANIC))
+    for _ in range(rng.integers(1, 5)):
+        body = Blob(rng, side, side * rng.uniform(0.1, 0.28), kind=BlobKind.ORGANIC, roughness=0.7)
+        outer = layout.add(body)
+        inner = layout.add(body, body.radius * rng.uniform(0.3, 0.8), outer) if rng.random() < 0.6 else outer
+        for _ in range(rng.integers(6, 40)):
+            place = body.centre + rng.normal(0, 0.55, 2) * body.radius
+            parent = inner if inner != outer and rng.random() < 0.3 else outer
+            layout.add(Blob(rng, side, part * np.exp(rng.normal(0, 0.3)), place, BlobKind.ORGANIC), 0.0, parent)
