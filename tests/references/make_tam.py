@@ -1,8 +1,8 @@
-"""How the EfficientTAM, EdgeTAM and `efp_v2.npz` references were made: the authors' predictors, seeded weights.
+"""How the EfficientTAM, EdgeTAM and frame-pruning references were made: the authors' predictors, seeded weights.
 
     python make_tam.py PATH_OF_THE_REPOSITORY OUTPUT.npz KIND
 
-KIND: efficient, efficient_1, efficient_2, edge, edge_512 or efp2.
+KIND: efficient, efficient_1, efficient_2, edge, edge_512, efp1 (`efp_v1_more.npz`) or efp2 (`efp_v2.npz`).
 
 It needs hydra-core, omegaconf, iopath, for EdgeTAM timm, and a torchvision (an empty module will do: nothing of it is
 used). Memories are kept as float32, where the predictors round them to bfloat16. Weights have gain 0.7, see weights.py.
@@ -19,12 +19,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from make_sam2 import CHANNELS, GAIN, TINY, click
+from make_sam2 import CHANNELS, GAIN, TINY, answers, click
 from weights import seeded_frames, seeded_state
 
 VIT = {"embed_dim": 64, "depth": 3, "num_heads": 2, "window_block_indexes": [0, 1]}
 BOX = (70.0, 60.0, 180.0, 170.0)
-COUNTS = {"efficient": 9, "edge": 8, "efp2": 14}
+COUNTS = {"efficient": 9, "edge": 8, "efp1": 14, "efp2": 14}
 
 
 def configured(root: Path, kind: str, side: int):
@@ -37,6 +37,7 @@ def configured(root: Path, kind: str, side: int):
             "efficient_track_anything.efficienttam_video_predictor.EfficientTAMVideoPredictor",
         ),
         "edge": ("sam2/configs/edgetam.yaml", "sam2.sam2_video_predictor.SAM2VideoPredictor"),
+        "efp1": ("sam2_configs/sam2_hiera_s.yaml", "sam2.sam2_video_predictor.SAM2VideoPredictor"),
         "efp2": ("sam2/configs/sam2.1/sam2.1_hiera_t.yaml", "sam2.sam2_video_predictor.SAM2VideoPredictor"),
     }[kind.split("_")[0]]
     node = OmegaConf.load(root / path)
@@ -62,7 +63,7 @@ def configured(root: Path, kind: str, side: int):
         model.image_encoder.trunk.update(VIT)
         model.image_encoder.trunk.img_size = side
         model.image_encoder.neck.backbone_channel_list = [VIT["embed_dim"]]
-    elif kind == "efp2":
+    elif kind.startswith("efp"):
         model.image_encoder.trunk.update(TINY)
         model.image_encoder.neck.backbone_channel_list = CHANNELS
     return predictor, model
@@ -96,7 +97,8 @@ def follow(made, state, out: dict[str, np.ndarray], name: str) -> None:
     step = rows[0]["pred_masks"].shape[-1] // 16
     out[f"{name}/frames"] = np.arange(len(rows))
     out[f"{name}/logits"] = np.stack([r["pred_masks"][:, 0, ::step, ::step].numpy() for r in rows])
-    out[f"{name}/scores"] = np.stack([r["object_score_logits"][:, 0].numpy() for r in rows])
+    if "object_score_logits" in rows[0]:  # not kept by the predictor of 2024
+        out[f"{name}/scores"] = np.stack([r["object_score_logits"][:, 0].numpy() for r in rows])
     out[f"{name}/pointers"] = np.stack([r["obj_ptr"][:, ::4].numpy() for r in rows])
     last = rows[-1]["maskmem_features"][0]
     last = last[:, ::8, ::8] if last.ndim == 3 else last[::16, ::4]  # (64, f, f), or tokens (512, 64) of EdgeTAM
@@ -112,7 +114,7 @@ def main() -> None:
     frames = seeded_frames("sam2", COUNTS[kind.split("_")[0]], side)
     made, shapes = network(root, kind, side, frames)
     out: dict[str, np.ndarray] = {"side": np.array(side), "gain": np.array(GAIN)}
-    if kind != "efp2":
+    if not kind.startswith("efp"):
         for level, found in enumerate(made.image_encoder.trunk(frames[:1])):
             step = max(1, found.shape[-1] // 16)
             out[f"trunk/{level}"] = found[0, ::8, ::step, ::step].numpy()
@@ -125,6 +127,12 @@ def main() -> None:
     state = made.init_state("frames")
     click(made, state, 0, None, box=[scale * c for c in BOX])
     follow(made, state, out, "box")
+    if kind.startswith("efp"):
+        state = made.init_state("frames")
+        click(made, state, 0, None, box=BOX, name=1)
+        click(made, state, 0, [(200, 200)], [1], name=2)
+        found = answers(made, state)
+        out["two objects/logits"] = np.stack([found[i] for i in sorted(found)])
     out["native_shapes"] = np.array(json.dumps(shapes))
     np.savez_compressed(target, **out)
     for key, value in out.items():

@@ -92,9 +92,13 @@ def resampled(picture: NDArray[Any], size: tuple[int, int], kind: Filter) -> Arr
             rows, columns = _overlaps(picture.shape[0], height), _overlaps(picture.shape[1], width)
             return np.einsum("yh,hwc,xw->yxc", rows, picture.astype(np.float32), columns, optimize=True)
         case Filter.NEAREST:
-            rows = (np.arange(height) * (picture.shape[0] / height)).astype(int)
-            columns = (np.arange(width) * (picture.shape[1] / width)).astype(int)
+            rows, columns = _nearest(picture.shape[0], height), _nearest(picture.shape[1], width)
             return picture[rows][:, columns].astype(np.float32)
+
+
+def _nearest(pixels: int, size: int) -> NDArray[np.intp]:
+    """The old pixel for each new one, rounded as OpenCV does."""
+    return np.minimum(np.floor(np.arange(size) * (1 / (size / pixels))), pixels - 1).astype(np.intp)
 
 
 def _spline(picture: NDArray[Any], size: tuple[int, int]) -> Array:

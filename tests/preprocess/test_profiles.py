@@ -1,0 +1,116 @@
+"""Pre- and post-processing against the libraries the authors call, pinned for each profile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from delineate.preprocess.fitting import Filter, Fit, fitted, resampled
+from delineate.preprocess.intensity import eight_bit
+from delineate.preprocess.profiles import (
+    IMAGENET,
+    IMAGENET_255,
+    LITE_MEDSAM,
+    MEDSAM,
+    SAM,
+    SAM_MED2D,
+    Answer,
+    sam2_image,
+    sam2_video,
+)
+from delineate.runtimes.answers import drawn_logits, masks_on_frame
+
+RNG = np.random.default_rng(0)
+PICTURE = np.clip(RNG.normal(120, 50, (300, 420, 3)), 0, 255).astype(np.uint8)
+SMALL = PICTURE[:120, :90]
+
+
+def test_sam_keeps_the_aspect_and_pads_after_normalising() -> None:
+    pixels, place = SAM.prepare(PICTURE)
+    assert place.inner == (731, 1024) and pixels.shape == (3, 1024, 1024)
+    assert not pixels[:, 731:].any()
+    mean, deviation = (np.array(v)[:, None, None] for v in IMAGENET_255)
+    back = pixels[:, :731] * deviation + mean
+    assert back.min() >= -1e-3 and back.max() <= 255.001
+    assert np.allclose(back, np.round(back), atol=1e-3)  # resized as an 8-bit picture
+
+
+def test_medsam_is_scikit_images_resize_scaled_to_its_range() -> None:
+    transform = pytest.importorskip("skimage.transform")
+    wanted = transform.resize(PICTURE, (1024, 1024), order=3, preserve_range=True, anti_aliasing=True)
+    wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
+    pixels, _ = MEDSAM.prepare(PICTURE)
+    assert np.abs(pixels.transpose(1, 2, 0) - wanted).max() < 1e-4
+
+
+def test_lite_medsam_is_opencvs_area_resize() -> None:
+    cv2 = pytest.importorskip("cv2")
+    wanted = cv2.resize(PICTURE.astype(np.float32), (256, 183), interpolation=cv2.INTER_AREA)
+    assert np.abs(resampled(PICTURE, (183, 256), Filter.AREA) - wanted).max() < 1e-2
+    pixels, place = LITE_MEDSAM.prepare(PICTURE)
+    assert place.inner == (183, 256) and not pixels[:, 183:].any() and pixels.max() == 1
+
+
+def test_sam_med2d_squares_with_nearest_or_pads_around_small_pictures() -> None:
+    cv2 = pytest.importorskip("cv2")
+    wanted = cv2.resize(PICTURE, (256, 256), interpolation=cv2.INTER_NEAREST)
+    mean, deviation = (np.array(v) for v in IMAGENET_255)
+    pixels, _ = SAM_MED2D.prepare(PICTURE)
+    assert np.abs(pixels.transpose(1, 2, 0) - (wanted - mean) / deviation).max() < 1e-5
+    pixels, place = SAM_MED2D.prepare(SMALL)
+    assert (place.top, place.left) == (68, 83) and not pixels[:, :68].any()
+    assert np.abs(pixels[:, 68:188, 83:173].transpose(1, 2, 0) - (SMALL - mean) / deviation).max() < 1e-5
+
+
+def test_sam2_resizes_images_as_tensors_and_frames_as_pictures() -> None:
+    mean, deviation = (torch.tensor(v)[:, None, None] for v in IMAGENET)
+    tensor = torch.from_numpy(PICTURE).permute(2, 0, 1)[None] / 255
+    wanted = F.interpolate(tensor, size=(512, 512), mode="bilinear", antialias=True)[0]
+    pixels, _ = sam2_image(512).prepare(PICTURE)
+    assert np.abs(pixels - ((wanted - mean) / deviation).numpy()).max() < 1e-4
+    pixels, _ = sam2_video(512).prepare(PICTURE)
+    back = (pixels * deviation.numpy() + mean.numpy()) * 255
+    assert np.allclose(back, np.round(back), atol=1e-3)
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_answers_are_at_the_frames_size(answer: Answer) -> None:
+    fit = {Answer.SIGMOID_FIRST: Fit.SQUARE, Answer.LOGITS_DIRECT: Fit.SQUARE, Answer.CENTRED: Fit.CENTRE}.get(
+        answer, Fit.LONGEST_SIDE
+    )
+    place = fitted(300, 420, 256, fit)
+    assert masks_on_frame(torch.randn(3, 64 if answer is not Answer.CROPPED else 256, 64), place, answer).shape == (
+        3,
+        300,
+        420,
+    )
+
+
+def test_sigmoid_before_or_after_enlarging_is_not_the_same() -> None:
+    logits = torch.tensor([[[9.0, -1.0], [-1.0, -1.0]]])
+    place = fitted(64, 64, 64, Fit.SQUARE)
+    first = masks_on_frame(logits, place, Answer.SIGMOID_FIRST)
+    after = masks_on_frame(logits, place, Answer.LOGITS_DIRECT)
+    assert first.sum() < after.sum()
+
+
+@pytest.mark.parametrize("profile", [SAM, SAM_MED2D, LITE_MEDSAM], ids=lambda p: p.name)
+def test_a_drawn_outline_comes_back_where_it_was(profile) -> None:
+    """Through the padding of each profile: a mask prompt and the answer share one geometry."""
+    mask = np.zeros((300, 420), bool)
+    mask[60:200, 100:330] = True
+    place = fitted(300, 420, profile.side, profile.fit)
+    cells = profile.side if profile.answer is Answer.CROPPED else profile.side // 4
+    back = masks_on_frame(drawn_logits(mask, place, cells)[0], place, profile.answer)[0].numpy()
+    overlap = 2 * (back & mask).sum() / (back.sum() + mask.sum())
+    assert overlap > 0.98
+
+
+def test_ct_is_windowed_and_other_scans_are_scaled_by_percentiles_without_their_zeros() -> None:
+    ct = np.array([[-1000, -160, 40, 240, 900]], np.int16)
+    assert eight_bit(ct)[0, :, 0].tolist() == [0, 0, 127, 255, 255]
+    mr = np.concatenate([np.zeros(500), np.linspace(100, 1100, 500)]).reshape(20, 50).astype(np.float32)
+    shown = eight_bit(mr)[..., 0]
+    assert not shown[:10].any() and shown[10:].max() == 255 and shown[15, 0] > 100

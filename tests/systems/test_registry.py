@@ -1,0 +1,142 @@
+"""Every system says what it is, and runs on images, volumes and videos, from the command line and from a file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from delineate.errors import ModelError
+from delineate.systems import SYSTEMS, BuildOptions, build
+
+FIELDS = ("summary", "prompts", "follows", "profile", "recipe", "citation", "licence")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_says_what_it_is(name: str) -> None:
+    system = SYSTEMS[name]
+    assert all(getattr(system, field) for field in FIELDS)
+    assert any(word in system.citation for word in ("arXiv", "Nature", "repository"))
+
+
+def test_the_list_needs_no_torch() -> None:
+    code = "import sys; from delineate.systems import SYSTEMS; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_system_without_weights_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path))
+    pytest.importorskip("transformers")
+    with pytest.raises(ModelError) as caught:
+        build("lite_medsam")
+    assert caught.value.code == "E-MODEL-WEIGHTS" and "models pull lite_medsam" in caught.value.hint
+
+
+def test_unknown_names_and_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model"):
+        build("sam3")
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(ModelError) as caught:
+        build(str(tmp_path / "notes.txt"))
+    assert caught.value.code == "E-MODEL-KIND"
+
+
+def picture(folder: Path) -> tuple[Path, list[str]]:
+    y, x = np.mgrid[:90, :120]
+    disc = (y - 40) ** 2 + (x - 60) ** 2 < 25**2
+    grey = (40 + 150 * disc + np.random.default_rng(0).normal(0, 8, disc.shape)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(grey).save(folder / "disc.png")
+    return folder / "disc.png", ["--box", "30,10,90,70"]
+
+
+def volume(folder: Path) -> tuple[Path, list[str]]:
+    import nibabel as nib
+
+    z, y, x = np.mgrid[:4, :60, :50]
+    voxels = (100 + 300 * ((y - 30) ** 2 + (x - 25) ** 2 < 12**2)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels.transpose(2, 1, 0), np.diag([1.0, 1, 4, 1])), folder / "disc.nii.gz")
+    return folder / "disc.nii.gz", ["--box", "10,15,1,40,45,3"]
+
+
+def clip(folder: Path) -> tuple[Path, list[str]]:
+    frames = folder / "frames"
+    frames.mkdir()
+    for t in range(3):
+        y, x = np.mgrid[:64, :64]
+        disc = (y - 30) ** 2 + (x - 28 - 2 * t) ** 2 < 14**2
+        Image.fromarray((60 + 150 * disc).astype(np.uint8)).save(frames / f"{t:03}.png")
+    return frames, ["--point", "28,30", "--frame", "0"]
+
+
+SCANS = {"image": picture, "volume": volume, "video": clip}
+# one of each kind of network, the smallest of it
+RUN = ("lite_medsam", "efficient_tam_ti_512", "medsam2")
+
+
+@pytest.mark.parametrize("scan", SCANS)
+@pytest.mark.parametrize("name", RUN)
+def test_runs_on_every_kind_of_scan(name: str, scan: str, tmp_path: Path) -> None:
+    """Random weights: nothing is outlined well, but everything is written, and the manifest says what it was."""
+    pytest.importorskip("transformers")
+    path, prompts = SCANS[scan](tmp_path)
+    output = tmp_path / ("out.nii.gz" if scan == "volume" else "out" if scan == "video" else "out.png")
+    run = subprocess.run(
+        [sys.executable, "-m", "delineate", "segment", str(path), *prompts, "-m", name, "--untrained",
+         "--precision", "fp32", "-o", str(output), "--json"],
+        capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    model = json.loads(run.stdout)["manifest"]["model"]
+    assert model["name"] == name and model["sha256"] == "random weights" and "fp32" in model["preprocessing"]
+
+
+def test_a_published_file_runs_by_itself(tmp_path: Path) -> None:
+    """Saved in the authors' layout and wrapper, recognised, loaded without a key too many, and the same afterwards."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from delineate.checkpoints.key_maps import TINY_VIT
+
+    made = build("lite_medsam", BuildOptions(untrained=True, device="cpu", precision="fp32"))
+    native = _native_names(made.network.host.state_dict())  # type: ignore[attr-defined]
+    torch.save({"model": {f"module.{k}": v for k, v in native.items()}, "epoch": 9}, tmp_path / "lite_medsam_best.pth")
+    loaded = build(str(tmp_path / "lite_medsam_best.pth"), BuildOptions(device="cpu", precision="fp32"))
+    assert loaded.record.name == "lite_medsam" and TINY_VIT
+    frame = np.random.default_rng(0).integers(0, 255, (70, 90, 3)).astype(np.uint8)
+    one, other = made.encode(frame), loaded.encode(frame)
+    assert torch.equal(one.embedding, other.embedding)
+
+
+def _native_names(hosted: dict) -> dict:
+    """The authors' names for a SAM-shaped network with TinyViT: the map, backwards."""
+    import re
+
+    heads = "output_hypernetworks_mlps\\.\\d|iou_prediction_head"
+    back = (
+        (r"^vision_encoder\.", "image_encoder."),
+        (r"^prompt_encoder\.shared_embedding\.positional_embedding",
+         "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
+        (r"^prompt_encoder\.point_embed\.", "prompt_encoder.point_embeddings."),
+        (r"mask_embed\.conv1\.", "mask_downscaling.0."), (r"mask_embed\.layer_norm1\.", "mask_downscaling.1."),
+        (r"mask_embed\.conv2\.", "mask_downscaling.3."), (r"mask_embed\.layer_norm2\.", "mask_downscaling.4."),
+        (r"mask_embed\.conv3\.", "mask_downscaling.6."),
+        (r"transformer\.layer_norm_final_attn\.", "transformer.norm_final_attn."),
+        (r"(transformer\.layers\.\d)\.layer_norm(\d)\.", r"\1.norm\2."),
+        (r"mask_decoder\.upscale_conv1\.", "mask_decoder.output_upscaling.0."),
+        (r"mask_decoder\.upscale_layer_norm\.", "mask_decoder.output_upscaling.1."),
+        (r"mask_decoder\.upscale_conv2\.", "mask_decoder.output_upscaling.3."),
+        (rf"({heads})\.layers\.0\.", r"\1.layers.1."), (rf"({heads})\.proj_in\.", r"\1.layers.0."),
+        (rf"({heads})\.proj_out\.", r"\1.layers.2."),
+    )  # fmt: skip
+    native = {}
+    for key, value in hosted.items():
+        if key.startswith("shared_image_embedding"):
+            continue
+        for pattern, replacement in back:
+            key = re.sub(pattern, replacement, key)
+        native[key] = value
+    return native
