@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from references.weights import seeded_state
 from tiny_networks import TINY_HIERA
 
@@ -78,7 +79,10 @@ def sam(width: int = 768, side: int = 1024, **more: torch.Tensor) -> dict[str, t
 
 
 def tiny_vit(kernel: int) -> dict[str, torch.Tensor]:
-    return {"mask_decoder.x": torch.zeros(1), "image_encoder.patch_embed.seq.0.c.weight": torch.zeros(32, 3, kernel, kernel)}
+    return {
+        "mask_decoder.x": torch.zeros(1),
+        "image_encoder.patch_embed.seq.0.c.weight": torch.zeros(32, 3, kernel, kernel),
+    }
 
 
 def sam2(width: int, blocks: int, newer: bool) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from tiny_networks import tiny_sam
 
 pytest.importorskip("transformers")

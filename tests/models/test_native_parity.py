@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from references.weights import seeded_frames, seeded_state
 from tiny_networks import TINY_HIERA, TINY_VIT_SIZE
 

@@ -57,7 +57,7 @@ def picture(folder: Path) -> tuple[Path, list[str]]:
 def volume(folder: Path) -> tuple[Path, list[str]]:
     import nibabel as nib
 
-    z, y, x = np.mgrid[:4, :60, :50]
+    _, y, x = np.mgrid[:4, :60, :50]
     voxels = (100 + 300 * ((y - 30) ** 2 + (x - 25) ** 2 < 12**2)).astype(np.int16)
     nib.save(nib.Nifti1Image(voxels.transpose(2, 1, 0), np.diag([1.0, 1, 4, 1])), folder / "disc.nii.gz")
     return folder / "disc.nii.gz", ["--box", "10,15,1,40,45,3"]

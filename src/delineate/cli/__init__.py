@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from delineate.cli import bench, demo, doctor, evaluate, inspect, models, segment, systems, train
+from delineate.cli import auto, bench, demo, doctor, evaluate, inspect, models, segment, systems, train
 from delineate.cli.console import report_error
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="Model files.", no_args_is_help=True)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.command()(segment.segment)
+app.command()(auto.auto)
 app.command()(inspect.inspect)
 app.command()(demo.demo)
 app.command()(doctor.doctor)

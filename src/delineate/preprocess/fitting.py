@@ -89,8 +89,8 @@ def resampled(picture: NDArray[Any], size: tuple[int, int], kind: Filter) -> Arr
         case Filter.CUBIC_SPLINE:
             return _spline(picture, size)
         case Filter.AREA:
-            rows, columns = _overlaps(picture.shape[0], height), _overlaps(picture.shape[1], width)
-            return np.einsum("yh,hwc,xw->yxc", rows, picture.astype(np.float32), columns, optimize=True)
+            down, across = _overlaps(picture.shape[0], height), _overlaps(picture.shape[1], width)
+            return np.einsum("yh,hwc,xw->yxc", down, picture.astype(np.float32), across, optimize=True)
         case Filter.NEAREST:
             rows, columns = _nearest(picture.shape[0], height), _nearest(picture.shape[1], width)
             return picture[rows][:, columns].astype(np.float32)

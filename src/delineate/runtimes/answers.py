@@ -42,5 +42,12 @@ def drawn_logits(mask: NDArray[np.bool_], place: Fitted, cells: int) -> Tensor:
     return small * 2 * SURE - SURE
 
 
+def stability(logits: Tensor, offset: float) -> Tensor:
+    """IoU of an outline with itself when the threshold is moved by +-offset: logits (K, h, w) -> (K,)."""
+    inner = (logits > offset).flatten(1).sum(1)
+    outer = (logits > -offset).flatten(1).sum(1)
+    return inner / outer.clamp(min=1)
+
+
 def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     return x if x.shape[-2:] == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)

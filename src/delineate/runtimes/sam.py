@@ -16,7 +16,7 @@ from delineate.models.sam import Sam, SamPrompts
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.profiles import Profile
-from delineate.runtimes.answers import drawn_logits, masks_on_frame
+from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 from delineate.runtimes.placed_prompts import following_box, truncated
@@ -91,6 +91,18 @@ class SamPredictor:
         masks = masks_on_frame(logits[0], features.place, self.behaviour.profile.answer).cpu().numpy()
         scores = np.clip(iou[0].float().cpu().numpy(), 0, 1)
         return Candidates(masks, scores, best=int(scores.argmax()), logits=logits[0].float().cpu().numpy())
+
+    @torch.inference_mode()
+    def decode_clicks(
+        self, features: SamFeatures, points: NDArray[np.float64], offset: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
+        placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
+        labels = torch.ones(placed.shape[:2], dtype=torch.int64, device=self.engine.device)
+        logits, iou = self.network.decode(features.embedding, SamPrompts(placed, labels), multimask=True)
+        logits = logits.flatten(0, 1)
+        masks = masks_on_frame(logits, features.place, self.behaviour.profile.answer)
+        return masks.cpu().numpy(), iou.flatten().cpu().numpy(), stability(logits, offset).cpu().numpy()
 
     def _multimask(self, prompts: FramePrompts, given: SamPrompts) -> bool:
         match self.behaviour.multimask:

@@ -17,7 +17,7 @@ from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Maps
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
-from delineate.runtimes.answers import drawn_logits, masks_on_frame
+from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 from delineate.runtimes.placed_prompts import following_box
@@ -93,3 +93,16 @@ class Sam2Predictor:
         scores = answer.iou[0].float().clamp(0, 1).cpu().numpy()
         present = float(answer.present[0].sigmoid())
         return Candidates(outlines, scores, present, int(scores.argmax()), answer.logits[0].float().cpu().numpy())
+
+    @torch.inference_mode()
+    def decode_clicks(
+        self, features: Sam2Features, points: NDArray[np.float64], offset: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
+        placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
+        labels = torch.ones(placed.shape[:2], dtype=torch.int32, device=self.engine.device)
+        coarse = self.network.without_memory(features.maps)
+        answer = self.network.decode(coarse, features.maps, placed, labels, multimask=True)
+        logits = answer.logits.flatten(0, 1)
+        masks = masks_on_frame(logits, features.place, self.image_profile(self.network.side).answer)
+        return masks.cpu().numpy(), answer.iou.flatten().cpu().numpy(), stability(logits, offset).cpu().numpy()

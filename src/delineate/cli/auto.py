@@ -1,0 +1,78 @@
+"""``delineate auto``: outlines of everything on a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from delineate.cli import options
+from delineate.cli.console import result, result_json
+
+
+def auto(
+    input: Annotated[Path, typer.Argument(help="A picture, or a volume or video with --frame.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A SAM or SAM 2 system, or its file.")] = "sam2.1_tiny",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Label map or COCO file (.json).")] = None,
+    frame: Annotated[int, typer.Option(help="Which frame or slice.")] = 0,
+    points_per_side: Annotated[int, typer.Option(help="Clicks along a side.")] = 32,
+    least_iou: Annotated[float | None, typer.Option(help="Predicted; default as the system's authors.")] = None,
+    least_stability: Annotated[float, typer.Option(help="0 to 1.")] = 0.95,
+    crop_layers: Annotated[int, typer.Option(help="Also look at parts of the picture: 1 or 2 layers.")] = 0,
+    least_area: Annotated[int, typer.Option(help="Pixels; smaller outlines and holes go.")] = 0,
+    system: options.SystemName = None,
+    untrained: options.Untrained = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = 0,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Outline everything on a picture with a SAM or SAM 2 system, without pointing at anything."""
+    from delineate.errors import ModelError
+    from delineate.everything import EverythingSettings, everything
+    from delineate.io.naming import beside, default_output
+    from delineate.io.opening import open_scan
+    from delineate.io.overlay import save_preview
+    from delineate.io.saving import check_output, save
+    from delineate.scan import Scan
+    from delineate.segmentation import Segmentation
+    from delineate.systems import BuildOptions, build
+
+    scan = open_scan(input)
+    target = output or default_output(scan)
+    shown = scan if len(scan) == 1 else Scan.from_image(scan.frame(frame))
+    check_output(target, shown.kind, overwrite)
+    predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision), system)
+    if not hasattr(predictor, "decode_clicks"):
+        raise ModelError(
+            "E-AUTO-MODEL", f"{predictor.record.name} cannot outline everything.", "Name a SAM or SAM 2 system."
+        )
+    iou = least_iou if least_iou is not None else (0.8 if hasattr(predictor, "tracker") else 0.88)
+    settings = EverythingSettings(
+        points_per_side,
+        least_iou=iou,
+        least_stability=least_stability,
+        crop_layers=crop_layers,
+        least_area=least_area,
+    )
+    found = everything(predictor, shown.frame(0), settings)
+    outlines = Segmentation.empty(shown)
+    for number, one in enumerate(found):  # the largest first, so that smaller ones lie on top in a label map
+        name = f"object {number + 1}"
+        outlines = outlines.adding(name).with_masks(name, {0: one.mask}, {0: one.iou})
+    files = save(outlines, target, shown, overwrite)
+    preview = beside(target, ".preview.png")
+    save_preview(shown, outlines, preview)
+    if json:
+        rows = [
+            {"area": f.mask.area, "box": f.box, "predicted_iou": f.iou, "stability": f.stability, "click": f.click}
+            for f in found
+        ]
+        result_json({"files": [str(f) for f in (*files, preview)], "found": rows})
+        return
+    result(f"{len(found)} outlines")
+    for path in (*files, preview):
+        result(f"  {path}")

@@ -1,0 +1,174 @@
+"""Automatic masks: a grid of clicks, the good and stable answers, none of them twice.
+
+As SAM and SAM 2 do it (arXiv 2304.02643 app. B; released mask generators). Crops of crops find small things. Any
+predictor that answers many clicks at once can be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.everything.suppression import keep_best
+from delineate.rle import Rle
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
+
+
+class AnswersManyClicks(Protocol):
+    """A predictor that outlines what each of many clicks means."""
+
+    def encode(self, frame: NDArray[Any]) -> Any: ...
+
+    def decode_clicks(
+        self, features: Any, points: NDArray[np.float64], offset: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Points (N, 2) -> masks (M, height, width), predicted IoU (M,), stability (M,); M is up to 3 N."""
+        ...
+
+
+@dataclass(frozen=True)
+class EverythingSettings:
+    """Which answers are kept; the defaults are SAM's (``for_sam2`` gives SAM 2's).
+
+    points_per_side   clicks along a side of the whole picture
+    points_at_once    clicks answered together
+    least_iou         predicted
+    least_stability   share of an outline that stays when the threshold moves by ``offset`` logits
+    overlap           intersection over union of boxes above which the better of two is kept
+    crop_layers       0: the picture as a whole; n: also 4^1 ... 4^n parts of it
+    crop_overlap      share of the shorter side that neighbouring parts share
+    coarser           points along a side are divided by this for each layer
+    least_area        pixels; smaller outlines are dropped, and smaller holes filled
+    """
+
+    points_per_side: int = 32
+    points_at_once: int = 64
+    least_iou: float = 0.88
+    least_stability: float = 0.95
+    offset: float = 1.0
+    overlap: float = 0.7
+    crop_layers: int = 0
+    crop_overlap: float = 512 / 1500
+    coarser: int = 1
+    least_area: int = 0
+
+    @classmethod
+    def for_sam2(cls, **changed: Any) -> EverythingSettings:
+        return cls(**{"least_iou": 0.8, **changed})
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One outline.
+
+    mask       on the whole picture, run-length encoded
+    box        around it
+    iou        predicted
+    stability  0 to 1
+    click      (x, y) it answers
+    crop       the part of the picture it was found in
+    """
+
+    mask: Rle
+    box: Box
+    iou: float
+    stability: float
+    click: tuple[float, float]
+    crop: Box
+
+
+def everything(
+    predictor: AnswersManyClicks, frame: NDArray[Any], settings: EverythingSettings | None = None
+) -> list[Found]:
+    """Outlines on a frame (height, width[, 3]), the largest first."""
+    settings = settings or EverythingSettings()
+    found: list[Found] = []
+    for layer, crop in crops(frame.shape[0], frame.shape[1], settings):
+        found += _in_crop(predictor, frame, crop, layer, settings)
+    if settings.crop_layers:  # what a small part shows is seen better there
+        sizes = np.array([(f.crop[2] - f.crop[0]) * (f.crop[3] - f.crop[1]) for f in found], float)
+        kept = keep_best(np.array([f.box for f in found]).reshape(-1, 4), 1 / sizes, settings.overlap)
+        found = [found[n] for n in kept]
+    return sorted(found, key=lambda f: -f.mask.area)
+
+
+def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tuple[int, Box]]:
+    """(layer, part) of a picture: all of it, then 2 x 2 parts, 4 x 4 parts and so on, overlapping."""
+    yield 0, (0, 0, width, height)
+    for layer in range(1, settings.crop_layers + 1):
+        count = 2**layer
+        shared = int(settings.crop_overlap * min(height, width) * 2 / count)
+        wide, high = (int(np.ceil((shared * (count - 1) + n) / count)) for n in (width, height))
+        for row in range(count):
+            for column in range(count):
+                x, y = (wide - shared) * column, (high - shared) * row
+                yield layer, (x, y, min(x + wide, width), min(y + high, height))
+
+
+def _in_crop(
+    predictor: AnswersManyClicks, frame: NDArray[Any], crop: Box, layer: int, settings: EverythingSettings
+) -> list[Found]:
+    x0, y0, x1, y1 = crop
+    part = frame[y0:y1, x0:x1]
+    features = predictor.encode(part)
+    clicks = grid(settings.points_per_side // settings.coarser**layer) * (x1 - x0, y1 - y0)
+    found: list[Found] = []
+    for start in range(0, len(clicks), settings.points_at_once):
+        asked = clicks[start : start + settings.points_at_once]
+        masks, iou, stability = predictor.decode_clicks(features, asked, settings.offset)
+        each = len(masks) // len(asked)
+        for n in np.flatnonzero((iou > settings.least_iou) & (stability >= settings.least_stability)):
+            mask = cleaned(masks[n], settings.least_area)
+            box = _box_of(mask)
+            if box is None or _cut_off(box, crop, frame.shape):
+                continue
+            whole = np.zeros(frame.shape[:2], bool)
+            whole[y0:y1, x0:x1] = mask
+            moved = (box[0] + x0, box[1] + y0, box[2] + x0, box[3] + y0)
+            place = asked[n // each]
+            click = (float(place[0] + x0), float(place[1] + y0))
+            found.append(Found(Rle.encode(whole), moved, float(iou[n]), float(stability[n]), click, crop))
+    boxes = np.array([f.box for f in found]).reshape(-1, 4)
+    return [found[n] for n in keep_best(boxes, np.array([f.iou for f in found]), settings.overlap)]
+
+
+def grid(per_side: int) -> NDArray[np.float64]:
+    """Clicks (N², 2) in the middle of N x N fields of a unit square."""
+    places = (np.arange(per_side) + 0.5) / per_side
+    x, y = np.meshgrid(places, places)
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def cleaned(mask: NDArray[np.bool_], least_area: int) -> NDArray[np.bool_]:
+    """Without holes and parts of fewer pixels; the largest part stays whatever its size."""
+    if not least_area:
+        return mask
+    from scipy import ndimage
+
+    for wanted in (False, True):
+        parts, count = ndimage.label(mask == wanted, structure=np.ones((3, 3)))
+        sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+        small = [n + 1 for n, size in enumerate(sizes) if size < least_area]
+        if wanted and len(small) == count and count:
+            small.remove(int(sizes.argmax()) + 1)
+        mask = mask ^ np.isin(parts, small)
+    return mask
+
+
+def _box_of(mask: NDArray[np.bool_]) -> Box | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _cut_off(box: Box, crop: Box, shape: tuple[int, ...], near: int = 20) -> bool:
+    """Whether an outline ends at an edge of a part that is no edge of the picture."""
+    whole = (0, 0, shape[1], shape[0])
+    moved = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
+    return any(abs(m - c) <= near < abs(m - w) for m, c, w in zip(moved, crop, whole, strict=True) if c != w)
