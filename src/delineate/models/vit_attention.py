@@ -51,7 +51,6 @@ def _table(rel_pos: Tensor, size: int) -> Tensor:
 def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """softmax(q k + bias) v for q, k, v (N, T, C), the bias of a key being its row's plus its column's."""
     n, tokens, _ = q.shape
-    h, w = rows.shape[-1], columns.shape[-1]
     if tokens <= CHUNK or torch.is_grad_enabled():
         bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)

@@ -24,6 +24,7 @@ SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v0.onnx"
 SIDES = (128, 256, 512)  # crop sides: the smallest that loses less than a fifth of the window's pixels along a side
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
+LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through for clicks alone
 OUTSIDE = -20.0  # logit beyond the window
 
 
@@ -107,36 +108,74 @@ class QuillPredictor:
         return self._look(features, known, window.within(*features.size))
 
     def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
-        """Clicks alone do not say how large the structure is: look from afar, then zoom in on what was seen."""
+        """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
+
+        The window whose answer is judged best decides, answers that run out of their window counting less.
+        """
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        height, width = features.size
-        wide = Window.around((0.0, 0.0, float(width), float(height)), 1.0)
-        answer = self._look(features, known, wide)
-        for _ in range(2):
-            box = _bounds(_connected(answer.mask, known))
-            if box is None:
-                middle = known.points[known.labels].mean(axis=0) + 0.5
-                reach = wide.size / 6
-                box = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
-            window = Window.around(box, MARGIN * 1.2)
-            if window.size > 0.8 * wide.size:
-                break
-            answer = self._look(features, known, window)
-        return answer
+        windows = _windows(known, *features.size)
+        looked = self._run(features, known, windows, SIDES[0])
+        best = max(looked, key=lambda answer: answer.score * answer.presence)
+        box = _bounds(_connected(best.mask, known))
+        if box is None:
+            return best
+        return self._look(features, known, Window.around(_reaching(box, known), MARGIN * 1.2).within(*features.size))
 
     def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
         side = next((side for side in SIDES if window.size <= 1.25 * side), SIDES[-1])
-        maps = prompt_maps(features.frame, known, window, side)
-        logits, iou, presence = self._network.run(None, {"maps": maps[None]})
-        scores = _sigmoid(iou[0])
-        masks = np.stack([_outline(one, window, features.size) for one in logits[0]])
-        return Candidates(masks, scores, float(_sigmoid(presence[0])), int(scores.argmax()))
+        return self._run(features, known, [window], side)[0]
+
+    def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window], side: int) -> list[Candidates]:
+        """An answer for each window, all in one call of the network."""
+        channels = self._network.get_inputs()[0].shape[1]
+        maps = np.stack([prompt_maps(features.frame, known, window, side)[:channels] for window in windows])
+        logits, iou, presence = self._network.run(None, {"maps": maps})
+        answers = []
+        for n, window in enumerate(windows):
+            scores = _sigmoid(iou[n]) * _kept_inside(logits[n], window, features.size)
+            masks = np.stack([_outline(one, window, features.size) for one in logits[n]])
+            answers.append(Candidates(masks, scores, float(_sigmoid(presence[n])), int(scores.argmax())))
+        return answers
 
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
+
+
+def _windows(known: CropPrompts, height: int, width: int) -> list[Window]:
+    """Squares around the clicks, from the whole frame downwards, each half as large, down to LEAST_WINDOW pixels."""
+    assert known.points is not None and known.labels is not None
+    wide = Window.around((0.0, 0.0, float(width), float(height)), 1.0)
+    middle = known.points[known.labels].mean(axis=0) + 0.5
+    reach = 2.2 * float(np.abs(known.points + 0.5 - middle).max()) if len(known.points) > 1 else 0.0
+    windows = [wide]
+    while len(windows) < MOST_WINDOWS and windows[-1].size / 2 >= max(LEAST_WINDOW, reach):
+        size = windows[-1].size / 2
+        windows.append(Window(middle[0] - size / 2, middle[1] - size / 2, size))
+    return windows
+
+
+def _kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.float32]:
+    """1 for an outline (of K, S, S) that stays within its window, less the more of the window's rim it covers.
+
+    The rim counts only where the window ends within the frame.
+    """
+    side = logits.shape[-1]
+    inner = slice(side // 16, -(side // 16))
+    rim = np.ones((side, side), bool)
+    rim[inner, inner] = False
+    x, y = (
+        (np.arange(side) + 0.5) * window.size / side + window.x,
+        (np.arange(side) + 0.5) * window.size / side + window.y,
+    )
+    margin = window.size / 8
+    within = ((y > margin) & (y < size[0] - margin))[:, None] & ((x > margin) & (x < size[1] - margin))[None]
+    rim &= within
+    inside = logits > 0
+    touched = (inside & rim).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    return np.exp(-4 * touched).astype(np.float32)
 
 
 def _window_of(known: CropPrompts) -> Window | None:
