@@ -25,6 +25,7 @@ def auto(
     untrained: options.Untrained = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    backend: options.Backend = "torch",
     threads: options.Threads = 0,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -45,7 +46,7 @@ def auto(
     target = output or default_output(scan)
     shown = scan if len(scan) == 1 else Scan.from_image(scan.frame(frame))
     check_output(target, shown.kind, overwrite)
-    predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision), system)
+    predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
     if not hasattr(predictor, "decode_clicks"):
         raise ModelError(
             "E-AUTO-MODEL", f"{predictor.record.name} cannot outline everything.", "Name a SAM or SAM 2 system."

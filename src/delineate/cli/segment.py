@@ -41,6 +41,7 @@ def segment(
     untrained: options.Untrained = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
+    backend: options.Backend = "torch",
     threads: options.Threads = 0,
     axis: options.Axis = None,
     series: options.Series = None,
@@ -96,7 +97,7 @@ def segment(
             f"{prompts.name} already says all that is to be done; nothing can be pointed at beside it.",
             "Give either --prompts, or --box, --point, --neg, --mask, --frame and --frame-only.",
         )
-    predictor = build(model, BuildOptions(None, untrained, threads, device, precision), system)
+    predictor = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
     with progress_bar(f"Following {label}", quiet or json) as progress:
         if prompts is not None:
             from delineate.prompt_log import PromptLog

@@ -145,7 +145,7 @@ class TinyViTBlock(nn.Module):
         """Attention in every window; the map is padded with zeros, which take part (no mask), as published."""
         b, c, h, w = x.shape
         s = self.window
-        rows, columns = -(-h // s), -(-w // s)
+        rows, columns = (h + s - 1) // s, (w + s - 1) // s
         padded = F.pad(x, (0, columns * s - w, 0, rows * s - h))
         cut = padded.view(b, c, rows, s, columns, s).permute(0, 2, 4, 3, 5, 1).reshape(-1, s * s, c)
         mixed = self.attn(cut).view(b, rows, columns, s, s, c).permute(0, 5, 1, 3, 2, 4)

@@ -7,6 +7,9 @@ taken at a time, so that scores and bias stay in the cache. Same parameters, sam
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,6 +42,19 @@ def use_chunked_attention(encoder: nn.Module) -> None:
             module.__class__ = ChunkedAttention
 
 
+@contextmanager
+def written_out(network: nn.Module) -> Iterator[None]:
+    """Attention with its bias written out, as exporters want it, while the context lasts."""
+    changed = [module for module in network.modules() if type(module) is ChunkedAttention]
+    for module in changed:
+        module.__class__ = SamVisionAttention  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in changed:
+            module.__class__ = ChunkedAttention
+
+
 def _table(rel_pos: Tensor, size: int) -> Tensor:
     """Bias vectors (query place, key place, channel), resized linearly where the table was made for another size."""
     length = 2 * size - 1
@@ -58,8 +74,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> T
     for head in range(n):
         for start in range(0, tokens, CHUNK):
             part = slice(start, start + CHUNK)
-            bias = rows[head, part, :, None], columns[head, part, None, :]
-            out[head, part] = (_fused if q.dtype is torch.float32 else _plain)(q[head, part], k[head], v[head], *bias)
+            beside = rows[head, part, :, None], columns[head, part, None, :]
+            out[head, part] = (_fused if q.dtype is torch.float32 else _plain)(q[head, part], k[head], v[head], *beside)
     return out
 
 

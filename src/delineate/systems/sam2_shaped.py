@@ -49,16 +49,24 @@ class Sam2Shaped:
         import torch
 
         from delineate.runtimes.engine import Engine
+        from delineate.runtimes.exported import Backend, run_exported
         from delineate.runtimes.sam2 import Sam2Predictor
 
         engine = Engine.chosen(options.device, options.precision, options.threads)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             network, named = self._network()
-        loaded_network, sha256 = loaded(self.name, options, network, network.host, named)
-        record = record_of(self.name, sha256, self.licence, self.video_profile(self.side).summary, engine.summary)
+        _, sha256 = loaded(self.name, options, network, network.host, named)
+        run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
+        record = record_of(
+            self.name,
+            sha256,
+            self.licence,
+            self.video_profile(self.side).summary,
+            f"{engine.summary}, {options.backend}",
+        )
         return Sam2Predictor(
-            loaded_network.to(engine.device),  # type: ignore[arg-type]
+            network.to(engine.device),
             engine,
             record,
             self.image_profile,

@@ -48,6 +48,7 @@ class SamShaped:
         from delineate.checkpoints.key_maps import resized_sam, sam_weights
         from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
         from delineate.runtimes.engine import Engine
+        from delineate.runtimes.exported import Backend, run_exported
         from delineate.runtimes.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
 
         engine = Engine.chosen(options.device, options.precision, options.threads)
@@ -66,7 +67,7 @@ class SamShaped:
                 found = resized_sam(found, cells, VIT_SIZES[shape.encoder].global_blocks)
             return found
 
-        loaded_network, sha256 = loaded(self.name, options, network, network.host, named)
+        _, sha256 = loaded(self.name, options, network, network.host, named)
         behaviour = SamBehaviour(
             self.profile,
             Multimask[self.multimask.upper()],
@@ -74,8 +75,11 @@ class SamShaped:
             self.margin,
             self.whole,
         )
-        record = record_of(self.name, sha256, self.licence, self.profile.summary, engine.summary)
-        return SamPredictor(loaded_network.to(engine.device), behaviour, engine, record)  # type: ignore[arg-type]
+        run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
+        record = record_of(
+            self.name, sha256, self.licence, self.profile.summary, f"{engine.summary}, {options.backend}"
+        )
+        return SamPredictor(network.to(engine.device), behaviour, engine, record)
 
     @property
     def follows(self) -> str:

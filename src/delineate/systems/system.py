@@ -19,6 +19,7 @@ class BuildOptions:
     threads     of the CPU; 0 means all
     device      auto, cpu, cuda, cuda:1, mps
     precision   auto, fp32, bf16, fp16
+    backend     what runs the image encoder: torch, onnx, openvino
     """
 
     checkpoint: Path | None = None
@@ -26,6 +27,7 @@ class BuildOptions:
     threads: int = 0
     device: str = "auto"
     precision: str = "auto"
+    backend: str = "torch"
 
 
 @dataclass(frozen=True)

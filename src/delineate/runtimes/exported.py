@@ -1,0 +1,133 @@
+"""Image encoders exported to ONNX and run by ONNX Runtime or OpenVINO instead of torch.
+
+The exported file is kept beside the model files and made once for each checkpoint and input size; OpenVINO also keeps
+what it compiles. Prompts and masks stay in torch: they take milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from delineate.checkpoints.store import folder
+from delineate.errors import ModelError
+from delineate.io.atomic import replacing
+from delineate.models.sam import Sam
+from delineate.models.sam2 import Sam2, Sam2Maps
+from delineate.models.vit_attention import written_out
+from delineate.runtimes.engine import Precision
+
+OPSET = 18
+Run = Callable[[np.ndarray], list[np.ndarray]]
+
+
+class Backend(StrEnum):
+    TORCH = "torch"
+    ONNX = "onnx"  # ONNX Runtime
+    OPENVINO = "openvino"
+
+
+class _SamEncoder(nn.Module):
+    """Pixels -> embedding, for export."""
+
+    names = ("embedding",)
+
+    def __init__(self, network: Sam) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.network.embed(pixels)
+
+
+class _Sam2Encoder(nn.Module):
+    """Pixels -> coarse map, the two finer maps, positions, for export."""
+
+    names = ("coarse", "fine_4", "fine_8", "places")
+
+    def __init__(self, network: Sam2) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        maps = self.network.embed(pixels)
+        return maps.coarse, maps.fine[0], maps.fine[1], maps.places
+
+
+def export_encoder(network: Sam | Sam2, path: Path) -> None:
+    """Write a network's image encoder as ONNX: ``pixels`` (1, 3, side, side) -> what ``embed`` gives, fp32."""
+    wrapped = _SamEncoder(network) if isinstance(network, Sam) else _Sam2Encoder(network)
+    side = network.shape.side
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, torch.no_grad(), written_out(network):
+        torch.onnx.export(
+            wrapped.eval(),
+            (torch.zeros(1, 3, side, side),),
+            str(temporary),
+            opset_version=OPSET,
+            input_names=["pixels"],
+            output_names=list(wrapped.names),
+            dynamo=False,
+        )
+
+
+def run_exported(network: Sam | Sam2, backend: Backend, key: str, precision: Precision, threads: int = 0) -> None:
+    """Let ``network.embed`` be answered by another backend, on the CPU.
+
+    key  of the weights, so that another checkpoint gets another file
+    Raises ModelError if the backend is not installed, or cannot compute in this precision.
+    """
+    if backend is Backend.TORCH:
+        return
+    path = folder() / "exported" / f"{key}-{network.shape.side}.onnx"
+    run = _openvino(path, precision, threads) if backend is Backend.OPENVINO else _onnxruntime(path, precision, threads)
+    if not path.is_file():
+        export_encoder(network, path)
+    answer = run()
+
+    def embed(pixels: Tensor) -> Tensor | Sam2Maps:
+        found = [torch.from_numpy(array) for array in answer(pixels.float().cpu().numpy())]
+        return found[0] if isinstance(network, Sam) else Sam2Maps(found[0], (found[1], found[2]), found[3])
+
+    network.embed = embed  # type: ignore[method-assign,assignment]
+
+
+def _onnxruntime(path: Path, precision: Precision, threads: int) -> Callable[[], Run]:
+    import onnxruntime
+
+    if precision is not Precision.FP32:
+        raise ModelError("E-PRECISION", "ONNX Runtime runs encoders in fp32 here.", "Use --precision fp32.")
+
+    def load() -> Run:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return lambda pixels: session.run(None, {"pixels": pixels})
+
+    return load
+
+
+def _openvino(path: Path, precision: Precision, threads: int) -> Callable[[], Run]:
+    try:
+        import openvino
+    except ImportError:
+        raise ModelError(
+            "E-MODEL-EXTRA", "OpenVINO is not installed.", 'pip install "delineate[speed]", or use --backend torch'
+        ) from None
+
+    def load() -> Run:
+        core = openvino.Core()
+        hint = "bf16" if precision is Precision.BF16 else "f32"  # left alone it would choose bf16 silently
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "CACHE_DIR": str(path.parent / "openvino")}
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        compiled = core.compile_model(str(path), "CPU", settings)
+        return lambda pixels: list(compiled([pixels]).values())
+
+    return load
