@@ -30,6 +30,7 @@ def _system(size: str, suffix: str) -> System:
         citation="Xiong, Zhou, Li et al. Efficient Track Anything. arXiv 2411.18933",
         licence=LICENCE,
         reported="more than 10 frames/s on an iPhone 15 (README)",
+        parity="against the authors' code, tiny network, nine frames: map 6e-6, click 4e-6, box 6e-5 (tests/models)",
     )
 
 

@@ -24,5 +24,6 @@ SYSTEMS = (
         "(2024); branch LiteMedSAM",
         licence=PARTS.licence,
         reported="about ten times as fast as MedSAM (README)",
+        parity="encoder against the authors' code, published size: 8e-6; heads are SAM's (tests/models)",
     ),
 )

@@ -26,6 +26,8 @@ _SAM_MED2D = System(
     citation="Cheng, Ye, Deng et al. SAM-Med2D. arXiv 2308.16184",
     licence=PARTS.licence,
     reported="mean Dice, 256 px: box 79.30, 1 point 70.01, 3 points 76.35, 5 points 78.68 (README, main table)",
+    parity="against the authors' code, tiny network: encoder with adapters 7e-6, six kinds of prompts 1.1e-4 "
+    "(tests/models)",
 )
 SYSTEMS = (
     _SAM_MED2D,
