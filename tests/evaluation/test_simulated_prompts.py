@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from delineate.evaluation.cases import rng_of
+from delineate.data.cases import rng_of
 from delineate.evaluation.simulated_prompts import Click, bounding_box, drawn_box, next_click
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from delineate.cli import auto, bench, demo, doctor, evaluate, inspect, models, segment, systems, train
+from delineate.cli import auto, bench, dataset, demo, doctor, evaluate, inspect, models, segment, systems, train
 from delineate.cli.console import report_error
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 models_app = typer.Typer(help="Model files.", no_args_is_help=True)
+dataset_app = typer.Typer(help="Labelled scans.", no_args_is_help=True)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.command()(segment.segment)
 app.command()(auto.auto)
@@ -31,7 +32,9 @@ models_app.command("list")(models.listed)
 models_app.command("pull")(models.pull)
 models_app.command("import")(models.imported)
 models_app.command("verify")(models.verify)
+dataset_app.command("check")(dataset.check)
 train_app.command("quill")(train.quill)
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from delineate.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
 from delineate.runtimes.frame_predictor import FramePredictor
-from delineate.runtimes.quill import QuillPredictor
+from delineate.systems.registry import CHECKPOINTS, SYSTEMS, build
 
 SHIPPED = "quill"
-EXPORTED = ".onnx"  # a name that ends so is the file of an exported Quill
+FILES = (".onnx", *CHECKPOINTS)  # a name that ends so is the file of a model
 
 
 def check_predictor(name: str) -> None:
     """Raises InputError, naming those there are, for a name that is no predictor's."""
-    if name != SHIPPED and name not in BASELINES and not name.endswith(EXPORTED):
+    if name not in SYSTEMS and name not in BASELINES and not name.endswith(FILES):
         raise InputError(
             "E-EVAL-PREDICTOR",
             f'There is no predictor "{name}".',
-            f"Choose from {', '.join((SHIPPED, *BASELINES))}, or give the path of an exported Quill (.onnx).",
+            f"Choose from {', '.join((SHIPPED, *BASELINES))}; or name a system, or give a model's file.",
         )
 
 
 def predictor_named(name: str) -> FramePredictor:
-    """A predictor by name: ``quill``, a baseline, or the path of an exported Quill (``.onnx``)."""
+    """A predictor by name: a baseline, a system, or the file of a model."""
     check_predictor(name)
     if name in BASELINES:
         return BaselinePredictor(name)
-    return QuillPredictor() if name == SHIPPED else QuillPredictor(Path(name))
+    return build(name)

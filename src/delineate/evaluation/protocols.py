@@ -14,8 +14,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.errors import InputError
-from delineate.evaluation.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation.metrics import Metric, frame_scores, iou, outline_scores
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.placing import FramePrompts

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from delineate.data.cases import Case, LabelledScan, Use, load_cases
 from delineate.errors import DelineateError, InputError, PromptError
 from delineate.evaluation.baselines import BASELINES
-from delineate.evaluation.cases import Case, LabelledScan, Use, load_cases
 from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named
 from delineate.evaluation.protocols import Outcome, protocol_named
 from delineate.evaluation.report import write_report

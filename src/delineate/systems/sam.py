@@ -35,8 +35,8 @@ def _system(size: str, encoder: str, file: str, sha256: str) -> System:
         reported="mean Dice on 0.6 M medical masks with a box, 1024 px: 74.49 (as measured by SAM-Med2D, its README)"
         if size == "b"
         else "",
-        parity="against the host library, live: embedding 1e-5, heads 1e-3 of the largest logit (tests/models); the host "
-        "equals the authors' code to 1.4e-6",
+        parity="against the host library, live: embedding 1e-5, heads 1e-3 of the largest logit (tests/models); the "
+        "host equals the authors' code to 1.4e-6",
         download=Download(f"{FILES}/{file}", sha256),
     )
 

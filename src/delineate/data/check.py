@@ -1,0 +1,192 @@
+"""What a folder of labelled scans holds, and what is wrong with it, before anybody trains on it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from delineate.data.cases import Case, LabelledScan
+from delineate.data.layouts import read_dataset
+from delineate.errors import DelineateError
+from delineate.io.atomic import replacing
+from delineate.preprocess.display import display_window, shown
+from delineate.segmentation import PALETTE
+
+TILE, ACROSS, SHOWN = 220, 4, 12
+SMALL = 25  # pixels: a case with nothing larger is pointed out
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    case: str
+    what: str
+
+
+@dataclass
+class DatasetCard:
+    """What was seen."""
+
+    layout: str
+    cases: int = 0
+    datasets: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+    structures: Counter[str] = field(default_factory=Counter)  # cases that have each
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """The card as text."""
+        most = ", ".join(f"{size} ({n})" for size, n in self.sizes.most_common(4))
+        lines = [
+            f"layout      {self.layout}",
+            f"cases       {self.cases} ({', '.join(f'{k} {v}' for k, v in self.datasets.most_common(6))})",
+            f"sizes       {len(self.sizes)} different; most: {most}",
+            f"structures  {', '.join(f'{k} in {v}' for k, v in self.structures.most_common(12))}",
+        ]
+        counted = Counter(re.sub(r"\d+", "N", p.what) for p in self.problems)
+        lines.append(f"problems    {len(self.problems)}" if counted else "problems    none")
+        for kind, number in counted.most_common():
+            first = next(p for p in self.problems if re.sub(r"\d+", "N", p.what) == kind)
+            lines.append(f"  {number} x  {first.what}, such as {first.case}")
+        return lines
+
+
+def check_dataset(root: Path, sheet: Path | None = None, progress: Progress | None = None) -> DatasetCard:
+    """Open every case, count what is there and what is wrong; ``sheet``: where to draw a contact sheet."""
+    layout, cases = read_dataset(root)
+    card = DatasetCard(layout, len(cases), Counter(case.dataset for case in cases))
+    pictures: dict[str, list[Case]] = defaultdict(list)
+    tiles: list[Image.Image] = []
+    every = max(1, len(cases) // SHOWN)
+    for number, case in enumerate(cases):
+        if progress is not None:
+            progress(number, len(cases))
+        opened = _opened(case, card)
+        if opened is None:
+            continue
+        pictures[_content(opened)].append(case)
+        if sheet is not None and number % every == 0 and len(tiles) < SHOWN:
+            tiles.append(_tile(opened))
+    card.problems += _leaks(cases, pictures)
+    if sheet is not None and tiles:
+        with replacing(sheet) as temporary:
+            _sheet(tiles).save(temporary, format="PNG")
+    return card
+
+
+def subject_of(case: Case) -> str:
+    """Whose scan it is, as far as the name says: ``patient012_frame01`` and ``patient012_frame05`` are one."""
+    match = re.match(r"^(.*?\d+)(?:[_-].*)?$", case.id.rsplit("/", 1)[-1])
+    return f"{case.dataset}/{match[1] if match else case.id}"
+
+
+def split_by_subject(cases: list[Case], shares: tuple[float, ...], seed: int = 0) -> list[list[Case]]:
+    """Cases in parts of about these shares, all scans of a subject in one part.
+
+    Raises ValueError if the shares do not sum to 1.
+    """
+    if abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"The shares {shares} do not sum to 1.")
+    subjects = sorted({subject_of(case) for case in cases})
+    np.random.default_rng(seed).shuffle(subjects)
+    cuts = np.round(np.cumsum(shares)[:-1] * len(subjects)).astype(int)
+    part_of = {s: n for n, part in enumerate(np.split(np.array(subjects), cuts)) for s in part.tolist()}
+    parts: list[list[Case]] = [[] for _ in shares]
+    for case in cases:
+        parts[part_of[subject_of(case)]].append(case)
+    return parts
+
+
+def _opened(case: Case, card: DatasetCard) -> LabelledScan | None:
+    """An opened case, its structures counted, what is wrong with it noted; None if it cannot be opened."""
+    for path, what in ((case.image, "the picture is missing"), (case.label, "the label is missing")):
+        if not path.exists():
+            card.problems.append(Problem(case.id, what))
+            return None
+    try:
+        opened = case.open()
+        labels = [opened.labels.frame(n) for n in range(len(opened.labels))]
+    except DelineateError as error:
+        card.problems.append(Problem(case.id, error.message.replace(str(case.label), "the label")[:90]))
+        return None
+    scan = opened.scan
+    frames = f" x {len(scan)}" if len(scan) > 1 else ""
+    card.sizes[f"{scan.width} x {scan.height}{frames}"] += 1
+    sizes: Counter[int] = Counter()
+    for one in labels:
+        values, counts = np.unique(one, return_counts=True)
+        if values.dtype.kind == "f" and (values != np.round(values)).any():
+            card.problems.append(Problem(case.id, "labels that are no whole numbers"))
+            return opened
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            if value:
+                sizes[int(value)] = max(sizes[int(value)], count)
+    if not sizes:
+        card.problems.append(Problem(case.id, "nothing is labelled"))
+    elif max(sizes.values()) < SMALL:
+        card.problems.append(Problem(case.id, f"nothing larger than {max(sizes.values())} pixels is labelled"))
+    for value in sizes:
+        card.structures[case.name_of(value)] += 1
+        if 0 not in case.structures and value not in case.structures:
+            card.problems.append(Problem(case.id, f"label {value} has no name"))
+    return opened
+
+
+def _leaks(cases: list[Case], pictures: dict[str, list[Case]]) -> list[Problem]:
+    """Subjects on both sides of a split, and the same picture twice."""
+    uses = defaultdict(set)
+    for case in cases:
+        uses[subject_of(case)].add(case.use)
+    found = [
+        Problem(subject, "a subject is used for training and for testing")
+        for subject, use in uses.items()
+        if len(use) > 1
+    ]
+    for same in pictures.values():
+        images = {case.image for case in same}
+        if len(images) > 1:
+            found.append(Problem(same[0].id, f"the same picture as {same[1].id}"))
+    return found
+
+
+def _content(opened: LabelledScan) -> str:
+    middle = np.ascontiguousarray(opened.scan.frame(len(opened.scan) // 2))
+    return hashlib.sha256(middle.tobytes()).hexdigest()
+
+
+def _tile(opened: LabelledScan) -> Image.Image:
+    """The frame that shows most labels, structures in colour."""
+    areas = [int((opened.labels.frame(n) > 0).sum()) for n in range(len(opened.labels))]
+    best = int(np.argmax(areas))
+    frame = shown(opened.scan.frame(opened.frames[best]), display_window(opened.scan))
+    painted = _painted(frame, opened.labels.frame(best))
+    picture = ImageOps.contain(Image.fromarray(painted), (TILE, TILE))
+    tile = Image.new("RGB", (TILE, TILE + 16), "white")
+    tile.paste(picture, ((TILE - picture.width) // 2, 0))
+    ImageDraw.Draw(tile).text((4, TILE + 2), opened.case.id[-38:], fill="black", font_size=10)
+    return tile
+
+
+def _painted(frame: NDArray[np.uint8], labels: NDArray) -> NDArray[np.uint8]:
+    out = frame.astype(np.float32)
+    for value in np.unique(labels)[1:]:
+        inside = labels == value
+        out[inside] = 0.55 * out[inside] + 0.45 * np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
+    return out.astype(np.uint8)
+
+
+def _sheet(tiles: list[Image.Image]) -> Image.Image:
+    rows = -(-len(tiles) // ACROSS)
+    sheet = Image.new("RGB", (ACROSS * TILE, rows * (TILE + 16)), "white")
+    for n, tile in enumerate(tiles):
+        sheet.paste(tile, (n % ACROSS * TILE, n // ACROSS * (TILE + 16)))
+    return sheet

@@ -1,0 +1,148 @@
+"""Every layout made small and read; what is wrong with a folder is found; no subject on both sides of a split."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from delineate.data.cases import Task
+from delineate.data.check import check_dataset, split_by_subject, subject_of
+from delineate.data.layouts import parse_sa_med2d, read_dataset
+from delineate.errors import InputError
+
+DISC = (np.hypot(*(np.mgrid[:40, :50] - 20)) < 10).astype(np.uint8)
+
+
+def picture(path: Path, values: np.ndarray = DISC * 200) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def volume(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values, np.diag([1.0, 1, 3, 1])), path)
+
+
+def nnunet(root: Path) -> None:
+    voxels = np.repeat(DISC.T[..., None], 4, axis=2).astype(np.int16)
+    for n in range(2):
+        volume(root / "imagesTr" / f"heart_{n:03}_0000.nii.gz", voxels * (50 + n))
+        volume(root / "labelsTr" / f"heart_{n:03}.nii.gz", voxels)
+    about = {"labels": {"background": 0, "heart": 1}, "channel_names": {"0": "MRI"}, "file_ending": ".nii.gz"}
+    (root / "dataset.json").write_text(json.dumps(about))
+
+
+def vos(root: Path) -> None:
+    for t in range(3):
+        picture(root / "JPEGImages" / "clip" / f"{t:05}.jpg", np.repeat(DISC[..., None] * 180, 3, axis=2))
+        picture(root / "Annotations" / "clip" / f"{t:05}.png", DISC)
+
+
+def sa_med2d(root: Path) -> None:
+    stem = "ct_00--AbdomenCT1K--Case_00011--x_0041"
+    picture(root / "images" / f"{stem}.png")
+    picture(root / "masks" / f"{stem}--0002_000.png", DISC * 255)
+    listed = {f"images/{stem}.png": [f"masks/{stem}--0002_000.png"]}
+    (root / "SAMed2D_v1.json").write_text(json.dumps(listed))
+    (root / "SAMed2D_v1_class_mapping_id.json").write_text(json.dumps({"AbdomenCT1K": {"liver": 1, "spleen": 2}}))
+
+
+def camus(root: Path) -> None:
+    folder = root / "patient0001"
+    volume(folder / "patient0001_2CH_ED.nii.gz", DISC.T.astype(np.int16) * 90)
+    volume(folder / "patient0001_2CH_ED_gt.nii.gz", DISC.T.astype(np.int16))
+
+
+def folders(root: Path) -> None:
+    for n in range(3):
+        picture(root / "images" / f"{n}.png", DISC * (100 + n))
+        picture(root / "masks" / f"{n}_mask.png", DISC)
+
+
+def manifest(root: Path) -> None:
+    picture(root / "a.png")
+    picture(root / "a_label.png", DISC)
+    item = {
+        "id": "a", "dataset": "discs", "modality": "x", "task": "2d", "image": "a.png", "label": "a_label.png",
+        "labels": {"1": "disc"}, "use": "test",
+    }  # fmt: skip
+    (root / "manifest.json").write_text(json.dumps([item]))
+
+
+LAYOUTS: dict[str, tuple[Callable[[Path], None], int, Task, str]] = {
+    "nnU-Net raw": (nnunet, 2, Task.VOLUME, "heart"),
+    "VOS": (vos, 1, Task.VIDEO, "object"),
+    "SA-Med2D": (sa_med2d, 1, Task.IMAGE, "spleen"),
+    "CAMUS": (camus, 1, Task.IMAGE, "left ventricle"),
+    "images and masks": (folders, 3, Task.IMAGE, "structure"),
+    "manifest": (manifest, 1, Task.IMAGE, "disc"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_are_recognised_and_their_cases_open(name: str, tmp_path: Path) -> None:
+    make, count, task, structure = LAYOUTS[name]
+    make(tmp_path)
+    found, cases = read_dataset(tmp_path)
+    assert (found, len(cases), {c.task for c in cases}) == (name, count, {task})
+    for case in cases:
+        (target,) = case.open().targets(9, 0)
+        assert target.name == structure and target.area == int(DISC.sum())
+    card = check_dataset(tmp_path, tmp_path / "sheet.png")
+    assert not card.problems and card.structures[structure] == count
+    assert Image.open(tmp_path / "sheet.png").width > 100
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    folders(tmp_path)
+    (tmp_path / "images" / "0.png").unlink()
+    picture(tmp_path / "masks" / "1_mask.png", DISC[:20])
+    picture(tmp_path / "images" / "3.png", DISC * 102)
+    picture(tmp_path / "masks" / "3_mask.png", DISC * 0)
+    found = {p.what.split(":")[0][:32] for p in check_dataset(tmp_path).problems}
+    assert "the picture is missing" in found and "nothing is labelled" in found
+    assert any(p.what.startswith("the same picture as") for p in check_dataset(tmp_path).problems)
+    assert len(found) >= 4
+
+
+def test_other_folders_are_refused_with_what_they_hold(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        read_dataset(tmp_path)
+
+
+NAMES = {
+    "masks/ct_00--AbdomenCT1K--Case_00011--x_0041--0000_001.png": ("ct", "00", "x_0041", "0000", "001"),
+    "endoscopy--kvasir--cju0--2d_none--0001_000.png": ("endoscopy", None, "2d_none", "0001", "000"),
+    "mr_t1--ACDC--patient_1--z_0003.png": ("mr", "t1", "z_0003", None, None),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sa_med2d_names(name: str) -> None:
+    told = parse_sa_med2d(name)
+    assert (told["modality"], told["sub"], told["slice"], told["label"], told["instance"]) == NAMES[name]
+
+
+def test_other_names_are_refused() -> None:
+    with pytest.raises(InputError):
+        parse_sa_med2d("liver.png")
+
+
+def test_a_subject_is_never_on_both_sides(tmp_path: Path) -> None:
+    for subject in range(9):
+        for frame in (1, 12):
+            picture(tmp_path / "images" / f"patient{subject:03}_frame{frame:02}.png", DISC * (10 + subject + frame))
+            picture(tmp_path / "masks" / f"patient{subject:03}_frame{frame:02}.png", DISC)
+    _, cases = read_dataset(tmp_path)
+    parts = split_by_subject(cases, (0.6, 0.2, 0.2), seed=3)
+    assert sum(map(len, parts)) == 18 and all(parts)
+    subjects = [{subject_of(case) for case in part} for part in parts]
+    assert not (subjects[0] & subjects[1] or subjects[0] & subjects[2] or subjects[1] & subjects[2])
+    assert parts == split_by_subject(cases, (0.6, 0.2, 0.2), seed=3)
