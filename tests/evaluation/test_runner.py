@@ -119,11 +119,14 @@ def test_a_run_leaves_tables_numbers_and_a_picture(bright: BrightParts, collecti
     text = (tmp_path / "box-2d.md").read_text()
     assert f"| mean over data sets | 4 | {ellipse[2]:.3f} | **1.000** |" in text
     assert "| ball: ball | 1 |" in text and "disks: disk" in text
+    html = (tmp_path / "box-2d.html").read_text()
+    assert "data:image/png;base64," in html and "<polyline" in html and "http" not in html
     with Image.open(tmp_path / "box-2d-worst.png") as sheet:
         colours = {colour for _, colour in sheet.getcolors(1 << 24)}
     assert {(70, 220, 120), (240, 80, 60)} <= colours
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "box-2d-worst.png",
+        "box-2d.html",
         "box-2d.json",
         "box-2d.jsonl",
         "box-2d.md",

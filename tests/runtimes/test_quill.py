@@ -161,3 +161,18 @@ def test_maps_do_not_depend_on_the_scale_of_the_intensities() -> None:
     one = prompt_maps(picture(), prompts, Window(0, 0, SIZE), 128)
     other = prompt_maps(picture().astype(np.float32) * 37 - 1024, prompts, Window(0, 0, SIZE), 128)
     np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_likeness_says_where_the_prompted_colours_are() -> None:
+    frame = picture()
+    window = Window.around((0.0, 0.0, float(SIZE), float(SIZE)), 1.0)
+    for known in (
+        CropPrompts(box=(16, 21, 55, 60)),
+        CropPrompts(points=np.array([[35.0, 40.0]]), labels=np.array([True])),
+        CropPrompts(outline=disc(35, 40, 14)),
+    ):
+        likeness = prompt_maps(frame, known, window, 128)[10]
+        inside = window.cut(disc(35, 40, 15), 128) > 0.5
+        outside = window.cut(~(disc(35, 40, 20) | disc(85, 80, 16)), 128) > 0.5
+        assert likeness[inside].mean() > 0.5 > -0.3 > likeness[outside].mean()
+        assert np.abs(likeness).max() <= 1

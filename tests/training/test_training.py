@@ -12,6 +12,8 @@ torch = pytest.importorskip("torch")
 
 from delineate.errors import ModelError  # noqa: E402
 from delineate.preprocess.prompt_maps import CHANNELS  # noqa: E402
+from delineate.training import quill_training  # noqa: E402
+from delineate.training.correction import corrected  # noqa: E402
 from delineate.training.losses import quill_loss  # noqa: E402
 from delineate.training.prompt_simulation import (  # noqa: E402
     bounding_box,
@@ -21,11 +23,12 @@ from delineate.training.prompt_simulation import (  # noqa: E402
     jittered_box,
     spoiled,
 )
-from delineate.training.quill_data import sample  # noqa: E402
+from delineate.training.quill_data import SamplePool, sample  # noqa: E402
 from delineate.training.quill_training import QuillTraining, train_quill  # noqa: E402
 from delineate.training.real import random_real_scene, real_sources  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
 from delineate.training.synthetic.layout import Style  # noqa: E402
+from delineate.training.visibility import visible_share  # noqa: E402
 
 MASK = np.zeros((60, 80), bool)
 MASK[20:41, 30:61] = True
@@ -75,13 +78,54 @@ def test_boxes_clicks_and_spoiled_outlines() -> None:
 def test_samples_hold_the_structure_they_ask_for(side: int) -> None:
     rng = np.random.default_rng(0)
     seen = 0
-    for n in range(30):
+    for n in range(40):
         one = sample(rng, synthetic_scene(rng, 128, 1 + n % 2), side)
+        if one is None:  # hard to see
+            continue
         assert one.maps.shape == (CHANNELS, side, side) and one.truth.shape == (side, side)
         assert np.isfinite(one.maps).all()
         assert one.maps[3:].any(), "there is always a prompt"
         seen += bool(one.truth.any())
     assert seen > 20
+
+
+def test_what_cannot_be_seen_is_told_from_what_can() -> None:
+    y, x = np.mgrid[:96, :96]
+    disc = (y - 48) ** 2 + (x - 48) ** 2 < 25**2
+    noise = np.random.default_rng(0).normal(0, 0.1, (3, 96, 96)).astype(np.float32)
+    noise[1:] = noise[0]
+    assert visible_share((noise + disc).astype(np.float32), disc) > 0.95
+    assert visible_share(noise, disc) < 0.2
+    half = disc & (x < 48)  # the border within the disc is not seen
+    assert 0.4 < visible_share((noise + disc).astype(np.float32), half) < 0.85
+
+
+def test_the_next_round_has_the_outline_and_a_click_where_it_is_wrong() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.zeros((2, 64, 64), bool)
+    truth[:, 10:50, 10:50] = True
+    outlines = truth.copy()
+    outlines[0, 10:50, 40:50] = False  # too little
+    outlines[1, 50:60, 10:50] = True  # too much
+    maps = np.zeros((2, CHANNELS, 64, 64), np.float32)
+    maps[:, :3] = truth[:, None]
+    maps[:, 4, 10:50, 10:50] = 1
+    again = corrected(rng, maps, outlines, truth)
+    assert (again[:, 7] == outlines).all() and not maps[:, 7].any()
+    positive, negative = again[0, 5] > 0.9, again[1, 6] > 0.9
+    assert (truth[0] & ~outlines[0])[positive].all() and positive.any() and not again[0, 6].any()
+    assert (outlines[1] & ~truth[1])[negative].all() and negative.any() and not again[1, 5].any()
+
+
+def test_the_pool_keeps_the_latest_samples_and_turns_what_it_gives() -> None:
+    pool = SamplePool(128, 20, 0, None)
+    try:
+        pool.fill(20)
+        drawn = pool.draw(12)
+    finally:
+        pool.close()
+    assert pool.made >= 20 and drawn.maps.shape == (12, CHANNELS, 128, 128) and drawn.truth.shape == (12, 128, 128)
+    assert drawn.ambiguous.dtype == bool and np.isfinite(drawn.maps).all()
 
 
 def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
@@ -104,7 +148,8 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
         assert good.iou_chosen == pytest.approx(1) and bad.iou_chosen == 0
 
 
-def test_a_run_learns_and_can_be_resumed(tmp_path: Path) -> None:
+def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quill_training, "POOLS", {128: 48, 256: 16})
     recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1}
     lines: list[dict] = []
     model = train_quill(QuillTraining(minutes=0.12, **recipe), lines.append)
@@ -123,7 +168,7 @@ def test_the_network_can_learn_one_batch() -> None:
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    samples = [sample(rng, synthetic_scene(rng, 128), 64 * 2) for _ in range(8)]
+    samples = [s for _ in range(20) if (s := sample(rng, synthetic_scene(rng, 128), 128)) is not None][:8]
     maps = torch.from_numpy(np.stack([s.maps for s in samples])).float()
     truth = torch.from_numpy(np.stack([s.truth for s in samples])).float() / 255
     ambiguous = torch.tensor([s.ambiguous for s in samples])

@@ -1,14 +1,14 @@
-"""``delineate train quill``."""
+"""``delineate train``: Quill from nothing, or a published system on your own labels."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result, tell
+from delineate.cli.console import result, result_json, tell
 
 
 def quill(
@@ -49,3 +49,50 @@ def quill(
     path = train_quill(recipe, show)
     result(str(path))
     tell(f"Try it: delineate segment FILE --box … --model {path}")
+
+
+def finetune(
+    data: Annotated[Path, typer.Argument(help="Labelled scans: delineate dataset check says what it sees.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="A SAM-shaped system, or its file.")] = "lite_medsam",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and log.")] = Path("finetuned"),
+    part: Annotated[str, typer.Option(help="What learns: decoder (embeddings are kept) or all.")] = "decoder",
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 400,
+    batch: Annotated[int, typer.Option(help="Structures a step.")] = 8,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-4,
+    held_out: Annotated[float, typer.Option(help="Share of subjects to measure on.")] = 0.25,
+    seed: Annotated[int, typer.Option(help="Of the split and the prompts.")] = 0,
+    system: options.SystemName = None,
+    untrained: options.Untrained = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = 0,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Fine-tune a SAM-shaped system on boxes around labelled structures; keeps only what is better than before."""
+    from delineate.errors import ModelError
+    from delineate.systems import BuildOptions, build
+
+    predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision), system)
+    from delineate.data.layouts import read_dataset
+    from delineate.training.finetune import Finetune, Part
+    from delineate.training.finetune import finetune as run
+
+    if part not in list(Part) or not hasattr(predictor, "behaviour"):
+        raise ModelError(
+            "E-TRAIN-PART", f"{predictor.record.name} cannot be fine-tuned here, or not its {part}.",
+            "Name a SAM-shaped system (SAM, MedSAM, LiteMedSAM, SAM-Med2D, MobileSAM), and --part decoder or all.",
+        )  # fmt: skip
+    layout, cases = read_dataset(data)
+    tell(f"{len(cases)} cases ({layout})")
+    recipe = Finetune(output, Part(part), steps, batch, rate, held_out=held_out, seed=seed)
+    outcome = run(predictor, cases, recipe, lambda line: tell(f"  {line}"))
+    if json:
+        result_json({"before": outcome.before, "best": outcome.best, "weights": str(outcome.weights or "")})
+        return
+    result(f"Dice on held-out subjects: {outcome.before:.3f} before, {outcome.best:.3f} at best (step {outcome.step})")
+    if outcome.weights is None:
+        result("Nothing was better than before; nothing was kept.")
+    else:
+        name = predictor.record.name
+        result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... -m {outcome.weights} --system {name}")

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from delineate.data.cases import Case, Target
+from delineate.evaluation.page import page
 from delineate.evaluation.protocols import Column
 from delineate.evaluation.tables import EvaluationReport, Line, Measured
 from delineate.io.atomic import replacing, write_bytes
@@ -23,7 +24,7 @@ TILE, CAPTION, ACROSS, WORST = 240, 30, 4, 12  # pixels of a tile and its captio
 
 
 def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Path) -> None:
-    """Write ``<protocol>.json``, ``<protocol>.md`` and, for the first predictor, ``<protocol>-worst.png``."""
+    """Write ``<protocol>.json``, ``.md``, ``.html`` and, for the first predictor, ``<protocol>-worst.png``."""
     name = report.protocol.name
     write_bytes(folder / f"{name}.json", (json.dumps(as_json(report), indent=1, allow_nan=False) + "\n").encode())
     write_bytes(folder / f"{name}.md", as_markdown(report).encode())
@@ -31,6 +32,7 @@ def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Pa
     if worst:
         with replacing(folder / f"{name}-worst.png") as temporary:
             worst_sheet(worst, report.headline, cases).save(temporary, format="PNG")
+    write_bytes(folder / f"{name}.html", page(report, folder / f"{name}-worst.png" if worst else None).encode())
 
 
 def as_markdown(report: EvaluationReport) -> str:

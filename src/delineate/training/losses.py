@@ -60,3 +60,10 @@ def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, 
         ((chosen * there).sum() / count).item(),
         ((iou.max(1).values * there).sum() / count).item(),
     )
+
+
+def dice_loss(logits: Tensor, truth: Tensor, smooth: float = 1e-5) -> Tensor:
+    """1 - Dice of (B, 1, H, W), squared denominators, mean over the batch (MedSAM's, after MONAI)."""
+    chance, wanted = logits.sigmoid().flatten(1), truth.flatten(1)
+    overlap = (chance * wanted).sum(1)
+    return (1 - (2 * overlap + smooth) / ((chance**2).sum(1) + (wanted**2).sum(1) + smooth)).mean()

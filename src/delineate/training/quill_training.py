@@ -163,7 +163,7 @@ def _step(
     optimizer.step()
     progress.step += 1
     progress.samples += len(maps)
-    progress.log.append({name: float(value) for name, value in vars(loss).items()})
+    progress.log.append({name: float(value) for name, value in vars(loss).items() if name != "total"})
     _follow(average, network, min(0.999, (1 + progress.step) / (10 + progress.step)))
     with torch.no_grad():
         best = judged.argmax(1)
