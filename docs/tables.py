@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from delineate.bench import as_markdown, bench
+from delineate.bench_systems import bench_systems
 from delineate.evaluation.report import dataset_table, summary_table
 from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
-FOLLOWERS = ("quill", "ellipse", "grabcut")
+BEFORE = ROOT / "runs" / "quill_v0.onnx"  # out of the history: git show 0812db0:src/delineate/weights/quill_v0.onnx
+OLD = (str(BEFORE),) if BEFORE.is_file() else ()
+BASELINES = ("ellipse", "otsu", "grabcut", "random-walker")
+FOLLOWERS = ("quill", *OLD, "ellipse", "grabcut")
 PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
-    "box-2d": {},
-    "volume-box": {"predictors": FOLLOWERS, "limit": 1, "structures": 2},
-    "video-mask": {"predictors": FOLLOWERS, "limit": 2, "structures": 1},
-    "clicks-2d": {"limit": 1, "structures": 1},
+    "box-2d": {"predictors": ("quill", *OLD, *BASELINES)},
+    "volume-box": {"predictors": FOLLOWERS, "limit": 2, "structures": 2},
+    "video-mask": {"predictors": FOLLOWERS, "limit": 4, "structures": 1},
+    "clicks-2d": {"predictors": ("quill",), "limit": 4, "structures": 2},
 }
 
 
@@ -34,9 +39,16 @@ def write(file: Path, name: str, text: str) -> None:
     file.write_text(pattern.sub(lambda m: m[1] + text.strip() + "\n" + m[2], old))
 
 
+def systems() -> str:
+    """The table of docs/systems.md."""
+    rows = [f"| `{s.name}` | {s.summary} | {s.licence} | {s.parity or '-'} |" for s in SYSTEMS.values()]
+    return "\n".join(["| name | what it is | licence of the weights | compared |", "|---|---|---|---|", *rows])
+
+
 def main() -> None:
+    write(ROOT / "docs" / "systems.md", "systems", systems())
     files = [ROOT / "README.md", ROOT / "src" / "delineate" / "weights" / "QUILL.md"]
-    tables = {"bench": as_markdown(bench())}
+    tables = {"bench": as_markdown(bench()), "bench-systems": as_markdown(bench_systems())}
     for protocol, options in PROTOCOLS.items():
         report = evaluate(EvaluateOptions(data=DATA, protocol=protocol, output=ROOT / "runs" / "evaluation", **options))
         tables[protocol] = dataset_table(report)
