@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from delineate.cli import auto, bench, dataset, demo, doctor, evaluate, inspect, models, segment, systems, train
+from delineate.cli import (
+    auto,
+    bench,
+    dataset,
+    demo,
+    distill,
+    doctor,
+    evaluate,
+    inspect,
+    models,
+    segment,
+    systems,
+    train,
+)
 from delineate.cli.console import report_error
 
 app = typer.Typer(
@@ -25,6 +38,7 @@ app.command()(auto.auto)
 app.command()(inspect.inspect)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)
 app.command()(systems.systems)

@@ -12,7 +12,7 @@ from delineate.preprocess.profiles import sam2_video
 from delineate.systems.sam2_shaped import PROMPTS, REMEMBERS, Sam2Shaped
 from delineate.systems.system import System
 
-PARTS = Sam2Shaped("medsam2", "CC-BY-SA-4.0 (weights, see the authors' page)", side=512)
+PARTS = Sam2Shaped("medsam2", "see the authors' page (research use)", side=512)
 BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version="2.0")
 _FOLLOW_UP = System(
     name=PARTS.name,

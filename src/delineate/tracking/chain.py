@@ -101,7 +101,8 @@ class ChainTracker:
         last = memory.last.mask
         mask = resembling(within_reach(answer.mask, last, self.guards.reach), last, frame, memory.look)
         area = int(mask.sum())
-        if answer.presence < self.guards.presence or area <= self.guards.least_area * memory.area:
+        found_at_all = (answer.presence + answer.score) / 2 >= self.guards.presence
+        if not found_at_all or area <= self.guards.least_area * memory.area:
             return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
         now = Appearance.of(frame, mask)
         if memory.look.change(now) > self.guards.gone:

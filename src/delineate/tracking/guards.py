@@ -34,7 +34,7 @@ class GuardSettings:
     area_ratio   growth or shrinkage from one frame to the next that is doubted
     appearance   change of the mean grey value inside, in units of the contrast to the surroundings, that is doubted
     score        predicted IoU below which the model counts as unsure
-    presence     probability below which the structure counts as not on the frame
+    presence     mean of the probability that it is there and the predicted IoU, below which it counts as not there
     least_area   share of the area where it was pointed at below which nothing is left
     reach        how far it may move or grow in one frame, as a share of its own diameter
     gone         change of the mean grey value, in the same units as appearance, at which this is another structure
@@ -43,7 +43,7 @@ class GuardSettings:
     area_ratio: float = 1.8
     appearance: float = 1.0
     score: float = 0.5
-    presence: float = 0.5
+    presence: float = 0.45
     least_area: float = 0.005
     reach: float = 0.5
     gone: float = 1.6
