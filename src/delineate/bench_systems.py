@@ -26,7 +26,7 @@ from delineate.systems import BuildOptions, build
 BOXES = ((80.0, 70.0, 180.0, 210.0), (60.0, 60.0, 120.0, 120.0), (100.0, 120.0, 190.0, 220.0))
 
 
-def bench_systems(frames: int = 24, repeats: int = 2, progress: Progress | None = None) -> list[Measure]:
+def bench_systems(frames: int = 16, repeats: int = 2, progress: Progress | None = None) -> list[Measure]:
     """Measure everything once; minutes on two cores."""
     parts: tuple[Callable[[], list[Measure]], ...] = (
         lambda: _encoder(repeats),

@@ -14,6 +14,7 @@ from delineate.training.synthetic.noise import Field, tide
 LEAST_PIXELS = 25  # of a target on the first frame
 MOST_SHARE = 0.85  # of the frame a target may fill
 MOST_TARGETS = 10
+DARK = 0.02  # shading below which a place is outside of the view
 
 
 def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) -> Scene:
@@ -27,6 +28,9 @@ def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) 
         look = random_look(rng, layout)
         pictures = [render(rng, one, look) * (1 + (t > 0) * rng.normal(0, 0.05)) for t, one in enumerate(regions)]
         targets = np.stack([_masks(one, meanings, layout.regions) for one in regions], axis=1)
+        targets &= look.shading > DARK  # beyond a round field of view nothing is seen
+        if not targets[:, 0].any():
+            continue
         for t in range(1, frames):
             pictures[t], targets[:, t] = _moved(rng, pictures[t], targets[:, t], t)
         shown = finish(rng, pictures, regions, layout.regions)
