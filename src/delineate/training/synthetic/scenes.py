@@ -29,7 +29,8 @@ def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) 
         pictures = [render(rng, one, look) * (1 + (t > 0) * rng.normal(0, 0.05)) for t, one in enumerate(regions)]
         targets = np.stack([_masks(one, meanings, layout.regions) for one in regions], axis=1)
         targets &= look.shading > DARK  # beyond a round field of view nothing is seen
-        if not targets[:, 0].any():
+        targets = targets[targets[:, 0].sum(axis=(1, 2)) > LEAST_PIXELS]
+        if not len(targets):
             continue
         for t in range(1, frames):
             pictures[t], targets[:, t] = _moved(rng, pictures[t], targets[:, t], t)
