@@ -19,12 +19,14 @@ class QuillConfig:
     """Sizes of the network.
 
     inputs      channels of the prompt maps
-    widths      channels at 1/2, 1/4, 1/8 and 1/16 of the crop
+    detail      channels at 1/2 of the crop, where borders and thin vessels are told
+    widths      channels at 1/4, 1/8, 1/16 and 1/32 of the crop
     depths      residual blocks on the way down at each of them
     candidates  outlines offered for one prompt
     """
 
     inputs: int = 11
+    detail: int = 24
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
     depths: tuple[int, int, int, int] = (1, 1, 2, 2)
     candidates: int = 3
@@ -69,14 +71,14 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 class Quill(nn.Module):
-    """Prompt maps (B, inputs, S, S), S = 16 n -> logits of masks (B, 3, S, S), IoU (B, 3), presence (B,)."""
+    """Prompt maps (B, inputs, S, S), S = 32 n -> logits of masks (B, 3, S, S), IoU (B, 3), presence (B,)."""
 
     def __init__(self, config: QuillConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or QuillConfig()
         w, d = config.widths, config.depths
-        self.fine = _convolution(config.inputs, 16)
-        self.stem = _convolution(4 * config.inputs, w[0])
+        self.fine = _convolution(4 * config.inputs, config.detail)
+        self.stem = _convolution(16 * config.inputs, w[0])
         self.down = nn.ModuleList(
             nn.Sequential(
                 *([_convolution(w[n - 1], w[n], stride=2)] if n else []), *(ResidualBlock(w[n]) for _ in range(d[n]))
@@ -87,13 +89,14 @@ class Quill(nn.Module):
         self.lift = nn.ModuleList(nn.Conv2d(w[n + 1], w[n], 1) for n in range(3))
         self.up = nn.ModuleList(nn.Sequential(_convolution(2 * w[n], w[n]), ResidualBlock(w[n])) for n in range(3))
         self.expand = nn.Conv2d(w[0], 4 * 16, 1)
-        self.refine = _convolution(32, 24)
-        self.masks = nn.Conv2d(24, config.candidates, 3, padding=1)
-        self.judge = nn.Sequential(nn.Linear(w[3] + w[0] + 2, 128), nn.ReLU(), nn.Linear(128, 1))
+        self.refine = _convolution(16 + config.detail, 32)
+        self.masks = nn.Conv2d(32, 4 * config.candidates, 3, padding=1)
+        self.judge = nn.Sequential(nn.Linear(w[3] + 2 * w[0] + 3, 128), nn.ReLU(), nn.Linear(128, 1))
         self.presence = nn.Sequential(nn.Linear(w[3] + w[0], 128), nn.ReLU(), nn.Linear(128, 1))
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x = self.stem(F.pixel_unshuffle(maps, 2))
+        halved = F.pixel_unshuffle(maps, 2)
+        x = self.stem(F.pixel_unshuffle(halved, 2))
         levels = []
         for stage in self.down:
             x = stage(x)
@@ -102,18 +105,21 @@ class Quill(nn.Module):
         for n in (2, 1, 0):
             x = F.interpolate(self.lift[n](x), scale_factor=2.0, mode="bilinear", align_corners=False)
             x = self.up[n](torch.cat([x, levels[n]], dim=1))
-        fine = torch.cat([F.pixel_shuffle(self.expand(x), 2), self.fine(maps)], dim=1)
-        masks = self.masks(self.refine(fine))
+        fine = torch.cat([F.pixel_shuffle(self.expand(x), 2), self.fine(halved)], dim=1)
+        masks = F.pixel_shuffle(self.masks(self.refine(fine)), 2)
         overall = bottom.mean(dim=(2, 3))
         presence = self.presence(torch.cat([overall, x.mean(dim=(2, 3))], dim=1))[:, 0]
         return masks, self._judged(masks.detach(), x, overall), presence
 
     def _judged(self, masks: Tensor, x: Tensor, overall: Tensor) -> Tensor:
-        """Logits of each outline's IoU (B, K): from what lies inside it, its size, and how sure its border is."""
-        chance = F.avg_pool2d(masks.sigmoid(), 2).flatten(2)
-        area = chance.sum(dim=2, keepdim=True)
-        inside = torch.matmul(chance, x.flatten(2).transpose(1, 2)) / (area + 1.0)
+        """Logits of each outline's IoU (B, K): from what it holds, what it leaves to the others, its size and doubt."""
+        chance = F.avg_pool2d(masks.sigmoid(), 4).flatten(2)
+        left = chance.amax(dim=1, keepdim=True) - chance
+        features = x.flatten(2).transpose(1, 2)
+        area, rest = chance.sum(dim=2, keepdim=True), left.sum(dim=2, keepdim=True)
+        inside = torch.matmul(chance, features) / (area + 1.0)
+        beside = torch.matmul(left, features) / (rest + 1.0)
         doubt = (chance * (1 - chance)).sum(dim=2, keepdim=True) / (area + 1.0)
-        share = area / chance.shape[2]
+        shares = torch.cat([area, rest], dim=2) / chance.shape[2]
         overall = overall[:, None].expand(-1, inside.shape[1], -1)
-        return self.judge(torch.cat([overall, inside, doubt, share], dim=2))[..., 0]
+        return self.judge(torch.cat([overall, inside, beside, doubt, shares], dim=2))[..., 0]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from delineate.preprocess.crop import Array, Window
 
 CHANNELS = 11
-CLICK_SIGMA = 2.5  # pixels of the crop
+CLICK_SIGMA = 2.5 / 128  # of the crop's side
 BINS = 36  # of a histogram over -1.5 to 1.5
 RATIO_SOFTNESS = 2.0  # log ratio at which the likeness is three quarters of the way to its end
 CLICK_WEIGHT = 3.0  # of a clicked place against one that a box or an outline holds
@@ -180,6 +180,6 @@ def _click_map(places: NDArray[np.float64], side: int) -> Array:
     if not len(places):
         return np.zeros((side, side), dtype=np.float32)
     axis = np.arange(side)
-    along_x = np.exp(-((axis[None] - places[:, :1]) ** 2) / (2 * CLICK_SIGMA**2))
-    along_y = np.exp(-((axis[None] - places[:, 1:]) ** 2) / (2 * CLICK_SIGMA**2))
+    along_x = np.exp(-((axis[None] - places[:, :1]) ** 2) / (2 * (CLICK_SIGMA * side) ** 2))
+    along_y = np.exp(-((axis[None] - places[:, 1:]) ** 2) / (2 * (CLICK_SIGMA * side) ** 2))
     return np.einsum("ny,nx->nyx", along_y, along_x).max(axis=0).astype(np.float32)

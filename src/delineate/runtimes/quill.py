@@ -21,7 +21,7 @@ from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v1.onnx"
-SIDE = 128  # of the crop: Quill v1 is worse at 256 (mean Dice 0.799 instead of 0.810), having seen little of it
+OLD_SIDE = 128  # of the crop, where a model file does not say it
 VIEWS = ((), (1,), (2,), (1, 2))  # axes along which a pointed-at crop is mirrored: the mean of four answers
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
@@ -62,6 +62,11 @@ class QuillPredictor:
             raise ModelError(
                 "E-MODEL-DAMAGED", f"{self.path.name} is not a readable ONNX model: {error}", "Reinstall delineate."
             ) from None
+
+    @cached_property
+    def _side(self) -> int:
+        """Pixels along a side of the crops the model was trained on."""
+        return int(self._network.get_modelmeta().custom_metadata_map.get("side", OLD_SIDE))
 
     @cached_property
     def record(self) -> ModelRecord:
@@ -142,7 +147,7 @@ class QuillPredictor:
 
     def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Array:
         channels = self._network.get_inputs()[0].shape[1]  # an older file knows fewer
-        return prompt_maps(features.frame, known, window, SIDE)[:channels]
+        return prompt_maps(features.frame, known, window, self._side)[:channels]
 
     def _answers(self, maps: list[Array]) -> tuple[Array, Array, Array]:
         """Logits (B, K, S, S), logits of the IoU (B, K) and of presence (B,)."""

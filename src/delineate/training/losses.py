@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 AMBIGUOUS_OTHERS, CLEAR_OTHERS = 0.05, 0.2  # weight of the mean over all outlines
+SHARPNESS = 4.0  # of the choice among the outlines, where it is trained
 SMALL_SHARE = 0.1  # targets that fill less of the crop count half as much again inside
 
 
@@ -25,7 +26,7 @@ class QuillLoss:
 
 
 def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, ambiguous: Tensor) -> QuillLoss:
-    """Cross entropy and Dice on the outlines, squared error of the predicted IoU, presence.
+    """Cross entropy and Dice on the outlines, squared error of the predicted IoU and what choosing by it costs, presence.
 
     logits (B, K, S, S) · judged (B, K) logits of the IoU · presence (B,) · truth (B, S, S) 0..1 · ambiguous bool (B,).
     The best outline is trained (as SAM does, arXiv 2304.02643 sec. 3), and the others a little, to keep them alive;
@@ -50,7 +51,8 @@ def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, 
         iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp(min=1)
         chosen = iou.gather(1, judged.argmax(1, keepdim=True))[:, 0]
         count = there.sum().clamp(min=1)
-    judgement = (((judged.sigmoid() - iou) ** 2).mean(1) * there).mean()
+    regret = (torch.softmax(SHARPNESS * judged, 1) * (iou.max(1, keepdim=True).values - iou)).sum(1)
+    judgement = ((((judged.sigmoid() - iou) ** 2).mean(1) + 0.5 * regret) * there).mean()
     absence = F.binary_cross_entropy_with_logits(presence, there)
     return QuillLoss(
         masks + judgement + 0.15 * absence,

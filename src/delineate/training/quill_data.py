@@ -34,7 +34,7 @@ from delineate.training.visibility import visible_share
 SAMPLES_A_SCENE = 6
 REAL_SHARE = 0.3
 PAIR_SHARE = 0.35  # scenes of two frames, for following
-SCENE_SIZES = {128: (160, 192, 192, 256), 256: (300, 340)}  # crop side to scene sides
+SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
 PACK = 16  # samples that travel together
 SEEN, UNSEEN = 0.65, 0.3  # shares of a border that can be seen: always kept from the first on, hardly ever below
 
@@ -195,7 +195,7 @@ def _work(outbox: mp.Queue[Batch], side: int, seed: int, data: Path | None) -> N
     use_real_textures(real_textures(rng, sources))
     pack: list[_Sample] = []
     while True:
-        scene = random_scene(rng, side, sources)
+        scene = random_scene(rng, sources)
         pack += [s for s in (sample(rng, scene, side) for _ in range(SAMPLES_A_SCENE)) if s is not None]
         if len(pack) >= PACK:
             outbox.put(
@@ -208,9 +208,9 @@ def _work(outbox: mp.Queue[Batch], side: int, seed: int, data: Path | None) -> N
             pack = []
 
 
-def random_scene(rng: Rng, side: int, sources: list[RealSource]) -> Scene:
+def random_scene(rng: Rng, sources: list[RealSource]) -> Scene:
     """A synthetic scene, or a real one in REAL_SHARE of the cases where there are real sources."""
     frames = 2 if rng.random() < PAIR_SHARE else 1
     if sources and rng.random() < REAL_SHARE:
         return random_real_scene(rng, sources, frames)
-    return synthetic_scene(rng, int(rng.choice(SCENE_SIZES[side])), frames)
+    return synthetic_scene(rng, int(rng.choice(SCENE_SIZES)), frames)

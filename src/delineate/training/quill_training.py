@@ -26,8 +26,8 @@ from delineate.training.export import export_quill
 from delineate.training.losses import quill_loss
 from delineate.training.quill_data import Batch, SamplePool
 
-COARSE, FINE = 128, 256
-POOLS = {COARSE: 6000, FINE: 700}  # samples kept of each crop side
+SIDE = 256  # of a crop
+POOL = 2400  # samples kept
 LOG_STEPS, SAVE_STEPS = 100, 500
 
 
@@ -40,8 +40,7 @@ class QuillTraining:
     data     folder with a manifest.json, of which only items marked ``train`` are used; None: synthetic scenes only
     start    weights (.safetensors) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
-    growth   up to which share of the budget crops are shown at which side; after the last: 128 px
-    fine     share of steps at 256 px, from ``fine_from`` of the budget on
+    growth   up to which share of the budget crops are shown at which side; after the last: 256 px
     correct  share of batches that are shown again with the network's own outline and a correcting click
     """
 
@@ -54,12 +53,11 @@ class QuillTraining:
     batch: int = 32
     rate: float = 3e-3
     weight_decay: float = 0.02
-    growth: tuple[tuple[float, int], ...] = ((0.3, 64), (0.6, 96))
-    fine: float = 0.2
-    fine_from: float = 0.65
+    growth: tuple[tuple[float, int], ...] = ((0.3, 128), (0.6, 192))
     correct: float = 0.35
     version: str = "0"
     threads: int = 0
+    workers: int = 1
 
 
 @dataclass
@@ -84,23 +82,17 @@ def train_quill(recipe: QuillTraining, tell: Callable[[dict[str, float]], None] 
     network = Quill().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.weight_decay)
     average, progress = _begin(recipe, network, optimizer)
-    pools = {
-        side: SamplePool(side, capacity, recipe.seed + 10 * progress.step + side, recipe.data)
-        for side, capacity in POOLS.items()
-    }
+    pool = SamplePool(SIDE, POOL, recipe.seed + 10 * progress.step, recipe.data, recipe.workers)
     rng = np.random.default_rng(recipe.seed + progress.step)
     try:
-        pools[COARSE].fill(POOLS[COARSE] // 3)  # the budget begins when there is enough to choose from
+        pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
         began = time.monotonic() - progress.minutes * 60
         while progress.minutes < recipe.minutes:
             share = progress.minutes / recipe.minutes
             for group in optimizer.param_groups:
                 group["lr"] = _rate(recipe, progress.step, share)
-            fine = share >= recipe.fine_from and rng.random() < recipe.fine
-            side = FINE if fine else next((s for until, s in recipe.growth if share < until), COARSE)
-            pool = pools[FINE if fine else COARSE]
-            pool.fill(recipe.batch)
-            batch = _shown(pool.draw(recipe.batch // 4 if fine else recipe.batch), side)
+            side = next((s for until, s in recipe.growth if share < until), SIDE)
+            batch = _shown(pool.draw(recipe.batch), side)
             outlines = _step(network, average, optimizer, batch, progress)
             if rng.random() < recipe.correct:
                 again = corrected(rng, batch[0].numpy(), outlines, (batch[1] > 0.5).numpy())
@@ -111,8 +103,7 @@ def train_quill(recipe: QuillTraining, tell: Callable[[dict[str, float]], None] 
             if progress.step - progress.saved >= SAVE_STEPS:
                 _save(recipe.output, network, average, optimizer, progress)
     finally:
-        for pool in pools.values():
-            pool.close()
+        pool.close()
     _save(recipe.output, network, average, optimizer, progress)
     path = recipe.output / "quill.onnx"
     export_quill(average, path, recipe.version)
@@ -164,6 +155,7 @@ def _step(
     progress.step += 1
     progress.samples += len(maps)
     progress.log.append({name: float(value) for name, value in vars(loss).items() if name != "total"})
+    progress.log[-1]["side"] = maps.shape[-1]
     _follow(average, network, min(0.999, (1 + progress.step) / (10 + progress.step)))
     with torch.no_grad():
         best = judged.argmax(1)

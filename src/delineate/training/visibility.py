@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+SIDE = 128  # at which it is measured; larger crops are averaged down
 REACH = 2.0  # pixels (standard deviation) within which the two sides of a border are compared
 LEAST_NOISE = 0.06  # differences below it cannot be seen, in units of prompt maps
 CLEAR = 1.0  # noise deviations between both sides from which on a border is seen
@@ -13,6 +14,9 @@ CLEAR = 1.0  # noise deviations between both sides from which on a border is see
 
 def visible_share(colours: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     """Share (0 to 1) of the border of ``mask`` (S, S) whose sides differ in one of ``colours`` (C, S, S) at least."""
+    if mask.shape[0] > SIDE:
+        step = mask.shape[0] // SIDE
+        colours, mask = _averaged(colours, step), _averaged(mask.astype(np.float32), step) > 0.5
     border = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask)
     if border.sum() < 8:
         return 0.0
@@ -33,3 +37,8 @@ def visible_share(colours: NDArray[np.float32], mask: NDArray[np.bool_]) -> floa
 
 def _near(field: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(ndimage.gaussian_filter(field, REACH, truncate=2.5))
+
+
+def _averaged(field: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    *leading, height, width = field.shape
+    return np.asarray(field.reshape(*leading, height // step, step, width // step, step).mean(axis=(-3, -1)))
