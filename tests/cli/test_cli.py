@@ -158,7 +158,13 @@ def test_interrupting_stops_cleanly(scans: Path, tmp_path: Path) -> None:
     for n in range(1500):
         (tmp_path / "long" / f"{n}.png").write_bytes(frame)
     command = [sys.executable, "-m", "delineate", "segment", "long", "--box", "80,70,180,210", "-o", "out"]
-    running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # background jobs ignore it
+    )
     time.sleep(6)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=20)

@@ -149,7 +149,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quill_training, "POOLS", {128: 48, 256: 16})
+    monkeypatch.setattr(quill_training, "POOL", 48)
     recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1}
     lines: list[dict] = []
     model = train_quill(QuillTraining(minutes=0.12, **recipe), lines.append)

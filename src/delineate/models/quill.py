@@ -25,7 +25,7 @@ class QuillConfig:
     candidates  outlines offered for one prompt
     """
 
-    inputs: int = 11
+    inputs: int = 12
     detail: int = 24
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
     depths: tuple[int, int, int, int] = (1, 1, 2, 2)
@@ -77,7 +77,7 @@ class Quill(nn.Module):
         super().__init__()
         self.config = config = config or QuillConfig()
         w, d = config.widths, config.depths
-        self.fine = _convolution(4 * config.inputs, config.detail)
+        self.fine = nn.Sequential(*_convolution(4 * config.inputs, config.detail), ResidualBlock(config.detail))
         self.stem = _convolution(16 * config.inputs, w[0])
         self.down = nn.ModuleList(
             nn.Sequential(

@@ -1,7 +1,7 @@
 """A frame and its prompts as the channels Quill sees. Training and use share this one function.
 
 Channels of (C, S, S): 0-2 colour, 3 focus, 4 box, 5 positive clicks, 6 negative clicks, 7 outline so far,
-8 earlier frame (grey), 9 its outline, 10 likeness. Quill v0 was trained on the first ten.
+8 earlier frame (grey), 9 its outline, 10 likeness, 11 relief. Quill v0 was trained on the first ten, v1 on eleven.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from delineate.preprocess.crop import Array, Window
 
-CHANNELS = 11
+CHANNELS = 12
 CLICK_SIGMA = 2.5 / 128  # of the crop's side
 BINS = 36  # of a histogram over -1.5 to 1.5
 RATIO_SOFTNESS = 2.0  # log ratio at which the likeness is three quarters of the way to its end
+POINTED_MARGIN, POINTED_SIDE = 1.9, 96  # of the crop of the frame that was pointed at
+RELIEF_SHARE = 16  # of the crop's side is a neighbourhood
+RELIEF_SOFTNESS, LEAST_RELIEF = 1.5, 0.02
 CLICK_WEIGHT = 3.0  # of a clicked place against one that a box or an outline holds
 FOCUS_SOFTNESS = 2.5  # spreads from the median at which the focus is half way to its end
 
@@ -29,6 +33,7 @@ class CropPrompts:
     box      x0, y0, x1, y1, half-open, in frame pixels
     outline  (height, width) the outline so far on this frame
     earlier  (height, width[, channels]) a neighbouring frame, with its outline
+    pointed  the frame a person pointed at the structure on, with its outline
     """
 
     points: NDArray[np.float64] | None = None
@@ -37,6 +42,16 @@ class CropPrompts:
     outline: NDArray[np.bool_] | None = None
     earlier: NDArray | None = None
     earlier_outline: NDArray[np.bool_] | None = None
+    pointed: NDArray | None = None
+    pointed_outline: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Grey values (S, S) of a crop, as in the maps of another one, and how much of each place is inside."""
+
+    grey: Array
+    inside: Array
 
 
 def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int) -> Array:
@@ -62,7 +77,8 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int)
         maps[8] = np.clip((before - low) * scale - 1.0, -1.5, 1.5)
         maps[9] = window.cut(prompts.earlier_outline, side)
     maps[3] = _focus(grey, maps)
-    maps[10] = likeness(maps)
+    maps[11] = relief(grey)
+    maps[10] = likeness(maps, _pointed_at(prompts, low, scale))
     return maps
 
 
@@ -77,6 +93,18 @@ def add_click(maps: Array, place: NDArray[np.float64], positive: bool) -> None:
     """One more click at ``place`` (x, y in pixels of the crop)."""
     channel = 5 if positive else 6
     maps[channel] = np.maximum(maps[channel], _click_map(np.asarray(place)[None], maps.shape[-1]))
+
+
+def _pointed_at(prompts: CropPrompts, low: float, scale: float) -> Examples | None:
+    """The structure as it was when it was pointed at, in the grey values of another crop."""
+    if prompts.pointed is None or prompts.pointed_outline is None or not prompts.pointed_outline.any():
+        return None
+    rows, columns = (np.flatnonzero(prompts.pointed_outline.any(axis=axis)) for axis in (1, 0))
+    box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+    window = Window.around(box, POINTED_MARGIN)
+    shown = window.cut(prompts.pointed, POINTED_SIDE)
+    grey = shown if shown.ndim == 2 else shown.mean(axis=2)
+    return Examples(np.clip((grey - low) * scale - 1, -1.5, 1.5), window.cut(prompts.pointed_outline, POINTED_SIDE))
 
 
 def _focus(grey: Array, maps: Array) -> Array:
@@ -96,11 +124,12 @@ def _focus(grey: Array, maps: Array) -> Array:
     return np.tanh((grey - middle) / (FOCUS_SOFTNESS * spread)).astype(np.float32)
 
 
-def likeness(maps: Array) -> Array:
+def likeness(maps: Array, pointed: Examples | None = None) -> Array:
     """How much more often the colours of a place occur where the prompt points than elsewhere, -1 to 1.
 
     The log ratio of two colour histograms (grey, and the two colour differences where there is colour), as in the
-    first step of GrabCut: inside against outside of the box or of the outline so far, or around the clicks.
+    first step of GrabCut: inside against outside of the box or of the outline so far, or around the clicks. Where a
+    structure is followed, the mean of what the frame before says and what the frame ``pointed`` at says.
     """
     grey = maps[:3].mean(axis=0)
     inside, outside = _examples(maps)
@@ -108,11 +137,21 @@ def likeness(maps: Array) -> Array:
         return np.zeros_like(grey)
     seen = maps[8] if maps[9].any() and not (maps[4].any() or maps[5].any() or maps[7].any()) else grey
     ratio = _log_ratio(seen, grey, inside, outside)
+    if pointed is not None and seen is not grey:
+        ratio = (ratio + _log_ratio(pointed.grey, grey, pointed.inside, 1 - pointed.inside)) / 2
     if seen is grey and np.abs(maps[0] - maps[1]).max() > 0.02:
         for one, other in ((0, 1), (2, 1)):
             difference = maps[one] - maps[other]
             ratio = ratio + _log_ratio(difference, difference, inside, outside)
     return np.tanh(ratio / RATIO_SOFTNESS).astype(np.float32)
+
+
+def relief(grey: Array) -> Array:
+    """Grey values against their neighbourhood, in its own standard deviations, -1 to 1: thin vessels stand out."""
+    size = grey.shape[0] // RELIEF_SHARE | 1
+    mean = ndimage.uniform_filter(grey, size)
+    variance = np.maximum(ndimage.uniform_filter(grey * grey, size) - mean * mean, 0)
+    return np.tanh((grey - mean) / (RELIEF_SOFTNESS * (np.sqrt(variance) + LEAST_RELIEF))).astype(np.float32)
 
 
 def _examples(maps: Array) -> tuple[Array, Array]:
@@ -151,7 +190,7 @@ def _log_ratio(seen: Array, looked_at: Array, inside: Array, outside: Array) -> 
         histograms.append(counts / max(float(counts.sum()), 1e-6) + 0.3 / BINS)
     ratio = np.log(histograms[0] / histograms[1]).astype(np.float32)
     places = bins if looked_at is seen else np.clip((looked_at + 1.5) * (BINS / 3), 0, BINS - 1).astype(np.intp).ravel()
-    return ratio[places].reshape(seen.shape)
+    return ratio[places].reshape(looked_at.shape)
 
 
 def _core(grey: Array, box: Array) -> Array:

@@ -20,10 +20,12 @@ class EarlierFrame:
 
     features  of that frame, from the same predictor
     mask      bool (height, width)
+    pointed   where a person pointed at the structure, if that was not on this frame
     """
 
     features: Features
     mask: NDArray[np.bool_]
+    pointed: EarlierFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)

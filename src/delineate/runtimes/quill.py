@@ -107,6 +107,8 @@ class QuillPredictor:
             outline=outline if outline is not None and outline.any() else None,
             earlier=earlier.features.frame if earlier else None,
             earlier_outline=earlier.mask if earlier else None,
+            pointed=earlier.pointed.features.frame if earlier and earlier.pointed else None,
+            pointed_outline=earlier.pointed.mask if earlier and earlier.pointed else None,
         )
         window = _window_of(known)
         if window is None:

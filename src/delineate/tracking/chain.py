@@ -110,5 +110,6 @@ class ChainTracker:
         last_area = int(last.sum())
         found = int(answer.mask.sum())  # before it was cut to what it can have reached: a leak must show
         verdict = judge(answer.score * answer.presence, found, last_area, now, memory.look, self.guards)
-        self._memory[name] = replace(memory, last=EarlierFrame(features, mask))
+        pointed = memory.last.pointed or memory.last
+        self._memory[name] = replace(memory, last=EarlierFrame(features, mask, pointed))
         return Step(mask, verdict.confidence, verdict.drift)

@@ -57,8 +57,8 @@ class _Sample:
 
 def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
     """One prompt for one structure of a scene, as the network sees it at ``side`` pixels; None if it is hard to see."""
-    areas = scene.targets[:, 0].sum(axis=(1, 2)) ** 0.3
-    number = int(rng.choice(len(areas), p=areas / areas.sum()))
+    extents = np.array([_extent(mask) for mask in scene.targets[:, 0]]) ** 0.4
+    number = int(rng.choice(len(extents), p=extents / extents.sum()))
     if len(scene.frames) > 1 and rng.random() < 0.75:
         frame, truth = scene.frames[1], scene.targets[number, 1]
         prompts, window = _following(rng, scene, number)
@@ -76,7 +76,7 @@ def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
 def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window]:
     """The frame before with its outline (not always a good one), seldom with a hint on this frame."""
     before, now = scene.targets[number, 0], scene.targets[number, 1]
-    outline = spoiled(rng, before) if rng.random() < 0.4 else before
+    outline = spoiled(rng, before) if rng.random() < 0.5 else before
     prompts = CropPrompts(earlier=scene.frames[0], earlier_outline=outline)
     if now.any() and rng.random() < 0.12:
         prompts = replace(prompts, box=jittered_box(rng, now, 0.1))
@@ -122,6 +122,12 @@ def _wide(rng: Rng, box: tuple[float, float, float, float], size: tuple[int, ...
     side = min(longer * float(np.exp(rng.uniform(np.log(2), np.log(7)))), float(max(size)))
     room = max(0.0, side - longer)
     return Window(box[0] - rng.uniform(0, room), box[1] - rng.uniform(0, room), side)
+
+
+def _extent(mask: NDArray[np.bool_]) -> float:
+    """Area of the box around a structure: thin trees count by how far they reach."""
+    x0, y0, x1, y1 = bounding_box(mask)
+    return float((x1 - x0) * (y1 - y0))
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
@@ -198,14 +204,22 @@ def _work(outbox: mp.Queue[Batch], side: int, seed: int, data: Path | None) -> N
         scene = random_scene(rng, sources)
         pack += [s for s in (sample(rng, scene, side) for _ in range(SAMPLES_A_SCENE)) if s is not None]
         if len(pack) >= PACK:
-            outbox.put(
-                Batch(
-                    np.stack([s.maps for s in pack]),
-                    np.stack([s.truth for s in pack]),
-                    np.array([s.ambiguous for s in pack]),
-                )
-            )
+            maps, truth = np.stack([s.maps for s in pack]), np.stack([s.truth for s in pack])
+            if not _handed(outbox, Batch(maps, truth, np.array([s.ambiguous for s in pack]))):
+                return
             pack = []
+
+
+def _handed(outbox: mp.Queue[Batch], batch: Batch) -> bool:
+    """Put a batch where there is room; False where nobody is left to take it."""
+    parent = mp.parent_process()
+    while parent is None or parent.is_alive():
+        try:
+            outbox.put(batch, timeout=5)
+        except queue.Full:
+            continue
+        return True
+    return False
 
 
 def random_scene(rng: Rng, sources: list[RealSource]) -> Scene:

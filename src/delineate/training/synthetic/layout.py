@@ -29,8 +29,8 @@ class Style(StrEnum):
 
 
 SHARES = {
-    Style.ORGANS: 0.27, Style.SINGLE: 0.13, Style.RINGS: 0.18, Style.CELLS: 0.08, Style.SHEET: 0.07,
-    Style.VESSELS: 0.18, Style.LAYERS: 0.02, Style.GLANDS: 0.07,
+    Style.ORGANS: 0.26, Style.SINGLE: 0.12, Style.RINGS: 0.18, Style.CELLS: 0.08, Style.SHEET: 0.07,
+    Style.VESSELS: 0.20, Style.LAYERS: 0.02, Style.GLANDS: 0.07,
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from delineate.training.synthetic.noise import Field, texture, tide
 FAR = np.float32(99)
 ANGLES = 512  # steps of a blob's outline
 MOST_SEGMENTS = 900  # of one tree
-ENDING = 0.25  # share of blobs that are gone on the next frame
+ENDING, BEGINNING = 0.25, 0.12  # shares of blobs that are gone on the next frame, and that come with it
 
 
 class Shape(Protocol):
@@ -67,12 +67,13 @@ class Blob:
         self._bite = rng.uniform(0, 2 * np.pi)
         self._motion = rng.normal(0, 0.03, 2) * side
         self._growth = rng.normal(0, 0.3)  # slices of a thick stack change this much
-        self._ends = rng.random() < ENDING
+        fate = rng.random()
+        self._ends, self._begins = fate < ENDING, fate > 1 - BEGINNING
 
     def level(self, t: float) -> Field:
         out = np.full((self.side, self.side), FAR, np.float32)
         radius = self.radius * (1 + self._growth * t)
-        if radius <= 1 or (self._ends and t > 0):
+        if radius <= 1 or (self._ends and t > 0) or (self._begins and t <= 0):
             return out
         rows, columns = self._window(radius, t)
         if rows.start >= rows.stop or columns.start >= columns.stop:
