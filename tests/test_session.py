@@ -9,7 +9,7 @@ from bright_predictor import BrightPredictor
 from delineate.errors import PromptError
 from delineate.grid import Grid
 from delineate.prompt_log import PromptLog
-from delineate.prompts import Box, Mask, Point
+from delineate.prompts import Box, Mask, Point, Text
 from delineate.scan import Scan
 from delineate.session import Session
 
@@ -182,3 +182,17 @@ def test_removing_an_object_leaves_the_others(session: Session) -> None:
     session.propagate()
     assert [o.name for o in session.segmentation.objects] == ["vein"]
     assert session.segmentation["vein"].label == 2
+
+
+def test_words_are_refused_by_a_system_that_does_not_read(session: Session) -> None:
+    with pytest.raises(PromptError) as caught:
+        session.prompt(Text("liver", frame=8), "liver")
+    assert caught.value.code == "E-PROMPT-TEXT" and "medsam_text" in caught.value.hint
+    assert not session.segmentation.objects and not session.log.can_undo
+
+
+@pytest.mark.parametrize(("text", "code"), [(" ", "E-TEXT-EMPTY"), ("liver", "E-PROMPT-SLICE")])
+def test_words_need_to_be_some_and_on_a_slice(session: Session, text: str, code: str) -> None:
+    with pytest.raises(PromptError) as caught:
+        session.prompt(Text(text))
+    assert caught.value.code == code

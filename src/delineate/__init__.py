@@ -23,6 +23,8 @@ _WHERE = {
     "Scribble": "delineate.prompts",
     "Lasso": "delineate.prompts",
     "Mask": "delineate.prompts",
+    "Text": "delineate.prompts",
+    "Following": "delineate.following",
     "PromptLog": "delineate.prompt_log",
     "Segmentation": "delineate.segmentation",
     "Overlap": "delineate.segmentation",
@@ -33,11 +35,12 @@ __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
     from delineate.errors import DelineateError
+    from delineate.following import Following
     from delineate.grid import Grid, Space
     from delineate.io.opening import open_scan
     from delineate.io.saving import save
     from delineate.prompt_log import PromptLog
-    from delineate.prompts import Box, Lasso, Mask, Point, Scribble
+    from delineate.prompts import Box, Lasso, Mask, Point, Scribble, Text
     from delineate.scan import Scan
     from delineate.segmentation import Overlap, Segmentation
     from delineate.session import Session

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from delineate.errors import Notice, PromptError
 from delineate.grid import Space
-from delineate.prompts import Box, Coordinates, Lasso, Mask, Point, Prompt, Scribble
+from delineate.prompts import Box, Coordinates, Lasso, Mask, Point, Prompt, Scribble, Text
 from delineate.scan import Scan, ScanKind
 
 SCRIBBLE_STEP = 4.0  # pixels between the clicks a scribble is turned into
@@ -26,20 +26,22 @@ class FramePrompts:
     labels  bool (N,), whether each point is on the structure
     box     x0, y0, x1, y1, half-open, or None
     mask    bool (height, width), an outline to refine, or None
+    text    what the structure is called, for systems that read, or None
     """
 
     points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
     labels: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     box: tuple[float, float, float, float] | None = None
     mask: NDArray[np.bool_] | None = None
+    text: str | None = None
 
     @property
     def says_where(self) -> bool:
         """Whether anything here points at the structure, rather than only away from it."""
-        return self.box is not None or self.mask is not None or bool(self.labels.any())
+        return any(given is not None for given in (self.box, self.mask, self.text)) or bool(self.labels.any())
 
     def joined(self, later: FramePrompts) -> FramePrompts:
-        """These prompts and later ones: points add up (the later on a pixel wins), a later box or mask replaces."""
+        """These prompts and later ones: points add up (the later on a pixel wins), others replace."""
         shared = [bool((np.round(later.points) == np.round(p)).all(axis=1).any()) for p in self.points]
         keep = ~np.array(shared, dtype=bool)
         return FramePrompts(
@@ -47,6 +49,7 @@ class FramePrompts:
             np.concatenate([self.labels[keep], later.labels]),
             self.box if later.box is None else later.box,
             self.mask if later.mask is None else later.mask,
+            self.text if later.text is None else later.text,
         )
 
 
@@ -74,6 +77,8 @@ def place(prompt: Prompt, scan: Scan) -> Placed:
             return _place_box(prompt, scan)
         case Mask():
             return _place_mask(prompt, scan)
+        case Text():
+            return Placed(_require_frame(prompt.frame, scan), FramePrompts(text=prompt.words.strip()))
         case Point():
             frame, points = _on_one_frame([prompt.at], prompt, scan)
             return Placed(frame, FramePrompts(points, np.array([prompt.positive])))

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.errors import PromptError
+from delineate.following import Following
 from delineate.prompts import Prompt
 
 
@@ -62,6 +63,7 @@ class Propagate(_Event):
     objects: tuple[str, ...] = ()
     first: int | None = None
     stop: int | None = None
+    following: Following = Field(default_factory=Following)
 
 
 Event = Annotated[

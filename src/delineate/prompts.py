@@ -1,4 +1,4 @@
-"""What a person points with: points, boxes, scribbles, lassos and masks.
+"""What a person points with: points, boxes, scribbles, lassos, masks and words.
 
 Coordinates are pixels ``(x, y)`` of the frame as shown together with ``frame``, or voxel indices ``(i, j, k)`` of a
 volume, or millimetres with ``space="RAS"`` or ``"LPS"``. A pixel's centre is at whole numbers; boxes are
@@ -145,7 +145,23 @@ class Mask(_Prompt):
         return self
 
 
-Prompt = Annotated[Point | Box | Scribble | Lasso | Mask, Field(discriminator="type")]
+class Text(_Prompt):
+    """The structure's name, for systems that read: ``Text("liver", frame=40)``; also where it is followed to."""
+
+    type: Literal["text"] = "text"
+    words: str = Field(description='What it is, such as "right kidney"; in the words the system was trained with.')
+
+    def __init__(self, words: str | None = None, **fields: Any) -> None:
+        super().__init__(**(fields if words is None else {"words": words} | fields))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.words.strip():
+            raise PromptError("E-TEXT-EMPTY", "The text prompt has no words.")
+        return self
+
+
+Prompt = Annotated[Point | Box | Scribble | Lasso | Mask | Text, Field(discriminator="type")]
 
 
 def _require_coordinates(points: Iterable[Coordinates], what: str) -> None:

@@ -10,7 +10,8 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.errors import Notice, PromptError
+from delineate.errors import DelineateError, Notice, PromptError
+from delineate.following import Following
 from delineate.manifest import InputRecord, Manifest, OutputRecord
 from delineate.placing import FramePrompts, join, place
 from delineate.prompt_log import (
@@ -28,7 +29,7 @@ from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import Candidates, Features, FramePredictor
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Colour, Segmentation
-from delineate.session_state import ObjectTrack, SessionState, object_record
+from delineate.session_state import FollowedFrom, ObjectTrack, SessionState, object_record
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.propagate import Anchor, Followed, propagate, territories
 
@@ -142,7 +143,7 @@ class Session:
             self.add_object(name)
         try:
             self._do(AddPrompt(object=name, prompt=prompt))
-        except PromptError:
+        except DelineateError:
             if made:
                 self.undo()
             raise
@@ -161,12 +162,15 @@ class Session:
         first: int | None = None,
         stop: int | None = None,
         progress: Progress | None = None,
+        following: Following | None = None,
     ) -> None:
         """Follow objects (all unless named) from their prompted frames through the frames ``first`` to ``stop``.
 
-        Only what a new prompt affects is done again. An interruption leaves the session as it was.
+        Only what a new prompt, or another way of ``following``, affects is done again. An interruption leaves the
+        session as it was. Raises PromptError for a way the predictor does not have.
         """
-        self._do(Propagate(objects=tuple(objects), first=first, stop=stop), progress)
+        how = following or Following()
+        self._do(Propagate(objects=tuple(objects), first=first, stop=stop, following=how), progress)
 
     def undo(self) -> bool:
         """Take the last event back; False if there is none."""
@@ -251,6 +255,12 @@ class Session:
                 f'Only negative points: nothing says where "{name}" is.',
                 "Add a positive point or a box, or correct an outline that exists.",
             )
+        if prompts.text is not None and not getattr(self.predictor, "takes_text", False):
+            raise PromptError(
+                "E-PROMPT-TEXT",
+                f"{self.predictor.record.name} takes no words.",
+                "Point with a box or a click, or take a system that reads: --model medsam_text",
+            )
         candidates = dict(state.candidates)
         if _is_drawn(placed.prompts):
             mask, score = placed.prompts.mask, 1.0
@@ -313,13 +323,13 @@ class Session:
             )
         found = list[Followed]()
         kept: dict[str, dict[int, Rle | None]] = {name: {} for name in names}
-        for one in propagate(self.scan, self.predictor, anchors, self.guards, progress):
+        for one in propagate(self.scan, self.predictor, anchors, self.guards, progress, event.following):
             mask = one.step.mask & ~state.segmentation.locked_pixels(one.frame, except_for=one.name)
             kept[one.name][one.frame] = Rle.encode(mask) if mask.any() else None
             found.append(replace(one, step=replace(one.step, mask=np.zeros((0, 0), dtype=bool))))
         for name in names:
-            own = [a for a in anchors if a.name == name]
-            state = self._with_followed(state, name, own, [f for f in found if f.name == name], kept[name])
+            own, how = [a for a in anchors if a.name == name], event.following
+            state = self._with_followed(state, name, own, [f for f in found if f.name == name], kept[name], how)
         return state
 
     def _open_anchors(self, name: str, track: ObjectTrack, event: Propagate) -> list[Anchor]:
@@ -328,16 +338,23 @@ class Session:
         first = max(low, event.first or 0)
         stop = min(high, len(self.scan) if event.stop is None else event.stop)
         anchors = []
-        for frame, (start, end) in territories([f for f, m in track.prompted.items() if m.area], first, stop).items():
+        outlined = [f for f, m in track.prompted.items() if m.area]
+        for frame, (start, end) in territories(outlined, first, stop, event.following.directions).items():
             rle = track.prompted[frame]
             done = track.followed.get(frame)
-            if done is not None and done[0] == rle and done[1] <= start and end <= done[2]:
+            if done is not None and done.covers(FollowedFrom(rle, start, end, event.following)):
                 continue
-            anchors.append(Anchor(name, frame, rle.decode(), start, end))
+            anchors.append(Anchor(name, frame, rle.decode(), start, end, track.words(frame)))
         return anchors
 
     def _with_followed(
-        self, state: SessionState, name: str, anchors: list[Anchor], steps: list[Followed], kept: dict[int, Rle | None]
+        self,
+        state: SessionState,
+        name: str,
+        anchors: list[Anchor],
+        steps: list[Followed],
+        kept: dict[int, Rle | None],
+        following: Following,
     ) -> SessionState:
         track = state.tracks[name]
         cleared: dict[int, Rle | None] = {
@@ -348,7 +365,8 @@ class Session:
         warnings |= {s.frame: ", ".join(s.step.drift) for s in steps if s.step.drift and not s.ended}
         ended = {f: d for f, d in track.ended.items() if f not in cleared}
         ended |= {s.frame: s.direction.value for s in steps if s.ended}
-        followed = {**track.followed, **{a.frame: (track.prompted[a.frame], a.first, a.stop) for a in anchors}}
+        done = {a.frame: FollowedFrom(track.prompted[a.frame], a.first, a.stop, following) for a in anchors}
+        followed = {**track.followed, **done}
         segmentation = state.segmentation.with_masks(name, {**cleared, **kept}, scores)
         track = replace(track, followed=followed, warnings=warnings, ended=ended)
         return replace(state, segmentation=segmentation).with_track(name, track)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from delineate.errors import Notice
+from delineate.following import Following
 from delineate.grid import Placement
 from delineate.manifest import ObjectRecord
 from delineate.placing import Placed
@@ -15,20 +16,35 @@ from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Segmentation, SegmentedObject
 
 
+@dataclass(frozen=True)
+class FollowedFrom:
+    """An outline that was followed, the frames ``first`` to ``stop`` it answered for, and how."""
+
+    outline: Rle
+    first: int
+    stop: int
+    following: Following
+
+    def covers(self, wanted: FollowedFrom) -> bool:
+        """Whether following it again would give nothing new."""
+        same = self.outline == wanted.outline and self.following == wanted.following
+        return same and self.first <= wanted.first and wanted.stop <= self.stop
+
+
 @dataclass(frozen=True, eq=False)
 class ObjectTrack:
     """What is known of one object beside its masks.
 
     placed    its prompts, where they landed, in order
     prompted  outlines the prompts gave, by frame: what it is followed from
-    followed  for each of these frames the outline it was followed from and the range it answered for
+    followed  for each of these frames, how it was followed from there last
     warnings  what looked wrong, by frame
     ended     frames where following it stopped, and the direction
     """
 
     placed: tuple[Placed, ...] = ()
     prompted: Mapping[int, Rle] = field(default_factory=dict)
-    followed: Mapping[int, tuple[Rle, int, int]] = field(default_factory=dict)
+    followed: Mapping[int, FollowedFrom] = field(default_factory=dict)
     warnings: Mapping[int, str] = field(default_factory=dict)
     ended: Mapping[int, str] = field(default_factory=dict)
 
@@ -37,6 +53,10 @@ class ObjectTrack:
         """The frames a 3D box allows."""
         spans = [p.span for p in self.placed if p.span]
         return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else None
+
+    def words(self, frame: int) -> str | None:
+        """What the object was called on a frame, last."""
+        return next((p.prompts.text for p in self.placed[::-1] if p.frame == frame and p.prompts.text), None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import pytest
 from delineate.errors import ModelError, PromptError
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
-from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps
+from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import EarlierFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor
 
@@ -153,7 +153,7 @@ def test_points_in_a_crop_are_where_their_pixels_are(point: tuple[float, float])
 
 def test_maps_are_empty_where_nothing_is_said() -> None:
     maps = prompt_maps(picture(), CropPrompts(), Window(0, 0, SIZE), 128)
-    assert maps.shape == (CHANNELS, 128, 128) and not maps[4:].any() and maps[:3].any()
+    assert maps.shape == (CHANNELS, 128, 128) and not maps[4:11].any() and maps[:3].any()
 
 
 def test_maps_do_not_depend_on_the_scale_of_the_intensities() -> None:
@@ -176,3 +176,24 @@ def test_likeness_says_where_the_prompted_colours_are() -> None:
         outside = window.cut(~(disc(35, 40, 20) | disc(85, 80, 16)), 128) > 0.5
         assert likeness[inside].mean() > 0.5 > -0.3 > likeness[outside].mean()
         assert np.abs(likeness).max() <= 1
+
+
+def test_relief_shows_a_faint_line_as_well_as_a_strong_one() -> None:
+    dark, faint = np.zeros((2, 256, 256), np.float32)
+    dark[32], faint[32] = -0.5, -0.05
+    noise = np.random.default_rng(0).normal(0, 0.002, (256, 256)).astype(np.float32)
+    assert -1 <= relief(dark + noise)[32].mean() < relief(faint + noise)[32].mean() < -0.6
+    assert abs(relief(faint + noise)[10].mean()) < 0.1
+
+
+def test_what_was_pointed_at_keeps_its_say_while_a_structure_is_followed() -> None:
+    frame = picture()
+    outline = np.zeros((SIZE, SIZE), bool)
+    outline[20:50, 20:50] = True
+    wrong = ~outline  # an outline that has drifted away altogether
+    window = Window(0, 0, SIZE)
+    drifted = CropPrompts(earlier=frame, earlier_outline=wrong)
+    reminded = CropPrompts(earlier=frame, earlier_outline=wrong, pointed=frame, pointed_outline=outline)
+    alone, both = (prompt_maps(frame, p, window, 128)[10] for p in (drifted, reminded))
+    inner = slice(50, 90)
+    assert both[inner, inner].mean() > alone[inner, inner].mean()

@@ -54,7 +54,7 @@ def _sam(weights: Weights, keys: set[str]) -> Detected:
     if any(".Adapter." in key for key in keys):
         return Detected("SAM ViT-B with adapters", ("sam_med2d",))
     if any(key.startswith("prompt_encoder.text_encoder.") for key in keys):
-        raise ModelError("E-MODEL-TEXT", "This is MedSAM's text-prompt extension, which cannot be run here yet.")
+        return Detected("MedSAM with a text encoder", ("medsam_text",))
     if side == 256 and width == 768:
         return Detected("SAM ViT-B at 256 px", ("ft_sam",))
     name = VIT_WIDTHS.get(width)

@@ -38,6 +38,7 @@ _DECODER: Final[Rules] = (
     (r"mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
     *_MLP_HEADS,
 )
+TEXT_TOWER: Final = "prompt_encoder.text_encoder.text_model."
 _POSITION = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 
 VIT: Final[Rules] = (
@@ -140,6 +141,15 @@ def sam_weights(native: Weights) -> Weights:
     tiny = any(key.startswith("image_encoder.patch_embed.seq.") for key in native)
     named = _renamed(native, (*(TINY_VIT if tiny else VIT), *SAM_HEADS), dropped)
     return _with_positions(named)
+
+
+def medsam_text_weights(native: Weights) -> Weights:
+    """Files of MedSAM's text-prompt extension. Left out: mask prompts, saved with no channel, and counted positions."""
+    unused = ("prompt_encoder.mask_downscaling.", f"{TEXT_TOWER}embeddings.position_ids")
+    return _renamed(
+        sam_weights({key: value for key, value in native.items() if not key.startswith(unused)}),
+        ((rf"^{re.escape(TEXT_TOWER)}", "prompt_encoder.text_encoder."),),
+    )
 
 
 def sam2_weights(native: Weights) -> Weights:

@@ -37,16 +37,21 @@ def listed(json: options.Json = False) -> None:
 
 
 def pull(
-    name: Annotated[str, typer.Argument(help="A system: delineate systems")],
+    name: Annotated[str, typer.Argument(help="A system (delineate systems), or clip_vocabulary for --text.")],
     offline: Offline = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Fetch a system's published weights from its authors; goes on where an earlier try stopped."""
-    from delineate.checkpoints import store
+    from delineate.checkpoints import store, vocabulary
     from delineate.errors import ModelError
 
+    if name == vocabulary.NAME:
+        with progress_bar(f"Fetching {vocabulary.PUBLISHED.name}", quiet or json) as progress:
+            path = store.pull(name, vocabulary.PUBLISHED, progress, offline)
+        _pulled(name, path, vocabulary.LICENCE, json)
+        return
     system = _system(name)
     if system.weights is not None:
         path = system.weights
@@ -62,11 +67,15 @@ def pull(
     else:
         with progress_bar(f"Fetching {system.download.name}", quiet or json) as progress:
             path = store.pull(name, system.download, progress, offline)
+    _pulled(name, path, system.licence, json)
+
+
+def _pulled(name: str, path: Path, licence: str, json: bool) -> None:
     if json:
-        result_json({"name": name, "file": str(path), "licence": system.licence})
+        result_json({"name": name, "file": str(path), "licence": licence})
     else:
         result(str(path))
-        tell(f"Its licence: {system.licence}")
+        tell(f"Its licence: {licence}")
 
 
 def imported(
@@ -76,10 +85,15 @@ def imported(
     debug: options.Debug = False,
 ) -> None:
     """Keep a checkpoint, so that its system can be run by name."""
-    from delineate.checkpoints import store
+    from delineate.checkpoints import store, vocabulary
     from delineate.systems import BuildOptions
     from delineate.systems.registry import system_of_file
 
+    if system == vocabulary.NAME:
+        vocabulary.require(file)
+        path = store.keep(system, file)
+        result_json({"name": system, "file": str(path)}) if json else result(f"{system}: {path}")
+        return
     name = system or system_of_file(file)
     _system(name).build(BuildOptions(checkpoint=file, device="cpu", precision="fp32"))  # it must fit
     path = store.keep(name, file)
@@ -87,6 +101,44 @@ def imported(
         result_json({"name": name, "file": str(path)})
     else:
         result(f"{name}: {path}")
+
+
+def exported(
+    model: Annotated[str, typer.Argument(help="A system's name, or a checkpoint file.", metavar="NAME|FILE")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    system: options.SystemName = None,
+    untrained: options.Untrained = False,
+    check: Annotated[bool, typer.Option(help="Compare every part with torch on other inputs.")] = True,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write a system as ONNX: image encoder, decoder, SAM 2's memory, and a file that says how to call them.
+
+    delineate models export sam2.1_tiny -o sam2_onnx
+    """
+    from delineate.errors import ModelError
+    from delineate.io.atomic import check_writable
+    from delineate.systems import SYSTEMS, BuildOptions, build
+
+    if model == "quill" or model.endswith(".onnx"):
+        path = SYSTEMS["quill"].weights if model == "quill" else model
+        raise ModelError("E-EXPORT-KIND", f"{model} is ONNX already: {path}", "Copy the file.")
+    predictor = build(model, BuildOptions(None, untrained, device="cpu", precision="fp32"), system)
+    from delineate.runtimes.exporting import CARD, export_system
+
+    check_writable(output / CARD, overwrite)
+    card = export_system(predictor, output, check)  # type: ignore[arg-type]
+    if json:
+        result_json(card)
+        return
+    for name, part in card["parts"].items():
+        size = (output / part["file"]).stat().st_size / 1e6
+        found = part.get("max_difference", {})
+        worst = max((found[key] / max(part["max_value"][key], 1e-9) for key in found), default=None)
+        same = "" if worst is None else f", differs from torch by at most {worst:.1e} of the largest value"
+        result(f"{name:22}  {size:7.1f} MB{same}")
+    result(f"  {output / CARD}")
 
 
 def verify(json: options.Json = False) -> None:

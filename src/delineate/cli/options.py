@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.errors import PromptError
+
+if TYPE_CHECKING:
+    from delineate.following import Following
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
@@ -18,6 +22,17 @@ Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: 
 Backend = Annotated[str, typer.Option("--backend", help="What runs the image encoder: torch, onnx or openvino.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
+Vocabulary = Annotated[Path | None, typer.Option("--vocabulary", help="Word pieces for --text (CLIP's file).")]
+Memory = Annotated[
+    str | None, typer.Option("--memory", help="Frames it is compared with: window, pruning, cross-image; or chain.")
+]
+Stride = Annotated[int | None, typer.Option("--stride", help="Frames between two memories.")]
+Memories = Annotated[int | None, typer.Option("--memories", help="Most frames remembered, 1 to 7.")]
+PromptedMemories = Annotated[int | None, typer.Option("--prompted-memories", help="Most of those pointed at.")]
+Fill = Annotated[int | None, typer.Option("--fill", help="Remove holes and specks up to this low-resolution area.")]
+Apart = Annotated[bool, typer.Option("--no-overlap", help="Followed structures share no pixel.")]
+Direction = Annotated[str | None, typer.Option("--directions", help="Follow it both, forward or backward.")]
+NoReset = Annotated[bool, typer.Option("--no-reset", help="Keep the memory for the second direction.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 means all.")]
 Axis = Annotated[str | None, typer.Option("--axis", help="Axis slices are taken along: i, j, k or R, A, S.")]
 Series = Annotated[str | None, typer.Option("--series", help="Which DICOM series: number, #position or description.")]
@@ -30,6 +45,23 @@ Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICO
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture that is opened.")]
 MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
+
+
+def following(**given: Any) -> Following | None:
+    """How structures are followed, from the options that were given; None where none was.
+
+    given  fields of ``Following`` and ``no_reset``, None or False where left out. Raises PromptError for what is not
+    offered.
+    """
+    from delineate.following import Directions, Following, MemoryRule
+
+    chosen = {name: value for name, value in given.items() if value is not None and value is not False}
+    if chosen.pop("no_reset", False):
+        chosen["reset"] = False
+    for name, words in (("memory", MemoryRule), ("directions", Directions)):
+        if name in chosen and chosen[name] not in list(words):
+            raise PromptError("E-OPTION", f'--{name} "{chosen[name]}" is not one of {", ".join(words)}.')
+    return Following(**chosen) if chosen else None
 
 
 def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...]:

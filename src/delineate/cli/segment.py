@@ -25,6 +25,10 @@ def segment(
     point: Annotated[list[str] | None, typer.Option(help="x,y or i,j,k on the structure.")] = None,
     neg: Annotated[list[str] | None, typer.Option(help="x,y or i,j,k that does not belong to it.")] = None,
     mask: Annotated[Path | None, typer.Option(help="A file with an outline on one frame to follow or correct.")] = None,
+    text: Annotated[str | None, typer.Option(help="Its name, for systems that read: medsam_text.")] = None,
+    markers: Annotated[
+        Path | None, typer.Option(help="A volume with marks on some slices: a box on each slice between.")
+    ] = None,
     prompts: Annotated[Path | None, typer.Option(help="Prompts or a manifest saved by an earlier run.")] = None,
     frame: Annotated[int | None, typer.Option(help="Slice or frame that 2D prompts are on.")] = None,
     label: Annotated[str, typer.Option(help="Name of the structure.")] = "structure",
@@ -33,6 +37,14 @@ def segment(
     frame_only: Annotated[
         bool, typer.Option("--frame-only", "--no-propagate", help="Do not follow it to other frames.")
     ] = False,
+    memory: options.Memory = None,
+    stride: options.Stride = None,
+    memories: options.Memories = None,
+    prompted_memories: options.PromptedMemories = None,
+    fill: options.Fill = None,
+    no_overlap: options.Apart = False,
+    directions: options.Direction = None,
+    no_reset: options.NoReset = False,
     split: Annotated[bool, typer.Option("--split", help="One file for each structure.")] = False,
     film: Annotated[bool, typer.Option("--film", help="Also write a video with its outlines (MP4).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Apply prompts made on another file.")] = False,
@@ -43,6 +55,7 @@ def segment(
     precision: options.Precision = "auto",
     backend: options.Backend = "torch",
     threads: options.Threads = 0,
+    vocabulary: options.Vocabulary = None,
     axis: options.Axis = None,
     series: options.Series = None,
     index: options.Index = None,
@@ -90,27 +103,39 @@ def segment(
     )
     target = output or default_output(scan)
     check_output(target, scan.kind, overwrite)
-    pointed = bool(box or point or neg or mask or frame is not None)
-    if prompts is not None and (pointed or frame_only):
+    pointed = bool(box or point or neg or mask or text or markers or frame is not None)
+    how = options.following(
+        memory=memory,
+        stride=stride,
+        memories=memories,
+        prompted=prompted_memories,
+        fill=fill,
+        exclusive=no_overlap,
+        directions=directions,
+        no_reset=no_reset,
+    )
+    if prompts is not None and (pointed or frame_only or how is not None):
         raise PromptError(
             "E-PROMPTS-TWICE",
             f"{prompts.name} already says all that is to be done; nothing can be pointed at beside it.",
-            "Give either --prompts, or --box, --point, --neg, --mask, --frame and --frame-only.",
+            "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
         )
-    predictor = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
+    predictor = build(model, BuildOptions(None, untrained, threads, device, precision, backend, vocabulary), system)
     with progress_bar(f"Following {label}", quiet or json) as progress:
         if prompts is not None:
             from delineate.prompt_log import PromptLog
 
             session = Session.replay(scan, PromptLog.read(prompts), predictor, progress, force)
         else:
-            given, notices = _prompts(scan, box, point, neg, mask, frame, space)
+            given, notices = _prompts(scan, box, point, neg, mask, text, frame, space, markers)
+            marked = [one.frame for one in given if one.frame is not None] if markers else []
+            first, stop = (min(marked), max(marked) + 1) if marked else (None, None)
             session = Session(scan.with_notices(*notices), predictor)
             session.add_object(label)
             for one in given:
                 session.prompt(one, label)
             if len(scan) > 1 and not frame_only:
-                session.propagate(progress=progress)
+                session.propagate((), first, stop, progress, how)
     _write(session, target, split, film, overwrite, json, quiet, input)
 
 
@@ -120,14 +145,16 @@ def _prompts(
     points: list[str] | None,
     negatives: list[str] | None,
     mask: Path | None,
+    text: str | None,
     frame: int | None,
     space: str,
+    markers: Path | None,
 ) -> tuple[list[Prompt], tuple[Notice, ...]]:
     """What was pointed at, and what should be known about it."""
     from delineate.cli.mask_prompt import mask_prompt
     from delineate.errors import PromptError
     from delineate.grid import Space
-    from delineate.prompts import Box, Point
+    from delineate.prompts import Box, Point, Text
 
     if space not in list(Space):
         raise PromptError("E-OPTION", f'--space "{space}" is not one of {", ".join(Space)}.')
@@ -137,6 +164,12 @@ def _prompts(
     if mask:
         drawn, notices = mask_prompt(mask, scan, frame)
         given.append(drawn)
+    if markers:
+        from delineate.cli.markers import marker_prompts
+
+        given += marker_prompts(markers, scan)
+    if text is not None:
+        given.append(Text(text, frame=frame))
     given += [Box(*options.numbers(b, (4, 6), "--box"), **at) for b in boxes or ()]
     given += [Point(*options.numbers(p, (2, 3), "--point"), **at) for p in points or ()]
     given += [Point(*options.numbers(p, (2, 3), "--neg"), positive=False, **at) for p in negatives or ()]
@@ -144,7 +177,7 @@ def _prompts(
         raise PromptError(
             "E-PROMPT-NONE",
             "Nothing says which structure is meant.",
-            "Point at it with --box x0,y0,x1,y1, with --point x,y, or with --mask FILE "
+            "Point at it with --box x0,y0,x1,y1, with --point x,y, with --mask FILE, or with --text WORDS "
             "(or give --prompts FILE). See also: delineate inspect FILE",
         )
     return given, notices

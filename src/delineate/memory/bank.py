@@ -39,10 +39,12 @@ class MemoryBank:
 
     prompted  frames a person pointed at; all are kept
     tracked   frames it was followed on; kept up to ``reach`` frames away from the newest, maps up to ``map_reach``
+    around    those as near to a frame pointed at are kept too, for the way back
     """
 
     reach: int = 16
     map_reach: int = 16
+    around: bool = False
     prompted: dict[int, Memory] = field(default_factory=dict)
     tracked: dict[int, Memory] = field(default_factory=dict)
     followed: dict[int, bool] = field(default_factory=dict)  # frames passed while following, and whether backwards
@@ -54,13 +56,17 @@ class MemoryBank:
             self.tracked.pop(memory.index, None)
         else:
             self.tracked[memory.index] = memory
-        for index in [i for i in self.tracked if abs(i - memory.index) > self.reach]:
+        for index in [i for i in self.tracked if self._away(i, memory.index) > self.reach]:
             del self.tracked[index]
         for index, old in self.tracked.items():
-            if old.tokens is not None and abs(index - memory.index) > self.map_reach:
+            if old.tokens is not None and self._away(index, memory.index) > self.map_reach:
                 self.tracked[index] = replace(old, tokens=None)
         for index in [i for i in self.followed if abs(i - memory.index) > self.reach and i not in self.prompted]:
             del self.followed[index]
+
+    def _away(self, index: int, newest: int) -> int:
+        """Frames to the nearest one that keeps others."""
+        return min(abs(index - n) for n in (newest, *(self.prompted if self.around else ())))
 
     def pass_by(self, index: int, reverse: bool) -> None:
         """Note that the object was followed through this frame, starting from those pointed at."""
@@ -76,6 +82,11 @@ class MemoryBank:
         self.prompted.pop(index, None)
         self.tracked.pop(index, None)
         self.followed.pop(index, None)
+
+    def reset(self) -> None:
+        """Forget what was followed, keep what was pointed at."""
+        self.tracked.clear()
+        self.followed.clear()
 
     def __iter__(self) -> Iterator[Memory]:
         yield from self.prompted.values()

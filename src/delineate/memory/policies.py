@@ -1,30 +1,38 @@
 """Which memories an object is compared with on a frame: the one place where trackers differ.
 
 A policy is given the bank and the frame and returns memories in the order the network sees them, each with its slot:
-0 for a frame a person pointed at, else how many frames (or strides) away it is.
+0 for a frame a person pointed at, else how many frames (or strides) away it is, None where time has no meaning.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 
+from delineate.following import Following, MemoryRule
 from delineate.memory.bank import Memory, MemoryBank
 
-Slots = list[tuple[int, Memory]]
+Slots = list[tuple[int | None, Memory]]
 
 
 class MemoryPolicy(Protocol):
-    """slots: maps to attend to. ``length`` maps are remembered at most, ``stride`` frames apart."""
+    """slots: maps to attend to. ``length`` maps are remembered at most, ``stride`` frames apart.
+
+    pointers  whether object pointers are looked at too
+    """
 
     @property
     def length(self) -> int: ...
     @property
     def stride(self) -> int: ...
+    @property
+    def pointers(self) -> bool: ...
+    def bank(self, reach: int, map_reach: int, around: bool) -> MemoryBank: ...
     def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots: ...
 
     def prompted(self, bank: MemoryBank, index: int) -> dict[int, Memory]:
@@ -42,6 +50,11 @@ class Window:
     length: int = 7
     stride: int = 1
     most_prompted: int = -1
+    pointers: bool = True
+
+    def bank(self, reach: int, map_reach: int, around: bool) -> MemoryBank:
+        """An empty memory of one object."""
+        return MemoryBank(reach, map_reach, around)
 
     def prompted(self, bank: MemoryBank, index: int) -> dict[int, Memory]:
         if self.most_prompted < 0 or len(bank.prompted) <= self.most_prompted:
@@ -138,6 +151,72 @@ class CrossImageBank:
             self.entries.append(memory)
             return True
         return False
+
+
+@dataclass
+class DiverseBank(MemoryBank):
+    """A memory that keeps, beside the frames pointed at, those that add something, wherever they are."""
+
+    diverse: CrossImageBank = field(default_factory=CrossImageBank)
+    stride: int = 1
+
+    def store(self, memory: Memory, prompted: bool) -> None:
+        super().store(memory, prompted)
+        if not prompted and memory.index % self.stride == 0:
+            self.diverse.offer(memory)
+
+    def reset(self) -> None:
+        super().reset()
+        self.diverse.entries.clear()
+
+    def forget(self, index: int) -> None:
+        super().forget(index)
+        self.diverse.entries[:] = [memory for memory in self.diverse.entries if memory.index != index]
+
+    def __iter__(self) -> Iterator[Memory]:
+        yield from {id(memory): memory for memory in (*super().__iter__(), *self.diverse.entries)}.values()
+
+
+@dataclass(frozen=True)
+class CrossImage(Window):
+    """BioSAM 2's bank on a series of frames: no time, no object pointers.
+
+    Frames are not prompted one by one here as its images are, so those pointed at are always looked at.
+    """
+
+    size: int = 16
+    pointers: bool = False
+
+    def bank(self, reach: int, map_reach: int, around: bool) -> MemoryBank:
+        return DiverseBank(reach, map_reach, around, diverse=CrossImageBank(self.size), stride=self.stride)
+
+    def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots:
+        others = bank.diverse.entries if isinstance(bank, DiverseBank) else []
+        return [(None, memory) for memory in (*self.prompted(bank, index).values(), *others)]
+
+
+def chosen_policy(own: MemoryPolicy, following: Following) -> MemoryPolicy:
+    """A system's own policy, or the one chosen instead, with the numbers chosen.
+
+    A choice that repeats the system's own rule keeps its version.
+    """
+    policies: dict[MemoryRule, type[Window]] = {
+        MemoryRule.WINDOW: Window,
+        MemoryRule.PRUNING: EfficientFramePruning,
+        MemoryRule.CROSS_IMAGE: CrossImage,
+    }
+    kind = policies.get(following.memory)
+    policy = own if kind is None or type(own) is kind else kind()
+    assert isinstance(policy, Window)
+    if following.stride > 1:
+        policy = replace(policy, stride=following.stride)
+    if following.memories is not None:
+        policy = replace(policy, length=following.memories)
+        if isinstance(policy, CrossImage):
+            policy = replace(policy, size=following.memories)
+    if following.prompted is not None:
+        policy = replace(policy, most_prompted=following.prompted)
+    return policy
 
 
 def _flat(memory: Memory) -> torch.Tensor:

@@ -39,6 +39,7 @@ class TrackerSettings:
     exclusive    each pixel belongs to one object at most
     fill         holes and specks of up to so many pixels of the low-resolution mask are removed; 0: none
     keep         frames kept behind the newest one
+    around       frames as near to one pointed at are kept too, for following the other way without a reset
     memory       data type of stored maps
     """
 
@@ -46,6 +47,7 @@ class TrackerSettings:
     exclusive: bool = False
     fill: int = 0
     keep: int = 16
+    around: bool = False
     memory: torch.dtype = torch.bfloat16
 
 
@@ -96,6 +98,7 @@ class MemoryTracker:
     settings: TrackerSettings = field(default_factory=TrackerSettings)
     profile: Profile | None = None
     _banks: dict[str, MemoryBank] = field(default_factory=dict)
+    _resting: dict[str, MemoryBank] = field(default_factory=dict)
     _given: dict[tuple[str, int], _Points] = field(default_factory=dict)
     _now: _Frame | None = None
     _last: dict[str, Tensor] = field(default_factory=dict)  # logits on the present frame
@@ -107,7 +110,7 @@ class MemoryTracker:
     @property
     def bytes(self) -> int:
         """Memory kept of all objects."""
-        return sum(bank.bytes for bank in self._banks.values())
+        return sum(bank.bytes for bank in (*self._banks.values(), *self._resting.values()))
 
     def bank(self, name: str) -> MemoryBank:
         return self._banks[name]
@@ -154,7 +157,7 @@ class MemoryTracker:
         replaces them all.
         """
         now = self._frame
-        bank = self._banks.get(name) or self._new_bank()
+        bank = self._banks.get(name) or self._resting.pop(name, None) or self._new_bank()
         if isinstance(prompts, FramePrompts) and prompts.mask is None:
             answer = self._pointed(name, bank, now, prompts)
         else:
@@ -164,13 +167,20 @@ class MemoryTracker:
             answer = self.network.drawn(now.maps, self._placed_mask(drawn, now))
         self._banks[name] = bank
         self._store(bank, now, answer.best, answer, 0, prompted=True, binary=True)
-        return self._shown([name], answer.best, answer, now)[name]
+        return self._shown([name], self._tidied([answer.best])[0], answer, now)[name]
 
     def remove(self, name: str) -> None:
         """Forget an object."""
         self._banks.pop(name, None)
+        self._resting.pop(name, None)
         self._last.pop(name, None)
         self._given = {key: given for key, given in self._given.items() if key[0] != name}
+
+    def rest(self, name: str) -> None:
+        """Follow an object no more, but keep its memory for when it is added again."""
+        if name in self._banks:
+            self._resting[name] = self._banks.pop(name)
+        self._last.pop(name, None)
 
     def clear(self, name: str, index: int) -> None:
         """Take the prompts of an object on one frame back; the object is forgotten with its last prompt."""
@@ -182,9 +192,8 @@ class MemoryTracker:
 
     def reset(self) -> None:
         """Forget what was followed, keep what was pointed at: done between two directions by the MedSAM2 benchmark."""
-        for bank in self._banks.values():
-            bank.tracked.clear()
-            bank.followed.clear()
+        for bank in (*self._banks.values(), *self._resting.values()):
+            bank.reset()
 
     # --- how it is done ------------------------------------------------------------------------------------------
 
@@ -196,7 +205,8 @@ class MemoryTracker:
 
     def _new_bank(self) -> MemoryBank:
         reach = max(self.settings.keep, POINTERS - 1, (self.policy.length - 1) * self.policy.stride)
-        return MemoryBank(reach=reach, map_reach=max(self.settings.keep, (self.policy.length - 1) * self.policy.stride))
+        map_reach = max(self.settings.keep, (self.policy.length - 1) * self.policy.stride)
+        return self.policy.bank(reach, map_reach, self.settings.around)
 
     def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> Sam2Answer:
         """The answer to clicks or a box."""
@@ -241,11 +251,19 @@ class MemoryTracker:
                 name: (separated[n : n + 1], answer, row) for n, (name, (_, answer, row)) in enumerate(found.items())
             }
         shown: dict[str, Tracked] = {}
-        for name, (best, answer, row) in found.items():
+        tidy = self._tidied([best for best, _, _ in found.values()])
+        for (name, (best, answer, row)), seen in zip(found.items(), tidy, strict=True):
             self._store(self._banks[name], now, best, answer, row, prompted=False, binary=False)
             self._banks[name].pass_by(now.index, now.reverse)
-            shown |= self._shown([name], best, answer, now, row)
+            shown |= self._shown([name], seen, answer, now, row)
         return shown
+
+    def _tidied(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """Logits (1, 1, h, w) of each object as they are shown: without specks and, where wanted, still apart."""
+        if not self.settings.fill:
+            return list(logits)
+        tidy = [without_specks(one, self.settings.fill) for one in logits]
+        return list(apart(torch.cat(tidy)).split(1)) if self.settings.exclusive and len(tidy) > 1 else tidy
 
     def _with_memory(self, now: _Frame, banks: Sequence[MemoryBank], reverse: bool) -> Tensor:
         """The coarse map of each object, (O, 256, f, f)."""
@@ -263,7 +281,7 @@ class MemoryTracker:
         for slot, memory in slots:
             assert memory.tokens is not None
             tokens.append(memory.tokens.to(torch.float32))
-            places.append(grid + self.network.time_of_memory(slot))
+            places.append(grid if slot is None else grid + self.network.time_of_memory(slot))
         timed = self._pointer_times(bank, now.index, reverse)
         if timed:
             pointers = torch.stack([memory.pointer for _, memory in timed]).float()
@@ -281,6 +299,8 @@ class MemoryTracker:
 
     def _pointer_times(self, bank: MemoryBank, index: int, reverse: bool) -> list[tuple[int, Memory]]:
         """Object pointers and how many frames away they are: frames pointed at in the past, then the last fifteen."""
+        if not self.policy.pointers:
+            return []
         sign = -1 if reverse else 1
         chosen = self.policy.prompted(bank, index)
         past = [(i, m) for i, m in chosen.items() if (i >= index if reverse else i <= index)]
@@ -322,8 +342,6 @@ class MemoryTracker:
     def _shown(
         self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame, row: int = 0
     ) -> dict[str, Tracked]:
-        if self.settings.fill:
-            logits = without_specks(logits, self.settings.fill)
         shown = {}
         for n, name in enumerate(names):
             self._last[name] = logits[n]

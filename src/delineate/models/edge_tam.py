@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 from transformers import EdgeTamVideoConfig, EdgeTamVideoModel, Sam2VisionConfig
 from transformers.models.edgetam_video.configuration_edgetam_video import (
@@ -86,6 +87,10 @@ class EdgeTam(Sam2):
         return self._squeezed(maps.coarse.new_zeros(1, 64, f, f))[1][0]
 
     def _squeezed(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (O, 64, f, f) as tokens (O, 512, 64), and their places."""
+        """Maps (O, 64, f, f) as tokens (O, 512, 64), and their places; the host takes one object at a time."""
+        squeezed = [self._squeezed_one(one) for one in memory.split(1)]
+        return torch.cat([tokens for tokens, _ in squeezed]), torch.cat([places for _, places in squeezed])
+
+    def _squeezed_one(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         places = self.host.memory_encoder.position_encoding(memory.shape, memory.device, memory.dtype)
-        return self.host.spatial_perceiver(memory, places.expand(len(memory), -1, -1, -1))
+        return self.host.spatial_perceiver(memory, places)

@@ -124,17 +124,20 @@ class Sam(nn.Module):
     def decode_tokens(self, embedding: Tensor, tokens: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
         """The same from prompt tokens (O, T, 256) made elsewhere, such as words."""
         dense = self.host.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        size = embedding.shape[-2:]
-        return self._heads(
-            embedding.expand(len(tokens), -1, -1, -1), tokens[:, None], dense.expand(len(tokens), -1, *size), multimask
-        )
+        return self.decode_encoded(embedding, tokens, dense.expand(-1, -1, *embedding.shape[-2:]), multimask)
+
+    def decode_encoded(
+        self, embedding: Tensor, sparse: Tensor, dense: Tensor, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The same from encoded prompts: ``sparse`` (O, T, 256) and ``dense`` (O or 1, 256, f, f)."""
+        return self._heads(embedding.expand(sparse.shape[0], -1, -1, -1), sparse[:, None], dense, multimask)
 
     def _heads(self, embedding: Tensor, sparse: Tensor | None, dense: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
         masks, iou = self.host.mask_decoder(
             image_embeddings=embedding,
             image_positional_embeddings=self._places(embedding),
             sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense.expand(len(embedding), -1, -1, -1),
+            dense_prompt_embeddings=dense.expand(embedding.shape[0], -1, -1, -1),
             multimask_output=multimask,
         )
         return masks[:, 0], iou[:, 0]
@@ -145,7 +148,7 @@ class Sam(nn.Module):
         centres = (torch.arange(f, device=embedding.device, dtype=torch.float32) + 0.5) / f
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         encoded = self.host.shared_image_embedding(torch.stack([x, y], dim=-1))
-        return encoded.permute(2, 0, 1)[None].expand(len(embedding), -1, -1, -1).to(embedding.dtype)
+        return encoded.permute(2, 0, 1)[None].expand(embedding.shape[0], -1, -1, -1).to(embedding.dtype)
 
 
 def _config(shape: SamShape) -> SamConfig:

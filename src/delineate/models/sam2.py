@@ -80,10 +80,12 @@ class Sam2Shape:
     side: int = 1024
     hiera: HieraSize | None = None
 
+    patch = 16  # input pixels along a side of one cell of the coarsest map
+
     @property
     def cells(self) -> int:
         """Cells along a side of the coarsest map."""
-        return self.side // 16
+        return self.side // self.patch
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +158,7 @@ class Sam2(nn.Module):
         memory    (O, T, 64): tokens of ``frames`` remembered maps, then ``pointers`` tokens of object pointers
         places    (O, T, 64), their position and time
         """
-        count, side = len(memory), maps.coarse.shape[-1]
+        count, side = memory.shape[0], maps.coarse.shape[-1]
         conditioned = self.host.memory_attention(
             current_vision_features=maps.coarse.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
             current_vision_position_embeddings=maps.places.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
@@ -193,10 +195,17 @@ class Sam2(nn.Module):
             points = coarse.new_zeros(count, 1, 2)
             labels = torch.full((count, 1), -1, dtype=torch.int32, device=coarse.device)
         sparse, dense = self.host.prompt_encoder(points[:, None], labels[:, None].int(), None, masks)
+        return self.decode_tokens(coarse, maps, sparse[:, 0], dense, multimask)
+
+    def decode_tokens(
+        self, coarse: Tensor, maps: Sam2Maps, sparse: Tensor, dense: Tensor, multimask: bool
+    ) -> Sam2Answer:
+        """The same from encoded prompts: ``sparse`` (O, N, 256) and ``dense`` (O or 1, 256, f, f)."""
+        count = sparse.shape[0]
         logits, iou, tokens, present = self.host.mask_decoder(
             image_embeddings=coarse.expand(count, -1, -1, -1),
             image_positional_embeddings=self._grid(coarse).expand(count, -1, -1, -1),
-            sparse_prompt_embeddings=sparse.expand(count, -1, -1, -1),
+            sparse_prompt_embeddings=sparse[:, None],
             dense_prompt_embeddings=dense.expand(count, -1, -1, -1),
             multimask_output=multimask,
             high_resolution_features=[level.expand(count, -1, -1, -1) for level in maps.fine],
@@ -204,8 +213,8 @@ class Sam2(nn.Module):
         logits, iou, tokens, present = logits[:, 0], iou[:, 0], tokens[:, 0], present.view(count, 1)
         there = present > 0
         logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
-        row = torch.arange(count, device=coarse.device)
-        token = tokens[row, iou.argmax(dim=1)] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
+        best = iou.argmax(dim=1).view(-1, 1, 1).expand(-1, 1, tokens.shape[-1])
+        token = tokens.gather(1, best)[:, 0] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
         return Sam2Answer(logits, iou, self._pointers(token, there), present)
 
     def drawn(self, maps: Sam2Maps, masks: Tensor) -> Sam2Answer:
@@ -229,7 +238,7 @@ class Sam2(nn.Module):
         high = F.interpolate(logits.float(), size=(self.side, self.side), mode="bilinear", align_corners=False)
         mask = torch.where(binary.view(-1, 1, 1, 1), (high > 0).to(high.dtype), high.sigmoid())
         mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory = self.host.memory_encoder(maps.coarse.expand(len(mask), -1, -1, -1), mask.to(maps.coarse.dtype))[0]
+        memory = self.host.memory_encoder(maps.coarse.expand(mask.shape[0], -1, -1, -1), mask.to(maps.coarse.dtype))[0]
         hidden = getattr(self.host, "occlusion_spatial_embedding_parameter", None)
         if hidden is not None:
             memory = memory + (present <= 0).to(memory.dtype)[..., None, None] * hidden[..., None, None]

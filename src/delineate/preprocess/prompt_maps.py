@@ -138,7 +138,7 @@ def likeness(maps: Array, pointed: Examples | None = None) -> Array:
     seen = maps[8] if maps[9].any() and not (maps[4].any() or maps[5].any() or maps[7].any()) else grey
     ratio = _log_ratio(seen, grey, inside, outside)
     if pointed is not None and seen is not grey:
-        ratio = (ratio + _log_ratio(pointed.grey, grey, pointed.inside, 1 - pointed.inside)) / 2
+        ratio = np.float32(0.5) * (ratio + _log_ratio(pointed.grey, grey, pointed.inside, 1 - pointed.inside))
     if seen is grey and np.abs(maps[0] - maps[1]).max() > 0.02:
         for one, other in ((0, 1), (2, 1)):
             difference = maps[one] - maps[other]
@@ -182,7 +182,7 @@ def _ellipse(box: Array) -> Array:
 def _log_ratio(seen: Array, looked_at: Array, inside: Array, outside: Array) -> Array:
     """Log ratio of smoothed histograms of ``seen``, at the values of ``looked_at``."""
     bins = np.clip((seen + 1.5) * (BINS / 3), 0, BINS - 1).astype(np.intp).ravel()
-    histograms = []
+    histograms: list[NDArray[np.float64]] = []
     for weight in (inside, outside):
         counts: NDArray[np.float64] = np.convolve(
             np.bincount(bins, weight.ravel(), BINS), (0.06, 0.24, 0.4, 0.24, 0.06), mode="same"

@@ -6,6 +6,7 @@ what it compiles. Prompts and masks stay in torch: they take milliseconds.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ from delineate.models.sam import Sam
 from delineate.models.sam2 import Sam2, Sam2Maps
 from delineate.models.vit_attention import written_out
 from delineate.runtimes.engine import Precision
+from delineate.runtimes.exported_parts import Axes, Part
 
 OPSET = 18
 Run = Callable[[np.ndarray], list[np.ndarray]]
@@ -36,8 +38,6 @@ class Backend(StrEnum):
 class _SamEncoder(nn.Module):
     """Pixels -> embedding, for export."""
 
-    names = ("embedding",)
-
     def __init__(self, network: Sam) -> None:
         super().__init__()
         self.network = network
@@ -47,32 +47,53 @@ class _SamEncoder(nn.Module):
 
 
 class _Sam2Encoder(nn.Module):
-    """Pixels -> coarse map, the two finer maps, positions, for export."""
+    """Pixels -> coarse map, the two finer maps, positions, and the coarse map where nothing is remembered."""
 
-    names = ("coarse", "fine_4", "fine_8", "places")
+    names = ("coarse", "fine_4", "fine_8", "places", "without_memory")
 
     def __init__(self, network: Sam2) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         maps = self.network.embed(pixels)
-        return maps.coarse, maps.fine[0], maps.fine[1], maps.places
+        return maps.coarse, maps.fine[0], maps.fine[1], maps.places, self.network.without_memory(maps)
+
+
+def encoder_part(network: Sam | Sam2) -> Part:
+    """The image encoder as the first of a system's parts."""
+    side, f = network.shape.side, network.shape.side // network.shape.patch
+    inputs: Axes = {"pixels": (1, 3, side, side)}
+    example = (torch.rand(1, 3, side, side),)
+    if isinstance(network, Sam):
+        return Part("encoder", _SamEncoder(network), inputs, {"image_embeddings": (1, 256, f, f)}, example)
+    coarse = (1, 256, f, f)
+    shapes = (coarse, (1, 32, 4 * f, 4 * f), (1, 64, 2 * f, 2 * f), coarse, coarse)
+    outputs: Axes = dict(zip(_Sam2Encoder.names, shapes, strict=True))
+    return Part("encoder", _Sam2Encoder(network), inputs, outputs, example)
 
 
 def export_encoder(network: Sam | Sam2, path: Path) -> None:
     """Write a network's image encoder as ONNX: ``pixels`` (1, 3, side, side) -> what ``embed`` gives, fp32."""
-    wrapped = _SamEncoder(network) if isinstance(network, Sam) else _Sam2Encoder(network)
-    side = network.shape.side
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, torch.no_grad(), written_out(network):
+    write_part(encoder_part(network), path)
+
+
+def write_part(part: Part, path: Path) -> None:
+    """One part as ONNX, fp32; axes that are words may have any length."""
+    axes = {
+        name: {n: axis for n, axis in enumerate(sizes) if isinstance(axis, str)}
+        for name, sizes in {**part.inputs, **part.outputs}.items()
+    }
+    with replacing(path) as temporary, torch.no_grad(), written_out(part.module), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # branches are traced as they are taken; parts are compared on other sizes
         torch.onnx.export(
-            wrapped.eval(),
-            (torch.zeros(1, 3, side, side),),
+            part.module.eval(),
+            part.example,
             str(temporary),
             opset_version=OPSET,
-            input_names=["pixels"],
-            output_names=list(wrapped.names),
+            input_names=list(part.inputs),
+            output_names=list(part.outputs),
+            dynamic_axes={name: free for name, free in axes.items() if free},
             dynamo=False,
         )
 

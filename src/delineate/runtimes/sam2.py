@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from delineate.following import Following
 from delineate.manifest import ModelRecord
-from delineate.memory.policies import MemoryPolicy, Window
+from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Maps
 from delineate.placing import FramePrompts
@@ -42,10 +43,12 @@ class Sam2Predictor:
     video_profile: Callable[[int], Profile] = sam2_video
     policy: MemoryPolicy = field(default_factory=Window)
 
-    def tracker(self, frames: int | None = None) -> MemoryTracker:
-        """A tracker with an empty memory; ``frames`` in all, where that is known."""
-        settings = TrackerSettings(frames=frames)
-        return MemoryTracker(self.network, self.engine, self.policy, settings, self.video_profile(self.network.side))
+    def tracker(self, frames: int | None = None, following: Following | None = None) -> MemoryTracker:
+        """A tracker with an empty memory; ``frames`` in all, where that is known; ``following``: how."""
+        how = following or Following()
+        settings = TrackerSettings(frames=frames, exclusive=how.exclusive, fill=how.fill, around=not how.reset)
+        policy = chosen_policy(self.policy, how)
+        return MemoryTracker(self.network, self.engine, policy, settings, self.video_profile(self.network.side))
 
     @torch.inference_mode()
     def encode(self, frame: NDArray[Any]) -> Sam2Features:

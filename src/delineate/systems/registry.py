@@ -14,6 +14,7 @@ from delineate.systems import (
     lite_medsam,
     medsam,
     medsam2,
+    medsam_text,
     mobile_sam,
     sam,
     sam2,
@@ -24,7 +25,8 @@ from delineate.systems.quill import QUILL
 from delineate.systems.system import BuildOptions, System
 
 _PAPERS = (
-    sam, mobile_sam, medsam, lite_medsam, sam_med2d, sam2, surgical_sam2, medsam2, biosam2, efficient_tam, edge_tam,
+    sam, mobile_sam, medsam, medsam_text, lite_medsam, sam_med2d, sam2, surgical_sam2, medsam2, biosam2, efficient_tam,
+    edge_tam,
 )  # fmt: skip
 SYSTEMS: dict[str, System] = {
     system.name: system for system in (QUILL, *(system for paper in _PAPERS for system in paper.SYSTEMS))

@@ -20,6 +20,7 @@ class BuildOptions:
     device      auto, cpu, cuda, cuda:1, mps
     precision   auto, fp32, bf16, fp16
     backend     what runs the image encoder: torch, onnx, openvino
+    vocabulary  file of word pieces, for systems that read; None for the one that was pulled
     """
 
     checkpoint: Path | None = None
@@ -28,6 +29,7 @@ class BuildOptions:
     device: str = "auto"
     precision: str = "auto"
     backend: str = "torch"
+    vocabulary: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.following import Directions, Following, MemoryRule
+from delineate.placing import FramePrompts
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.scan import Scan, ScanKind
 from delineate.tracking.chain import ChainTracker, Step
@@ -37,13 +39,14 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """An outline to follow from, and the frames ``first`` to ``stop`` (excluded) it answers for."""
+    """An outline to follow from, the frames ``first`` to ``stop`` (excluded) it answers for, and words it came from."""
 
     name: str
     frame: int
     mask: NDArray[np.bool_]
     first: int
     stop: int
+    words: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +61,19 @@ class Followed:
     ended: bool = False  # the structure ends here: frames further on were not looked at
 
 
-def territories(frames: Sequence[int], first: int, stop: int) -> dict[int, tuple[int, int]]:
-    """For each outlined frame the range (first, stop) of frames nearest to it, within ``first`` to ``stop``."""
+def territories(
+    frames: Sequence[int], first: int, stop: int, directions: Directions = Directions.BOTH
+) -> dict[int, tuple[int, int]]:
+    """For each outlined frame the range (first, stop) of frames nearest to it, within ``first`` to ``stop``.
+
+    In one direction: the frames from it to the next outlined one.
+    """
     ordered = sorted(f for f in frames if first <= f < stop)
+    if directions is Directions.FORWARD:
+        return {frame: (frame, after) for frame, after in zip(ordered, [*ordered[1:], stop], strict=True)}
+    if directions is Directions.BACKWARD:
+        before = [first, *(frame + 1 for frame in ordered[:-1])]
+        return {frame: (start, frame + 1) for frame, start in zip(ordered, before, strict=True)}
     cuts = [first, *((a + b) // 2 + 1 for a, b in pairwise(ordered)), stop]
     return {frame: (cuts[n], cuts[n + 1]) for n, frame in enumerate(ordered)}
 
@@ -71,29 +84,44 @@ def propagate(
     anchors: Sequence[Anchor],
     guards: GuardSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
+    following: Following | None = None,
 ) -> Iterator[Followed]:
     """Follow every anchor through its frames, forwards and then backwards; anchors' own frames are not repeated.
 
-    progress  called with (frames done, frames in all)
+    progress   called with (frames done, frames in all)
+    following  how; ``directions`` is in the anchors' ranges already
     """
+    how = following or Following()
+    tracker = follower(predictor, guards or GuardSettings(), how, len(scan))
     sweeps = [(direction, *_span(anchors, direction)) for direction in Direction]
     total = sum(max(0, stop - first) for _, first, stop in sweeps)
     done = 0
     for direction, first, stop in sweeps:
-        tracker = follower(predictor, guards or GuardSettings())
-        sweep = _Sweep(tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind])
+        if direction is Direction.BACKWARD and how.reset:
+            tracker = follower(predictor, guards or GuardSettings(), how, len(scan))
+        sweep = _Sweep(tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind], how.reset)
         for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
             yield from sweep.visit(index, frame)
             position = index - first + 1 if direction is Direction.FORWARD else stop - index
             if progress is not None:
                 progress(done + position, total)
+        sweep.end()
         done += max(0, stop - first)
 
 
-def follower(predictor: FramePredictor, guards: GuardSettings) -> Follower:
-    """How this predictor follows structures: with its own memory, or from outline to outline."""
+def follower(
+    predictor: FramePredictor, guards: GuardSettings, following: Following | None = None, frames: int | None = None
+) -> Follower:
+    """How this predictor follows structures: with its own memory, or from outline to outline.
+
+    frames  in all, where known. Raises PromptError for a way of following it does not have.
+    """
+    how = following or Following()
     make = getattr(predictor, "tracker", None)
-    return ChainTracker(predictor, guards) if make is None else RememberingTracker(make(), guards)
+    if make is None or how.memory is MemoryRule.CHAIN:
+        how.require_plain(predictor.record.name)
+        return ChainTracker(predictor, guards)
+    return RememberingTracker(make(frames, how), guards)
 
 
 def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
@@ -113,6 +141,7 @@ class _Sweep:
     direction: Direction
     anchors: Mapping[tuple[int, str], Anchor]
     patience: int | None
+    forgetting: bool = True  # between two outlines of a structure
     _following: dict[str, Anchor] = field(default_factory=dict)
     _missed: dict[str, int] = field(default_factory=dict)
 
@@ -129,14 +158,25 @@ class _Sweep:
         for name, anchor in list(self._following.items()):
             if not anchor.first <= index < anchor.stop or (index, name) in self.anchors:
                 self._let_go(name)
-        for name, step in self.tracker.push(frame).items():
+        for name, step in self._pushed(index, frame).items():
             yield self._followed(name, index, step)
         for name in [n for n in self._following if self._gave_up(n)]:
             self._let_go(name)
         for (at, name), anchor in self.anchors.items():
             if at == index and self._leads_on(anchor):
-                self.tracker.add(name, anchor.mask)
+                given = FramePrompts(mask=anchor.mask, text=anchor.words) if anchor.words else anchor.mask
+                self.tracker.add(name, given)
                 self._following[name], self._missed[name] = anchor, 0
+
+    def end(self) -> None:
+        """Let everything go, so that the tracker can be taken the other way."""
+        for name in list(self._following):
+            self._let_go(name)
+
+    def _pushed(self, index: int, frame: NDArray[Any]) -> Mapping[str, Step]:
+        if isinstance(self.tracker, RememberingTracker):
+            return self.tracker.push(frame, index, self.direction is Direction.BACKWARD)
+        return self.tracker.push(frame)
 
     def _leads_on(self, anchor: Anchor) -> bool:
         """Whether the anchor answers for frames in this direction."""
@@ -150,7 +190,10 @@ class _Sweep:
         return self.patience is not None and self._missed[name] > self.patience
 
     def _let_go(self, name: str) -> None:
-        self.tracker.remove(name)
+        if isinstance(self.tracker, RememberingTracker) and not self.forgetting:
+            self.tracker.rest(name)
+        else:
+            self.tracker.remove(name)
         del self._following[name]
 
 

@@ -35,6 +35,7 @@ class FrameTracker(Protocol):
     ) -> Mapping[str, TrackedObject]: ...
     def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> TrackedObject: ...
     def remove(self, name: str) -> None: ...
+    def rest(self, name: str) -> None: ...
 
 
 @dataclass
@@ -47,10 +48,14 @@ class RememberingTracker:
     _looks: dict[str, Appearance] = field(default_factory=dict)
     _areas: dict[str, int] = field(default_factory=dict)
 
-    def push(self, frame: NDArray[Any]) -> Mapping[str, Step]:
-        """Take the next frame (height, width[, channels]) and outline every structure on it."""
+    def push(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> Mapping[str, Step]:
+        """Take a frame (height, width[, channels]) and outline every structure on it.
+
+        index  its number; by default one on from the last (one back if ``reverse``)
+        """
         self._frame = frame
-        return {name: self._step(name, frame, one) for name, one in self.tracker.push(frame).items()}
+        found = self.tracker.push(frame, index, reverse)
+        return {name: self._step(name, frame, one) for name, one in found.items()}
 
     def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> Step:
         """Point at a structure on the frame pushed last, or correct it there."""
@@ -65,6 +70,12 @@ class RememberingTracker:
     def remove(self, name: str) -> None:
         """Stop following a structure."""
         self.tracker.remove(name)
+        self._looks.pop(name, None)
+        self._areas.pop(name, None)
+
+    def rest(self, name: str) -> None:
+        """Stop following a structure, and go on from what is remembered of it when it is added again."""
+        self.tracker.rest(name)
         self._looks.pop(name, None)
         self._areas.pop(name, None)
 

@@ -1,0 +1,126 @@
+"""A whole system as ONNX files, with what another program needs to know to run them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from delineate.errors import ModelError
+from delineate.io.atomic import replacing
+from delineate.models.medsam_text import MedSamText
+from delineate.models.sam import Sam
+from delineate.models.sam2 import Sam2
+from delineate.runtimes.exported import OPSET, encoder_part, write_part
+from delineate.runtimes.exported_parts import Part, parts_of
+from delineate.runtimes.medsam_text import TextPredictor
+from delineate.runtimes.sam import SamPredictor
+from delineate.runtimes.sam2 import Sam2Predictor
+
+FORMAT = "delineate-onnx/1"
+CARD = "model.json"
+DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.bool: "bool"}
+POINTS = (
+    "point_coords are x, y in pixels of the prepared input; labels: 1 on the structure, 0 not on it, 2 and 3 the upper "
+    "left and lower right corner of a box (after the points for SAM, before them for SAM 2), -1 padding. {padding} "
+    "has_mask_input: 0 or 1 for each object."
+)
+SAM_NOTES = (
+    POINTS.format(padding="Without a box, add the point (0, 0) of label -1."),
+    "low_res_masks are logits: number 0 is the single answer, 1 to 3 those for an ambiguous prompt.",
+)
+SAM2_NOTES = (
+    POINTS.format(padding="End with the point (0, 0) of label -1; without prompts give it alone, twice."),
+    "decoder: image_embeddings is without_memory where nothing is remembered, else what memory_attention gives.",
+    "low_res_masks and object_pointers: number 0 is the single answer, then the three for an ambiguous prompt, and the "
+    "pointer of the best of the three.",
+    "memory_attention: memory_slots are 0 for frames a person pointed at, else how many frames away (1 to 6); "
+    "pointer_times are frames away divided by 15 (by one less than the number of frames in shorter videos).",
+    "memory_encoder: pointed_at is true for outlines a person pointed at.",
+)
+WORD_NOTES = ("token_ids are CLIP's word pieces with start and end marks, padded with the end mark.",)
+
+
+def export_system(
+    predictor: SamPredictor | Sam2Predictor | TextPredictor, folder: Path, check: bool = True
+) -> dict[str, Any]:
+    """Write ``encoder.onnx``, ``decoder.onnx``, what else the system has, and ``model.json``; returns the latter.
+
+    check  run every part with ONNX Runtime on other inputs than it was traced with, free axes one longer, and note
+           the largest absolute difference from torch and the largest value
+    Raises ModelError for predictors that are no torch network on the CPU.
+    """
+    network = getattr(predictor, "network", None)
+    if not isinstance(network, Sam | Sam2):
+        raise ModelError(
+            "E-EXPORT-KIND", f"{predictor.record.name} is no torch network; its file is ONNX already, or has no parts."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    network.requires_grad_(False)
+    cards = {}
+    for part in (encoder_part(network), *parts_of(network)):
+        write_part(part, folder / f"{part.name}.onnx")
+        cards[part.name] = _card(part) | (compared(part, folder / f"{part.name}.onnx") if check else {})
+    card = {
+        "format": FORMAT,
+        "system": predictor.record.name,
+        "weights_sha256": predictor.record.sha256,
+        "licence": predictor.record.licence,
+        "opset": OPSET,
+        "side": network.shape.side,
+        "preprocessing": _profiles(predictor),
+        "parts": cards,
+        "notes": _notes(network),
+    }
+    text = json.dumps(card, indent=1) + "\n"
+    with replacing(folder / CARD) as temporary:
+        temporary.write_text(text)
+    return dict(json.loads(text))
+
+
+@torch.no_grad()
+def compared(part: Part, path: Path) -> dict[str, dict[str, float]]:
+    """Largest absolute differences from torch, and largest values, by output."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    inputs = part.changed()
+    wanted = part.module(*inputs)
+    found = session.run(None, {name: value.numpy() for name, value in zip(part.inputs, inputs, strict=True)})
+    right = dict(zip(part.outputs, wanted if isinstance(wanted, tuple) else (wanted,), strict=True))
+    got = dict(zip(part.outputs, found, strict=True))
+    return {
+        "max_difference": {name: float(np.abs(got[name] - value.numpy()).max()) for name, value in right.items()},
+        "max_value": {name: float(value.abs().max()) for name, value in right.items()},
+    }
+
+
+def _card(part: Part) -> dict[str, Any]:
+    dtypes = [DTYPES[value.dtype] for value in part.example]
+    return {
+        "file": f"{part.name}.onnx",
+        "inputs": {
+            name: {"shape": list(axes), "dtype": dtype}
+            for (name, axes), dtype in zip(part.inputs.items(), dtypes, strict=True)
+        },
+        "outputs": {name: {"shape": list(axes), "dtype": "float32"} for name, axes in part.outputs.items()},
+    }
+
+
+def _profiles(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dict[str, dict[str, Any]]:
+    if isinstance(predictor, Sam2Predictor):
+        side = predictor.network.side
+        found = {"image": predictor.image_profile(side), "video": predictor.video_profile(side)}
+    else:
+        found = {"image": predictor.profile if isinstance(predictor, TextPredictor) else predictor.behaviour.profile}
+    return {name: asdict(profile) for name, profile in found.items()}
+
+
+def _notes(network: Sam | Sam2) -> list[str]:
+    if isinstance(network, MedSamText):
+        return list(WORD_NOTES)
+    return list(SAM_NOTES if isinstance(network, Sam) else SAM2_NOTES)
