@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,13 +188,12 @@ def test_relief_shows_a_faint_line_as_well_as_a_strong_one() -> None:
 
 
 def test_what_was_pointed_at_keeps_its_say_while_a_structure_is_followed() -> None:
-    frame = picture()
-    outline = np.zeros((SIZE, SIZE), bool)
-    outline[20:50, 20:50] = True
-    wrong = ~outline  # an outline that has drifted away altogether
-    window = Window(0, 0, SIZE)
-    drifted = CropPrompts(earlier=frame, earlier_outline=wrong)
-    reminded = CropPrompts(earlier=frame, earlier_outline=wrong, pointed=frame, pointed_outline=outline)
-    alone, both = (prompt_maps(frame, p, window, 128)[10] for p in (drifted, reminded))
-    inner = slice(50, 90)
-    assert both[inner, inner].mean() > alone[inner, inner].mean()
+    frame = np.full((SIZE, SIZE), 40, np.uint8)
+    frame[20:50, 20:50] = 200
+    outline, window = frame > 100, Window(0, 0, SIZE)
+    drifted = CropPrompts(earlier=frame, earlier_outline=~outline)  # it took the surroundings for the structure
+    alone = prompt_maps(frame, drifted, window, 128)[10]
+    reminded = replace(drifted, pointed=frame, pointed_outline=outline)
+    both = prompt_maps(frame, reminded, window, 128)[10]
+    place = slice(128 * 25 // SIZE, 128 * 45 // SIZE)
+    assert alone[place, place].max() < -0.8 and both[place, place].min() > -0.3

@@ -29,8 +29,8 @@ class Style(StrEnum):
 
 
 SHARES = {
-    Style.ORGANS: 0.26, Style.SINGLE: 0.12, Style.RINGS: 0.18, Style.CELLS: 0.08, Style.SHEET: 0.07,
-    Style.VESSELS: 0.20, Style.LAYERS: 0.02, Style.GLANDS: 0.07,
+    Style.ORGANS: 0.23, Style.SINGLE: 0.11, Style.RINGS: 0.16, Style.CELLS: 0.07, Style.SHEET: 0.06,
+    Style.VESSELS: 0.28, Style.LAYERS: 0.02, Style.GLANDS: 0.07,
 }  # fmt: skip
 
 
