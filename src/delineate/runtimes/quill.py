@@ -17,6 +17,7 @@ from delineate.errors import ModelError, PromptError
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Array, Window
+from delineate.preprocess.field_of_view import is_no_view
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
@@ -137,14 +138,14 @@ class QuillPredictor:
         maps = self._maps(features, known, window)
         logits, iou, presence = self._answers([np.flip(maps, view) if view else maps for view in views])
         turned = [np.flip(one, view) if view else one for one, view in zip(logits, views, strict=True)]
-        return _candidates(np.mean(turned, axis=0), iou.mean(axis=0), presence.mean(), window, features.size)
+        return _candidates(np.mean(turned, axis=0), iou.mean(axis=0), presence.mean(), window, features.size, maps)
 
     def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window]) -> list[Candidates]:
         """An answer for each window, all in one call of the network."""
-        answers = self._answers([self._maps(features, known, window) for window in windows])
+        maps = [self._maps(features, known, window) for window in windows]
         return [
-            _candidates(logits, iou, presence, window, features.size)
-            for logits, iou, presence, window in zip(*answers, windows, strict=True)
+            _candidates(logits, iou, presence, window, features.size, shown)
+            for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
     def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Array:
@@ -157,9 +158,11 @@ class QuillPredictor:
         return logits, iou, presence
 
 
-def _candidates(logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int]) -> Candidates:
+def _candidates(
+    logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int], maps: Array
+) -> Candidates:
     """What the network says of a window, on the frame."""
-    scores = _sigmoid(iou) * _kept_inside(logits, window, size)
+    scores = _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3])
     masks = np.stack([_outline(one, window, size) for one in logits])
     return Candidates(masks, scores, float(_sigmoid(np.asarray(presence))), int(scores.argmax()))
 

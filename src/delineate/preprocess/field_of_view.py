@@ -1,0 +1,35 @@
+"""The part of a colour picture that a lens has filled: round on fundus photographs, cut off in endoscopes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from delineate.preprocess.crop import Array
+
+DARK = -0.85  # brightest colour of what is beyond, in units of prompt maps
+LEAST_DARK, LEAST_SEEN = 0.03, 0.2  # shares of the crop: without a dark surrounding there is no such view
+COLOURED = 0.05  # difference between colours from which on a picture is no grey one
+LIKE, SAME = 0.6, 0.85  # IoU with the view from which on an outline is doubted, and at which it is the view itself
+
+
+def field_of_view(colours: Array) -> NDArray[np.bool_] | None:
+    """Which places (S, S) of a crop (3, S, S) a lens has filled; None for grey pictures and where all are."""
+    if np.abs(colours[0] - colours[1]).max() < COLOURED:
+        return None
+    parts, _ = ndimage.label(colours.max(axis=0) < DARK)
+    rim = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    beyond = np.isin(parts, np.unique(rim[rim > 0]))
+    if beyond.mean() < LEAST_DARK or beyond.mean() > 1 - LEAST_SEEN:
+        return None
+    return ~beyond
+
+
+def is_no_view(outlines: NDArray[np.bool_], colours: Array) -> NDArray[np.float32]:
+    """1 for outlines (K, S, S) of something in the view, down to 0.1 for one of the view itself: nobody means that."""
+    view = field_of_view(colours)
+    if view is None:
+        return np.ones(len(outlines), np.float32)
+    shared = (outlines & view).sum(axis=(1, 2)) / np.maximum((outlines | view).sum(axis=(1, 2)), 1)
+    return np.interp(shared, (LIKE, SAME), (1.0, 0.1)).astype(np.float32)

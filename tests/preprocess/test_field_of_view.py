@@ -1,0 +1,36 @@
+"""A round picture's own outline is not what a person points at."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from delineate.preprocess.field_of_view import field_of_view, is_no_view
+
+SIDE = 96
+Y, X = np.mgrid[:SIDE, :SIDE]
+DISC = np.hypot(Y - 48, X - 48) < 40
+COLOUR = np.array([0.8, 0.1, -0.4], np.float32)[:, None, None]
+
+
+def fundus() -> np.ndarray:
+    return np.where(DISC, COLOUR, -1).astype(np.float32)
+
+
+def test_the_view_of_a_lens_is_found_on_colour_pictures_only() -> None:
+    view = field_of_view(fundus())
+    assert view is not None and (view == DISC).all()
+    assert field_of_view(np.repeat(fundus()[:1], 3, axis=0)) is None  # a brain without its skull is no view
+    assert field_of_view(np.broadcast_to(COLOUR, (3, SIDE, SIDE))) is None
+
+
+def test_a_dark_place_within_the_view_belongs_to_it() -> None:
+    colours = fundus()
+    colours[:, 40:50, 40:50] = -1
+    view = field_of_view(colours)
+    assert view is not None and view[45, 45]
+
+
+def test_only_the_view_itself_is_doubted() -> None:
+    vessels = DISC & (np.abs(Y - X) < 4)
+    half = DISC & (X > 48)
+    assert list(is_no_view(np.stack([DISC, vessels, half]), fundus())) == [np.float32(0.1), 1, 1]
