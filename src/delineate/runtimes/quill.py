@@ -21,9 +21,8 @@ from delineate.preprocess.field_of_view import is_no_view
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
-SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v1.onnx"
+SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v2.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
-VIEWS = ((), (1,), (2,), (1, 2))  # axes along which a pointed-at crop is mirrored: the mean of four answers
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through for clicks alone
@@ -133,12 +132,8 @@ class QuillPredictor:
         return self._look(features, known, Window.around(_reaching(box, known), MARGIN * 1.2).within(*features.size))
 
     def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
-        """The answer for one window; where a person points, the mean over mirrored views."""
-        views = VIEWS if known.earlier is None else VIEWS[:1]
-        maps = self._maps(features, known, window)
-        logits, iou, presence = self._answers([np.flip(maps, view) if view else maps for view in views])
-        turned = [np.flip(one, view) if view else one for one, view in zip(logits, views, strict=True)]
-        return _candidates(np.mean(turned, axis=0), iou.mean(axis=0), presence.mean(), window, features.size, maps)
+        """The answer for one window."""
+        return self._run(features, known, [window])[0]
 
     def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window]) -> list[Candidates]:
         """An answer for each window, all in one call of the network."""
