@@ -8,69 +8,81 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-from tiny_networks import TINY_VIT_SIZE
 
 pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
 
-from delineate.data.layouts import read_dataset
-from delineate.errors import InputError
-from delineate.manifest import ModelRecord
-from delineate.models.sam import Sam, SamEncoder, SamShape
-from delineate.preprocess.profiles import SAM_MED2D
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.sam import SamBehaviour, SamPredictor
-from delineate.training.finetune import Finetune, Part, finetune, outward_box
-
-
-def discs(root: Path, count: int) -> None:
-    """Bright discs on noise."""
-    rng = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    y, x = np.mgrid[:256, :256]
-    for n in range(count):
-        cy, cx = rng.uniform(80, 176, 2)
-        disc = (y - cy) ** 2 + (x - cx) ** 2 < rng.uniform(30, 60) ** 2
-        grey = (60 + 130 * disc + rng.normal(0, 10, disc.shape)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(grey).save(root / "images" / f"case{n}.png")
-        Image.fromarray(disc.astype(np.uint8)).save(root / "masks" / f"case{n}.png")
+from delineate.errors import InputError, ModelError
+from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
+from delineate.training.finetune import Finetune, FinetuneObjective, Part, finetune
+from delineate.training.frames import split_frames
+from delineate.training.loop import LoopOptions
+from delineate.training.prompt_policies import PromptPolicy
+from delineate.training.run_files import LAST, read_arrays
+from training_discs import discs, tiny_predictor
 
 
-def predictor() -> SamPredictor:
-    record = ModelRecord(name="tiny", version="0", sha256="", licence="")
-    engine = Engine(torch.device("cpu"), Precision.FP32)
-    torch.manual_seed(0)
-    network = Sam(SamShape(SamEncoder.VIT_B, 256, TINY_VIT_SIZE)).eval()
-    return SamPredictor(network, SamBehaviour(SAM_MED2D), engine, record)
-
-
-@pytest.mark.parametrize("part", list(Part))
+@pytest.mark.parametrize("part", [Part.DECODER, Part.ALL])
 def test_it_learns_and_keeps_only_what_is_better(part: Part, tmp_path: Path) -> None:
-    discs(tmp_path / "data", 6)
-    _, cases = read_dataset(tmp_path / "data")
-    recipe = Finetune(tmp_path / "out", part, steps=24, batch=3, rate=1e-3, every=8)
-    one = predictor()
+    cases = discs(tmp_path / "data", 6)
+    recipe = Finetune(LoopOptions(tmp_path / "out", steps=24, rate=1e-3, every=8), part, batch=3)
+    one = tiny_predictor()
     frozen = one.network.host.prompt_encoder.mask_embed.conv1.weight.clone()
     outcome = finetune(one, cases, recipe)
     assert outcome.best > 0.9 > 0.5 > outcome.before and outcome.weights is not None
     assert torch.equal(frozen, one.network.host.prompt_encoder.mask_embed.conv1.weight)
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [8, 16, 24] and all(line["before"] for line in lines)
+    assert [line["step"] for line in lines[:3]] == [8, 16, 24] and all("before" in line for line in lines[:3])
+    found = lines[3]["sensitivity"]
+    assert found["after"]["box error %"].keys() == {"0", "5", "10", "20"}
+    assert found["after"]["box error %"]["0"] > found["before"]["box error %"]["0"]
 
 
 def test_too_few_subjects_are_refused(tmp_path: Path) -> None:
-    discs(tmp_path / "data", 1)
-    _, cases = read_dataset(tmp_path / "data")
+    cases = discs(tmp_path / "data", 1)
     with pytest.raises(InputError):
-        finetune(predictor(), cases, Finetune(tmp_path / "out"))
+        finetune(tiny_predictor(), cases, Finetune(LoopOptions(tmp_path / "out", steps=1, rate=1e-3)))
 
 
-def test_boxes_only_move_outwards() -> None:
-    mask = np.zeros((64, 64), bool)
-    mask[20:40, 10:50] = True
-    rng = np.random.default_rng(0)
-    drawn = np.array([outward_box(rng, mask, 15) for _ in range(200)])
-    assert (drawn[:, :2] <= (10, 20)).all() and (drawn[:, 2:] >= (50, 40)).all()
-    assert drawn.min() >= 0 and drawn.max() <= 64 and drawn[:, 2].max() > 60 and np.ptp(drawn, axis=0).min() > 5
+def test_adapters_have_no_place_where_embeddings_are_kept(tmp_path: Path) -> None:
+    recipe = Finetune(LoopOptions(tmp_path / "out", steps=1, rate=1e-3), adapter=AdapterOptions())
+    with pytest.raises(ModelError):
+        finetune(tiny_predictor(), discs(tmp_path / "data", 4), recipe)
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", [None, *AdapterKind], ids=str)
+def test_a_stopped_run_goes_on_to_the_same_weights(kind: AdapterKind | None, tmp_path: Path) -> None:
+    cases = discs(tmp_path / "data", 4)
+
+    def run(folder: str, resume: bool = False, stop: int = 0) -> None:
+        def tell(line: dict[str, float]) -> None:
+            if line["step"] == stop:
+                raise StoppedError
+
+        loop = LoopOptions(tmp_path / folder, steps=6, rate=1e-3, every=3, ema=0.5, resume=resume)
+        adapter = None if kind is None else AdapterOptions(kind, 2)
+        recipe = Finetune(loop, Part.ALL, batch=1, adapter=adapter, flips=0.5, probe=False)
+        finetune(tiny_predictor(), cases, recipe, tell)
+
+    run("whole")
+    with pytest.raises(StoppedError):
+        run("parts", stop=3)
+    run("parts", resume=True)
+    one, other = (read_arrays(tmp_path / folder / LAST)[0] for folder in ("whole", "parts"))
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("policy", list(PromptPolicy), ids=str)
+def test_every_policy_gives_gradients_to_the_decoder(policy: PromptPolicy, tmp_path: Path) -> None:
+    one = tiny_predictor()
+    recipe = Finetune(LoopOptions(tmp_path / "out", steps=1, rate=1e-3), batch=2, of_each=2, prompts=policy)
+    objective = FinetuneObjective(one, *split_frames(one, discs(tmp_path / "data", 3), recipe.frames), recipe)
+    for seed in range(2):
+        total = objective.loss(np.random.default_rng(seed), 1)["total"]
+        total.backward()
+    gradient = one.network.host.mask_decoder.mask_tokens.weight.grad
+    assert gradient is not None and gradient.abs().sum() > 0 and total.isfinite()

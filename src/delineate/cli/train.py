@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,46 +54,123 @@ def quill(
 
 def finetune(
     data: Annotated[Path, typer.Argument(help="Labelled scans: delineate dataset check says what it sees.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="A SAM-shaped system, or its file.")] = "lite_medsam",
+    model: Annotated[str, typer.Option("--model", "-m", help="A system, or its file.")] = "lite_medsam",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and log.")] = Path("finetuned"),
-    part: Annotated[str, typer.Option(help="What learns: decoder (embeddings are kept) or all.")] = "decoder",
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 400,
-    batch: Annotated[int, typer.Option(help="Structures a step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Learning rate.")] = 1e-4,
+    recipe: Annotated[
+        str, typer.Option(help="How: quick, medsam, medsam_point, lite_medsam, sam_med2d, ...")
+    ] = "quick",
+    part: Annotated[str | None, typer.Option(help="What learns: decoder (embeddings are kept), encoder, all.")] = None,
+    peft: Annotated[str | None, typer.Option(help="Adapters in the encoder: lora, dora, adalora.")] = None,
+    rank: Annotated[int, typer.Option(help="Of the adapters.")] = 8,
+    memory: Annotated[str | None, typer.Option(help="Choose batch and precision to fit, such as 8GB.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Structures a step.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    every: Annotated[int | None, typer.Option(help="Steps between measurements.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="For lite_medsam: whose embeddings are learned first.")] = None,
     held_out: Annotated[float, typer.Option(help="Share of subjects to measure on.")] = 0.25,
     seed: Annotated[int, typer.Option(help="Of the split and the prompts.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in the output folder stopped.")] = False,
     system: options.SystemName = None,
     untrained: options.Untrained = False,
     device: options.Device = "auto",
-    precision: options.Precision = "fp32",
+    precision: Annotated[str | None, typer.Option(help="Of training: fp32, bf16 or fp16.")] = None,
     threads: options.Threads = 0,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Fine-tune a SAM-shaped system on boxes around labelled structures; keeps only what is better than before."""
-    from delineate.errors import ModelError
+    """Fine-tune a system on labelled scans; measured before the first step, keeps only what is better than that."""
+    from delineate.errors import MissingExtraError
     from delineate.systems import BuildOptions, build
 
-    predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision), system)
+    how = BuildOptions(None, untrained, threads, _own_device(device), "fp32")
+    predictor: Any = build(model, how, system)
+    try:
+        from delineate.training.recipes import Wishes, recipe_named
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
     from delineate.data.layouts import read_dataset
-    from delineate.training.finetune import Finetune, Part
-    from delineate.training.finetune import finetune as run
 
-    if part not in list(Part) or not hasattr(predictor, "behaviour"):
-        raise ModelError(
-            "E-TRAIN-PART", f"{predictor.record.name} cannot be fine-tuned here, or not its {part}.",
-            "Name a SAM-shaped system (SAM, MedSAM, LiteMedSAM, SAM-Med2D, MobileSAM), and --part decoder or all.",
-        )  # fmt: skip
+    chosen = recipe_named(recipe)
+    wishes = Wishes(
+        output, steps, batch, rate, _part(part), _adapter(peft, rank), every, ema, None, precision, False, held_out,
+        seed, resume, None if teacher is None else build(teacher, how),
+    )  # fmt: skip
+    _trainable(predictor)
+    if memory is not None:
+        wishes, plan = chosen.within(predictor.network, wishes, memory, predictor.engine.device.type == "cuda")
+        tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
     layout, cases = read_dataset(data)
-    tell(f"{len(cases)} cases ({layout})")
-    recipe = Finetune(output, Part(part), steps, batch, rate, held_out=held_out, seed=seed)
-    outcome = run(predictor, cases, recipe, lambda line: tell(f"  {line}"))
+    tell(f"{len(cases)} cases ({layout}); recipe {chosen.name}: {chosen.summary}")
+    outcome = chosen.run(predictor, cases, wishes, lambda line: tell(_progress(line)))
     if json:
         result_json({"before": outcome.before, "best": outcome.best, "weights": str(outcome.weights or "")})
         return
+    _report(outcome, output, predictor.record.name)
+
+
+def _report(outcome: Any, output: Path, name: str) -> None:
+    """What was gained, for people; and how much the answer depends on the prompt, where that was measured."""
+    from delineate.training.sensitivity import logged_table
+
+    for line in logged_table(output):
+        tell(line)
     result(f"Dice on held-out subjects: {outcome.before:.3f} before, {outcome.best:.3f} at best (step {outcome.step})")
     if outcome.weights is None:
         result("Nothing was better than before; nothing was kept.")
     else:
-        name = predictor.record.name
         result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... -m {outcome.weights} --system {name}")
+
+
+def _own_device(device: str) -> str:
+    """Of several processes that were launched together, each takes its own GPU."""
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if device in ("auto", "cuda") and rank is not None and _has_gpu() else device
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _part(name: str | None) -> Any:
+    """Raises ModelError for parts there are not."""
+    from delineate.errors import ModelError
+    from delineate.training.finetune import Part
+
+    if name is not None and name not in list(Part):
+        raise ModelError("E-TRAIN-PART", f'There is no part "{name}".', f"--part is one of {', '.join(Part)}.")
+    return None if name is None else Part(name)
+
+
+def _adapter(kind: str | None, rank: int) -> Any:
+    """Raises ModelError for kinds there are not."""
+    from delineate.errors import ModelError
+    from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
+
+    if kind is not None and kind not in list(AdapterKind):
+        raise ModelError(
+            "E-TRAIN-PART", f'There is no adapter "{kind}".', f"--peft is one of {', '.join(AdapterKind)}."
+        )
+    return None if kind is None else AdapterOptions(AdapterKind(kind), rank, 2.0 * rank)
+
+
+def _trainable(predictor: Any) -> None:
+    """Raises ModelError for systems without a network to train here."""
+    from delineate.errors import ModelError
+
+    if not hasattr(predictor, "network"):
+        raise ModelError(
+            "E-TRAIN-PART", f"{predictor.record.name} cannot be fine-tuned here.",
+            "Name a system with a torch network (SAM, MedSAM, LiteMedSAM, SAM-Med2D, MobileSAM, SAM 2); Quill has "
+            "delineate train quill.",
+        )  # fmt: skip
+
+
+def _progress(line: dict[str, float]) -> str:
+    return (
+        f"  step {line['step']:6.0f}  loss {line['loss']:.4f}  held out {line['quality']:.4f}  "
+        f"(best {line['best']:.4f}, before {line['before']:.4f})  {line['minutes_left']:.1f} min left"
+    )

@@ -1,231 +1,294 @@
 """Fine-tuning a SAM-shaped system on labelled scans: ``delineate train finetune``.
 
-Box prompts as MedSAM trains (each side moved outwards at random), Dice and cross entropy (arXiv 2304.12306). With
-``part = decoder`` every embedding is computed once and kept, so that a step costs milliseconds. The system is measured
-before the first step; only weights that are better on held-out subjects are kept.
+With ``part = decoder`` every embedding is computed once and kept, so that a step costs milliseconds. Prompts, losses
+and what is trained are named; the files in ``recipes`` say which of them each published system was trained with.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.data.cases import Case, Task
-from delineate.data.check import split_by_subject
-from delineate.errors import InputError, ModelError
-from delineate.io.atomic import replacing
-from delineate.models.sam import SamPrompts
-from delineate.preprocess.fitting import Fitted
-from delineate.runtimes.sam import SamPredictor
-from delineate.training.losses import dice_loss
-from delineate.training.prompt_simulation import Rng, bounding_box
+from delineate.data.cases import Case
+from delineate.errors import ModelError
+from delineate.runtimes.sam import MaskPrompt, Multimask, SamPredictor
+from delineate.training.activations import forget_activations
+from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
+from delineate.training.frames import Batch, FrameOptions, TrainingFrame, drawn_batch, split_frames
+from delineate.training.loop import LoopOptions, Outcome, Tell, train
+from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
+from delineate.training.prompt_policies import SIMULATIONS, Given, PromptPolicy, exact_prompts
+from delineate.training.run_files import add_to_log, read_arrays
+from delineate.training.sensitivity import Sensitivity, prompt_sensitivity
 
-LEAST_PIXELS = 20
+FEEDBACK_LIMIT = 32.0  # of logits that go back as a prompt
+ADAPTER = "adapter.safetensors"
+MEASURED = 12  # structures of a held-out frame, at most
 
 
 class Part(StrEnum):
     DECODER = "decoder"  # mask decoder alone, on kept embeddings
+    ENCODER = "encoder"  # image encoder alone
     ALL = "all"  # encoder and decoder, prompt encoder frozen (MedSAM)
 
 
 @dataclass(frozen=True)
 class Finetune:
-    """The recipe.
+    """What is trained on what.
 
-    output   folder for weights and log
-    steps    optimiser steps
-    batch    structures a step
-    outward  input pixels at 1024 px a box side is moved outwards by, at most (MedSAM: 20)
-    held_out share of subjects to measure on
-    every    steps between measurements
-    slices   of a volume or video that are used, at most, spread evenly
+    loop      output, steps, rate and the rest of the loop's options
+    batch     structures a step, ``of_each`` of them from one frame
+    flips     chance of a frame being mirrored along each axis (not with kept embeddings)
+    full_size truth is compared at the input's size instead of the logits'
+    held_out  share of subjects to measure on
+    slices    of a volume or video that are used, at most, spread evenly
+    adapter   low-rank matrices in the encoder, which are then all that is trained of it
+    checkpointing  activations of the encoder are computed again on the way back, not kept
+    probe     measure how much the answer depends on the prompt, before and after
     """
 
-    output: Path
+    loop: LoopOptions
     part: Part = Part.DECODER
-    steps: int = 400
     batch: int = 8
-    rate: float = 1e-4
-    weight_decay: float = 0.01
-    outward: float = 20.0
+    of_each: int = 1
+    prompts: PromptPolicy = PromptPolicy.MEDSAM_BOX
+    losses: MaskLosses = field(default=MEDSAM_LOSSES)
+    flips: float = 0.0
+    full_size: bool = False
     held_out: float = 0.25
-    every: int = 50
     slices: int = 4
-    seed: int = 0
+    adapter: AdapterOptions | None = None
+    checkpointing: bool = False
+    probe: bool = True
+
+    @property
+    def keeps_embeddings(self) -> bool:
+        return self.part is Part.DECODER and self.adapter is None
+
+    @property
+    def frames(self) -> FrameOptions:
+        return FrameOptions(self.slices, self.keeps_embeddings, self.held_out, self.loop.seed)
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """One frame, prepared: pixels, or what the encoder made of them; its structures at the input's size."""
+class FinetuneObjective:
+    """An ``Objective``: prompts are simulated, the answers compared with the labels.
 
-    pixels: Tensor
-    embedding: Tensor | None
-    masks: NDArray[np.bool_]  # (N, side, side)
-    place: Fitted
+    Of three outlines the one with the least loss is trained, as SAM does; of a system that always offers three the
+    one with the greatest predicted IoU, as SAM-Med2D does.
+    """
+
+    def __init__(
+        self,
+        predictor: SamPredictor,
+        training: Sequence[TrainingFrame],
+        testing: Sequence[TrainingFrame],
+        recipe: Finetune,
+    ) -> None:
+        self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
+        self.network, self.host = predictor.network, predictor.network.host
+        self.device = predictor.engine.device
+        self.host.requires_grad_(False)
+        self.adapter = None
+        if recipe.adapter is not None:
+            if recipe.part is Part.DECODER:
+                raise ModelError(
+                    "E-TRAIN-PART", "Adapters sit in the encoder.", "Add --part all, or --part encoder for them alone."
+                )
+            self.adapter = EncoderAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
+        if recipe.checkpointing:
+            forget_activations(self.host.vision_encoder)
+        self._groups = self.trained()
+        for group in self._groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(True)
+
+    def trained(self) -> list[dict[str, Any]]:
+        """Parameter groups, before they are switched on."""
+        part, groups = self.recipe.part, []
+        if part is not Part.DECODER:
+            encoder = self.adapter.parameters() if self.adapter else list(self.host.vision_encoder.parameters())
+            groups.append({"params": encoder, "name": "encoder"})
+        if part is not Part.ENCODER:
+            groups.append({"params": list(self.host.mask_decoder.parameters()), "name": "decoder"})
+        return groups
+
+    def groups(self) -> list[dict[str, Any]]:
+        return self._groups
+
+    def modules(self) -> nn.Module:
+        return self.host.mask_decoder if self.recipe.part is Part.DECODER else self.host
+
+    def weights(self) -> dict[str, Tensor]:
+        """All of the system, adapters merged, under the host's names: ``segment -m FILE`` opens it."""
+        return self.host.state_dict() if self.adapter is None else self.adapter.merged(self.host, "vision_encoder.")
+
+    def keep(self, folder: Path) -> None:
+        """The adapter's own small file, with the decoder where that was trained."""
+        if self.adapter is not None:
+            decoder = self.host.mask_decoder.state_dict() if self.recipe.part is not Part.ENCODER else {}
+            self.adapter.save(folder / ADAPTER, {f"mask_decoder.{k}": v for k, v in decoder.items()})
+
+    def take(self, weights: Path) -> None:
+        """The best weights of a run, which ``weights`` and ``keep`` wrote."""
+        if self.adapter is None:
+            self.host.load_state_dict(read_arrays(weights)[0])
+            return
+        arrays, _ = read_arrays(weights.with_name(ADAPTER))
+        self.adapter.take(arrays, ADAPTER)
+        self.host.load_state_dict({n: v for n, v in arrays.items() if not n.startswith("adapter.")}, strict=False)
+
+    def stepped(self, step: int) -> None:
+        if self.adapter is not None:
+            self.adapter.stepped(step)
+
+    def state(self) -> dict[str, Tensor]:
+        return {} if self.adapter is None else self.adapter.state()
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        if self.adapter is not None:
+            self.adapter.restore(state)
+
+    def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """Of the first prompts and of every round of corrections, their mean."""
+        recipe, simulation = self.recipe, SIMULATIONS[self.recipe.prompts]
+        batch = drawn_batch(rng, self.training, recipe.batch, recipe.of_each, recipe.flips)
+        embedding, truth = self.embedded(batch), self.truth(batch)
+        given = simulation.first(rng, batch.masks)
+        logits, parts = self.answered(embedding, given, truth)
+        rounds = [parts]
+        for number in range(1, simulation.rounds + 1):
+            assert simulation.then is not None
+            given = simulation.then(rng, given, self.outlines(logits, batch.masks), batch.masks, number)
+            logits, parts = self.answered(embedding, given, truth, logits)
+            rounds.append(parts)
+        found = {name: torch.stack([parts[name] for parts in rounds]).mean() for name in rounds[0]}
+        if self.adapter is not None and (extra := self.adapter.penalty()) is not None:
+            found |= {"orthogonality": extra, "total": found["total"] + extra}
+        return found
+
+    def embedded(self, batch: Batch) -> Tensor:
+        """(O, 256, f, f), one a structure."""
+        if batch.embeddings is not None:
+            embedding = batch.embeddings.to(self.device)
+        else:
+            assert batch.pixels is not None
+            still(self.host)
+            embedding = self.network.embed(batch.pixels.to(self.device))
+        return embedding.repeat_interleave(len(batch.masks) // len(embedding), dim=0)
+
+    def truth(self, batch: Batch) -> Tensor:
+        """(O, 1, S, S)."""
+        return torch.from_numpy(np.ascontiguousarray(batch.masks)).float()[:, None].to(self.device)
+
+    def answered(
+        self, embedding: Tensor, given: Given, truth: Tensor, before: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The answer's logits (O, 1, 4 f, 4 f) that count, and the losses; ``before``: what may go back."""
+        logits, iou = self.decoded(embedding, given, before)
+        size = truth.shape[-2:] if self.recipe.full_size else logits.shape[-2:]
+        wanted = truth if size == truth.shape[-2:] else F.interpolate(truth, size=size, mode="area")
+        shown = logits if size == logits.shape[-2:] else F.interpolate(logits, size=size, mode="bilinear")
+        if logits.shape[1] == 1:
+            return logits, mask_losses(self.recipe.losses, shown, wanted, iou)
+        best = self._best(shown.detach(), iou.detach(), wanted)
+        at = torch.arange(len(logits), device=self.device)
+        parts = mask_losses(self.recipe.losses, shown[at, best][:, None], wanted, iou[at, best][:, None])
+        return logits[at, best][:, None], parts
+
+    def _best(self, shown: Tensor, iou: Tensor, wanted: Tensor) -> Tensor:
+        if self.predictor.behaviour.multimask is Multimask.ALWAYS:
+            return iou.argmax(1)
+        costs = [
+            [
+                mask_losses(self.recipe.losses, s[k : k + 1, None], w[None], i[k : k + 1, None])["total"]
+                for k in range(3)
+            ]
+            for s, w, i in zip(shown, wanted, iou, strict=True)
+        ]
+        return torch.tensor(costs, device=self.device).argmin(1)
+
+    def decoded(self, embedding: Tensor, given: Given, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits and predicted IoU in fp32: of one outline, or of three where the system would offer them."""
+        masks = None
+        if before is not None:
+            masks = before.detach().float().clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT)
+            if self.predictor.behaviour.mask_prompt is MaskPrompt.PROBABILITY:
+                masks = masks.sigmoid()
+        match self.predictor.behaviour.multimask:
+            case Multimask.ALWAYS:
+                several = True
+            case Multimask.NEVER:
+                several = False
+            case Multimask.AMBIGUOUS:
+                several = given.boxes is None and not given.feedback
+        with torch.autocast(self.device.type, enabled=False):
+            return self.network.decode(embedding.float(), given.tensors(self.device, masks), several)
+
+    @torch.no_grad()
+    def outlines(self, logits: Tensor, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(O, 1, 4 f, 4 f) -> (O, S, S)."""
+        size = masks.shape[-2:]
+        return F.interpolate(logits.float(), size=size, mode="bilinear")[:, 0].cpu().numpy() > 0
+
+    def measure(self) -> float:
+        """Mean Dice of held-out structures, each with its exact prompt."""
+        return self.dice_with(lambda masks: exact_prompts(self.recipe.prompts, masks))
+
+    @torch.no_grad()
+    def dice_with(self, prompts: Any) -> float:
+        """Mean Dice on held-out frames with what ``prompts`` makes of a frame's structures (O, S, S)."""
+        scores: list[float] = []
+        for frame in self.testing:
+            masks = frame.masks[:MEASURED]
+            whole = Batch(
+                None if frame.pixels is None else frame.pixels[None],
+                None if frame.embedding is None else frame.embedding[None].float(),
+                masks,
+            )
+            logits, iou = self.decoded(self.embedded(whole)[: len(masks)], prompts(masks))
+            best = logits[torch.arange(len(logits)), iou.argmax(1)][:, None]
+            found = self.outlines(best, masks)
+            overlap = (found & masks).sum((1, 2))
+            scores += (2 * overlap / np.maximum(1, found.sum((1, 2)) + masks.sum((1, 2)))).tolist()
+        return float(np.mean(scores))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Mean Dice on held-out structures, before and at best; the weights (None where nothing was better)."""
-
-    before: float
-    best: float
-    step: int
-    weights: Path | None
+def still(network: nn.Module) -> None:
+    """Batch norms keep the statistics they came with: a few pictures a step are too few for new ones."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
-def finetune(
-    predictor: SamPredictor, cases: list[Case], recipe: Finetune, tell: Callable[[dict[str, float]], None] | None = None
-) -> Outcome:
-    """Train, measure, keep the best. ``tell`` is called with each measurement.
+def finetune(predictor: SamPredictor, cases: Sequence[Case], recipe: Finetune, tell: Tell | None = None) -> Outcome:
+    """Train on some subjects, measure on others, keep the best. ``tell`` is called with each measurement.
 
     Raises InputError if there are too few subjects to hold any out, ModelError if the loss is no number.
     """
-    torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
-    learned, held = split_by_subject(cases, (1 - recipe.held_out, recipe.held_out), recipe.seed)
-    training, testing = (_frames(predictor, part, recipe) for part in (learned, held))
-    if not training or not testing:
-        raise InputError(
-            "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
-        )
-    recipe.output.mkdir(parents=True, exist_ok=True)
-    network = predictor.network
-    trained = _trained(predictor, recipe.part)
-    optimizer = torch.optim.AdamW(trained, recipe.rate, weight_decay=recipe.weight_decay)
-    before = best = _measured(predictor, testing)
-    best_step, weights = 0, None
-    log = recipe.output / "log.jsonl"
-    log.unlink(missing_ok=True)
-    began = time.monotonic()
-    losses: list[float] = []
-    for step in range(1, recipe.steps + 1):
-        loss = torch.stack([_loss(predictor, training, recipe, rng) for _ in range(recipe.batch)]).mean()
-        if not math.isfinite(loss.item()):
-            raise ModelError(
-                "E-TRAIN-NAN", f"The loss is no number at step {step}.", f"{recipe.output} holds the best."
-            )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        losses.append(loss.item())
-        if step % recipe.every and step != recipe.steps:
-            continue
-        found = _measured(predictor, testing)
-        if found > best:
-            best, best_step, weights = found, step, recipe.output / "best.safetensors"
-            with replacing(weights) as temporary:
-                save_file({k: v.contiguous().clone() for k, v in network.host.state_dict().items()}, temporary)
-        line = {
-            "step": step, "loss": round(float(np.mean(losses)), 4), "dice": round(found, 4), "before": round(before, 4),
-            "minutes_left": round((time.monotonic() - began) / step * (recipe.steps - step) / 60, 1),
-        }  # fmt: skip
-        losses.clear()
-        with log.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
-        if tell is not None:
-            tell(line)
-    return Outcome(before, best, best_step, weights)
+    training, testing = split_frames(predictor, cases, recipe.frames)
+    return run_finetune(FinetuneObjective(predictor, training, testing, recipe), tell)
 
 
-def _trained(predictor: SamPredictor, part: Part) -> list[torch.nn.Parameter]:
-    host = predictor.network.host
-    for parameter in host.parameters():
-        parameter.requires_grad_(False)
-    modules = [host.mask_decoder] + ([host.vision_encoder] if part is Part.ALL else [])
-    for module in modules:
-        module.requires_grad_(True)
-    return [p for module in modules for p in module.parameters()]
+def run_finetune(objective: FinetuneObjective, tell: Tell | None = None) -> Outcome:
+    """The loop, and the probe of prompts before and after it, in the log under "sensitivity".
 
-
-def _frames(predictor: SamPredictor, cases: list[Case], recipe: Finetune) -> list[_Frame]:
-    """The frames to learn from: of each case those with most labelled pixels among evenly spread ones."""
-    found = []
-    for case in cases:
-        opened = case.open()
-        labelled = [n for n in range(len(opened.labels)) if (opened.labels.frame(n) > 0).any()]
-        most = 1 if case.task is Task.IMAGE else recipe.slices
-        for n in np.unique(np.linspace(0, len(labelled) - 1, most).astype(int)) if labelled else ():
-            frame = _prepared(
-                predictor, opened.scan.frame(opened.frames[labelled[n]]), opened.labels.frame(labelled[n])
-            )
-            if frame is not None:
-                found.append(frame if recipe.part is Part.ALL else _embedded(predictor, frame))
-    return found
-
-
-def _prepared(predictor: SamPredictor, frame: NDArray, labels: NDArray) -> _Frame | None:
-    pixels, place = predictor.behaviour.profile.prepare(frame)
-    masks = []
-    for value in np.unique(labels):
-        mask = labels == value
-        if not value or mask.sum() < LEAST_PIXELS:
-            continue
-        inner = F.interpolate(torch.from_numpy(mask).float()[None, None], size=place.inner, mode="nearest")[0, 0] > 0
-        whole = np.zeros((place.side, place.side), bool)
-        whole[place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner.numpy()
-        if whole.any():
-            masks.append(whole)
-    return _Frame(torch.from_numpy(pixels), None, np.stack(masks), place) if masks else None
-
-
-@torch.no_grad()
-def _embedded(predictor: SamPredictor, frame: _Frame) -> _Frame:
-    embedding = predictor.network.embed(frame.pixels[None].to(predictor.engine.device)).half().cpu()
-    return _Frame(torch.zeros(0), embedding, frame.masks, frame.place)
-
-
-def _loss(predictor: SamPredictor, frames: list[_Frame], recipe: Finetune, rng: Rng) -> Tensor:
-    """Dice and cross entropy of one structure of one frame."""
-    frame = frames[rng.integers(len(frames))]
-    mask = frame.masks[rng.integers(len(frame.masks))]
-    box = outward_box(rng, mask, recipe.outward * frame.place.side / 1024)
-    logits = _answer(predictor, frame, box)
-    truth = F.interpolate(
-        torch.from_numpy(mask).float()[None, None].to(logits.device), size=logits.shape[-2:], mode="area"
-    )
-    return F.binary_cross_entropy_with_logits(logits, truth) + dice_loss(logits, truth)
-
-
-def outward_box(rng: Rng, mask: NDArray[np.bool_], most: float) -> tuple[float, float, float, float]:
-    """The bounding box, each side moved outwards by 0 to ``most`` pixels by itself, within the picture (MedSAM)."""
-    x0, y0, x1, y1 = bounding_box(mask)
-    a, b, c, d = rng.uniform(0, most, 4)
-    height, width = mask.shape
-    return max(0.0, x0 - a), max(0.0, y0 - b), min(float(width), x1 + c), min(float(height), y1 + d)
-
-
-def _answer(predictor: SamPredictor, frame: _Frame, box: tuple[float, float, float, float]) -> Tensor:
-    """Logits (1, 1, 4 f, 4 f) for a box in input pixels."""
-    device = predictor.engine.device
-    if frame.embedding is None:
-        embedding = predictor.network.embed(frame.pixels[None].to(device))
-    else:
-        embedding = frame.embedding.float().to(device)
-    return predictor.network.decode(embedding, SamPrompts(boxes=torch.tensor([box], device=device)), multimask=False)[0]
-
-
-@torch.no_grad()
-def _measured(predictor: SamPredictor, frames: list[_Frame]) -> float:
-    """Mean Dice of every structure with its own box."""
-    scores = []
-    for frame in frames:
-        for mask in frame.masks[:12]:
-            x0, y0, x1, y1 = (float(v) for v in bounding_box(mask))
-            logits = _answer(predictor, frame, (x0, y0, x1, y1))
-            found = F.interpolate(logits, size=mask.shape, mode="bilinear")[0, 0].cpu().numpy() > 0
-            scores.append(2 * (found & mask).sum() / max(1, found.sum() + mask.sum()))
-    return float(np.mean(scores))
+    At the end the network has the best weights where there are any, the last ones where nothing was better.
+    """
+    recipe = objective.recipe
+    before: Sensitivity | None = prompt_sensitivity(objective) if recipe.probe else None
+    outcome = train(objective, recipe.loop, tell)
+    if outcome.weights is not None:
+        objective.take(outcome.weights)
+    if before is not None:
+        after = before if outcome.weights is None else prompt_sensitivity(objective)
+        add_to_log(recipe.loop.output, {"sensitivity": {"before": before.as_line(), "after": after.as_line()}})
+    return outcome

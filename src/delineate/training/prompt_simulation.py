@@ -62,6 +62,47 @@ def correcting_click(rng: Rng, outline: MaskArray, truth: MaskArray) -> tuple[ND
     return np.array([[x, y]]), np.array([truth[int(y), int(x)]])
 
 
+def outward_box(rng: Rng, mask: MaskArray, most: float) -> tuple[float, float, float, float]:
+    """The bounding box, each side moved outwards by 0 to ``most`` pixels by itself, within the picture (MedSAM)."""
+    x0, y0, x1, y1 = bounding_box(mask)
+    a, b, c, d = rng.uniform(0, most, 4)
+    height, width = mask.shape
+    return max(0.0, x0 - a), max(0.0, y0 - b), min(float(width), x1 + c), min(float(height), y1 + d)
+
+
+def shifted_box(rng: Rng, mask: MaskArray, most: float = 5.0) -> tuple[float, float, float, float]:
+    """The box of the largest part, moved as a whole by at most ``most`` pixels and half its side (SAM-Med2D)."""
+    parts, count = ndimage.label(mask)
+    if count > 1:
+        mask = parts == int(np.bincount(parts.ravel())[1:].argmax()) + 1
+    x0, y0, x1, y1 = bounding_box(mask)
+    reach = min(most, 0.5 * min(x1 - x0, y1 - y0))
+    across, down = rng.uniform(-reach, reach, 2)
+    return x0 + across, y0 + down, x1 + across, y1 + down
+
+
+def noisy_box(rng: Rng, mask: MaskArray, share: float = 0.1, most: float = 20.0) -> tuple[float, float, float, float]:
+    """The bounding box, normal noise of ``share`` of a side on each side, at most ``most`` pixels (SAM sec. A)."""
+    box = bounding_box(mask)
+    lengths = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    moved = box + np.clip(rng.normal(0, share, 4) * lengths, -most, most)
+    x0, y0, x1, y1 = (float(v) for v in (moved if (moved[2:] - moved[:2] >= 1).all() else box))
+    return x0, y0, x1, y1
+
+
+def error_clicks(rng: Rng, outline: MaskArray, truth: MaskArray, count: int) -> tuple[NDArray[np.float64], NDArray]:
+    """``count`` clicks drawn evenly, with replacement, from where an outline is wrong: (count, 2), labels (count,).
+
+    Labels are 1 where something is missing, 0 where something is too much, -1 (padding) if nothing is wrong.
+    """
+    rows, columns = np.nonzero(outline ^ truth)
+    if not len(rows):
+        return np.zeros((count, 2)), np.full(count, -1)
+    drawn = rng.integers(len(rows), size=count)
+    points = np.stack([columns[drawn], rows[drawn]], axis=1).astype(float)
+    return points, truth[rows[drawn], columns[drawn]].astype(int)
+
+
 def spoiled(rng: Rng, mask: MaskArray) -> MaskArray:
     """An outline that is nearly right: grown, shrunk, shifted, or with a piece too much or too little."""
     radius = max(1, int(np.sqrt(mask.sum() / np.pi) * rng.uniform(0.02, 0.25)))

@@ -1,0 +1,152 @@
+"""How each published system was prompted while it was trained, by name.
+
+A policy gives the first prompts of a batch of structures, and the corrections of each round after it. Masks are
+(O, S, S) in the network's input, S pixels along a side; prompts are in pixels there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from delineate.models.sam import SamPrompts
+from delineate.training.prompt_simulation import (
+    MaskArray,
+    Rng,
+    bounding_box,
+    click_in,
+    error_clicks,
+    noisy_box,
+    outward_box,
+    shifted_box,
+)
+
+SIDE = 1024  # distances below are pixels at this side
+MEDSAM_OUTWARD = 20.0  # LiteMedSAM's 5 pixels at 256 are the same
+MED2D_SHIFT, MED2D_SIDE = 5.0, 256
+MED2D_ROUNDS, MED2D_COUNTS = 8, (1, 3, 5, 9)
+SAM_ROUNDS = 10  # eight clicks and two rounds without a new prompt follow the first
+
+
+class PromptPolicy(StrEnum):
+    MEDSAM_BOX = "medsam_box"
+    LITE_MEDSAM_BOX = "lite_medsam_box"
+    POINT = "point"  # MedSAM's point extension
+    SAM_ITERATIVE = "sam_iterative"
+    SAM_MED2D = "sam_med2d"
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Prompts of O structures.
+
+    points    (O, N, 2), x and y, or None
+    labels    (O, N): 1 on it, 0 not on it, -1 padding
+    boxes     (O, 4), or None
+    feedback  the answer before goes in as a mask prompt
+    """
+
+    points: NDArray[np.float64] | None = None
+    labels: NDArray[np.int64] | None = None
+    boxes: NDArray[np.float64] | None = None
+    feedback: bool = False
+
+    def tensors(self, device: torch.device, masks: torch.Tensor | None = None) -> SamPrompts:
+        """As the network takes them; ``masks`` are what goes back where ``feedback`` is on."""
+        points = None if self.points is None else torch.from_numpy(self.points).float().to(device)
+        labels = None if self.labels is None else torch.from_numpy(self.labels).to(device)
+        boxes = None if self.boxes is None else torch.from_numpy(self.boxes).float().to(device)
+        return SamPrompts(points, labels, boxes, masks if self.feedback else None)
+
+
+First = Callable[[Rng, NDArray[np.bool_]], Given]
+Then = Callable[[Rng, Given, NDArray[np.bool_], NDArray[np.bool_], int], Given]  # given, outlines, truth, round from 1
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """first prompts; corrections, called before each of ``rounds`` further answers."""
+
+    first: First
+    then: Then | None = None
+    rounds: int = 0
+
+
+def medsam_boxes(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+    """Boxes, each side moved outwards by 0 to 20 pixels at 1024 (arXiv 2304.12306; LiteMedSAM: 5 at 256)."""
+    most = MEDSAM_OUTWARD * masks.shape[-1] / SIDE
+    return Given(boxes=np.array([outward_box(rng, mask, most) for mask in masks]))
+
+
+def one_point(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+    """One pixel of each structure, all alike (MedSAM's point extension)."""
+    points = np.array([[click_in(rng, mask, central=False)] for mask in masks])
+    return Given(points, np.ones(points.shape[:2], np.int64))
+
+
+def sam_first(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+    """A point or a noisy box, half and half, one kind a batch (arXiv 2304.02643 appendix A)."""
+    if rng.random() < 0.5:
+        return one_point(rng, masks)
+    most = 20.0 * masks.shape[-1] / SIDE
+    return Given(boxes=np.array([noisy_box(rng, mask, 0.1, most) for mask in masks]))
+
+
+def sam_then(rng: Rng, given: Given, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int) -> Given:
+    """One more click on the error with the answer before; in two rounds, one the last, the answer before alone.
+
+    The round without a click in the middle is the sixth here; the paper draws it.
+    """
+    if number in (SAM_ROUNDS // 2 + 1, SAM_ROUNDS):
+        return replace(given, feedback=True)
+    return _with_clicks(rng, given, outlines, masks, 1)
+
+
+def med2d_first(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+    """A point or a shifted box, half and half, one kind a batch (SAM-Med2D, arXiv 2308.16184 sec. 3.3)."""
+    if rng.random() < 0.5:
+        return one_point(rng, masks)
+    most = MED2D_SHIFT * masks.shape[-1] / MED2D_SIDE
+    return Given(boxes=np.array([shifted_box(rng, mask, most) for mask in masks]))
+
+
+def med2d_then(rng: Rng, given: Given, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int) -> Given:
+    """1, 3, 5 or 9 clicks on errors and the answer before, earlier prompts gone; last round: the answer alone.
+
+    One more round without clicks falls on a random one of the first six, by chance of a sixth each.
+    """
+    if number == MED2D_ROUNDS or (number <= 6 and rng.random() < 1 / 6):
+        return Given(feedback=True)
+    return _with_clicks(rng, Given(), outlines, masks, int(rng.choice(MED2D_COUNTS)))
+
+
+def _with_clicks(rng: Rng, given: Given, outlines: MaskArray, masks: MaskArray, count: int) -> Given:
+    drawn = [error_clicks(rng, found, mask, count) for found, mask in zip(outlines, masks, strict=True)]
+    points, labels = np.stack([d[0] for d in drawn]), np.stack([d[1] for d in drawn]).astype(np.int64)
+    if given.points is not None and given.labels is not None:
+        points = np.concatenate([given.points, points], axis=1)
+        labels = np.concatenate([given.labels, labels], axis=1)
+    return Given(points, labels, given.boxes, feedback=True)
+
+
+SIMULATIONS: dict[PromptPolicy, Simulation] = {
+    PromptPolicy.MEDSAM_BOX: Simulation(medsam_boxes),
+    PromptPolicy.LITE_MEDSAM_BOX: Simulation(medsam_boxes),
+    PromptPolicy.POINT: Simulation(one_point),
+    PromptPolicy.SAM_ITERATIVE: Simulation(sam_first, sam_then, SAM_ROUNDS),
+    PromptPolicy.SAM_MED2D: Simulation(med2d_first, med2d_then, MED2D_ROUNDS),
+}
+
+
+def exact_prompts(policy: PromptPolicy, masks: NDArray[np.bool_]) -> Given:
+    """What is measured with: the exact box, or the point deepest inside where points are what is trained."""
+    if policy is PromptPolicy.POINT:
+        rng = np.random.default_rng(0)
+        points = np.array([[click_in(rng, mask, central=True)] for mask in masks])
+        return Given(points, np.ones(points.shape[:2], np.int64))
+    return Given(boxes=np.array([bounding_box(mask) for mask in masks]))

@@ -1,0 +1,117 @@
+"""What a training recipe is, and what a person may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from delineate.data.cases import Case
+from delineate.errors import ModelError
+from delineate.models.sam import Sam
+from delineate.training.distill import Distillation
+from delineate.training.encoder_adapters import AdapterOptions
+from delineate.training.finetune import Finetune, Part
+from delineate.training.loop import LoopOptions, Outcome, Tell
+from delineate.training.memory_plan import Plan, bytes_of, planned
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks for; None: as the recipe has it.
+
+    teacher  predictor whose embeddings are learned first, for recipes in two stages
+    probe    measure how much the answer depends on the prompt
+    """
+
+    output: Path
+    steps: int | None = None
+    batch: int | None = None
+    rate: float | None = None
+    part: Part | None = None
+    adapter: AdapterOptions | None = None
+    every: int | None = None
+    ema: float | None = None
+    accumulate: int | None = None
+    precision: str | None = None
+    checkpointing: bool = False
+    held_out: float | None = None
+    seed: int = 0
+    resume: bool = False
+    teacher: Any = None
+    probe: bool = True
+
+    def of_loop(self, loop: LoopOptions) -> LoopOptions:
+        """A recipe's options for the loop, with what was asked for."""
+        names = ("steps", "rate", "every", "ema", "accumulate", "precision")
+        asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(loop, seed=self.seed, resume=self.resume, **asked)
+
+    def of(self, recipe: Finetune) -> Finetune:
+        """A recipe for fine-tuning, with what was asked for."""
+        asked = {n: getattr(self, n) for n in ("batch", "part", "held_out") if getattr(self, n) is not None}
+        if self.adapter is not None and self.part is None and recipe.part is Part.DECODER:
+            asked["part"] = Part.ALL
+        return replace(
+            recipe, loop=self.of_loop(recipe.loop), adapter=self.adapter, checkpointing=self.checkpointing,
+            probe=self.probe, **asked,
+        )  # fmt: skip
+
+    def of_distillation(self, recipe: Distillation) -> Distillation:
+        """A distillation, with what was asked for; the rate is the encoder's."""
+        asked = {n: getattr(self, n) for n in ("batch", "held_out") if getattr(self, n) is not None}
+        decoder = recipe.decoder
+        if decoder is not None:
+            held = asked.get("held_out", recipe.held_out)
+            decoder = replace(decoder, loop=replace(self, rate=None).of_loop(decoder.loop), held_out=held)
+        return replace(recipe, loop=self.of_loop(recipe.loop), decoder=decoder, **asked)
+
+
+Run = Callable[[Any, Sequence[Case], Wishes, Tell | None], Outcome]  # predictor, labelled scans, wishes, tell
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of training.
+
+    system   whose it is; others of the same shape can be trained with it
+    source   paper or code the figures come from
+    run      does it, with the predictor of a system
+    options  what it does to a wish, for the estimate of memory; None where that is not known
+    """
+
+    name: str
+    system: str
+    summary: str
+    source: str
+    run: Run
+    options: Callable[[Wishes], Finetune] | None = None
+
+    def within(self, network: Sam, wishes: Wishes, memory: str, gpu: bool) -> tuple[Wishes, Plan]:
+        """Wishes that fit into a memory such as "8GB", and how.
+
+        Raises ModelError if nothing fits, or if the recipe cannot be estimated.
+        """
+        if self.options is None:
+            raise ModelError("E-TRAIN-MEMORY", f"What {self.name} needs cannot be told before it runs.")
+        plan = planned(network, self.options(wishes), bytes_of(memory), gpu)
+        found = plan.recipe
+        fitting = replace(
+            wishes, batch=found.batch, accumulate=found.loop.accumulate, precision=found.loop.precision,
+            part=found.part, adapter=found.adapter, checkpointing=found.checkpointing,
+        )  # fmt: skip
+        return fitting, plan
+
+
+def finetuning(name: str, system: str, summary: str, source: str, options: Callable[[Path], Finetune]) -> Recipe:
+    """A recipe that is one fine-tuning; ``options`` are its figures for an output folder."""
+    from delineate.training.finetune import finetune
+
+    def asked(wishes: Wishes) -> Finetune:
+        return wishes.of(options(wishes.output))
+
+    def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+        return finetune(predictor, cases, asked(wishes), tell)
+
+    return Recipe(name, system, summary, source, run, asked)

@@ -1,0 +1,148 @@
+"""What a training run writes: its state (one file of arrays), its log (a line of JSON a measurement), scalars."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from delineate.errors import ModelError
+from delineate.io.atomic import replacing
+from delineate.training.average import MovingAverage
+
+LAST = "last.safetensors"
+LOG = "log.jsonl"
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Tensor], **said: str) -> None:
+    """Write arrays, and words about them in the header; the file is there whole or not at all."""
+    with replacing(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in arrays.items()}, temporary, said or None)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Arrays of a file, and the words in its header."""
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+class RunState:
+    """What a run needs to go on: trained parameters, buffers, the optimiser's moments, the average, counts.
+
+    Frozen parameters are not written: they come with the system.
+    """
+
+    def __init__(self, module: nn.Module, adam: torch.optim.Optimizer, average: MovingAverage, scaler: Any) -> None:
+        self.module, self.adam, self.average, self.scaler = module, adam, average, scaler
+        known = {id(p): name for name, p in module.named_parameters()}
+        self.trained: dict[str, Tensor] = {}
+        for number, group in enumerate(adam.param_groups):
+            for place, p in enumerate(group["params"]):
+                self.trained[known.get(id(p), f"group{number}.{place}")] = p
+
+    def save(self, path: Path, counts: Mapping[str, float], extra: Mapping[str, Tensor]) -> None:
+        """Write all of it; ``counts`` are exact."""
+        arrays = {f"param/{name}": p for name, p in self.trained.items()}
+        arrays |= {f"buffer/{name}": value for name, value in self._buffers().items()}
+        arrays |= {f"extra/{name}": value for name, value in extra.items()}
+        for name, p in self.trained.items():
+            arrays |= {f"adam/{key}/{name}": torch.as_tensor(v) for key, v in self.adam.state.get(p, {}).items()}
+        if self.average.values:
+            arrays |= {f"ema/{name}": v for name, v in zip(self.trained, self.average.values, strict=True)}
+        scaler = {} if self.scaler is None else self.scaler.state_dict()
+        save_arrays(path, arrays, run=json.dumps({"counts": dict(counts), "scaler": scaler}))
+
+    @torch.no_grad()
+    def load(self, path: Path) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """Put everything back; the counts and what the objective had to say.
+
+        Raises ModelError if the file belongs to another run.
+        """
+        arrays, said = read_arrays(path)
+        for kind, wanted in (("param", self.trained), ("buffer", self._buffers())):
+            for name, value in wanted.items():
+                found = arrays.get(f"{kind}/{name}")
+                if found is None or found.shape != value.shape:
+                    raise ModelError(
+                        "E-TRAIN-RESUME",
+                        f"{path} is the state of another run: {name} is not in it, or of another shape.",
+                        "Give the options of that run, or another -o.",
+                    )
+                value.copy_(found)
+        for name, value in zip(self.trained, self.average.values, strict=False):
+            value.copy_(arrays.get(f"ema/{name}", self.trained[name]))
+        self._load_moments(arrays)
+        run = json.loads(said["run"])
+        if self.scaler is not None and run["scaler"]:
+            self.scaler.load_state_dict(run["scaler"])
+        extra = {k.removeprefix("extra/"): v for k, v in arrays.items() if k.startswith("extra/")}
+        return run["counts"], extra
+
+    def _load_moments(self, arrays: dict[str, Tensor]) -> None:
+        self.adam.state.clear()
+        for key, value in arrays.items():
+            if key.startswith("adam/"):
+                _, moment, name = key.split("/", 2)
+                parameter = self.trained[name]
+                kept = value if moment == "step" else value.to(parameter.device)
+                self.adam.state[parameter][moment] = kept
+
+    def _buffers(self) -> dict[str, Tensor]:
+        names = {name for name, _ in self.module.named_parameters()}
+        return {name: value for name, value in self.module.state_dict().items() if name not in names}
+
+
+class RunLog:
+    """``log.jsonl``, and scalars for TensorBoard where that is installed; of a resumed run later lines are cut off."""
+
+    def __init__(self, folder: Path, tensorboard: bool, writes: bool) -> None:
+        self.path, self.writes, self.board = folder / LOG, writes, None
+        self._folder, self._tensorboard = folder, tensorboard
+
+    def begin(self, step: int, values: Mapping[str, float]) -> None:
+        """Ready to go on after ``step``; ``values`` are what was known before the first one."""
+        if not self.writes:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lines = self.path.read_text().splitlines(keepends=True) if step and self.path.is_file() else []
+        self.path.write_text("".join(line for line in lines if json.loads(line).get("step", 0) <= step))
+        self.board = self._writer(step) if self._tensorboard else None
+        if self.board is not None and not step:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, 0)
+
+    def write(self, step: int, line: Mapping[str, Any]) -> None:
+        """One measurement."""
+        if not self.writes:
+            return
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(dict(line)) + "\n")
+        if self.board is not None:
+            for name, value in line.items():
+                if name != "step" and isinstance(value, int | float):
+                    self.board.add_scalar(name, value, step)
+            self.board.flush()
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+    def _writer(self, step: int) -> Any:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return None
+        return SummaryWriter(str(self._folder / "tensorboard"), purge_step=step + 1 if step else None)
+
+
+def add_to_log(folder: Path, line: Mapping[str, Any]) -> None:
+    """One more line in a run's log, such as what a probe found."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOG).open("a") as stream:
+        stream.write(json.dumps(dict(line)) + "\n")

@@ -1,0 +1,99 @@
+"""How much the answer depends on how carefully a person points: Dice by box error, and by the place of a click."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from delineate.training.prompt_policies import Given
+from delineate.training.prompt_simulation import bounding_box, click_in
+from delineate.training.run_files import LOG
+
+BOX_ERRORS = (0, 5, 10, 20)  # per cent of a side, each side moved by that, in or out
+CLICKS = ("centre", "anywhere", "border")
+BORDER = 0.25  # of the deepest place inside: a click near the border is at most as deep
+SEED = 0  # the same prompts before and after
+
+
+class Measured(Protocol):
+    """Something that is measured with prompts made from a frame's structures (O, S, S)."""
+
+    def modules(self) -> object: ...
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float: ...
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Mean Dice for each box error in per cent, and for each place of a single click."""
+
+    boxes: dict[int, float]
+    clicks: dict[str, float]
+
+    def as_line(self) -> dict[str, dict[str, float]]:
+        """For the log."""
+        return {
+            "box error %": {str(k): round(v, 4) for k, v in self.boxes.items()},
+            "click": {k: round(v, 4) for k, v in self.clicks.items()},
+        }
+
+
+def prompt_sensitivity(objective: Measured) -> Sensitivity:
+    """Measure with wrong boxes and with clicks that are not in the middle."""
+    modules = objective.modules()
+    if hasattr(modules, "eval"):
+        modules.eval()
+
+    def boxes(share: float) -> Callable[[NDArray[np.bool_]], Given]:
+        rng = np.random.default_rng(SEED)
+        return lambda masks: Given(boxes=np.array([_wrong_box(rng, mask, share) for mask in masks]))
+
+    def clicks(kind: str) -> Callable[[NDArray[np.bool_]], Given]:
+        rng = np.random.default_rng(SEED)
+
+        def given(masks: NDArray[np.bool_]) -> Given:
+            points = np.array([[_click(rng, mask, kind)] for mask in masks])
+            return Given(points, np.ones(points.shape[:2], np.int64))
+
+        return given
+
+    return Sensitivity(
+        {error: objective.dice_with(boxes(error / 100)) for error in BOX_ERRORS},
+        {kind: objective.dice_with(clicks(kind)) for kind in CLICKS},
+    )
+
+
+def logged_table(folder: Path) -> list[str]:
+    """Lines of a table for people, from the last probe in a run's log; none where nothing was probed."""
+    found = None
+    for path in (folder / LOG, folder / "stage2" / LOG):
+        for line in path.read_text().splitlines() if path.is_file() else ():
+            found = json.loads(line).get("sensitivity", found)
+    if found is None:
+        return []
+    rows = [
+        f"  {what:<12} {kind:<9} {dice:6.3f} {found['after'][what][kind]:6.3f}"
+        for what, kinds in found["before"].items()
+        for kind, dice in kinds.items()
+    ]
+    return ["Dice by prompt          before  after", *rows]
+
+
+def _wrong_box(rng: np.random.Generator, mask: NDArray[np.bool_], share: float) -> NDArray[np.float64]:
+    box = bounding_box(mask)
+    lengths = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    height, width = mask.shape
+    return np.clip(box + rng.choice((-1, 1), 4) * share * lengths, 0, (width, height, width, height))
+
+
+def _click(rng: np.random.Generator, mask: NDArray[np.bool_], kind: str) -> tuple[float, float]:
+    if kind != "border":
+        return click_in(rng, mask, central=kind == "centre")
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return click_in(rng, mask & (depth <= max(1.0, BORDER * depth.max())), central=False)

@@ -1,0 +1,110 @@
+"""Adapters train nothing but themselves, and merged weights answer as the adapted network does."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("peft")
+pytest.importorskip("accelerate")
+
+from delineate.errors import ModelError
+from delineate.models.sam import SamEncoder
+from delineate.training.encoder_adapters import AdapterKind, AdapterOptions, EncoderAdapter, load_adapter
+from delineate.training.finetune import Finetune, FinetuneObjective, Part, finetune
+from delineate.training.frames import split_frames
+from delineate.training.loop import LoopOptions, train
+from delineate.training.run_files import read_arrays
+from tiny_networks import tiny_sam, tiny_sam2
+from training_discs import discs, tiny_predictor
+
+ENCODERS = {
+    "vit": lambda: tiny_sam().host.vision_encoder,
+    "tiny_vit": lambda: tiny_sam(SamEncoder.TINY_VIT).host.vision_encoder,
+    "hiera": lambda: tiny_sam2().host.vision_encoder,
+}
+
+
+@torch.no_grad()
+def answer(encoder: nn.Module) -> Tensor:
+    found = encoder(torch.linspace(-1, 1, 3 * 256 * 256).view(1, 3, 256, 256))
+    return found if isinstance(found, Tensor) else found[0]
+
+
+@pytest.mark.parametrize("kind", list(AdapterKind), ids=str)
+@pytest.mark.parametrize("name", list(ENCODERS))
+def test_merged_weights_give_the_same_answer(name: str, kind: AdapterKind) -> None:
+    plain = ENCODERS[name]()
+    encoder = copy.deepcopy(plain)
+    adapter = EncoderAdapter.put(encoder, AdapterOptions(kind, 4, mlp=True), steps=20)
+    before = answer(plain)
+    assert torch.equal(answer(encoder), before)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    changed = answer(encoder)
+    plain.load_state_dict(adapter.merged(encoder, ""))
+    gap = float((answer(plain) - changed).abs().max())
+    assert gap < 2e-5 and float((changed - before).abs().max()) > 100 * gap
+
+
+@pytest.mark.parametrize("kind", list(AdapterKind), ids=str)
+def test_only_adapters_are_trained_and_their_file_gives_the_same_masks(kind: AdapterKind, tmp_path: Path) -> None:
+    cases, start = discs(tmp_path / "data", 5), tiny_predictor()
+    one = copy.deepcopy(start)
+    recipe = Finetune(
+        LoopOptions(tmp_path / "out", steps=10, rate=5e-3, every=5), Part.ENCODER, batch=2,
+        adapter=AdapterOptions(kind, 4, 16), probe=False,
+    )  # fmt: skip
+    objective = FinetuneObjective(one, *split_frames(one, cases, recipe.frames), recipe)
+    outcome = train(objective, recipe.loop)
+    assert outcome.best > outcome.before and outcome.weights is not None
+    now = {k.replace(".base_layer.", "."): v for k, v in one.network.host.state_dict().items() if "lora_" not in k}
+    for name, value in start.network.host.state_dict().items():
+        assert torch.equal(now[name], value), name
+    best = copy.deepcopy(start.network.host)
+    best.load_state_dict(read_arrays(outcome.weights)[0])
+    from_adapter = copy.deepcopy(start.network.host)
+    load_adapter(from_adapter, tmp_path / "out" / "adapter.safetensors")
+    gap = (answer(best.vision_encoder) - answer(from_adapter.vision_encoder)).abs().max()
+    assert gap < 1e-6 and not torch.equal(answer(best.vision_encoder), answer(start.network.host.vision_encoder))
+    assert (tmp_path / "out" / "adapter.safetensors").stat().st_size < 0.1 * outcome.weights.stat().st_size
+
+
+def test_adalora_gives_up_ranks(tmp_path: Path) -> None:
+    one = tiny_predictor()
+    recipe = Finetune(
+        LoopOptions(tmp_path / "out", steps=20, rate=1e-3, every=20), Part.ENCODER, batch=1,
+        adapter=AdapterOptions(AdapterKind.ADALORA, 2), probe=False,
+    )  # fmt: skip
+    objective = FinetuneObjective(one, *split_frames(one, discs(tmp_path / "data", 3), recipe.frames), recipe)
+    train(objective, recipe.loop)
+    assert objective.adapter is not None
+    values = [p for n, p in objective.adapter.named_parameters().items() if "lora_E" in n]
+    used, there = sum(int((v != 0).sum()) for v in values), sum(v.numel() for v in values)
+    assert there == 6 * 4 and used == 6 * 2
+
+
+def test_the_decoder_goes_into_the_adapters_file_where_it_was_trained(tmp_path: Path) -> None:
+    recipe = Finetune(
+        LoopOptions(tmp_path / "out", steps=6, rate=2e-3, every=6), Part.ALL, batch=2, adapter=AdapterOptions(),
+        probe=False,
+    )  # fmt: skip
+    outcome = finetune(tiny_predictor(), discs(tmp_path / "data", 4), recipe)
+    assert outcome.weights is not None
+    host = tiny_predictor().network.host
+    load_adapter(host, tmp_path / "out" / "adapter.safetensors")
+    for name, value in read_arrays(outcome.weights)[0].items():
+        assert torch.allclose(host.state_dict()[name], value, atol=1e-6), name
+
+
+def test_an_adapter_for_another_encoder_is_refused(tmp_path: Path) -> None:
+    adapter = EncoderAdapter.put(ENCODERS["hiera"](), AdapterOptions(), 10)
+    adapter.save(tmp_path / "adapter.safetensors")
+    with pytest.raises(ModelError, match="another encoder"):
+        load_adapter(tiny_sam().host, tmp_path / "adapter.safetensors")

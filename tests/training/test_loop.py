@@ -1,0 +1,130 @@
+"""The loop resumes to the same weights, stops at numbers that are none, and keeps only what is better."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("accelerate")
+
+from delineate.errors import ModelError, OutputError
+from delineate.training.loop import LoopOptions, Outcome, Schedule, train
+from delineate.training.run_files import LAST, read_arrays
+
+
+class Line:
+    """Fits a line with noise, dropout and a batch norm; remembers a running sum."""
+
+    def __init__(self, spoiled_at: int = 0) -> None:
+        torch.manual_seed(7)
+        self.network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.2), nn.Linear(8, 1))
+        self.spoiled_at, self.seen = spoiled_at, torch.zeros(1)
+
+    def groups(self) -> list[dict[str, Any]]:
+        first, *others = self.network.parameters()
+        return [{"params": [first], "lr": 3e-2, "name": "first"}, {"params": others}]
+
+    def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        x = torch.from_numpy(rng.normal(size=(16, 3)).astype(np.float32))
+        wanted = x @ torch.tensor([[1.0], [-2.0], [0.5]])
+        error = ((self.network(x) - wanted) ** 2).mean()
+        self.seen = self.seen + x.sum()
+        return {"total": error * (float("nan") if step == self.spoiled_at else 1), "error": error}
+
+    def measure(self) -> float:
+        x = torch.linspace(-1, 1, 30).view(10, 3)
+        return -float(((self.network(x) - x @ torch.tensor([[1.0], [-2.0], [0.5]])) ** 2).mean())
+
+    def modules(self) -> nn.Module:
+        return self.network
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.network.state_dict()
+
+    def state(self) -> dict[str, Tensor]:
+        return {"seen": self.seen}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.seen = state["seen"]
+
+
+class StoppedError(Exception):
+    pass
+
+
+def options(output: Path, **other: Any) -> LoopOptions:
+    given = {"steps": 12, "rate": 1e-2, "every": 3, "warmup": 2, "schedule": Schedule.COSINE, "ema": 0.9} | other
+    return LoopOptions(output, **given)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, precision: str) -> None:
+    how = {"precision": precision, "accumulate": 2}
+    whole = Line()
+    expected = train(whole, options(tmp_path / "whole", **how))
+
+    def stop(line: dict[str, float]) -> None:
+        if line["step"] == 6:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(Line(), options(tmp_path / "parts", **how), stop)
+    second = Line()
+    found = train(second, options(tmp_path / "parts", resume=True, **how))
+    assert (found.before, found.best, found.step) == (expected.before, expected.best, expected.step)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+    one, other = (read_arrays(tmp_path / folder / LAST)[0] for folder in ("whole", "parts"))
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert steps == [3, 6, 9, 12]
+    assert list((tmp_path / "parts" / "tensorboard").iterdir())
+
+
+def test_it_stops_at_a_loss_that_is_no_number_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no number at step 8") as caught:
+        train(Line(spoiled_at=8), options(tmp_path / "out"))
+    assert caught.value.code == "E-TRAIN-NAN" and LAST in caught.value.hint
+    arrays, said = read_arrays(tmp_path / "out" / LAST)
+    assert json.loads(said["run"])["counts"]["step"] == 6
+    assert all(bool(value.isfinite().all()) for value in arrays.values())
+    assert train(Line(), options(tmp_path / "out", resume=True)).step > 0
+
+
+def test_what_is_not_better_is_not_kept(tmp_path: Path) -> None:
+    objective = Line()
+    objective.measure = lambda: 1.0 if objective.network.training is False and not objective.seen.any() else 0.5
+    found = train(objective, options(tmp_path / "out"))
+    assert found == Outcome(1.0, 1.0, 0, None) and not (tmp_path / "out" / "best.safetensors").exists()
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    train(Line(), options(tmp_path / "out", steps=3))
+    with pytest.raises(OutputError):
+        train(Line(), options(tmp_path / "out", steps=3))
+    other = Line()
+    other.network = nn.Sequential(nn.Linear(3, 1))
+    with pytest.raises(ModelError) as caught:
+        train(other, options(tmp_path / "out", resume=True))
+    assert caught.value.code == "E-TRAIN-RESUME"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        (Schedule.CONSTANT, [0.5, 1, 1, 1, 1, 1, 1, 1]),
+        (Schedule.STEP, [0.5, 1, 1, 1, 0.5, 0.5, 0.25, 0.25]),
+    ],
+    ids=str,
+)
+def test_rates_follow_the_schedule(schedule: Schedule, rates: list[float], tmp_path: Path) -> None:
+    how = options(tmp_path, steps=8, schedule=schedule)
+    assert [how.factor(step) for step in range(1, 9)] == rates
+    cosine = options(tmp_path, steps=8)
+    assert cosine.factor(3) == 1 and 0.01 < cosine.factor(8) < 0.1
