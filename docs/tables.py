@@ -18,15 +18,15 @@ from delineate.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
-BEFORE = ROOT / "runs" / "quill_v0.onnx"  # out of the history: git show 0812db0:src/delineate/weights/quill_v0.onnx
-OLD = (str(BEFORE),) if BEFORE.is_file() else ()
+# out of the history: git show fc0ad7f:src/delineate/weights/quill_v1.onnx, 0812db0:src/delineate/weights/quill_v0.onnx
+OLD = tuple(str(f) for v in (1, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
 BASELINES = ("ellipse", "otsu", "grabcut", "random-walker")
 FOLLOWERS = ("quill", *OLD, "ellipse", "grabcut")
 PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
     "box-2d": {"predictors": ("quill", *OLD, *BASELINES)},
     "volume-box": {"predictors": FOLLOWERS, "limit": 2, "structures": 2},
     "video-mask": {"predictors": FOLLOWERS, "limit": 4, "structures": 1},
-    "clicks-2d": {"predictors": ("quill",), "limit": 4, "structures": 2},
+    "clicks-2d": {"predictors": ("quill", *OLD[:1]), "limit": 4, "structures": 2},
 }
 
 
