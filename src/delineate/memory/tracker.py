@@ -7,7 +7,7 @@ stored: no frames, no full-size masks. Where it differs from the released predic
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.errors import PromptError
-from delineate.memory.bank import Memory, MemoryBank
+from delineate.memory.bank import MemoryBank
 from delineate.memory.cleaning import apart, without_specks
-from delineate.memory.policies import MemoryPolicy, Slots, Window
-from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
+from delineate.memory.policies import MemoryPolicy, Window
+from delineate.memory.recall import Recall
+from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.profiles import Answer, Profile, sam2_video
 from delineate.runtimes.answers import masks_on_frame
 from delineate.runtimes.engine import Engine
-
-POINTERS = 16  # object pointers looked at
-AMBIGUOUS = 1  # up to so many clicks may mean several things
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,11 @@ class MemoryTracker:
         replaces them all.
         """
         now = self._frame
-        bank = self._banks.get(name) or self._resting.pop(name, None) or self._new_bank()
+        bank = (
+            self._banks.get(name)
+            or self._resting.pop(name, None)
+            or self._recall.new_bank(self.settings.keep, self.settings.around)
+        )
         if isinstance(prompts, FramePrompts) and prompts.mask is None:
             answer = self._pointed(name, bank, now, prompts)
         else:
@@ -203,10 +205,9 @@ class MemoryTracker:
             raise PromptError("E-TRACK-NO-FRAME", "There is no frame to point at yet.", "Push a frame first.")
         return self._now
 
-    def _new_bank(self) -> MemoryBank:
-        reach = max(self.settings.keep, POINTERS - 1, (self.policy.length - 1) * self.policy.stride)
-        map_reach = max(self.settings.keep, (self.policy.length - 1) * self.policy.stride)
-        return self.policy.bank(reach, map_reach, self.settings.around)
+    @property
+    def _recall(self) -> Recall:
+        return Recall(self.network, self.policy, self.settings.frames)
 
     def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> Sam2Answer:
         """The answer to clicks or a box."""
@@ -219,30 +220,21 @@ class MemoryTracker:
         if first:
             coarse = self.network.without_memory(now.maps)
         else:
-            coarse = self._with_memory(now, [bank], bank.followed[now.index])
-        multimask = len(given.labels) <= AMBIGUOUS
-        return self.network.decode(
-            coarse,
-            now.maps,
-            given.points[None],
-            given.labels[None],
-            None if feedback is None else feedback[None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT),
-            multimask,
-        )
+            coarse = self._recall.conditioned(now.maps, [bank], now.index, bank.followed[now.index])
+        feedback = None if feedback is None else feedback[None]
+        return self._recall.pointed(coarse, now.maps, given.points[None], given.labels[None], feedback)
 
     def _track(self, now: _Frame, names: Sequence[str]) -> dict[str, Tracked]:
         """Outline objects from memory, those with as much memory together."""
         groups: dict[tuple[int, int], list[str]] = {}
         for name in names:
             bank = self._banks[name]
-            slots = self.policy.slots(bank, now.index, now.reverse)
-            pointers = self._pointer_times(bank, now.index, now.reverse)
-            groups.setdefault((len(slots), len(pointers)), []).append(name)
+            groups.setdefault(self._recall.amount(bank, now.index, now.reverse), []).append(name)
         found: dict[str, tuple[Tensor, Sam2Answer, int]] = {}
         for group in groups.values():
             banks = [self._banks[name] for name in group]
-            coarse = self._with_memory(now, banks, now.reverse)
-            answer = self.network.decode(coarse, now.maps, None, None, multimask=True)
+            coarse = self._recall.conditioned(now.maps, banks, now.index, now.reverse)
+            answer = self._recall.followed(coarse, now.maps)
             for n, name in enumerate(group):
                 found[name] = (answer.best[n : n + 1], answer, n)
         if self.settings.exclusive and len(found) > 1:
@@ -265,57 +257,6 @@ class MemoryTracker:
         tidy = [without_specks(one, self.settings.fill) for one in logits]
         return list(apart(torch.cat(tidy)).split(1)) if self.settings.exclusive and len(tidy) > 1 else tidy
 
-    def _with_memory(self, now: _Frame, banks: Sequence[MemoryBank], reverse: bool) -> Tensor:
-        """The coarse map of each object, (O, 256, f, f)."""
-        looked_at = [self._looked_at(bank, now, reverse) for bank in banks]
-        memory, places = (torch.stack([one[n] for one in looked_at]) for n in (0, 1))  # type: ignore[misc]
-        _, _, maps, pointers = looked_at[0]
-        return self.network.with_memory(now.maps, memory, places, maps, pointers)
-
-    def _looked_at(self, bank: MemoryBank, now: _Frame, reverse: bool) -> tuple[Tensor, Tensor, int, int]:
-        """Memory tokens (T, 64) of one object, their places (T, 64), how many frames they are of, how many pointers."""
-        slots: Slots = self.policy.slots(bank, now.index, reverse)
-        device = now.maps.coarse.device
-        grid = self.network.memory_places(now.maps)
-        tokens, places = [], []
-        for slot, memory in slots:
-            assert memory.tokens is not None
-            tokens.append(memory.tokens.to(torch.float32))
-            places.append(grid if slot is None else grid + self.network.time_of_memory(slot))
-        timed = self._pointer_times(bank, now.index, reverse)
-        if timed:
-            pointers = torch.stack([memory.pointer for _, memory in timed]).float()
-            times = torch.tensor([float(away) for away, _ in timed], device=device)
-            parts = pointers.shape[1] // 64
-            tokens.append(pointers.reshape(-1, 64))
-            encoded = self.network.time_of_pointers(times, self._most_pointers() - 1)
-            places.append(encoded.repeat_interleave(parts, dim=0))
-        count = tokens[-1].shape[0] if timed else 0
-        return torch.cat(tokens), torch.cat(places), len(slots), count
-
-    def _most_pointers(self) -> int:
-        frames = self.settings.frames
-        return POINTERS if frames is None else max(2, min(frames, POINTERS))
-
-    def _pointer_times(self, bank: MemoryBank, index: int, reverse: bool) -> list[tuple[int, Memory]]:
-        """Object pointers and how many frames away they are: frames pointed at in the past, then the last fifteen."""
-        if not self.policy.pointers:
-            return []
-        sign = -1 if reverse else 1
-        chosen = self.policy.prompted(bank, index)
-        past = [(i, m) for i, m in chosen.items() if (i >= index if reverse else i <= index)]
-        timed = [((index - i) * sign, memory) for i, memory in past]
-        for away in range(1, self._most_pointers()):
-            place = index + away if reverse else index - away
-            if place < 0 or (self.settings.frames is not None and place >= self.settings.frames):
-                break
-            memory = bank.tracked.get(place)
-            if memory is None and place not in chosen:
-                memory = bank.prompted.get(place)
-            if memory is not None:
-                timed.append((away, memory))
-        return timed
-
     def _store(
         self,
         bank: MemoryBank,
@@ -326,17 +267,10 @@ class MemoryTracker:
         prompted: bool,
         binary: bool,
     ) -> None:
-        present = answer.present[row : row + 1]
-        flags = torch.tensor([binary], device=logits.device)
-        kept = self.network.remember(now.maps, logits, present, flags)[0].to(self.settings.memory)
-        memory = Memory(
-            now.index,
-            kept,
-            answer.pointers[row].clone(),
-            float(present),
-            float(answer.best_iou[row]),
-            logits[0].clone() if prompted else None,
-        )
+        dtype = self.settings.memory
+        (memory,) = self._recall.memories(now.maps, now.index, logits, answer, [row], binary, dtype)
+        if prompted:
+            memory = replace(memory, logits=logits[0].clone())
         bank.store(memory, prompted)
 
     def _shown(

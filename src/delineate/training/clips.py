@@ -1,0 +1,274 @@
+"""Clips of labelled scans: a few frames or slices in a row, and the objects that are on the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from delineate.data.cases import LEAST_PIXELS, Case, LabelledScan, Task
+from delineate.data.subjects import split_by_subject
+from delineate.errors import InputError, ModelError
+from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.intensity import eight_bit
+from delineate.preprocess.profiles import Profile
+from delineate.training.frames import to_learn_from
+
+TRIES = 4  # of a random view before a clip is left as it is
+
+
+@dataclass(frozen=True)
+class ClipAugment:
+    """One random view of all frames of a clip, and a little jitter of each (SAM 2's fine-tuning configuration).
+
+    flip                           chance of left and right exchanged
+    degrees, shear                 turned and sheared by up to so many degrees
+    brightness, contrast, colour   factors 1 +- so much, the same for the clip
+    grey                           chance of no colours
+    of_each                        the same three factors for each frame by itself
+    """
+
+    flip: float = 0.5
+    degrees: float = 25.0
+    shear: float = 20.0
+    brightness: float = 0.1
+    contrast: float = 0.03
+    colour: float = 0.03
+    grey: float = 0.05
+    of_each: tuple[float, float, float] = (0.1, 0.05, 0.05)
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """Which clips are drawn.
+
+    frames   in a row, at most; a single image is a clip of one
+    objects  at most, of those visible on the first frame
+    reverse  chance of going backwards
+    stride   1 to so many frames from one to the next
+    augment  None: as they are
+    """
+
+    frames: int = 8
+    objects: int = 3
+    reverse: float = 0.5
+    stride: int = 1
+    augment: ClipAugment | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.objects, self.stride) < 1 or not 0 <= self.reverse <= 1:
+            raise ModelError(
+                "E-TRAIN-OPTION", f"These make no clips: {self}.", "Numbers are 1 or more, the chance is 0 to 1."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A clip as the network sees it.
+
+    pixels     (T, 3, S, S), or None where they are not wanted
+    truth      (O, T, S, S); every object is on the first frame
+    source     number of the labelled scan it is of
+    positions  its frames there, among those with labels
+    """
+
+    pixels: Tensor | None
+    truth: NDArray[np.bool_]
+    source: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ClipSource:
+    """A labelled scan that clips are taken from; frames are read when they are asked for.
+
+    visible  label values of at least LEAST_PIXELS pixels, for each labelled frame
+    number   among the scans of a run
+    """
+
+    opened: LabelledScan
+    visible: tuple[frozenset[int], ...]
+    number: int
+
+    @classmethod
+    def of(cls, case: Case, number: int) -> ClipSource:
+        opened, visible = case.open(), []
+        for n in range(len(opened.frames)):
+            values, areas = np.unique(opened.labels.frame(n), return_counts=True)
+            seen = (round(float(v)) for v, area in zip(values, areas, strict=True) if area >= LEAST_PIXELS)
+            visible.append(frozenset(v for v in seen if v > 0))
+        return cls(opened, tuple(visible), number)
+
+    def drawn(self, rng: np.random.Generator, options: ClipOptions, profile: Profile, pixels: bool = True) -> Clip:
+        """A random clip; ``pixels``: whether frames are read too.
+
+        It is as long as it can be: ``options.frames``, or less where the scan ends sooner in either direction.
+        """
+        stride = int(rng.integers(1, options.stride + 1))
+        step = -stride if rng.random() < options.reverse else stride
+        room = [self._room(n, step) for n in range(len(self.visible))]
+        longest = max(min(options.frames, room[n]) for n, seen in enumerate(self.visible) if seen)
+        starts = [n for n, seen in enumerate(self.visible) if seen and room[n] >= longest]
+        start = int(rng.choice(starts))
+        positions = tuple(start + step * n for n in range(longest))
+        values = sorted(self.visible[start])
+        values = sorted(int(v) for v in rng.choice(values, min(options.objects, len(values)), replace=False))
+        return self.clip(positions, values, profile, pixels, rng, options.augment)
+
+    def clip(
+        self,
+        positions: Sequence[int],
+        values: Sequence[int],
+        profile: Profile,
+        pixels: bool = True,
+        rng: np.random.Generator | None = None,
+        augment: ClipAugment | None = None,
+    ) -> Clip:
+        """The clip of these frames and label values; ``augment`` needs ``rng``."""
+        prepared, place = [], None
+        jitter = None if augment is None or rng is None else _Jitter.drawn(rng, augment)
+        for position in positions if pixels else positions[:1]:
+            frame = eight_bit(self.opened.scan.frame(self.opened.frames[position]))
+            if jitter is not None and rng is not None:
+                frame = jitter.applied(rng, frame)
+            one, place = profile.prepare(frame)
+            prepared.append(torch.from_numpy(one))
+        assert place is not None
+        truth = torch.stack([_placed(self.opened.labels.frame(position), values, place) for position in positions], 1)
+        shown = torch.stack(prepared)
+        if augment is not None and rng is not None and pixels:
+            shown, truth = _viewed(rng, augment, shown, truth)
+        seen = truth[:, 0].flatten(1).any(1)
+        truth = truth[seen] if bool(seen.any()) else truth
+        return Clip(shown if pixels else None, truth.numpy(), self.number, tuple(positions))
+
+    def held_out(self, frames: int, profile: Profile, objects: int) -> Clip:
+        """The clip to measure on: from where the largest objects are pointed at, onwards.
+
+        A volume is pointed at in its largest slice, a video where the object begins; the longer way is taken.
+        """
+        targets = self.opened.targets(objects, 0)
+        first = max(targets, key=lambda t: t.area).frame if targets else self.opened.frames[0]
+        start = self.opened.frames.index(first)
+        step = 1 if self._room(start, 1) >= min(frames, self._room(start, -1)) else -1
+        length = min(frames, self._room(start, step))
+        positions = tuple(start + step * n for n in range(length))
+        return self.clip(positions, sorted(self.visible[start])[:objects], profile)
+
+    def _room(self, start: int, step: int) -> int:
+        """Frames from ``start`` on, this one counted."""
+        left = len(self.visible) - 1 - start if step > 0 else start
+        return left // abs(step) + 1
+
+
+def clip_sources(cases: Sequence[Case], first: int = 0) -> list[ClipSource]:
+    """The labelled scans that have an object to be followed."""
+    found: list[ClipSource] = []
+    for case in cases:
+        source = ClipSource.of(case, first + len(found))
+        if any(source.visible):
+            found.append(source)
+    return found
+
+
+def split_sources(cases: Sequence[Case], held_out: float, seed: int) -> tuple[list[ClipSource], list[ClipSource]]:
+    """Scans to learn from, and scans of other subjects to measure on; cases marked for testing are not used.
+
+    Raises InputError if there are too few subjects to hold any out.
+    """
+    parts = split_by_subject(to_learn_from(cases), (1 - held_out, held_out), seed)
+    training = clip_sources(parts[0])
+    testing = clip_sources(parts[1], len(training))
+    if not training or not testing:
+        raise InputError(
+            "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
+        )
+    return training, testing
+
+
+def slices_of(sources: Sequence[ClipSource], most: int) -> list[tuple[ClipSource, int]]:
+    """Single frames with objects: of a volume or video ``most``, spread evenly."""
+    found = []
+    for source in sources:
+        places = [n for n, seen in enumerate(source.visible) if seen]
+        count = 1 if source.opened.case.task is Task.IMAGE else most
+        chosen = np.unique(np.linspace(0, len(places) - 1, count).astype(int)).tolist()
+        found += [(source, places[n]) for n in chosen]
+    return found
+
+
+def _placed(labels: NDArray, values: Sequence[int], place: Fitted) -> Tensor:
+    """Labels (height, width) as masks (O, S, S) in the network's input."""
+    masks = torch.from_numpy(np.stack([np.rint(labels) == value for value in values])).float()
+    inner = F.interpolate(masks[None], size=place.inner, mode="nearest")[0] > 0
+    whole = torch.zeros(len(values), place.side, place.side, dtype=torch.bool)
+    whole[:, place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner
+    return whole
+
+
+@dataclass(frozen=True)
+class _Jitter:
+    """Brightness, contrast and colour of a clip, and how much they differ from frame to frame."""
+
+    factors: tuple[float, float, float]
+    of_each: tuple[float, float, float]
+    grey: bool
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, augment: ClipAugment) -> _Jitter:
+        widths = (augment.brightness, augment.contrast, augment.colour)
+        return cls(_factors(rng, widths), augment.of_each, rng.random() < augment.grey)
+
+    def applied(self, rng: np.random.Generator, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        picture = _recoloured(frame.astype(np.float32), self.factors)
+        if self.grey:
+            picture = np.repeat(_grey(picture), 3, axis=2)
+        picture = _recoloured(picture, _factors(rng, self.of_each))
+        return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def _factors(rng: np.random.Generator, widths: Sequence[float]) -> tuple[float, float, float]:
+    brightness, contrast, colour = (float(1 + width * rng.uniform(-1, 1)) for width in widths)
+    return brightness, contrast, colour
+
+
+def _grey(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Luma (ITU-R BT.601) of (height, width, 3): (height, width, 1)."""
+    return picture @ np.array([[0.299], [0.587], [0.114]], np.float32)
+
+
+def _recoloured(picture: NDArray[np.float32], factors: tuple[float, float, float]) -> NDArray[np.float32]:
+    brightness, contrast, colour = factors
+    picture = picture * np.float32(brightness)
+    mean = _grey(picture).mean(dtype=np.float32)
+    picture = mean + (picture - mean) * np.float32(contrast)
+    grey = _grey(picture)
+    return grey + (picture - grey) * np.float32(colour)
+
+
+def _viewed(rng: np.random.Generator, augment: ClipAugment, pixels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames (T, 3, S, S) and masks (O, T, S, S), turned, sheared and mirrored alike; all objects stay on the first.
+
+    Outside the picture is the mean colour (zero after preparation).
+    """
+    if rng.random() < augment.flip:
+        pixels, truth = pixels.flip(-1), truth.flip(-1)
+    if not augment.degrees and not augment.shear:
+        return pixels, truth
+    for _ in range(TRIES):
+        angle, shear = np.deg2rad(rng.uniform(-1, 1, 2) * (augment.degrees, augment.shear))
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = np.zeros((1, 2, 3), np.float32)
+        matrix[0, :, :2] = turn @ np.array([[1.0, np.tan(shear)], [0.0, 1.0]])
+        grid = F.affine_grid(torch.from_numpy(matrix), [1, 1, *pixels.shape[-2:]], align_corners=False)
+        masks = F.grid_sample(truth.flatten(0, 1)[None].float(), grid, mode="nearest", align_corners=False)
+        moved = masks[0].view_as(truth) > 0.5
+        if bool((moved[:, 0].flatten(1).sum(1) >= LEAST_PIXELS).all()):
+            seen = F.grid_sample(pixels, grid.expand(len(pixels), -1, -1, -1), align_corners=False)
+            return seen, moved
+    return pixels, truth

@@ -1,0 +1,277 @@
+"""Fine-tuning a SAM 2-shaped system on clips of labelled scans: videos, volumes, and images as clips of one frame.
+
+The files in ``recipes`` say with which figures each published system was trained; here is what they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from delineate.data.cases import Case
+from delineate.errors import ModelError
+from delineate.memory.policies import MemoryPolicy, Window
+from delineate.models.sam2 import Sam2Answer, Sam2Maps
+from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.training.activations import forget_activations
+from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed
+from delineate.training.clips import Clip, ClipOptions, ClipSource, slices_of, split_sources
+from delineate.training.finetune import still
+from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups
+from delineate.training.loop import LoopOptions, Outcome, Tell, train
+from delineate.training.losses import ANSWER_LOSSES, AnswerLoss
+from delineate.training.run_files import read_arrays
+from delineate.training.sam2_forward import clip_answers, outlines
+
+PROJECTIONS = ("mask_decoder.conv_s0.", "mask_decoder.conv_s1.")  # fine maps are kept behind them
+
+
+class Compared(StrEnum):
+    """At which size answers and labels are compared, where the loss does not say it."""
+
+    LOGITS = "labels shrunk to the logits, nearest"
+    INPUT = "logits enlarged to the input, nearest"
+
+
+@dataclass(frozen=True)
+class Sam2Finetune:
+    """What is trained on what.
+
+    loop       output, steps and the rest of the loop's options; its rate stands for groups without their own
+    parts      of the network that are trained
+    rates      by depth; None: the loop's everywhere
+    clips      which clips are drawn
+    prompting  how their objects are pointed at and corrected
+    loss       of an answer; SAM 2's is summed over frames and corrections, as released
+    batch      clips a step
+    policy     memories looked at while training; measured is with the system's own
+    keep       embeddings are computed once: for a frozen image encoder, without augmentation. The decoder's two
+               projections of fine maps are frozen then
+    held_out   share of subjects to measure on, on ``measured`` frames of each, or ``slices`` of it one by one
+    """
+
+    loop: LoopOptions
+    parts: tuple[Sam2Part, ...] = EVERYTHING
+    rates: LayerRates | None = None
+    clips: ClipOptions = field(default_factory=ClipOptions)
+    prompting: ClipPrompting = field(default_factory=ClipPrompting)
+    loss: AnswerLoss = AnswerLoss.SAM2
+    compared: Compared = Compared.INPUT
+    batch: int = 1
+    policy: MemoryPolicy = field(default_factory=Window)
+    keep: bool = False
+    held_out: float = 0.25
+    measured: int = 8
+    slices: int = 4
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.keep and (Sam2Part.ENCODER in self.parts or self.clips.augment is not None):
+            raise ModelError(
+                "E-TRAIN-OPTION",
+                "Embeddings cannot be kept while the image encoder is trained or frames are changed.",
+                "Freeze the image encoder and leave augmentation out, or turn keeping off.",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class ExactBoxes:
+    """What is measured with: a box on the first frame, no corrections (``ClipPrompts``)."""
+
+    truth: NDArray[np.bool_]
+    device: torch.device
+    starts: tuple[int, ...] = (0,)
+
+    def first(self, index: int) -> Clicks | Tensor:
+        return boxed(self.truth[:, index], self.device, np.random.default_rng(0))
+
+    def corrections(self, index: int) -> int:
+        return 0
+
+    def correction(self, index: int, outlines: NDArray[np.bool_]) -> Clicks:
+        raise NotImplementedError
+
+
+class Sam2Objective:
+    """An ``Objective``: objects of clips are pointed at, followed, corrected, and compared with their labels."""
+
+    def __init__(
+        self,
+        predictor: Sam2Predictor,
+        training: Sequence[ClipSource],
+        testing: Sequence[ClipSource],
+        recipe: Sam2Finetune,
+    ) -> None:
+        self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
+        self.network, self.host = predictor.network, predictor.network.host
+        self.device = predictor.engine.device
+        single = recipe.clips.frames == 1
+        self.profile = (predictor.image_profile if single else predictor.video_profile)(self.network.side)
+        self.kept: dict[tuple[int, int], Sam2Maps] = {}
+        self.host.requires_grad_(False)
+        if recipe.checkpointing:
+            forget_activations(self.host.vision_encoder)
+        self._groups = self.trained()
+        for group in self._groups:
+            for parameter in group["params"]:
+                parameter.requires_grad_(True)
+
+    def trained(self) -> list[dict[str, Any]]:
+        """Parameter groups, before they are switched on."""
+        loop = self.recipe.loop
+        rates = self.recipe.rates or LayerRates(loop.rate, loop.rate, weight_decay=loop.weight_decay)
+        groups = parameter_groups(self.host, self.recipe.parts, rates)
+        if self.recipe.keep:
+            frozen = {id(p) for name, p in self.host.named_parameters() if name.startswith(PROJECTIONS)}
+            groups = [g | {"params": [p for p in g["params"] if id(p) not in frozen]} for g in groups]
+        return [group for group in groups if group["params"]]
+
+    def groups(self) -> list[dict[str, Any]]:
+        return self._groups
+
+    def modules(self) -> nn.Module:
+        return self.host
+
+    def weights(self) -> dict[str, Tensor]:
+        """All of the system under the host's names: ``segment -m FILE`` opens it."""
+        return self.host.state_dict()
+
+    def take(self, weights: Path) -> None:
+        """The best weights of a run."""
+        self.host.load_state_dict(read_arrays(weights)[0])
+
+    def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """Mean over the clips of a batch."""
+        still(self.host)
+        found = [self.clip_loss(rng, self.drawn(rng)) for _ in range(self.recipe.batch)]
+        return {name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]}
+
+    def drawn(self, rng: np.random.Generator) -> Clip:
+        """A clip of a random labelled scan."""
+        source = self.training[int(rng.integers(len(self.training)))]
+        return source.drawn(rng, self.recipe.clips, self.profile, pixels=not self.recipe.keep)
+
+    def clip_loss(self, rng: np.random.Generator, clip: Clip) -> dict[str, Tensor]:
+        """Summed over frames and corrections."""
+        maps, truth = self.embedded(clip), torch.from_numpy(clip.truth).float().to(self.device)
+        prompts = SimulatedPrompts.drawn(rng, clip.truth, self.recipe.prompting, self.device)
+        sums: dict[str, Tensor] = {}
+        with torch.autocast(self.device.type, enabled=False):
+            frames = clip_answers(self.network, self.recipe.policy, maps, prompts, len(truth))
+            for frame in frames:
+                for answer in frame.answers if not frame.given else ():
+                    for name, value in self.answer_loss(answer, truth[:, frame.index, None]).items():
+                        sums[name] = sums[name] + value if name in sums else value
+        return sums
+
+    def answer_loss(self, answer: Sam2Answer, truth: Tensor) -> dict[str, Tensor]:
+        """Of one answer on one frame; truth (O, 1, S, S)."""
+        function = ANSWER_LOSSES[self.recipe.loss]
+        if self.recipe.loss is AnswerLoss.SAM2:
+            return function(answer.logits, answer.iou, answer.present, truth)
+        logits = answer.best.float()
+        if self.recipe.compared is Compared.LOGITS:
+            truth = F.interpolate(truth, size=logits.shape[-2:], mode="nearest")
+        else:
+            logits = F.interpolate(logits, size=truth.shape[-2:], mode="nearest")
+        return function(logits, answer.best_iou[:, None], answer.present, truth)
+
+    def embedded(self, clip: Clip) -> list[Sam2Maps]:
+        """The network's maps of each frame, in fp32."""
+        if clip.pixels is None:
+            return [self._kept(clip.source, position) for position in clip.positions]
+        return [self._maps(one) for one in clip.pixels]
+
+    def _maps(self, pixels: Tensor) -> Sam2Maps:
+        maps = self.network.embed(pixels[None].to(self.device))
+        return Sam2Maps(maps.coarse.float(), (maps.fine[0].float(), maps.fine[1].float()), maps.places.float())
+
+    @torch.no_grad()
+    def _kept(self, number: int, position: int) -> Sam2Maps:
+        """Maps kept in half precision in the computer's memory."""
+        if (number, position) not in self.kept:
+            source = next(s for s in (*self.training, *self.testing) if s.number == number)
+            pixels, _ = self.profile.prepare(source.opened.scan.frame(source.opened.frames[position]))
+            self.kept[number, position] = moved(self._maps(torch.from_numpy(pixels)), torch.device("cpu"), torch.half)
+        return moved(self.kept[number, position], self.device, torch.float32)
+
+    def measure(self) -> float:
+        """Mean Dice of held-out objects on all frames of their clips, each pointed at once with its exact box."""
+        scores = [score for clip in self.held_out() for score in self.dice_on(clip)]
+        return float(np.mean(scores))
+
+    def held_out(self) -> list[Clip]:
+        """The same clips each time."""
+        recipe = self.recipe
+        if recipe.clips.frames > 1:
+            frames = recipe.measured
+            return [source.held_out(frames, self.profile, recipe.clips.objects) for source in self.testing]
+        chosen = slices_of(self.testing, recipe.slices)
+        return [source.clip([n], sorted(source.visible[n]), self.profile) for source, n in chosen]
+
+    @torch.no_grad()
+    def dice_on(self, clip: Clip) -> list[float]:
+        """Dice of each object on each frame; where it neither is nor is outlined, 1."""
+        prompts = ExactBoxes(clip.truth, self.device)
+        policy = self.predictor.policy if len(clip.positions) > 1 else self.recipe.policy
+        frames = clip_answers(self.network, policy, self.embedded(clip), prompts, len(clip.truth))
+        found = np.stack([outlines(frame.last.best, self.network.side) for frame in frames], axis=1)
+        return dice_of(found, clip.truth).flatten().tolist()
+
+
+def dice_of(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Dice over the last two axes; 1 where both are empty."""
+    overlap, sizes = (found & truth).sum((-2, -1)), found.sum((-2, -1)) + truth.sum((-2, -1))
+    return np.where(sizes, 2 * overlap / np.maximum(sizes, 1), 1.0)
+
+
+def moved(maps: Sam2Maps, device: torch.device, dtype: torch.dtype) -> Sam2Maps:
+    fine = (maps.fine[0].to(device, dtype), maps.fine[1].to(device, dtype))
+    return Sam2Maps(maps.coarse.to(device, dtype), fine, maps.places.to(device, dtype))
+
+
+def sam2_objective(predictor: Any, cases: Sequence[Case], recipe: Sam2Finetune) -> Sam2Objective:
+    """The objective of labelled scans.
+
+    Raises ModelError if the system has no memory of SAM 2's kind, InputError if there are too few subjects.
+    """
+    training, testing = split_sources(cases, recipe.held_out, recipe.loop.seed)
+    return Sam2Objective(with_memory(predictor), training, testing, recipe)
+
+
+def with_memory(predictor: Any) -> Sam2Predictor:
+    """Raises ModelError if the system has no memory of SAM 2's kind."""
+    if not isinstance(predictor, Sam2Predictor):
+        raise ModelError(
+            "E-TRAIN-SYSTEM",
+            "This recipe trains systems with SAM 2's memory, and this is none.",
+            "Choose another --recipe, or a system of SAM 2's shape.",
+        )
+    return predictor
+
+
+def run_sam2(objective: Sam2Objective, tell: Tell | None = None) -> Outcome:
+    """The loop; at the end the network has the best weights where there are any."""
+    outcome = train(objective, objective.recipe.loop, tell)
+    if outcome.weights is not None:
+        objective.take(outcome.weights)
+    return outcome
+
+
+def with_changes(recipe: Sam2Finetune, changes: Mapping[str, Any]) -> Sam2Finetune:
+    """A recipe with other figures; a chosen rate is that of all parts, their proportions stay."""
+    rate = changes.get("rate")
+    asked = {name: value for name, value in changes.items() if name != "rate" and value is not None}
+    if rate is not None and recipe.rates is not None:
+        factor = rate / recipe.rates.rate
+        asked["rates"] = replace(recipe.rates, rate=rate, encoder=recipe.rates.encoder * factor)
+    return replace(recipe, **asked)
