@@ -18,9 +18,10 @@ SMALL = 256  # arrays with fewer numbers (biases) stay fp32
 
 
 def export_quill(network: Quill, path: Path, version: str, side: int = 256, half: bool = True) -> None:
-    """Write a Quill as ONNX: ``maps`` (B, 11, S, S) -> ``logits`` (B, 3, S, S), ``iou`` (B, 3), ``presence`` (B,).
+    """Write a Quill as ONNX: ``maps`` (B, 12, S, S) -> ``logits`` (B, 3, S, S), ``iou`` (B, 3), ``presence`` (B,).
 
-    S may be any multiple of 32; it is trained at ``side``, which the file says. With ``half`` the weights are stored as fp16 and cast when the file is loaded.
+    S may be any multiple of 32; it is trained at ``side``, which the file says. With ``half`` the weights are
+    stored as fp16 and cast when the file is loaded.
     """
     network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(1, network.config.inputs, 128, 128)

@@ -28,7 +28,7 @@ class QuillLoss:
 
 
 def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, ambiguous: Tensor) -> QuillLoss:
-    """Cross entropy and Dice on the outlines, squared error of the predicted IoU and what choosing by it costs, presence.
+    """Cross entropy and Dice on the outlines, the error of the predicted IoU and what choosing by it costs, presence.
 
     logits (B, K, S, S) · judged (B, K) logits of the IoU · presence (B,) · truth (B, S, S) 0..1 · ambiguous bool (B,).
     The best outline is trained (as SAM does, arXiv 2304.02643 sec. 3), and the others a little, to keep them alive;
