@@ -1,16 +1,18 @@
-"""``delineate bench``: speed on this machine."""
+"""``delineate bench``: speed on this machine; published evaluations run again; what the corruptions look like."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import progress_bar, result
+from delineate.cli.console import progress_bar, result, result_json, tell
 
 
 def bench(
+    context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, a shorter clip.")] = False,
     systems: Annotated[bool, typer.Option("--systems", help="The published systems instead of Quill.")] = False,
     json: options.Json = False,
@@ -18,6 +20,8 @@ def bench(
     debug: options.Debug = False,
 ) -> None:
     """Measure milliseconds a click, frames a second, memory and start-up time; prints a Markdown table."""
+    if context.invoked_subcommand is not None:
+        return
     from delineate.bench import as_json, as_markdown
     from delineate.bench import bench as run
 
@@ -33,3 +37,84 @@ def bench(
             return
         lines = run(10, 200, progress) if quick else run(progress=progress)
     result(as_json(lines) if json else as_markdown(lines))
+
+
+def reproduce(
+    name: Annotated[
+        str, typer.Argument(help="A published evaluation or a protocol; all are listed without a name.")
+    ] = "",
+    data: Annotated[Path | None, typer.Option(help="Folder of labelled scans; default $DELINEATE_DATA.")] = None,
+    protocol: Annotated[str, typer.Option(help="One of its variants instead of its own.")] = "",
+    predictors: Annotated[str, typer.Option(help="Comma-separated systems or files instead of its own.")] = "",
+    datasets: Annotated[str, typer.Option(help="Comma-separated; all by default.")] = "",
+    limit: Annotated[int | None, typer.Option(help="At most so many cases of each data set.")] = None,
+    structures: Annotated[int, typer.Option(help="At most so many structures of a case.")] = 12,
+    untrained: options.Untrained = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the tables; earlier results are reused.")
+    ] = Path("evaluation"),
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say what a published evaluation needs and reports, and run it where its weights and data are here."""
+    from delineate.evaluation.report import as_json, dataset_table, summary_table
+    from delineate.evaluation.reproduce import REPRODUCTIONS, reproduction_named
+    from delineate.evaluation.runner import EvaluateOptions, evaluate, named_data
+
+    if not name:
+        for one in REPRODUCTIONS.values():
+            result(f"{one.name:20} {one.protocol:22} {', '.join(one.systems)}")
+        return
+    found = reproduction_named(name)
+    protocol = protocol or (name if name == found.protocol or name in found.variants else found.protocol)
+    folder = named_data(data)
+    given = tuple(p for p in predictors.split(",") if p)
+    if not json:
+        result("\n".join(found.lines(folder)))
+    runs = given or tuple(s for s in found.systems if untrained or s not in found.needed())
+    if folder is None or not runs:
+        if json:
+            result_json(found.as_json(folder))
+        return
+    chosen = EvaluateOptions(
+        data=folder,
+        protocol=protocol,
+        predictors=runs,
+        datasets=tuple(d for d in datasets.split(",") if d),
+        limit=limit,
+        structures=structures,
+        untrained=untrained,
+        output=output,
+    )
+    with progress_bar(protocol, quiet or json) as progress:
+        report = evaluate(chosen, progress, found.card(folder))
+    if json:
+        result_json(found.as_json(folder) | {"measured": as_json(report)})
+    else:
+        result(f"\n{dataset_table(report)}\n\n{summary_table(report)}")
+        if untrained:
+            tell("Random weights: this shows that the path runs, and nothing else.")
+        tell(f"Tables, curves and pictures: {output / protocol}.html")
+    if report.failures:
+        tell(f"{len(report.failures)} cases failed: {report.failures[0].case}: {report.failures[0].reason}")
+        raise typer.Exit(1)
+
+
+def corruptions(
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The sheet (.png).")],
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    debug: options.Debug = False,
+) -> None:
+    """Draw a picture under every corruption of the robustness protocols, severities 1 to 5."""
+    from delineate.evaluation.corruption_sheet import corruption_sheet
+    from delineate.io.atomic import replacing
+    from delineate.io.opening import open_scan
+    from delineate.preprocess.display import display_window, shown
+
+    scan = open_scan(image)
+    sheet = corruption_sheet(shown(scan.frame(0), display_window(scan)), seed=seed)
+    with replacing(output) as temporary:
+        sheet.save(temporary, format="PNG")
+    tell(f"Drawn: {output}")

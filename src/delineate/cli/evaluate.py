@@ -12,14 +12,17 @@ from delineate.cli.console import progress_bar, result, result_json, tell
 
 
 def evaluate(
-    data: Annotated[Path | None, typer.Option(help="Folder of labelled scans; default $DELINEATE_DATA.")] = None,
-    protocol: Annotated[str, typer.Option(help="box-2d, clicks-2d, volume-box or video-mask.")] = "box-2d",
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of labelled scans in any known layout; default $DELINEATE_DATA.")
+    ] = None,
+    protocol: Annotated[str, typer.Option(help="Its name; docs/evaluation.md lists them.")] = "box-2d",
     predictors: Annotated[str, typer.Option(help="Comma-separated; all that suit the protocol by default.")] = "",
     datasets: Annotated[str, typer.Option(help="Comma-separated; all by default.")] = "",
     limit: Annotated[int | None, typer.Option(help="At most so many cases of each data set.")] = None,
     structures: Annotated[int, typer.Option(help="At most so many structures of a case.")] = 12,
     seed: Annotated[int, typer.Option(help="Of the simulated prompts.")] = 0,
     with_training: Annotated[bool, typer.Option("--with-training", help="Also scans marked for training.")] = False,
+    untrained: options.Untrained = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the tables; earlier results are reused.")
     ] = Path("evaluation"),
@@ -41,6 +44,7 @@ def evaluate(
         structures=structures,
         seed=seed,
         with_training=with_training,
+        untrained=untrained,
         output=output,
     )
     with progress_bar(protocol, quiet or json) as progress:

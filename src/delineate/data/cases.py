@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.data.label_pictures import open_labels, pictures
 from delineate.errors import InputError
 from delineate.io.opening import open_scan
 from delineate.scan import Scan, ScanKind
@@ -41,11 +42,37 @@ class Use(StrEnum):
     TEST = "test"
 
 
+@dataclass(frozen=True, eq=False)
+class OpenedFiles:
+    """What a reader gives of a case.
+
+    labels  whole numbers, on frames of the scan's size
+    frames  the scan's frame for each frame of the labels; None: one for one
+    boxes   boxes that came with the case: label value to half-open x0, y0, x1, y1 or i0, j0, k0, i1, j1, k1
+    """
+
+    scan: Scan
+    labels: Scan
+    frames: tuple[int, ...] | None = None
+    boxes: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+
+
+class CaseReader(Protocol):
+    """How a case is read whose labels are no label image: polygons, run lengths, one mask file a class, an archive.
+
+    Small and picklable, so that workers can be given cases; nothing is read before it is called.
+    """
+
+    def __call__(self, case: Case) -> OpenedFiles: ...
+
+
 @dataclass(frozen=True)
 class Case:
     """One labelled scan.
 
     structures  label value to name; EVERY_NUMBER's name is under 0
+    subject     whose scan it is, where the layout says so; else it is taken from the id (``subjects.subject_of``)
+    reader      how it is read, where ``image`` and ``label`` are not simply a scan and its label image
     """
 
     id: str
@@ -56,18 +83,24 @@ class Case:
     label: Path
     structures: Mapping[int, str]
     use: Use
+    subject: str = ""
+    reader: CaseReader | None = None
 
     @classmethod
     def of(cls, item: Mapping[str, Any], root: Path) -> Case:
         """A case from one item of a manifest in the folder ``root``."""
         names = {0 if key == EVERY_NUMBER else int(key): str(name) for key, name in item["labels"].items()}
         paths = root / item["image"], root / item["label"]
-        return cls(item["id"], item["dataset"], item["modality"], Task(item["task"]), *paths, names, Use(item["use"]))
+        about = item["id"], item["dataset"], item["modality"], Task(item["task"])
+        return cls(*about, *paths, names, Use(item["use"]), str(item.get("subject") or ""))
 
     def open(self) -> LabelledScan:
-        """Read the scan, and its labels on the same frames."""
-        scan = open_scan(self.image)
-        truth = open_scan(self.label, slice_axis=scan.slice_axis if scan.kind is ScanKind.VOLUME else None)
+        """Read the scan, and its labels on the same frames.
+
+        Raises InputError where they do not belong together.
+        """
+        found = self.reader(self) if self.reader is not None else self._files()
+        scan, truth = found.scan, found.labels
         if (truth.height, truth.width) != (scan.height, scan.width) or truth.channels != 1:
             raise InputError(
                 "E-CASE-LABEL",
@@ -75,7 +108,12 @@ class Case:
                 f"the scan {scan.width} x {scan.height}.",
                 "A label image has one whole number a pixel, on the grid of its scan.",
             )
-        return LabelledScan(self, scan, truth, self._labelled_frames(len(scan), len(truth)))
+        frames = found.frames if found.frames is not None else self._labelled_frames(len(scan), len(truth))
+        return LabelledScan(self, scan, truth, frames, found.boxes)
+
+    def _files(self) -> OpenedFiles:
+        scan = open_scan(self.image)
+        return OpenedFiles(scan, open_labels(self.label, scan.slice_axis if scan.kind is ScanKind.VOLUME else None))
 
     def _labelled_frames(self, frames: int, labels: int) -> tuple[int, ...]:
         """The scan's frame for each frame of the label; files of a folder are matched by name."""
@@ -83,8 +121,15 @@ class Case:
             return tuple(range(frames))
         if not (self.image.is_dir() and self.label.is_dir()):
             raise InputError("E-CASE-LABEL", f"{self.label} labels {labels} frames, the scan has {frames}.")
-        position = {path.stem: index for index, path in enumerate(_pictures(self.image))}
-        return tuple(position[path.stem] for path in _pictures(self.label))
+        position = {path.stem: index for index, path in enumerate(pictures(self.image))}
+        alone = [path.name for path in pictures(self.label) if path.stem not in position]
+        if alone:
+            raise InputError(
+                "E-CASE-LABEL",
+                f"{len(alone)} of the labels in {self.label} have no frame of that name, such as {alone[0]}.",
+                "A label is named as its frame.",
+            )
+        return tuple(position[path.stem] for path in pictures(self.label))
 
     def name_of(self, value: int) -> str:
         """What a label value stands for."""
@@ -107,12 +152,17 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class LabelledScan:
-    """An opened case. ``frames`` are the scan's frames that have labels, in the order of ``labels``' frames."""
+    """An opened case.
+
+    frames  the scan's frames that have labels, in the order of ``labels``' frames
+    boxes   boxes that came with the case, by label value (see OpenedFiles)
+    """
 
     case: Case
     scan: Scan
     labels: Scan
     frames: tuple[int, ...]
+    boxes: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     def truth(self, frame: int, target: Target) -> NDArray[np.bool_]:
         """The structure's true outline on a labelled frame of the scan: (height, width)."""
@@ -178,7 +228,3 @@ def _evenly(ranked: Sequence[Target], most: int, rng: np.random.Generator) -> li
     if len(ranked) <= most:
         return list(ranked)
     return [ranked[int(rng.choice(stretch))] for stretch in np.array_split(np.arange(len(ranked)), most)]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))

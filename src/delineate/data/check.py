@@ -15,10 +15,13 @@ from PIL import Image, ImageDraw, ImageOps
 
 from delineate.data.cases import Case, LabelledScan
 from delineate.data.layouts import read_dataset
+from delineate.data.subjects import split_by_subject, subject_of
 from delineate.errors import DelineateError
 from delineate.io.atomic import replacing
 from delineate.preprocess.display import display_window, shown
 from delineate.segmentation import PALETTE
+
+__all__ = ["DatasetCard", "Problem", "check_dataset", "split_by_subject", "subject_of"]
 
 TILE, ACROSS, SHOWN = 220, 4, 12
 SMALL = 25  # pixels: a case with nothing larger is pointed out
@@ -81,29 +84,6 @@ def check_dataset(root: Path, sheet: Path | None = None, progress: Progress | No
         with replacing(sheet) as temporary:
             _sheet(tiles).save(temporary, format="PNG")
     return card
-
-
-def subject_of(case: Case) -> str:
-    """Whose scan it is, as far as the name says: ``patient012_frame01`` and ``patient012_frame05`` are one."""
-    match = re.match(r"^(.*?\d+)(?:[_-].*)?$", case.id.rsplit("/", 1)[-1])
-    return f"{case.dataset}/{match[1] if match else case.id}"
-
-
-def split_by_subject(cases: list[Case], shares: tuple[float, ...], seed: int = 0) -> list[list[Case]]:
-    """Cases in parts of about these shares, all scans of a subject in one part.
-
-    Raises ValueError if the shares do not sum to 1.
-    """
-    if abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"The shares {shares} do not sum to 1.")
-    subjects = sorted({subject_of(case) for case in cases})
-    np.random.default_rng(seed).shuffle(subjects)
-    cuts = np.round(np.cumsum(shares)[:-1] * len(subjects)).astype(int)
-    part_of = {s: n for n, part in enumerate(np.split(np.array(subjects), cuts)) for s in part.tolist()}
-    parts: list[list[Case]] = [[] for _ in shares]
-    for case in cases:
-        parts[part_of[subject_of(case)]].append(case)
-    return parts
 
 
 def _opened(case: Case, card: DatasetCard) -> LabelledScan | None:

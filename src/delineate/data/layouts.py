@@ -3,10 +3,16 @@
 layout            what it looks like
 manifest          ``manifest.json`` (docs/evaluation.md)
 nnU-Net raw       ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr/NAME.nii.gz`` (and ``imagesTs``)
-VOS               ``JPEGImages/VIDEO/*.jpg``, ``Annotations/VIDEO/*.png``
+shards            ``shards.json`` and tar files (``delineate dataset shard``)
+VOS               ``JPEGImages/VIDEO/*.jpg``, ``Annotations/VIDEO/*.png``, there or in train and valid
 SA-Med2D          ``SAMed2D_v1.json``, ``images``, ``masks``; names as modality--dataset--case--axis_slice
+COCO              a JSON of images, annotations and categories; pictures beside it or in folders
+EndoVis           ``SEQUENCE/left_frames``, with ``ground_truth/NAME_labels`` or colour-coded ``labels``
+MedSAM npz        npz files with ``imgs`` and ``gts``, in folders or not; pairs ``imgs/NAME.npy``, ``gts/NAME.npy``
 CAMUS             ``patient0001_2CH_ED.nii.gz`` beside ``..._gt.nii.gz``, in folders or not
-images and masks  two folders (images and masks, labels, annotations or gt), files of the same name
+images and masks  two folders (images and masks, labels, annotations or gt), files or folders of frames of one name
+
+The grammar of each is in docs/datasets.md.
 """
 
 from __future__ import annotations
@@ -17,11 +23,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from delineate.data import challenge_npz, coco, endovis, shards
 from delineate.data.cases import MANIFEST, Case, Task, Use, load_cases
+from delineate.data.label_pictures import pictures
+from delineate.data.subjects import subjects_in
 from delineate.errors import InputError
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt", "gts", "ground_truth")
+MASK_ENDING = re.compile(r"_(mask|label|gt|seg|segmentation)$", re.IGNORECASE)
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 SA_MED2D = re.compile(
     r"(?P<modality>[^_-]+)(?:_(?P<sub>.+?))?--(?P<dataset>.+?)--(?P<case>.+?)--(?P<slice>.+?)"
@@ -65,11 +75,13 @@ def _nnunet(root: Path) -> Iterator[Case]:
     names = _label_names(about["labels"])
     channel = next(iter((about.get("channel_names") or about.get("modality") or {"0": "unknown"}).values()))
     for images, labels, use in (("imagesTr", "labelsTr", Use.TRAIN), ("imagesTs", "labelsTs", Use.TEST)):
-        for label in sorted((root / labels).glob(f"*{ending}")):
+        found = sorted((root / labels).glob(f"*{ending}"))
+        subjects = subjects_in([label.name.removesuffix(ending) for label in found])
+        for label in found:
             stem = label.name.removesuffix(ending)
             task = Task.VOLUME if ending in VOLUMES else Task.IMAGE
             image = root / images / f"{stem}_0000{ending}"
-            yield Case(stem, root.name, str(channel), task, image, label, names, use)
+            yield Case(stem, root.name, str(channel), task, image, label, names, use, subjects[stem])
 
 
 def _label_names(labels: dict) -> dict[int, str]:
@@ -79,9 +91,21 @@ def _label_names(labels: dict) -> dict[int, str]:
 
 
 def _vos(root: Path) -> Iterator[Case]:
-    for labels in sorted(p for p in (root / "Annotations").iterdir() if p.is_dir()):
-        frames = root / "JPEGImages" / labels.name
-        yield Case(labels.name, root.name, "video", Task.VIDEO, frames, labels, {0: "object"}, Use.TEST)
+    for base in _vos_roots(root):
+        split = base.name.lower() if base != root else ""
+        use = Use.TRAIN if split.startswith("train") else Use.TEST
+        folders = sorted(path for path in (base / "Annotations").rglob("*") if path.is_dir())
+        for labels in (folder for folder in folders if pictures(folder)):
+            inside = labels.relative_to(base / "Annotations")  # DAVIS has 480p/VIDEO
+            name = f"{split}/{labels.name}" if split else labels.name
+            frames = base / "JPEGImages" / inside
+            yield Case(name, root.name, "video", Task.VIDEO, frames, labels, {0: "object"}, use, labels.name)
+
+
+def _vos_roots(root: Path) -> list[Path]:
+    """The folder itself, or its splits."""
+    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    return [path for path in places if (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()]
 
 
 def _sa_med2d(root: Path) -> Iterator[Case]:
@@ -104,6 +128,7 @@ def _sa_med2d(root: Path) -> Iterator[Case]:
                 root / mask,
                 {0: structure},
                 Use.TRAIN,
+                told["case"] or "",
             )
 
 
@@ -127,16 +152,25 @@ def _camus(root: Path) -> Iterator[Case]:
 
 
 def _folders(root: Path) -> Iterator[Case]:
-    pair = _image_and_mask_folders(root)
-    assert pair is not None
-    images, masks = pair
-    by_stem = {_stem(path): path for path in sorted(images.iterdir()) if path.is_file()}
-    for label in sorted(path for path in masks.iterdir() if path.is_file() and not path.name.startswith(".")):
-        stem = _stem(label)
-        image = by_stem.get(stem) or by_stem.get(re.sub(r"_(mask|label|gt|seg|segmentation)$", "", stem))
-        task = Task.VOLUME if label.name.endswith(VOLUMES) else Task.IMAGE
-        missing = images / label.name
-        yield Case(stem, root.name, "unknown", task, image or missing, label, {0: "structure"}, Use.TRAIN)
+    for base, images, masks in _pairs_of_folders(root):
+        split = base.name if base != root else ""
+        use = Use.TEST if split.lower().startswith(("test", "val")) else Use.TRAIN
+        by_stem = {_stem(path): path for path in sorted(images.iterdir()) if not path.name.startswith(".")}
+        for label in sorted(path for path in masks.iterdir() if not path.name.startswith(".")):
+            stem = label.name if label.is_dir() else _stem(label)
+            image = by_stem.get(stem) or by_stem.get(MASK_ENDING.sub("", stem)) or images / label.name
+            task = Task.VOLUME if label.name.endswith(VOLUMES) else Task.VIDEO if label.is_dir() else Task.IMAGE
+            case_id = f"{split}/{stem}" if split else stem
+            yield Case(case_id, root.name, "unknown", task, image, label, {0: "structure"}, use)
+
+
+def _pairs_of_folders(root: Path) -> list[tuple[Path, Path, Path]]:
+    """(folder, its images, its masks): the folder itself, or its splits."""
+    found = _image_and_mask_folders(root)
+    if found:
+        return [(root, *found)]
+    splits = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [(path, *pair) for path in splits if (pair := _image_and_mask_folders(path))]
 
 
 def _image_and_mask_folders(root: Path) -> tuple[Path, Path] | None:
@@ -152,9 +186,13 @@ def _stem(path: Path) -> str:
 
 LAYOUTS = (
     Layout("manifest", lambda root: (root / MANIFEST).is_file(), _manifest),
+    Layout("shards", lambda root: (root / shards.INDEX).is_file(), shards.cases_of),
     Layout("nnU-Net raw", lambda root: (root / "dataset.json").is_file() and (root / "labelsTr").is_dir(), _nnunet),
-    Layout("VOS", lambda root: (root / "Annotations").is_dir() and (root / "JPEGImages").is_dir(), _vos),
+    Layout("VOS", lambda root: bool(_vos_roots(root)), _vos),
     Layout("SA-Med2D", lambda root: any(root.glob("SAMed2D*v1.json")), _sa_med2d),
-    Layout("images and masks", lambda root: _image_and_mask_folders(root) is not None, _folders),
+    Layout("COCO", coco.fits, coco.read),
+    Layout("EndoVis", endovis.fits, endovis.read),
+    Layout("MedSAM npz", challenge_npz.fits, challenge_npz.read),
+    Layout("images and masks", lambda root: bool(_pairs_of_folders(root)), _folders),
     Layout("CAMUS", lambda root: any(root.rglob("*_gt.nii.gz")), _camus),
 )

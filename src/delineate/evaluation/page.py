@@ -9,24 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from delineate.evaluation.protocols import Column
+from delineate.evaluation.protocol import Column, Curve
 from delineate.evaluation.tables import EvaluationReport
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}.best{font-weight:700}img{max-width:100%}
-svg{background:#fafafa;border:1px solid #ddd}.note{color:#666}
+svg{background:#fafafa;border:1px solid #ddd}.note{color:#666}summary{cursor:pointer;padding:.2rem 0}
+dt{font-weight:600}dd{margin:0 0 .5rem 1.5rem}
 """
 COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b7950b", "#6c3483", "#566573")
 WIDTH, HEIGHT, LEFT, LOW = 560, 300, 48, 34  # of a chart, and the room for its labels
 
 
-def page(report: EvaluationReport, worst: Path | None) -> str:
-    """The report as HTML; ``worst`` is the picture of the worst cases, put into the file."""
+def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ()) -> str:
+    """The report as HTML.
+
+    worst  the picture of the worst cases, put into the file
+    card   lines "what  words" to head the page with
+    """
     headline = report.headline
     parts = [
         f"<h1>{escape(report.protocol.name)}</h1><p>{escape(report.protocol.about)} Seed {report.seed}.</p>",
+        _card(card),
         f"<h2>{escape(headline.title)} by data set</h2>",
         _by_dataset(report, headline),
         "<h2>Over all data sets</h2>",
@@ -34,9 +40,10 @@ def page(report: EvaluationReport, worst: Path | None) -> str:
         f"<h2>How {escape(headline.title)} is spread</h2>",
         _spread(report, headline),
     ]
-    curve = _clicks(report)
+    curve = curve_chart(report)
     if curve:
-        parts += ["<h2>IoU after each click</h2>", curve]
+        parts += [f"<h2>{escape(_curve(report).title)}</h2>", curve]
+    parts += ["<h2>Each data set</h2>", *(_details(report.of_dataset(name), name) for name in report.datasets)]
     if worst is not None and worst.is_file():
         picture = base64.b64encode(worst.read_bytes()).decode()
         parts += [
@@ -52,6 +59,12 @@ def page(report: EvaluationReport, worst: Path | None) -> str:
     return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>\n{body}\n"
 
 
+def _card(lines: Sequence[str]) -> str:
+    pairs = [line.partition(" ") for line in lines]
+    rows = "".join(f"<dt>{escape(what)}</dt><dd>{escape(words.strip())}</dd>" for what, _, words in pairs)
+    return f"<dl>{rows}</dl>" if rows else ""
+
+
 def _by_dataset(report: EvaluationReport, column: Column) -> str:
     rows = []
     for line in report.by_dataset(column):
@@ -65,7 +78,7 @@ def _by_dataset(report: EvaluationReport, column: Column) -> str:
 
 
 def _summary(report: EvaluationReport) -> str:
-    columns = report.protocol.columns
+    columns = report.protocol.listed
     rows = []
     for one in map(report.summary, report.predictors):
         cells = "".join(f"<td>{_number(one.means.get(c.key, float('nan')), c.digits)}</td>" for c in columns)
@@ -95,15 +108,35 @@ def _spread(report: EvaluationReport, column: Column) -> str:
     return _chart(lines, max(most, 1e-9), column.title, "share of structures")
 
 
-def _clicks(report: EvaluationReport) -> str:
-    """Mean IoU against the number of clicks, where the protocol counts clicks."""
-    counts = {c.key: int(c.title.split("@")[1]) for c in report.protocol.columns if c.title.startswith("IoU@")}
-    if not counts:
+def curve_chart(report: EvaluationReport) -> str:
+    """What the protocol draws a curve of, means over data sets, as SVG; "" where nothing.
+
+    A protocol that only names its columns IoU@1, IoU@3, ... has these drawn.
+    """
+    places = {c.key: c.at for c in report.protocol.columns if c.at is not None}
+    if not places:
+        places = {c.key: float(c.title[4:]) for c in report.protocol.columns if c.title.startswith("IoU@")}
+    if not places:
         return ""
     lines = {}
     for one in map(report.summary, report.predictors):
-        lines[one.predictor] = [(float(n), one.means[key]) for key, n in counts.items() if key in one.means]
-    return _chart(lines, float(max(counts.values())), "clicks", "IoU")
+        found = [(at, one.means[key]) for key, at in places.items() if np.isfinite(one.means.get(key, float("nan")))]
+        if found:
+            lines[one.predictor] = sorted(found)
+    curve = _curve(report)
+    return _chart(lines, max(places.values()), curve.across, curve.up)
+
+
+def _curve(report: EvaluationReport) -> Curve:
+    return report.protocol.curve or Curve("IoU after each click", "clicks", "IoU")
+
+
+def _details(report: EvaluationReport, name: str) -> str:
+    """Every number of one data set, folded away."""
+    count = len({(m.case, m.outcome.label) for m in report.measured})
+    cases = len({m.case for m in report.measured})
+    title = f"{escape(name)}: {count} structures in {cases} cases"
+    return f"<details><summary>{title}</summary>{_summary(report)}{curve_chart(report)}</details>"
 
 
 def _chart(lines: Mapping[str, Sequence[tuple[float, float]]], most: float, across: str, up: str) -> str:

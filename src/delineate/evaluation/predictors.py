@@ -6,6 +6,7 @@ from delineate.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.systems.registry import CHECKPOINTS, SYSTEMS, build
+from delineate.systems.system import BuildOptions
 
 SHIPPED = "quill"
 FILES = (".onnx", *CHECKPOINTS)  # a name that ends so is the file of a model
@@ -27,3 +28,11 @@ def predictor_named(name: str) -> FramePredictor:
     if name in BASELINES:
         return BaselinePredictor(name)
     return build(name)
+
+
+def untrained_predictor(name: str) -> FramePredictor:
+    """The same, with random weights for a system that has none here: it runs, and outlines nothing."""
+    check_predictor(name)
+    if name in BASELINES:
+        return BaselinePredictor(name)
+    return build(name, BuildOptions(untrained=True))

@@ -6,8 +6,7 @@ an outline that is empty is a miss and counts as such (see ``metrics``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from time import perf_counter
 
@@ -16,68 +15,20 @@ from numpy.typing import NDArray
 
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.errors import InputError
+from delineate.evaluation import click_protocols, slice_protocols, video_protocols, volume_protocols
 from delineate.evaluation.metrics import Metric, frame_scores, iou, outline_scores
+from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.placing import FramePrompts
 from delineate.prompts import Box, Mask
-from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import Features, FramePredictor
 from delineate.session import Session
+
+__all__ = ["PROTOCOLS", "Column", "Outcome", "Protocol", "protocol_named"]
 
 MOST_CLICKS = 20
 CLICK_GOALS = (80, 85, 90)  # IoU, %
 CLICK_COUNTS = (1, 3, 5, 10)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How well one structure was outlined.
-
-    values   by column; a missed structure's HD95 is infinite
-    missed   nothing at all was outlined
-    seconds  the predictor took (shared evenly where structures are followed together)
-    frame    the frame to show: the one measured, or the worst of a volume or video
-    outline  what was outlined there
-    """
-
-    structure: str
-    label: int
-    values: Mapping[str, float]
-    missed: bool
-    seconds: float
-    frame: int
-    outline: Rle
-
-
-@dataclass(frozen=True)
-class Column:
-    """One measured number. ``low`` means that less is better."""
-
-    key: str
-    title: str
-    low: bool = False
-    digits: int = 3
-
-
-Measure = Callable[[LabelledScan, Sequence[Target], FramePredictor, int], Iterator[Outcome]]
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A way to measure.
-
-    tasks      what kinds of cases it takes
-    columns    what it measures; the first one is the headline
-    box_alone  whether every prompt is a box, so that the baselines can take part
-    measure    (case, targets, predictor, seed) to one outcome a target
-    """
-
-    name: str
-    about: str
-    tasks: tuple[Task, ...]
-    columns: tuple[Column, ...]
-    box_alone: bool
-    measure: Measure
 
 
 def box_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
@@ -90,7 +41,7 @@ def box_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredic
         mask = predictor.decode(encode(target.frame), prompts).mask
         seconds = perf_counter() - start
         scores = outline_scores(truth, mask, case.scan.frame_spacing[::-1])
-        yield _outcome(target, scores, seconds, target.frame, mask)
+        yield outcome_of(target, scores, seconds, target.frame, mask)
 
 
 def clicks_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
@@ -103,7 +54,7 @@ def clicks_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePre
         seconds = (perf_counter() - start) / len(reached)
         values = {f"noc{goal}": float(_clicks_to(reached, goal / 100)) for goal in CLICK_GOALS}
         values |= {f"iou@{n}": reached[min(n, len(reached)) - 1] for n in (*CLICK_COUNTS, MOST_CLICKS)}
-        yield _outcome(target, values, seconds, target.frame, mask)
+        yield outcome_of(target, values, seconds, target.frame, mask)
 
 
 def volume_box(
@@ -125,7 +76,7 @@ def volume_box(
         masks = {frame: found.mask(str(target.label), frame) for frame in case.frames}
         worst = max(masks, key=lambda f: int((case.truth(f, target) ^ masks[f]).sum()))
         missed = not found[str(target.label)].area
-        yield _outcome(target, scores, seconds, worst, masks[worst], missed)
+        yield outcome_of(target, scores, seconds, worst, masks[worst], missed)
 
 
 def video_mask(
@@ -147,7 +98,7 @@ def video_mask(
         means = {str(m): float(np.mean([s[m] for s in scores.values()])) for m in (Metric.J_AND_F, Metric.J, Metric.F)}
         worst = min(scores, key=lambda f: scores[f][Metric.J_AND_F])
         missed = not any(found.mask(name, f).any() for f in later)
-        yield _outcome(target, means, seconds, worst, found.mask(name, worst), missed)
+        yield outcome_of(target, means, seconds, worst, found.mask(name, worst), missed)
 
 
 _OUTLINE = (
@@ -162,22 +113,43 @@ _CLICKS = (
 )
 _VIDEO = (Column(Metric.J_AND_F, "J&F"), Column(Metric.J, "J"), Column(Metric.F, "F"))
 
+_OWN = (
+    Protocol("box-2d", box_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _OUTLINE, True, box_2d),
+    Protocol("clicks-2d", clicks_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _CLICKS, False, clicks_2d),
+    Protocol("volume-box", volume_box.__doc__ or "", (Task.VOLUME,), _OUTLINE, True, volume_box),
+    Protocol("video-mask", video_mask.__doc__ or "", (Task.VIDEO,), _VIDEO, True, video_mask),
+)
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol("box-2d", box_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _OUTLINE, True, box_2d),
-        Protocol("clicks-2d", clicks_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _CLICKS, False, clicks_2d),
-        Protocol("volume-box", volume_box.__doc__ or "", (Task.VOLUME,), _OUTLINE, True, volume_box),
-        Protocol("video-mask", video_mask.__doc__ or "", (Task.VIDEO,), _VIDEO, True, video_mask),
+        *_OWN,
+        *slice_protocols.PROTOCOLS,
+        *volume_protocols.PROTOCOLS,
+        *video_protocols.PROTOCOLS,
+        *click_protocols.PROTOCOLS,
     )
 }
 
 
 def protocol_named(name: str) -> Protocol:
     """A protocol by name; raises InputError naming those there are."""
-    if name not in PROTOCOLS:
-        raise InputError("E-EVAL-PROTOCOL", f'There is no protocol "{name}".', f"Choose one of {', '.join(PROTOCOLS)}.")
-    return PROTOCOLS[name]
+    found = PROTOCOLS.get(name) or video_protocols.scripted(name)
+    if found is None:
+        raise InputError(
+            "E-EVAL-PROTOCOL",
+            f'There is no protocol "{name}".',
+            f"Choose one of {', '.join(families())}: docs/evaluation.md",
+        )
+    return found
+
+
+def families() -> list[str]:
+    """The names of protocols, each with variants once: ``sam2-18-{first,middle,...}`` is ``sam2-18``."""
+    names: list[str] = []
+    for name in PROTOCOLS:
+        if not any(name.startswith(f"{known}-") for known in PROTOCOLS if known != name):
+            names.append(name)
+    return names
 
 
 def _click_on(
@@ -209,16 +181,3 @@ def _clicks_to(reached: Sequence[float], goal: float) -> int:
 def _name(session: Session, target: Target) -> str:
     """A new object of the session for a target; structures may share a name, so labels name them."""
     return session.add_object(str(target.label))
-
-
-def _outcome(
-    target: Target,
-    values: Mapping[str, float],
-    seconds: float,
-    frame: int,
-    mask: NDArray[np.bool_],
-    missed: bool | None = None,
-) -> Outcome:
-    nothing = not mask.any() if missed is None else missed
-    plain = {str(key): float(value) for key, value in values.items()}
-    return Outcome(target.name, target.label, plain, bool(nothing), seconds, frame, Rle.encode(mask))

@@ -23,7 +23,7 @@ TRUTH, FOUND = (70, 220, 120), (240, 80, 60)
 TILE, CAPTION, ACROSS, WORST = 240, 30, 4, 12  # pixels of a tile and its caption; tiles in a row and in all
 
 
-def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Path) -> None:
+def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Path, card: Sequence[str] = ()) -> None:
     """Write ``<protocol>.json``, ``.md``, ``.html`` and, for the first predictor, ``<protocol>-worst.png``."""
     name = report.protocol.name
     write_bytes(folder / f"{name}.json", (json.dumps(as_json(report), indent=1, allow_nan=False) + "\n").encode())
@@ -32,7 +32,7 @@ def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Pa
     if worst:
         with replacing(folder / f"{name}-worst.png") as temporary:
             worst_sheet(worst, report.headline, cases).save(temporary, format="PNG")
-    write_bytes(folder / f"{name}.html", page(report, folder / f"{name}-worst.png" if worst else None).encode())
+    write_bytes(folder / f"{name}.html", page(report, folder / f"{name}-worst.png" if worst else None, card).encode())
 
 
 def as_markdown(report: EvaluationReport) -> str:
@@ -60,7 +60,7 @@ def dataset_table(report: EvaluationReport) -> str:
 
 def summary_table(report: EvaluationReport) -> str:
     """Every measured number of every predictor as a Markdown table, means over data sets."""
-    columns = report.protocol.columns
+    columns = report.protocol.listed
     head = ["predictor", *(c.title for c in columns), f"{columns[0].title} of the found", "missed", "n", "ms (median)"]
     rows = []
     for one in map(report.summary, report.predictors):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from delineate.data.cases import Case, LabelledScan, Use, load_cases
+from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
+from delineate.data.layouts import read_dataset
 from delineate.errors import DelineateError, InputError, PromptError
 from delineate.evaluation.baselines import BASELINES
-from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named
-from delineate.evaluation.protocols import Outcome, protocol_named
+from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named, untrained_predictor
+from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
 from delineate.evaluation.report import write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
 from delineate.rle import Rle
@@ -35,8 +36,8 @@ VERSION = 1  # of what is measured; raised when a metric, a protocol or the draw
 class EvaluateOptions:
     """What to measure.
 
-    data           folder with a manifest.json of labelled scans; by default the environment variable DELINEATE_DATA
-    protocol       box-2d, clicks-2d, volume-box or video-mask
+    data           folder of labelled scans in any known layout; by default the environment variable DELINEATE_DATA
+    protocol       its name (``protocols.PROTOCOLS``)
     predictors     names; all that suit the protocol unless given
     output         folder for the tables; outcomes of earlier runs there are used again
     datasets       only these
@@ -44,6 +45,7 @@ class EvaluateOptions:
     structures     at most so many structures of a case, drawn evenly over their sizes
     seed           of prompts and draws; fixed for each case, whatever else is measured
     with_training  also measure on scans a shipped model may have learned from
+    untrained      random weights where a system has none: shows that the path runs, measures nothing
     """
 
     data: Path | None = None
@@ -55,6 +57,7 @@ class EvaluateOptions:
     structures: int = 12
     seed: int = 0
     with_training: bool = False
+    untrained: bool = False
 
     def __post_init__(self) -> None:
         protocol = protocol_named(self.protocol)
@@ -78,26 +81,34 @@ class EvaluateOptions:
     @property
     def root(self) -> Path:
         """The folder of labelled scans; raises InputError where none is named."""
-        named = self.data or os.environ.get(DATA_VARIABLE)
-        if not named:
+        named = named_data(self.data)
+        if named is None:
             raise InputError(
                 "E-EVAL-NO-DATA",
                 "No labelled scans to measure on are named.",
-                f"Name a folder that holds a manifest.json: --data FOLDER, or the variable {DATA_VARIABLE}.",
+                f"Name a folder of them: --data FOLDER, or the variable {DATA_VARIABLE}. Layouts: docs/datasets.md",
             )
-        return Path(named)
+        return named
 
 
-def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> EvaluationReport:
+def named_data(data: Path | None) -> Path | None:
+    """The folder a person named, by option or environment variable; None where neither."""
+    named = data or os.environ.get(DATA_VARIABLE)
+    return Path(named) if named else None
+
+
+def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: Sequence[str] = ()) -> EvaluationReport:
     """Measure predictors on labelled scans; tables and a sheet of the worst cases go to ``options.output``.
 
     progress  called with (done, all), counting every case once for each predictor
+    card      lines to head the page with: what is reproduced
 
     A case that fails is listed in the report and does not stop the others. Raises InputError without data.
     """
     protocol = protocol_named(options.protocol)
     cases = chosen_cases(options)
-    predictors = {name: predictor_named(name) for name in options.names}
+    named = untrained_predictor if options.untrained else predictor_named
+    predictors = {name: named(name) for name in options.names}
     records = {name: predictor.record for name, predictor in predictors.items()}
     options.output.mkdir(parents=True, exist_ok=True)
     finished = _Finished(options.output / f"{protocol.name}.jsonl")
@@ -119,15 +130,14 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None) -> Eval
             if progress is not None:
                 progress(number * len(predictors) + turn, total)
     report = EvaluationReport(protocol, options.names, records, tuple(measured), tuple(failures), options.seed)
-    write_report(report, {case.id: case for case in cases}, options.output)
+    write_report(report, {case.id: case for case in cases}, options.output, card)
     return report
 
 
 def chosen_cases(options: EvaluateOptions) -> list[Case]:
     """The cases that the options name; raises InputError if there are none."""
-    uses = tuple(Use) if options.with_training else (Use.TEST,)
     root, protocol = options.root, protocol_named(options.protocol)
-    cases = load_cases(root, protocol.tasks, uses)
+    cases = _cases(root, protocol, options.with_training)
     there = sorted({case.dataset for case in cases})
     missing = [name for name in options.datasets if name not in there]
     if missing or not cases:
@@ -139,6 +149,18 @@ def chosen_cases(options: EvaluateOptions) -> list[Case]:
     if options.datasets:
         cases = [case for case in cases if case.dataset in options.datasets]
     return cases if options.limit is None else list(_first_of_each(cases, options.limit))
+
+
+def _cases(root: Path, protocol: Protocol, with_training: bool) -> list[Case]:
+    """Cases of the kinds a protocol takes.
+
+    A layout other than the manifest need not mark any for testing; all of its cases count then.
+    """
+    if not root.is_dir() or (root / MANIFEST).is_file():
+        return load_cases(root, protocol.tasks, tuple(Use) if with_training else (Use.TEST,))
+    found = [case for case in read_dataset(root)[1] if case.task in protocol.tasks]
+    marked = [case for case in found if case.use is Use.TEST]
+    return found if with_training or not marked else marked
 
 
 def _first_of_each(cases: Iterable[Case], limit: int) -> Iterable[Case]:

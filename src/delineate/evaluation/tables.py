@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -122,6 +122,10 @@ class EvaluationReport:
             float(np.median([m.outcome.seconds for m in own])) if own else float("nan"),
         )
 
+    def of_dataset(self, name: str) -> EvaluationReport:
+        """The same report of one data set alone."""
+        return replace(self, measured=tuple(m for m in self.measured if m.dataset == name), failures=())
+
     def worst(self, predictor: str, count: int) -> list[Measured]:
         """The structures that a predictor outlined worst by the headline: one of a case, a few of a data set."""
         sign = -1 if self.headline.low else 1
@@ -152,6 +156,8 @@ class EvaluationReport:
 
 
 def _mean_of(members: Sequence[Measured], column: Column) -> float:
+    if column.of_case:  # every structure of a case repeats it
+        members = list({(m.predictor, m.case): m for m in members}.values())
     return _mean([m.outcome.values[column.key] for m in members])
 
 

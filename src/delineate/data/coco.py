@@ -1,0 +1,205 @@
+"""COCO instances: one JSON of images, annotations and categories; polygons and run lengths, one label an annotation.
+
+Where annotations overlap, the smaller one is on top: a label image has one number a pixel. Crowds (``iscrowd`` 1)
+are no instances and are left out. Source: the COCO data format page; the run-length code is our own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.data.subjects import subjects_in
+from delineate.errors import InputError
+from delineate.io.opening import open_scan
+from delineate.rle import Rle
+from delineate.scan import Scan
+
+Mask = NDArray[np.bool_]
+HEAD = 1 << 16  # characters of a JSON looked at to tell whether it may be COCO
+LARGEST = 64 << 20  # bytes of a JSON whose end is looked at as well
+FINER = 3  # polygons are drawn so much finer, so that a pixel is in where its middle is
+TESTING = ("val", "valid", "validation", "test")
+
+
+@dataclass(frozen=True)
+class CocoReader:
+    """Draws one image's annotations, each of them (polygons or run lengths), label 1 first.
+
+    frame  of the file, for the images this package writes of a video
+    """
+
+    outlines: tuple[Any, ...]
+    frame: int | None = None
+
+    def __call__(self, case: Case) -> OpenedFiles:
+        scan = open_scan(case.image)
+        if self.frame is not None and len(scan) > 1:
+            scan = Scan.from_image(scan.frame(self.frame))
+        size = scan.height, scan.width
+        masks = [drawn(outline, *size, f"annotation {n} of {case.id}") for n, outline in enumerate(self.outlines, 1)]
+        labels = np.zeros(size, dtype=np.int32)
+        for n in sorted(range(len(masks)), key=lambda n: -int(masks[n].sum())):
+            labels[masks[n]] = n + 1
+        return OpenedFiles(scan, Scan.from_image(labels))
+
+
+def fits(root: Path) -> bool:
+    """Whether a COCO JSON lies in a folder, its ``annotations``, or the folders of a split."""
+    return next(_files(root), None) is not None
+
+
+def read(root: Path) -> Iterator[Case]:
+    """One case an image that has annotations, of every COCO JSON there.
+
+    Raises InputError for a JSON whose annotations are no instances.
+    """
+    files = list(_files(root))
+    for file in files:
+        yield from _cases(json.loads(file.read_text()), file, root, several=len(files) > 1)
+
+
+def drawn(outline: Any, height: int, width: int, what: str) -> Mask:
+    """A ``segmentation`` as a mask (height, width): polygons, or run lengths as numbers or as COCO's short text.
+
+    Raises InputError where it is neither, or belongs to another size.
+    """
+    try:
+        if isinstance(outline, Mapping):
+            size = tuple(int(v) for v in outline["size"])
+            counts = outline["counts"]
+            runs = short_runs(counts) if isinstance(counts, str) else [int(v) for v in counts]
+            if size != (height, width):
+                raise InputError(
+                    "E-COCO-SIZE", f"{what} is for {size[1]} x {size[0]} pixels, its image has {width} x {height}."
+                )
+            return Rle(height, width, np.array(runs)).decode()
+        return _filled(outline, height, width)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(
+            "E-COCO-OUTLINE",
+            f"{what} is neither polygons nor run lengths: {error}.",
+            "A segmentation is a list of polygons [x, y, x, y, ...], or {size, counts}.",
+        ) from None
+
+
+def short_runs(text: str) -> list[int]:
+    """Run lengths from COCO's text: five bits a character from ``0`` up, the sixth says that more follow.
+
+    From the fourth number on each is the difference to the one two before it.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{character!r} in run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
+
+
+def _filled(polygons: Sequence[Sequence[float]], height: int, width: int) -> Mask:
+    """Pixels whose centres lie in one of the polygons; coordinates count from the first pixel's corner."""
+    whole = np.zeros((height, width), dtype=bool)
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon of {len(polygon)} numbers")
+        corners = np.asarray(polygon, dtype=float).reshape(-1, 2)
+        low = np.clip(np.floor(corners.min(0)).astype(int), 0, (width, height))
+        high = np.clip(np.ceil(corners.max(0)).astype(int), 0, (width, height))
+        size = high - low
+        if size.min() <= 0:
+            continue
+        picture = Image.new("1", (int(size[0]) * FINER, int(size[1]) * FINER))
+        fine = (corners - low) * FINER - 0.5
+        ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in fine], fill=1)
+        whole[low[1] : high[1], low[0] : high[0]] |= np.asarray(picture)[FINER // 2 :: FINER, FINER // 2 :: FINER]
+    return whole
+
+
+def _cases(content: Mapping[str, Any], file: Path, root: Path, several: bool) -> Iterator[Case]:
+    names = {one["id"]: str(one["name"]) for one in content["categories"]}
+    by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for one in content["annotations"]:
+        if not one.get("iscrowd") and one.get("segmentation"):
+            by_image[one["image_id"]].append(one)
+    if content["annotations"] and not by_image:
+        raise InputError(
+            "E-COCO-BOXES", f"{file.name} holds boxes or crowds only, no outlines.", "It needs segmentations."
+        )
+    use = Use.TEST if any(word in TESTING for word in _words(file, root)) else Use.TRAIN
+    subjects = subjects_in([Path(image["file_name"]).stem for image in content["images"]])
+    prefix = f"{_split(file, root)}/" if several else ""
+    for image in sorted(content["images"], key=lambda image: str(image["file_name"])):
+        annotations = by_image.get(image["id"])
+        if not annotations:
+            continue
+        name = Path(image["file_name"]).stem
+        frame = image.get("frame")
+        structures = {n: names.get(one["category_id"], "structure") for n, one in enumerate(annotations, 1)}
+        reader = CocoReader(tuple(one["segmentation"] for one in annotations), frame)
+        case_id = prefix + name + (f"/{frame}" if frame is not None else "")
+        path = _picture(str(image["file_name"]), file, root)
+        about = case_id, root.name, "unknown", Task.IMAGE, path, file, structures, use
+        yield Case(*about, subjects[name], reader)
+
+
+def _picture(name: str, file: Path, root: Path) -> Path:
+    """Where the picture of that name lies; the likeliest place if it lies nowhere."""
+    split = _split(file, root)
+    places = [file.parent / name]
+    places += [
+        base / folder / name for base in (root, file.parent) for folder in (split, "images", f"images/{split}", "")
+    ]
+    places += [root / Path(name).name]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _split(file: Path, root: Path) -> str:
+    """``train2017`` of instances_train2017.json, ``valid`` of valid/_annotations.coco.json."""
+    match = re.match(r"instances_(.+)$", file.stem)
+    if match:
+        return match[1]
+    return file.parent.name if file.parent != root and file.parent.name != "annotations" else file.stem
+
+
+def _words(file: Path, root: Path) -> list[str]:
+    return re.split(r"[\d_\W]+", "/".join(file.relative_to(root).parts).lower())
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """COCO files in the folder itself and in the folders in it."""
+    for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
+        yield from (file for file in sorted(folder.glob("*.json")) if _is_coco(file))
+
+
+def _is_coco(file: Path) -> bool:
+    """Whether a JSON has images, annotations and categories; a large one is told by what begins it."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        head = stream.read(HEAD)
+    if not head.lstrip().startswith("{"):
+        return False
+    if file.stat().st_size > LARGEST:
+        return '"images"' in head or '"annotations"' in head
+    try:
+        content = json.loads(file.read_text())
+    except ValueError:
+        return False
+    keys = "images", "annotations", "categories"
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in keys)

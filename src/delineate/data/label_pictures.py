@@ -1,0 +1,101 @@
+"""Label images as people store them: numbers, palettes, three equal channels, black and white in a JPEG."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from delineate.errors import InputError
+from delineate.io.frame_folder import natural_order
+from delineate.io.opening import PICTURE_SUFFIXES, open_scan
+from delineate.scan import Scan
+
+JPEG = (".jpg", ".jpeg")
+JPEG_BLACK = 128  # a lossy mask is black below, white from here on
+
+Labels = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPictures:
+    """Label pictures of one size as frames (n, height, width), read when they are asked for."""
+
+    paths: tuple[Path, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def read(self, index: int) -> Labels:
+        """The labels of one frame.
+
+        Raises InputError for another size than the first one's.
+        """
+        labels = read_labels(self.paths[index])
+        if labels.shape != self.shape[1:]:
+            raise InputError(
+                "E-FRAMES-MIXED",
+                f"{self.paths[index].name} is {labels.shape[1]} x {labels.shape[0]} pixels, the first label "
+                f"{self.shape[2]} x {self.shape[1]}.",
+            )
+        return labels.astype(self.dtype)
+
+
+def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
+    """The labels of a scan: a volume, a picture, or a folder of pictures.
+
+    slice_axis  of the scan, for a volume
+
+    The indices of a palette are the labels (VOS), three equal channels are one, and a JPEG is black or white.
+    Raises InputError where a picture's colours are no numbers.
+    """
+    if path.is_dir() and (found := pictures(path)):
+        first = read_labels(found[0])
+        dtype = np.dtype(np.int32) if len(found) > 1 and first.dtype != np.uint8 else first.dtype
+        return Scan.from_frames(LabelPictures(tuple(found), (len(found), *first.shape), dtype))
+    if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES and not path.suffix.lower().startswith(".tif"):
+        return Scan.from_image(read_labels(path))
+    return open_scan(path, slice_axis=slice_axis)
+
+
+def read_labels(path: Path) -> Labels:
+    """One label picture (height, width) as whole numbers.
+
+    Raises InputError if it cannot be read, or its colours are no numbers.
+    """
+    palette = _palette_indices(path)
+    if palette is not None:
+        return palette
+    pixels = np.asarray(open_scan(path).frame(0))
+    if pixels.ndim == 3:
+        if (pixels != pixels[..., :1]).any() and path.suffix.lower() not in JPEG:
+            raise InputError(
+                "E-LABEL-COLOUR",
+                f"{path.name} is coloured; nothing says which structure each colour is.",
+                "Store whole numbers or a palette; or add labels.json (EndoVis) or class_dict.csv: docs/datasets.md",
+            )
+        pixels = pixels[..., 0]
+    if path.suffix.lower() in JPEG:
+        return (pixels >= JPEG_BLACK).astype(np.uint8)
+    return pixels
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder, frame2 before frame10."""
+    found = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted((path for path in found if path.suffix.lower() in PICTURE_SUFFIXES), key=natural_order)
+
+
+def _palette_indices(path: Path) -> Labels | None:
+    if path.suffix.lower() not in (".png", ".gif", ".bmp"):
+        return None
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture) if picture.mode == "P" else None
+    except OSError as error:
+        raise InputError(
+            "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
+        ) from None

@@ -1,0 +1,108 @@
+"""What a protocol is made of: a way to measure, its numbers, and the outcome for one structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.cases import LabelledScan, Target, Task
+from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import FramePredictor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How well one structure was outlined.
+
+    values   by column; a missed structure's HD95 is infinite
+    missed   nothing at all was outlined
+    seconds  the predictor took (shared evenly where structures are followed together)
+    frame    the frame to show: the one measured, or the worst of a volume or video
+    outline  what was outlined there
+    """
+
+    structure: str
+    label: int
+    values: Mapping[str, float]
+    missed: bool
+    seconds: float
+    frame: int
+    outline: Rle
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured number.
+
+    low      less is better
+    of_case  a number of the whole case, which every structure of it repeats; means count it once
+    at       where it is on a curve (clicks, severity), or None
+    listed   whether tables show it, or only the curve
+    """
+
+    key: str
+    title: str
+    low: bool = False
+    digits: int = 3
+    of_case: bool = False
+    at: float | None = None
+    listed: bool = True
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through the columns that have a place (``Column.at``).
+
+    title   of the chart
+    across  what is counted: clicks, severity
+    up      what is measured
+    """
+
+    title: str
+    across: str
+    up: str
+
+
+Measure = Callable[[LabelledScan, Sequence[Target], FramePredictor, int], Iterator[Outcome]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to measure.
+
+    tasks      what kinds of cases it takes
+    columns    what it measures; the first one is the headline
+    box_alone  whether every prompt is a box, so that the baselines can take part
+    measure    (case, targets, predictor, seed) to one outcome a target
+    curve      what the columns with a place show, if any have
+    """
+
+    name: str
+    about: str
+    tasks: tuple[Task, ...]
+    columns: tuple[Column, ...]
+    box_alone: bool
+    measure: Measure
+    curve: Curve | None = None
+
+    @property
+    def listed(self) -> tuple[Column, ...]:
+        """The columns that tables show."""
+        return tuple(column for column in self.columns if column.listed)
+
+
+def outcome_of(
+    target: Target,
+    values: Mapping[str, float],
+    seconds: float,
+    frame: int,
+    mask: NDArray[np.bool_],
+    missed: bool | None = None,
+) -> Outcome:
+    """The outcome for a target. ``mask`` (height, width) is what was outlined on the frame to show."""
+    nothing = not mask.any() if missed is None else missed
+    plain = {str(key): float(value) for key, value in values.items()}
+    return Outcome(target.name, target.label, plain, bool(nothing), seconds, frame, Rle.encode(mask))
