@@ -54,7 +54,7 @@ def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, 
         chosen = iou.gather(1, judged.argmax(1, keepdim=True))[:, 0]
         count = there.sum().clamp(min=1)
     regret = (torch.softmax(SHARPNESS * judged, 1) * (iou.max(1, keepdim=True).values - iou)).sum(1)
-    judgement = ((((judged.sigmoid() - iou) ** 2).mean(1) + 0.5 * regret) * there).mean()
+    judgement = ((((judged.sigmoid() - iou) ** 2).mean(1) + regret) * there).mean()
     absence = F.binary_cross_entropy_with_logits(presence, there)
     return QuillLoss(
         masks + judgement + 0.15 * absence,

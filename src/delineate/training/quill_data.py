@@ -36,7 +36,8 @@ REAL_SHARE = 0.3
 PAIR_SHARE = 0.35  # scenes of two frames, for following
 SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
 PACK = 16  # samples that travel together
-SEEN, UNSEEN = 0.65, 0.3  # shares of a border that can be seen: always kept from the first on, hardly ever below
+THIN = 0.2  # structures that fill less of their box
+SEEN, UNSEEN = 0.45, 0.1  # shares of a border that can be seen: always kept from the first on, hardly ever below
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,8 @@ def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
         prompts, window = _pointing(rng, truth)
     maps, shown = prompt_maps(frame, prompts, window, side), window.cut(truth, side)
     seen = visible_share(maps[:3], shown > 0.5) if (shown > 0.5).any() else 1.0
+    if truth.any() and truth.sum() < THIN * _extent(truth):
+        seen = max(seen, 0.3)  # vessels are told by their course where their sides hardly differ
     if rng.random() > np.clip((seen - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
         return None
     ambiguous = prompts.box is None and prompts.earlier is None
@@ -82,7 +85,8 @@ def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window
         prompts = replace(prompts, box=jittered_box(rng, now, 0.1))
     elif now.any() and rng.random() < 0.08:
         prompts = replace(prompts, points=np.array([click_in(rng, now, False)]), labels=np.array([True]))
-    return prompts, _shifted(rng, Window.around(_box(outline), rng.uniform(1.5, 2.3)), now.shape)
+    margin = rng.uniform(1.5, 2.3) if rng.random() < 0.75 else rng.uniform(2.3, 4)  # to find again what has jumped
+    return prompts, _shifted(rng, Window.around(_box(outline), margin), now.shape)
 
 
 def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:

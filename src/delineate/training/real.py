@@ -17,6 +17,7 @@ from delineate.training.synthetic.noise import SIDE, tide
 
 Grey = NDArray[np.uint8]
 MOST_INSTANCES = 8
+JUMPS = 0.2  # share of moved copies that are far off
 LARGEST = 320  # pixels along a side of a whole picture that is used at once
 
 
@@ -141,7 +142,7 @@ def _motion(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[n
     """Where each pixel of a moved copy comes from."""
     height, width = shape
     least = min(shape)
-    size, shift = rng.uniform(0, 0.03) * least, rng.normal(0, 0.025, 2) * least
+    size, shift = rng.uniform(0, 0.03) * least, rng.normal(0, 0.1 if rng.random() < JUMPS else 0.025, 2) * least
 
     def moved(axis: int) -> NDArray[np.intp]:
         soft = Image.fromarray(np.ascontiguousarray(tide(rng, min(SIDE, max(shape))))).resize((width, height))

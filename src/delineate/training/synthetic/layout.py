@@ -33,6 +33,8 @@ SHARES = {
     Style.VESSELS: 0.28, Style.LAYERS: 0.02, Style.GLANDS: 0.07,
 }  # fmt: skip
 
+APART = 0.4  # share of scenes whose structures share no pixel
+
 
 @dataclass(frozen=True)
 class Item:
@@ -51,6 +53,7 @@ class Layout:
     style: Style
     items: list[Item] = field(default_factory=list)
     ground: NDArray[np.int32] | None = None
+    apart: bool = False  # as in label maps: an organ is never meant together with the lesion in it
 
     @property
     def base(self) -> int:
@@ -92,14 +95,14 @@ class Layout:
         sets = [[n] for n in range(1, self.base + 1)]
         for number in range(len(self.items)):
             sets.append([self.base + number + 1])
-            if number in children:
+            if number in children and not self.apart:
                 sets.append([self.base + n + 1 for n in whole(number)])
         return sets
 
 
 def random_layout(rng: np.random.Generator, side: int) -> Layout:
     style = list(SHARES)[rng.choice(len(SHARES), p=np.array(list(SHARES.values())))]
-    layout = Layout(side, style)
+    layout = Layout(side, style, apart=rng.random() < APART)
     {
         Style.ORGANS: _organs, Style.SINGLE: _single, Style.RINGS: _rings, Style.CELLS: _cells,
         Style.SHEET: _sheet, Style.VESSELS: _vessels, Style.LAYERS: _layers, Style.GLANDS: _glands,

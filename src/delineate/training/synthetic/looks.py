@@ -18,6 +18,7 @@ from delineate.training.synthetic.noise import Field, texture, tide
 from delineate.training.synthetic.shapes import Lines
 
 TEXTURES = 3
+QUIET_BESIDE = 10.0  # vessels of less contrast than a tenth have quieter neighbourhoods
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
         grey[2::2] += rng.uniform(-0.4, 0.4)  # nuclei
     quiet = rng.uniform(0.15, 1)  # a network that sees too little of what it is asked for learns to guess
     if layout.style is Style.VESSELS:  # vessels are seen by their contrast, nothing else tells them
-        contrast = rng.choice([-1, 1]) * 10 ** rng.uniform(-1, -0.3)
+        contrast = rng.choice([-1, 1]) * 10 ** rng.uniform(-1.8, -0.3)
+        quiet = min(quiet, QUIET_BESIDE * abs(contrast))
         for number, item in enumerate(layout.items):
             if isinstance(item.shape, Lines):
                 grey[layout.base + number + 1] = grey[0] + contrast

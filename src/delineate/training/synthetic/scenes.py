@@ -14,6 +14,7 @@ from delineate.training.synthetic.noise import Field, tide
 LEAST_PIXELS = 25  # of a target on the first frame
 MOST_SHARE = 0.85  # of the frame a target may fill
 MOST_TARGETS = 10
+JUMPS = 0.2  # share of frames that are far off, as in a clip of which only some frames were kept
 DARK = 0.02  # shading below which a place is outside of the view
 
 
@@ -64,8 +65,9 @@ def _moved(
     side = picture.shape[0]
     size = rng.uniform(0, 0.03) * side * t
     y, x = np.mgrid[:side, :side]
-    y = y + size * tide(rng, side) + rng.normal(0, 0.015) * side
-    x = x + size * tide(rng, side) + rng.normal(0, 0.015) * side
+    jump = (0.12 if rng.random() < JUMPS else 0.015) * side
+    y = y + size * tide(rng, side) + rng.normal(0, jump)
+    x = x + size * tide(rng, side) + rng.normal(0, jump)
     moved = ndimage.map_coordinates(picture, [y, x], order=1, mode="nearest")
     near = tuple(np.clip(np.rint(axis), 0, side - 1).astype(int) for axis in (y, x))
     return moved, masks[:, near[0], near[1]]

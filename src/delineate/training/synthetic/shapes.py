@@ -176,7 +176,7 @@ def fan(rng: np.random.Generator, side: int) -> Lines:
     count = int(rng.integers(4, 10))
     for n in range(count):
         heading = 2 * np.pi * n / count + rng.normal(0, 0.3)
-        width = 10 ** rng.uniform(0.1, 0.7) * side / 192
+        width = 10 ** rng.uniform(-0.1, 0.7) * side / 192
         start = root + rng.normal(0, 0.02, 2) * side
         most = len(lines._pieces) + MOST_SEGMENTS // count
         _branch(rng, lines, start, heading, width, 0, rng.uniform(0.4, 0.9) * side, most)
