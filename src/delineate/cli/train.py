@@ -57,7 +57,7 @@ def finetune(
     model: Annotated[str, typer.Option("--model", "-m", help="A system, or its file.")] = "lite_medsam",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and log.")] = Path("finetuned"),
     recipe: Annotated[
-        str, typer.Option(help="How: quick, medsam, medsam_point, lite_medsam, sam_med2d, ...")
+        str, typer.Option(help="How: quick, medsam, sam2, ...; all of them: delineate train recipes.")
     ] = "quick",
     part: Annotated[str | None, typer.Option(help="What learns: decoder (embeddings are kept), encoder, all.")] = None,
     peft: Annotated[str | None, typer.Option(help="Adapters in the encoder: lora, dora, adalora.")] = None,
@@ -87,17 +87,16 @@ def finetune(
     how = BuildOptions(None, untrained, threads, _own_device(device), "fp32")
     predictor: Any = build(model, how, system)
     try:
-        from delineate.training.recipes import Wishes, recipe_named
+        from delineate.training.recipes import Wishes, recipe_for
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
     from delineate.data.layouts import read_dataset
 
-    chosen = recipe_named(recipe)
+    chosen = recipe_for(recipe, predictor)
     wishes = Wishes(
         output, steps, batch, rate, _part(part), _adapter(peft, rank), every, ema, None, precision, False, held_out,
         seed, resume, None if teacher is None else build(teacher, how),
     )  # fmt: skip
-    _trainable(predictor)
     if memory is not None:
         wishes, plan = chosen.within(predictor.network, wishes, memory, predictor.engine.device.type == "cuda")
         tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
@@ -108,6 +107,22 @@ def finetune(
         result_json({"before": outcome.before, "best": outcome.best, "weights": str(outcome.weights or "")})
         return
     _report(outcome, output, predictor.record.name)
+
+
+def recipes(json: options.Json = False) -> None:
+    """List the recipes of train finetune: what learns and how, whose it is, and where the figures come from."""
+    from delineate.errors import MissingExtraError
+
+    try:
+        from delineate.training.recipes import RECIPES
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
+    rows = [{"name": r.name, "system": r.system, "summary": r.summary, "source": r.source} for r in RECIPES.values()]
+    if json:
+        result_json(rows)
+        return
+    for row in rows:
+        result("{name:18}  {summary}\n{blank:18}  {system}; {source}".format(**row, blank=""))
 
 
 def _report(outcome: Any, output: Path, name: str) -> None:
@@ -155,18 +170,6 @@ def _adapter(kind: str | None, rank: int) -> Any:
             "E-TRAIN-PART", f'There is no adapter "{kind}".', f"--peft is one of {', '.join(AdapterKind)}."
         )
     return None if kind is None else AdapterOptions(AdapterKind(kind), rank, 2.0 * rank)
-
-
-def _trainable(predictor: Any) -> None:
-    """Raises ModelError for systems without a network to train here."""
-    from delineate.errors import ModelError
-
-    if not hasattr(predictor, "network"):
-        raise ModelError(
-            "E-TRAIN-PART", f"{predictor.record.name} cannot be fine-tuned here.",
-            "Name a system with a torch network (SAM, MedSAM, LiteMedSAM, SAM-Med2D, MobileSAM, SAM 2); Quill has "
-            "delineate train quill.",
-        )  # fmt: skip
 
 
 def _progress(line: dict[str, float]) -> str:

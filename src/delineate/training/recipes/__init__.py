@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from delineate.errors import ModelError
 from delineate.training.distill import Distillation
 from delineate.training.recipes import (
+    biosam2,
     kd_sam,
     lite_medsam,
     medsam,
+    medsam2,
     medsam_point,
     mobile_sam,
     quick,
+    sam2,
     sam_iterative,
     sam_med2d,
+    surgical_sam2,
 )
 from delineate.training.recipes.recipe import Recipe, Wishes
 
-_FILES = (quick, medsam, medsam_point, lite_medsam, sam_med2d, sam_iterative)
-RECIPES: dict[str, Recipe] = {file.RECIPE.name: file.RECIPE for file in _FILES}
+_FILES = (
+    quick, medsam, medsam_point, lite_medsam, sam_med2d, sam_iterative, sam2, surgical_sam2, medsam2, biosam2,
+)  # fmt: skip
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*(file.RECIPE for file in _FILES), medsam2.FOLLOW_UP)}
 DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {
     "mobile_sam": mobile_sam.distillation,
     "lite_medsam": lite_medsam.distillation,
     "kd_sam": kd_sam.distillation,
 }
 
-__all__ = ["DISTILLATIONS", "RECIPES", "Recipe", "Wishes", "distillation_named", "recipe_named"]
+__all__ = ["DISTILLATIONS", "RECIPES", "Recipe", "Wishes", "distillation_named", "recipe_for", "recipe_named"]
 
 
 def recipe_named(name: str) -> Recipe:
@@ -35,6 +42,26 @@ def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
         raise ModelError("E-TRAIN-RECIPE", f'There is no recipe "{name}".', f"One of: {', '.join(RECIPES)}.")
     return RECIPES[name]
+
+
+def recipe_for(name: str, predictor: Any) -> Recipe:
+    """The recipe for a system's predictor. Raises ModelError for unknown names, and for recipes of other systems."""
+    recipe = recipe_named(name)
+    fitting = [one.name for one in RECIPES.values() if isinstance(predictor, one.trains)]
+    system = predictor.record.name
+    if not fitting:
+        raise ModelError(
+            "E-TRAIN-SYSTEM",
+            f"{system} cannot be fine-tuned here.",
+            "Take a system of SAM's or SAM 2's shape: delineate systems. Quill has a command: delineate train quill",
+        )
+    if name not in fitting:
+        raise ModelError(
+            "E-TRAIN-SYSTEM",
+            f"The recipe {name} is for {recipe.system} and the like; {system} is of another shape.",
+            f"For {system}: --recipe {' | '.join(fitting)}",
+        )
+    return recipe
 
 
 def distillation_named(name: str, output: Path) -> Distillation:

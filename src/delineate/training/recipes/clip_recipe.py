@@ -8,6 +8,7 @@ from typing import Any
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
+from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.training.loop import Outcome, Tell
 from delineate.training.recipes.recipe import Recipe, Wishes
 from delineate.training.sam2_objective import Sam2Finetune, Sam2Objective, run_sam2, sam2_objective, with_changes
@@ -24,7 +25,7 @@ def wished(recipe: Sam2Finetune, wishes: Wishes) -> Sam2Finetune:
         raise ModelError(
             "E-TRAIN-PART",
             "This recipe says itself which parts are trained, and knows no adapters and no teacher.",
-            "Leave --part, --adapter and --teacher out.",
+            "Leave --part, --peft and --teacher out.",
         )
     changes = {"batch": wishes.batch, "held_out": wishes.held_out, "rate": wishes.rate}
     loop = wishes.of_loop(recipe.loop)
@@ -44,4 +45,4 @@ def clip_recipe(
     def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
         return run_sam2(objective(predictor, cases, wished(options(wishes.output), wishes)), tell)
 
-    return Recipe(name, system, summary, source, run)
+    return Recipe(name, system, summary, source, run, trains=Sam2Predictor)

@@ -42,7 +42,7 @@ def options(output: Path) -> Finetune:
 
 def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
     """Both stages where a teacher is given, in folders ``stage1`` and ``stage2``; else the second alone."""
-    second = wishes.of(options(wishes.output))
+    second = replace(wishes, teacher=None).of(options(wishes.output))
     if wishes.teacher is None:
         return finetune(predictor, cases, second, tell)
     first = distillation(wishes.output / "stage1")
@@ -58,5 +58,5 @@ RECIPE = Recipe(
     "1: MedSAM's embeddings (with --teacher); 2: all of it, Dice, cross entropy and IoU error 1:1:1, AdamW 5e-5",
     "MedSAM repository, branch LiteMedSAM",
     run,
-    lambda wishes: wishes.of(options(wishes.output)),
+    lambda wishes: replace(wishes, teacher=None).of(options(wishes.output)),
 )

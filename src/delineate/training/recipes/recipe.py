@@ -10,6 +10,7 @@ from typing import Any
 from delineate.data.cases import Case
 from delineate.errors import ModelError
 from delineate.models.sam import Sam
+from delineate.runtimes.sam import SamPredictor
 from delineate.training.distill import Distillation
 from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.finetune import Finetune, Part
@@ -49,7 +50,13 @@ class Wishes:
         return replace(loop, seed=self.seed, resume=self.resume, **asked)
 
     def of(self, recipe: Finetune) -> Finetune:
-        """A recipe for fine-tuning, with what was asked for."""
+        """A recipe for fine-tuning, with what was asked for. Raises ModelError for a teacher, which it cannot have."""
+        if self.teacher is not None:
+            raise ModelError(
+                "E-TRAIN-TEACHER",
+                "This recipe learns from labels alone, not from a teacher.",
+                "Leave --teacher out, or take --recipe lite_medsam. See also: delineate distill",
+            )
         asked = {n: getattr(self, n) for n in ("batch", "part", "held_out") if getattr(self, n) is not None}
         if self.adapter is not None and self.part is None and recipe.part is Part.DECODER:
             asked["part"] = Part.ALL
@@ -79,6 +86,7 @@ class Recipe:
     source   paper or code the figures come from
     run      does it, with the predictor of a system
     options  what it does to a wish, for the estimate of memory; None where that is not known
+    trains   the kind of predictor it can train
     """
 
     name: str
@@ -87,6 +95,7 @@ class Recipe:
     source: str
     run: Run
     options: Callable[[Wishes], Finetune] | None = None
+    trains: type = SamPredictor
 
     def within(self, network: Sam, wishes: Wishes, memory: str, gpu: bool) -> tuple[Wishes, Plan]:
         """Wishes that fit into a memory such as "8GB", and how.
@@ -94,7 +103,11 @@ class Recipe:
         Raises ModelError if nothing fits, or if the recipe cannot be estimated.
         """
         if self.options is None:
-            raise ModelError("E-TRAIN-MEMORY", f"What {self.name} needs cannot be told before it runs.")
+            raise ModelError(
+                "E-TRAIN-MEMORY",
+                f"What the recipe {self.name} needs cannot be told before it runs.",
+                "Leave --memory out. Least is needed with --batch 1, in --precision bf16, by systems of 512 px.",
+            )
         plan = planned(network, self.options(wishes), bytes_of(memory), gpu)
         found = plan.recipe
         fitting = replace(

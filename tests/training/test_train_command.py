@@ -1,0 +1,128 @@
+"""``delineate train finetune`` as a person types it, with tiny systems in the table, and what it wrote used again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+from delineate.checkpoints import key_maps
+from delineate.cli import app
+from delineate.errors import ModelError
+from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.sam import SamPredictor
+from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.systems.building import loaded, record_of
+from delineate.systems.registry import SYSTEMS
+from delineate.systems.system import BuildOptions
+from delineate.training.recipes import RECIPES
+from training_clips import tiny_sam2_predictor
+from training_discs import tiny_predictor
+
+SIDE, SLICES = 96, 4
+
+
+@pytest.fixture(autouse=True)
+def tiny_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``tiny_sam`` and ``tiny_sam2``, built as all systems are."""
+
+    def built(name: str, make: Callable[[], SamPredictor | Sam2Predictor], named: Callable) -> FramePredictor:
+        def build(options: BuildOptions) -> FramePredictor:
+            one = make()
+            network: nn.Module = one.network
+            _, sha256 = loaded(name, options, network, one.network.host, named)
+            return replace(one, record=record_of(name, sha256, "Apache-2.0", "", ""))
+
+        return build
+
+    kinds = {
+        "tiny_sam": ("sam_vit_b", lambda: tiny_predictor(alive=True), key_maps.sam_weights),
+        "tiny_sam2": ("sam2.1_tiny", lambda: tiny_sam2_predictor(alive=True), key_maps.sam2_weights),
+    }
+    for name, (like, make, named) in kinds.items():
+        monkeypatch.setitem(SYSTEMS, name, replace(SYSTEMS[like], name=name, build=built(name, make, named)))
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four volumes with a bright tube, and its labels."""
+    root = tmp_path_factory.mktemp("volumes")
+    rng = np.random.default_rng(0)
+    x, y = np.mgrid[:SIDE, :SIDE]
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    for n in range(4):
+        cx, cy = rng.uniform(0.4, 0.6, 2) * SIDE
+        tube = np.stack([(x - cx - k) ** 2 + (y - cy) ** 2 < 15**2 for k in range(SLICES)], axis=2)
+        grey = (60 + 120 * tube + rng.normal(0, 8, tube.shape)).astype(np.float32)
+        for folder, voxels in (("images", grey), ("masks", tube.astype(np.uint8))):
+            nib.save(nib.Nifti1Image(voxels, np.diag([1.0, 1, 3, 1])), root / folder / f"case{n}.nii.gz")
+    return root
+
+
+def delineate(*words: object) -> None:
+    app([str(word) for word in words], standalone_mode=False)
+
+
+def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
+    volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = (
+        "train", "finetune", volumes, "-m", "tiny_sam2", "--untrained", "--recipe", "sam2", "-o", tmp_path / "mine",
+        "--batch", "1", "--rate", "3e-4", "--every", "1", "--ema", "0.5", "--json",
+    )  # fmt: skip
+    delineate(*train, "--steps", "2")
+    first = json.loads(capsys.readouterr().out)
+    delineate(*train, "--steps", "3", "--resume")
+    then = json.loads(capsys.readouterr().out)
+    assert then["before"] == first["before"] and then["best"] >= first["best"] > first["before"]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+    outline = tmp_path / "outline.nii.gz"
+    delineate(
+        "segment", volumes / "images" / "case0.nii.gz", "--box", "25,25,75,75", "--frame", "1", "-m", then["weights"],
+        "--system", "tiny_sam2", "-o", outline,
+    )  # fmt: skip
+    found = nib.load(outline)
+    assert found.shape == (SIDE, SIDE, SLICES) and np.asarray(found.dataobj).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-m", "tiny_sam2", "--recipe", "sam2", "--memory", "8GB"), "E-TRAIN-MEMORY"),
+        (("-m", "tiny_sam2", "--recipe", "sam2", "--part", "all"), "E-TRAIN-PART"),
+        (("-m", "tiny_sam2", "--recipe", "sam2", "--peft", "lora"), "E-TRAIN-PART"),
+        (("-m", "tiny_sam2", "--recipe", "quick"), "E-TRAIN-SYSTEM"),
+        (("-m", "tiny_sam", "--recipe", "biosam2"), "E-TRAIN-SYSTEM"),
+        (("-m", "quill"), "E-TRAIN-SYSTEM"),
+        (("-m", "tiny_sam", "--recipe", "sam9"), "E-TRAIN-RECIPE"),
+        (("-m", "tiny_sam", "--recipe", "quick", "--teacher", "tiny_sam"), "E-TRAIN-TEACHER"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_wishes_that_cannot_be_fulfilled_are_refused(
+    words: tuple[str, ...], code: str, volumes: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        delineate("train", "finetune", volumes, *words, "--untrained", "-o", tmp_path / "out")
+    assert caught.value.code == code and caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_recipes_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    delineate("train", "recipes", "--json")
+    names = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert names == list(RECIPES)
+    rows = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    assert all(f"| `{name}` |" in rows for name in names)
