@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,34 +24,36 @@ from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.runtimes.sam import SamPredictor
 from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.systems.building import loaded, record_of
-from delineate.systems.registry import SYSTEMS
+from delineate.systems.registry import SYSTEMS, build
 from delineate.systems.system import BuildOptions
 from delineate.training.recipes import RECIPES
 from training_clips import tiny_sam2_predictor
-from training_discs import tiny_predictor
+from training_discs import discs, tiny_predictor
 
 SIDE, SLICES = 96, 4
 
 
-@pytest.fixture(autouse=True)
-def tiny_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def tiny_table() -> Iterator[None]:
     """``tiny_sam`` and ``tiny_sam2``, built as all systems are."""
 
     def built(name: str, make: Callable[[], SamPredictor | Sam2Predictor], named: Callable) -> FramePredictor:
-        def build(options: BuildOptions) -> FramePredictor:
+        def made(options: BuildOptions) -> FramePredictor:
             one = make()
             network: nn.Module = one.network
             _, sha256 = loaded(name, options, network, one.network.host, named)
             return replace(one, record=record_of(name, sha256, "Apache-2.0", "", ""))
 
-        return build
+        return made
 
     kinds = {
-        "tiny_sam": ("sam_vit_b", lambda: tiny_predictor(alive=True), key_maps.sam_weights),
+        "tiny_sam": ("sam_vit_b", tiny_predictor, key_maps.sam_weights),
         "tiny_sam2": ("sam2.1_tiny", lambda: tiny_sam2_predictor(alive=True), key_maps.sam2_weights),
     }
-    for name, (like, make, named) in kinds.items():
-        monkeypatch.setitem(SYSTEMS, name, replace(SYSTEMS[like], name=name, build=built(name, make, named)))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (like, make, named) in kinds.items():
+            patch.setitem(SYSTEMS, name, replace(SYSTEMS[like], name=name, build=built(name, make, named)))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,18 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory, tiny_table: None) -> Path:
+    """A folder with what adapters of ``tiny_sam`` learned: adapter.safetensors, best.safetensors."""
+    root = tmp_path_factory.mktemp("learned")
+    discs(root / "data", 4)
+    delineate(
+        "train", "finetune", root / "data", "-m", "tiny_sam", "--untrained", "--recipe", "medsam", "--peft", "dora",
+        "--rank", "4", "--steps", "12", "--every", "6", "--batch", "2", "--rate", "1e-3", "-o", root / "mine",
+    )  # fmt: skip
+    return root / "mine"
+
+
 def delineate(*words: object) -> None:
     app([str(word) for word in words], standalone_mode=False)
 
@@ -79,15 +94,15 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
 ) -> None:
     train = (
         "train", "finetune", volumes, "-m", "tiny_sam2", "--untrained", "--recipe", "sam2", "-o", tmp_path / "mine",
-        "--batch", "1", "--rate", "3e-4", "--every", "1", "--ema", "0.5", "--json",
+        "--batch", "1", "--rate", "3e-4", "--every", "2", "--ema", "0.5", "--json",
     )  # fmt: skip
-    delineate(*train, "--steps", "2")
+    delineate(*train, "--steps", "4")
     first = json.loads(capsys.readouterr().out)
-    delineate(*train, "--steps", "3", "--resume")
+    delineate(*train, "--steps", "6", "--resume")
     then = json.loads(capsys.readouterr().out)
     assert then["before"] == first["before"] and then["best"] >= first["best"] > first["before"]
     steps = [json.loads(line)["step"] for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
-    assert steps == [1, 2, 3]
+    assert steps == [2, 4, 6]
     outline = tmp_path / "outline.nii.gz"
     delineate(
         "segment", volumes / "images" / "case0.nii.gz", "--box", "25,25,75,75", "--frame", "1", "-m", then["weights"],
@@ -118,6 +133,51 @@ def test_wishes_that_cannot_be_fulfilled_are_refused(
         delineate("train", "finetune", volumes, *words, "--untrained", "-o", tmp_path / "out")
     assert caught.value.code == code and caught.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_on_its_base_is_the_merged_system(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)  # only training needs it
+    adapter = learned / "adapter.safetensors"
+    base, adapted, merged = (
+        build("tiny_sam", BuildOptions(untrained=True)),
+        build("tiny_sam", BuildOptions(untrained=True, adapter=adapter)),
+        build(str(learned / "best.safetensors"), BuildOptions(), "tiny_sam"),
+    )
+    wanted, first = merged.network.host.state_dict(), base.network.host.state_dict()
+    found = adapted.network.host.state_dict()
+    assert found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)
+    changed = {key.split(".")[0] for key in wanted if not torch.equal(found[key], first[key])}
+    assert changed == {"vision_encoder", "mask_decoder"}
+    assert len({one.record.sha256 for one in (base, adapted, merged)}) == 3
+
+
+def test_segment_takes_an_adapter(learned: Path, tmp_path: Path) -> None:
+    picture = learned.parent / "data" / "images" / "case0.png"
+    at = ("segment", picture, "--box", "60,60,190,190")
+    delineate(
+        *at, "-m", "tiny_sam", "--untrained", "--adapter", learned / "adapter.safetensors", "-o", tmp_path / "a.png"
+    )
+    delineate(*at, "-m", learned / "best.safetensors", "--system", "tiny_sam", "-o", tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("model", "adapter", "says"),
+    [
+        ("tiny_sam2", "adapter.safetensors", "another encoder.*trained on tiny_sam"),
+        ("best.safetensors", "adapter.safetensors", "other weights"),
+        ("tiny_sam", "best.safetensors", "is no adapter"),
+        ("tiny_sam", "log.jsonl", "cannot be read"),
+        ("tiny_sam", "nothing.safetensors", "There is no adapter"),
+        ("quill", "adapter.safetensors", "no place"),
+    ],
+)
+def test_adapters_of_something_else_are_refused(learned: Path, model: str, adapter: str, says: str) -> None:
+    system = "tiny_sam" if model == "best.safetensors" else None
+    named = str(learned / model) if system else model
+    with pytest.raises(ModelError, match=says) as caught:
+        build(named, BuildOptions(untrained=True, adapter=learned / adapter), system)
+    assert caught.value.code == "E-ADAPTER" and caught.value.hint
 
 
 def test_recipes_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -> None:

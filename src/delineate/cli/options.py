@@ -22,6 +22,7 @@ Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: 
 Backend = Annotated[str, typer.Option("--backend", help="What runs the image encoder: torch, onnx or openvino.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
+Adapter = Annotated[Path | None, typer.Option("--adapter", help="What train finetune --peft wrote, put into -m.")]
 Vocabulary = Annotated[Path | None, typer.Option("--vocabulary", help="Word pieces for --text (CLIP's file).")]
 Memory = Annotated[
     str | None, typer.Option("--memory", help="Frames it is compared with: window, pruning, cross-image; or chain.")

@@ -49,6 +49,7 @@ def segment(
     film: Annotated[bool, typer.Option("--film", help="Also write a video with its outlines (MP4).")] = False,
     force: Annotated[bool, typer.Option("--force", help="Apply prompts made on another file.")] = False,
     model: options.Model = "quill",
+    adapter: options.Adapter = None,
     system: options.SystemName = None,
     untrained: options.Untrained = False,
     device: options.Device = "auto",
@@ -120,7 +121,8 @@ def segment(
             f"{prompts.name} already says all that is to be done; nothing can be pointed at beside it.",
             "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
         )
-    predictor = build(model, BuildOptions(None, untrained, threads, device, precision, backend, vocabulary), system)
+    built = BuildOptions(None, untrained, threads, device, precision, backend, vocabulary, adapter)
+    predictor = build(model, built, system)
     with progress_bar(f"Following {label}", quiet or json) as progress:
         if prompts is not None:
             from delineate.prompt_log import PromptLog

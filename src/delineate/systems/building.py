@@ -34,12 +34,24 @@ def needs_torch(name: str) -> None:
 def loaded(
     name: str, options: BuildOptions, network: nn.Module, host: nn.Module, named: Callable[[Weights], Weights]
 ) -> tuple[nn.Module, str]:
-    """The network with its weights, and the file's sha256.
+    """The network with its weights, an adapter put in, and the file's sha256 (with an adapter: that of both hashes).
 
     host   the part of the network whose keys ``named`` gives
     named  published names to the host's
     Raises ModelError where there is no file, unless random weights are wanted.
     """
+    network, sha256 = _with_weights(name, options, network, host, named)
+    if options.adapter is None:
+        return network, sha256
+    from delineate.checkpoints.adapter_file import put_adapter
+
+    put_adapter(host, options.adapter)
+    return network, hashlib.sha256((sha256 + sha256_of(options.adapter)).encode()).hexdigest()
+
+
+def _with_weights(
+    name: str, options: BuildOptions, network: nn.Module, host: nn.Module, named: Callable[[Weights], Weights]
+) -> tuple[nn.Module, str]:
     from delineate.checkpoints.loading import load_all
     from delineate.checkpoints.reading import read_weights
 

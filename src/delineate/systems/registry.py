@@ -43,9 +43,11 @@ def build(model: str = QUILL.name, options: BuildOptions | None = None, system: 
     options = options or BuildOptions()
     if system is not None and system not in SYSTEMS:
         raise _unknown(system)
+    path = Path(model)
+    if options.adapter is not None and (model == QUILL.name or path.suffix == ".onnx"):
+        raise ModelError("E-ADAPTER", "Quill has no place for an adapter.", "Name what it was trained on: -m SYSTEM")
     if model in SYSTEMS:
         return SYSTEMS[model].build(options)
-    path = Path(model)
     if path.suffix == ".onnx":
         return QUILL.build(replace(options, checkpoint=path))
     if path.suffix in CHECKPOINTS:

@@ -21,6 +21,7 @@ class BuildOptions:
     precision   auto, fp32, bf16, fp16
     backend     what runs the image encoder: torch, onnx, openvino
     vocabulary  file of word pieces, for systems that read; None for the one that was pulled
+    adapter     a trained adapter that is put into the weights, or None
     """
 
     checkpoint: Path | None = None
@@ -30,6 +31,7 @@ class BuildOptions:
     precision: str = "auto"
     backend: str = "torch"
     vocabulary: Path | None = None
+    adapter: Path | None = None
 
 
 @dataclass(frozen=True)

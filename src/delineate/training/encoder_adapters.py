@@ -1,17 +1,16 @@
 """Low-rank adapters in image encoders: LoRA, DoRA and AdaLoRA, as the ``peft`` library has them.
 
 LoRA: arXiv 2106.09685; DoRA: arXiv 2402.09353; AdaLoRA: arXiv 2303.10512. They sit beside the attention's matrices of
-any encoder of the house; the rest of it is frozen. What was learned is saved as a small file, and merged.
+any encoder of the house; the rest of it is frozen. What was learned is saved as a small file, and merged
+(``checkpoints.adapter_file``, which reads and merges it without that library).
 """
 
 from __future__ import annotations
 
-import copy
 import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from torch import Tensor, nn
 from transformers.models.sam.modeling_sam import SamMLPBlock, SamVisionAttention
 from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MultiScaleAttention
 
+from delineate.checkpoints.adapter_file import MATRIX, AdapterKind, LowRank, fingerprint
 from delineate.errors import MissingExtraError, ModelError
 from delineate.models.tiny_vit import Mlp, WindowAttention
-from delineate.training.run_files import read_arrays, save_arrays
+from delineate.training.run_files import save_arrays
 
 NAME = "default"
 WARM, FINAL = 0.1, 0.3  # shares of the steps before AdaLoRA's ranks shrink, and after they are settled
@@ -37,12 +37,6 @@ MLPS: dict[type[nn.Module], tuple[str, ...]] = {
     Mlp: ("fc1", "fc2"),
     Sam2FeedForward: ("proj_in", "proj_out"),
 }
-
-
-class AdapterKind(StrEnum):
-    LORA = "lora"
-    DORA = "dora"
-    ADALORA = "adalora"
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,12 @@ def adapted_layers(encoder: nn.Module, mlp: bool = False) -> list[str]:
 
 
 class EncoderAdapter:
-    """Adapters in one encoder. ``put`` and ``read`` make one."""
+    """Adapters in one encoder. ``put`` makes one."""
 
     def __init__(self, tuner: Any, options: AdapterOptions) -> None:
         self.tuner, self.options = tuner, options
         self.encoder: nn.Module = tuner.model
+        self.beside = {name: self.encoder.get_submodule(name).base_layer.weight for name in tuner.targeted_module_names}
 
     @classmethod
     def put(cls, encoder: nn.Module, options: AdapterOptions, steps: int) -> EncoderAdapter:
@@ -166,52 +161,33 @@ class EncoderAdapter:
         if ranks:
             self.tuner.peft_config[NAME].rank_pattern = ranks
 
+    def arrays(self) -> dict[str, Tensor]:
+        """What was learned, as the file names it."""
+        return {f"adapter.{n.replace(f'.{NAME}', '')}": p for n, p in self.named_parameters().items()}
+
     @torch.no_grad()
     def merged(self, host: nn.Module, prefix: str) -> dict[str, Tensor]:
         """The host's weights as if it never had adapters, ``prefix`` being the encoder's name in it."""
-        from peft.tuners.tuners_utils import BaseTunerLayer
-
         found = {k.replace(".base_layer.", "."): v for k, v in host.state_dict().items() if ".lora_" not in k}
         found = {k: v for k, v in found.items() if not k.endswith(f".ranknum.{NAME}")}
-        for name, layer in self.encoder.named_modules():
-            if isinstance(layer, BaseTunerLayer):
-                one: Any = copy.deepcopy(layer)
-                one.merge()
-                found[f"{prefix}{name}.weight"] = one.get_base_layer().weight.detach()
+        matrices: dict[str, dict[str, Tensor]] = {}
+        for name, value in self.arrays().items():
+            if place := MATRIX.match(name):
+                matrices.setdefault(place["layer"], {})[place["kind"]] = value
+        for layer, given in matrices.items():
+            learned = LowRank.of(self.options.kind, self.options.alpha, given)
+            found[f"{prefix}{layer}.weight"] = learned.added_to(self.beside[layer])
         return found
 
     @torch.no_grad()
-    def take(self, arrays: Mapping[str, Tensor], file: str) -> None:
-        """Values of a saved adapter. Raises ModelError if it was made for another encoder."""
-        given = {n.removeprefix("adapter."): v for n, v in arrays.items() if n.startswith("adapter.")}
-        fits = {n.replace(f".{NAME}", ""): p for n, p in self.named_parameters().items()}
-        if fits.keys() != given.keys() or any(fits[n].shape != v.shape for n, v in given.items()):
-            raise ModelError("E-ADAPTER", f"{file} was made for another encoder than {type(self.encoder).__name__}.")
-        for name, parameter in fits.items():
-            parameter.copy_(given[name])
+    def take(self, arrays: Mapping[str, Tensor]) -> None:
+        """What ``arrays`` gave."""
+        for name, parameter in self.arrays().items():
+            parameter.copy_(arrays[name])
 
-    def save(self, path: Path, beside: Mapping[str, Tensor] | None = None) -> None:
-        """Write the adapters, and weights that were trained ``beside`` them, under the host's names."""
-        arrays = {n.replace(f".{NAME}", ""): p for n, p in self.named_parameters().items()}
-        save_arrays(path, {f"adapter.{n}": p for n, p in arrays.items()} | dict(beside or {}),
-                    adapter=json.dumps(asdict(self.options)))  # fmt: skip
-
-
-def load_adapter(host: nn.Module, path: Path) -> None:
-    """Put a saved adapter into a system's host (with ``vision_encoder``), merged: no trace of it slows it down.
-
-    Raises ModelError if the file is no adapter, or one for another encoder.
-    """
-    arrays, said = read_arrays(path)
-    if "adapter" not in said:
-        raise ModelError("E-ADAPTER", f"{path.name} is no adapter.", "Give the adapter.safetensors of a training run.")
-    words = json.loads(said["adapter"])
-    options = AdapterOptions(**(words | {"kind": AdapterKind(words["kind"])}))
-    encoder: nn.Module = host.get_submodule("vision_encoder")
-    adapter = EncoderAdapter.put(encoder, options, steps=100)
-    adapter.take(arrays, path.name)
-    adapter.tuner.merge_and_unload()
-    others = {n: v for n, v in arrays.items() if not n.startswith("adapter.")}
-    unknown = host.load_state_dict(others, strict=False).unexpected_keys
-    if unknown:
-        raise ModelError("E-ADAPTER", f"{path.name} holds {len(unknown)} weights this system does not have.")
+    def save(self, path: Path, others: Mapping[str, Tensor] | None = None, base: str = "") -> None:
+        """Write the adapters, and weights that were trained with them, under the host's names; ``base``: the system."""
+        save_arrays(
+            path, self.arrays() | dict(others or {}), adapter=json.dumps(asdict(self.options)), base=base,
+            base_layers=fingerprint(self.beside),
+        )  # fmt: skip

@@ -132,10 +132,11 @@ class FinetuneObjective:
         return self.host.state_dict() if self.adapter is None else self.adapter.merged(self.host, "vision_encoder.")
 
     def keep(self, folder: Path) -> None:
-        """The adapter's own small file, with the decoder where that was trained."""
+        """The adapter's own small file, with all that learned beside it."""
         if self.adapter is not None:
-            decoder = self.host.mask_decoder.state_dict() if self.recipe.part is not Part.ENCODER else {}
-            self.adapter.save(folder / ADAPTER, {f"mask_decoder.{k}": v for k, v in decoder.items()})
+            learned = {id(p) for group in self._groups for p in group["params"]}
+            others = {n: p for n, p in self.host.named_parameters() if id(p) in learned and ".lora_" not in n}
+            self.adapter.save(folder / ADAPTER, others, self.predictor.record.name)
 
     def take(self, weights: Path) -> None:
         """The best weights of a run, which ``weights`` and ``keep`` wrote."""
@@ -143,7 +144,7 @@ class FinetuneObjective:
             self.host.load_state_dict(read_arrays(weights)[0])
             return
         arrays, _ = read_arrays(weights.with_name(ADAPTER))
-        self.adapter.take(arrays, ADAPTER)
+        self.adapter.take(arrays)
         self.host.load_state_dict({n: v for n, v in arrays.items() if not n.startswith("adapter.")}, strict=False)
 
     def stepped(self, step: int) -> None:

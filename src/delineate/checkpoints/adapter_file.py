@@ -1,0 +1,159 @@
+"""Adapters that were trained beside a network, put into its weights: low-rank matrices, and what learned with them.
+
+LoRA: arXiv 2106.09685; DoRA: arXiv 2402.09353; AdaLoRA: arXiv 2303.10512. The file holds ``adapter.LAYER.lora_A`` and
+so on for layers of the image encoder, whole weights under the network's own names, and in its header how they were
+made and for which weights. Once they are put in, nothing of them slows the network down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from delineate.checkpoints.reading import Weights
+from delineate.errors import ModelError
+
+ENCODER = "vision_encoder"  # layers are named within it
+PREFIX = "adapter."
+MATRIX = re.compile(r"^adapter\.(?P<layer>.+)\.lora_(?P<kind>A|B|E|magnitude_vector)(?:\.weight)?$")
+ADALORA_EPSILON = 1e-5  # beside the rank in AdaLoRA's scale, as in the peft library
+WAY_OUT = "Give the adapter.safetensors of a training run, and with -m the system or file it was trained on."
+
+
+class AdapterKind(StrEnum):
+    LORA = "lora"
+    DORA = "dora"
+    ADALORA = "adalora"
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """What is learned beside the weights W (outputs, inputs) of a layer, in fp32.
+
+    down (r, inputs) and up (outputs, r); ``values`` (r, 1) of AdaLoRA; ``lengths`` (outputs,) of DoRA
+    """
+
+    kind: AdapterKind
+    alpha: float
+    down: Tensor
+    up: Tensor
+    values: Tensor | None = None
+    lengths: Tensor | None = None
+
+    @classmethod
+    def of(cls, kind: AdapterKind, alpha: float, matrices: Mapping[str, Tensor]) -> LowRank:
+        """From matrices named A, B, E, magnitude_vector. Raises KeyError if one is missing."""
+        found = {name: value.detach().float().cpu() for name, value in matrices.items()}
+        values = found["E"] if kind is AdapterKind.ADALORA else None
+        lengths = found["magnitude_vector"] if kind is AdapterKind.DORA else None
+        return cls(kind, alpha, found["A"], found["B"], values, lengths)
+
+    def fits(self, weight: Tensor) -> bool:
+        rank = len(self.down)
+        return (
+            self.down.shape == (rank, weight.shape[1])
+            and self.up.shape == (weight.shape[0], rank)
+            and (self.values is None or self.values.shape == (rank, 1))
+            and (self.lengths is None or self.lengths.shape == (len(weight),))
+        )
+
+    def added_to(self, weight: Tensor) -> Tensor:
+        """The layer's new weights (outputs, inputs), computed in fp32 on the CPU."""
+        rank, old = len(self.down), weight.detach().float().cpu()
+        if self.values is not None:
+            return old + self.up @ (self.down * self.values) * (self.alpha / (rank + ADALORA_EPSILON))
+        new = old + self.up @ self.down * (self.alpha / rank)
+        if self.lengths is None:
+            return new
+        return new * (self.lengths / torch.linalg.norm(new, dim=1))[:, None]
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """A file that was read.
+
+    layers    of the encoder, and what was learned beside each
+    others    whole weights that learned with them, under the host's names
+    base      the system it was trained on ("" where the file does not say)
+    expected  ``fingerprint`` of the layers it was trained beside ("" where the file does not say)
+    """
+
+    name: str
+    layers: Mapping[str, LowRank]
+    others: Weights
+    base: str
+    expected: str
+
+    @classmethod
+    def read(cls, path: Path) -> AdapterFile:
+        """Raises ModelError if there is no such file, or it holds no adapter."""
+        if not path.is_file():
+            raise ModelError("E-ADAPTER", f"There is no adapter at {path}.", "Check the path.")
+        try:
+            with safe_open(path, "pt") as file:
+                arrays, said = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ModelError("E-ADAPTER", f"{path.name} cannot be read: {error}.", WAY_OUT) from None
+        matrices: dict[str, dict[str, Tensor]] = {}
+        for key, value in arrays.items():
+            if found := MATRIX.match(key):
+                matrices.setdefault(found["layer"], {})[found["kind"]] = value
+        if "adapter" not in said or not matrices:
+            raise ModelError("E-ADAPTER", f"{path.name} is no adapter.", WAY_OUT)
+        options = json.loads(said["adapter"])
+        kind = AdapterKind(options["kind"])
+        try:
+            layers = {name: LowRank.of(kind, options["alpha"], found) for name, found in matrices.items()}
+        except KeyError as error:
+            raise ModelError("E-ADAPTER", f"{path.name} lacks {error} of a layer; {kind} needs it.", WAY_OUT) from None
+        others = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
+        return cls(path.name, layers, others, said.get("base", ""), said.get("base_layers", ""))
+
+
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """sha256 over names and values: which weights an adapter was trained beside."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def put_adapter(host: nn.Module, path: Path) -> None:
+    """Put a saved adapter into the weights of a system's host.
+
+    Raises ModelError if it is no adapter, or belongs to a network of another shape, or to other weights.
+    """
+    adapter, state = AdapterFile.read(path), host.state_dict()
+    whose = f"; it was trained on {adapter.base}" if adapter.base else ""
+    missing = [n for n in adapter.layers if f"{ENCODER}.{n}.weight" not in state]
+    missing += [n for n in adapter.others if n not in state]
+    if missing:
+        raise ModelError(
+            "E-ADAPTER", f"{adapter.name} is for another encoder, which has a layer {missing[0]}{whose}.", WAY_OUT
+        )
+    weights = {name: state[f"{ENCODER}.{name}.weight"] for name in adapter.layers}
+    other = [n for n, one in adapter.layers.items() if weights[n].ndim != 2 or not one.fits(weights[n])]
+    other += [n for n, value in adapter.others.items() if value.shape != state[n].shape]
+    if other:
+        raise ModelError(
+            "E-ADAPTER", f"{adapter.name} is for an encoder of another size: {other[0]} does not fit{whose}.", WAY_OUT
+        )
+    if adapter.expected and adapter.expected != fingerprint(weights):
+        raise ModelError(
+            "E-ADAPTER", f"{adapter.name} was trained beside other weights of the same shape{whose}.", WAY_OUT
+        )
+    for name, one in adapter.layers.items():
+        weights[name].copy_(one.added_to(weights[name]))
+    for name, value in adapter.others.items():
+        state[name].copy_(value)
