@@ -10,7 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from delineate.errors import ModelError  # noqa: E402
+pytest.importorskip("accelerate")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from delineate.errors import ModelError, OutputError  # noqa: E402
+from delineate.models.quill import Quill, QuillConfig  # noqa: E402
 from delineate.preprocess.prompt_maps import CHANNELS  # noqa: E402
 from delineate.training import quill_training  # noqa: E402
 from delineate.training.correction import corrected  # noqa: E402
@@ -23,9 +28,10 @@ from delineate.training.prompt_simulation import (  # noqa: E402
     jittered_box,
     spoiled,
 )
-from delineate.training.quill_data import SamplePool, sample  # noqa: E402
-from delineate.training.quill_training import QuillTraining, train_quill  # noqa: E402
+from delineate.training.quill_data import Batch, SamplePool, sample  # noqa: E402
+from delineate.training.quill_training import QuillObjective, QuillTraining, train_quill  # noqa: E402
 from delineate.training.real import random_real_scene, real_sources  # noqa: E402
+from delineate.training.run_files import LAST, counts_in  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
 from delineate.training.synthetic.layout import Style  # noqa: E402
 from delineate.training.visibility import visible_share  # noqa: E402
@@ -150,22 +156,52 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quill_training, "POOL", 48)
-    recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1}
+    monkeypatch.setattr(quill_training, "HELD_OUT", 8)
+    recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1, "correct": 1.0}
     lines: list[dict] = []
     model = train_quill(QuillTraining(minutes=0.12, **recipe), lines.append)
     assert model.is_file() and (tmp_path / "average.safetensors").is_file()
-    steps = json.loads((tmp_path / "state.json").read_text())["step"]
-    assert steps > 0
+    assert lines[-1]["minutes"] >= 0.12 and lines[-1]["side"] < 256 and 0 <= lines[-1]["quality"] <= 1
+    before = counts_in(tmp_path / LAST)
     train_quill(QuillTraining(minutes=0.16, resume=True, **recipe))
-    assert json.loads((tmp_path / "state.json").read_text())["step"] > steps
+    after = counts_in(tmp_path / LAST)
+    assert after["step"] > before["step"] > 0 and after["minutes"] >= 0.16 and after["before"] == before["before"]
+    logged = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert logged == [before["step"], after["step"]]
+    average, state = (load_file(tmp_path / name) for name in ("average.safetensors", LAST))
+    assert average.keys() == Quill().state_dict().keys()
+    assert torch.equal(average["stem.1.running_mean"], state["ema/stem.1.running_mean"])
+    assert not torch.equal(average["stem.0.weight"], state["param/stem.0.weight"])
+    with pytest.raises(OutputError):
+        train_quill(QuillTraining(minutes=0.1, **recipe))
     with pytest.raises(ModelError, match="resume"):
         train_quill(QuillTraining(tmp_path / "none", minutes=0.1, resume=True))
 
 
+def test_crops_grow_and_are_shown_again_corrected() -> None:
+    class Pool:
+        def draw(self, batch: int) -> Batch:
+            rng = np.random.default_rng(0)
+            crops = [s for _ in range(9) if (s := sample(rng, synthetic_scene(rng, 128), 256)) is not None][:2]
+            return Batch(np.stack([s.maps for s in crops]), np.stack([s.truth for s in crops]), np.ones(2, bool))
+
+    recipe = QuillTraining(Path(), batch=2, correct=1.0)
+    objective = QuillObjective(Quill(), Pool(), (), recipe)  # type: ignore[arg-type]
+    sides = []
+    for share in (0.0, 0.29, 0.3, 0.59, 0.6, 1.0):
+        objective.at(share)
+        sides.append(objective.side)
+    assert sides == [128, 128, 192, 192, 256, 256]
+    objective.at(0.0)
+    first = objective.loss(np.random.default_rng(0), 1)
+    assert first["side"] == 128 and objective.again is not None and not objective.again[2].any()
+    assert objective.again[0][:, 5:8].any()  # a click, an outline
+    objective.loss(np.random.default_rng(0), 2)
+    assert objective.again is None
+
+
 def test_the_network_can_learn_one_batch() -> None:
     """Sixty steps on eight fixed samples more than halve the loss: gradients reach what they should."""
-    from delineate.models.quill import Quill, QuillConfig
-
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     samples = [s for _ in range(20) if (s := sample(rng, synthetic_scene(rng, 128), 128)) is not None][:8]

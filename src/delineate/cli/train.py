@@ -43,8 +43,8 @@ def quill(
     def show(line: dict[str, float]) -> None:
         if not quiet:
             tell(
-                f"{line['minutes']:7.1f} min  step {line['step']:6.0f}  loss {line['total']:.3f}  "
-                f"IoU shown {line['iou_chosen']:.3f}  best of three {line['iou_best']:.3f}"
+                f"{line['minutes']:7.1f} min  step {line['step']:6.0f}  loss {line['loss']:.3f}  "
+                f"IoU shown {line['iou_chosen']:.3f}  held out {line['quality']:.3f}"
             )
 
     path = train_quill(recipe, show)
@@ -136,6 +136,8 @@ def _report(outcome: Any, output: Path, name: str) -> None:
         result("Nothing was better than before; nothing was kept.")
     else:
         result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... -m {outcome.weights} --system {name}")
+        if (adapter := output / "adapter.safetensors").is_file():
+            result(f"Or, where the base is: delineate segment FILE --box ... -m {name} --adapter {adapter}")
 
 
 def _own_device(device: str) -> str:

@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 class MovingAverage:
-    """Follows parameters with a decay that grows to its full value over the first steps; a decay of 0 is off."""
+    """Follows weights with a decay that grows to its full value over the first steps; a decay of 0 is off.
+
+    parameters  what is followed: parameters, and statistics of batch norms
+    """
 
     def __init__(self, parameters: Sequence[Tensor], decay: float) -> None:
         self.parameters, self.decay = parameters, decay

@@ -1,4 +1,4 @@
-"""The training loop of every system but Quill: what is trained is an ``Objective``, how is in ``LoopOptions``.
+"""The training loop of every system: what is trained is an ``Objective``, how is in ``LoopOptions``.
 
 Quality is measured before the first step, and weights are kept only where they are better than that and than all
 before. A run that was stopped goes on from its last measurement to the same weights: the random numbers of a step
@@ -71,6 +71,13 @@ class FollowsSteps(Protocol):
 
 
 @runtime_checkable
+class FollowsShare(Protocol):
+    """An objective that changes over the run: called before each step with the share of the run that is over."""
+
+    def at(self, share: float) -> None: ...
+
+
+@runtime_checkable
 class KeepsMore(Protocol):
     """An objective with more to write than ``weights``: called when those were written."""
 
@@ -88,6 +95,7 @@ class LoopOptions:
     """How it is trained.
 
     output      folder of weights, log and the state a resumed run needs
+    steps       of the optimiser, at most
     rate        highest learning rate (groups may have their own), reached after ``warmup`` steps
     clip        norm of the gradient that is not exceeded; 0: any
     every       steps between measurements; the state is saved then
@@ -95,6 +103,7 @@ class LoopOptions:
     accumulate  losses a step
     precision   fp32, bf16 or fp16, of what the objective does not compute in fp32 by itself
     tensorboard scalars beside the log, where tensorboard is installed
+    minutes     budget of wall-clock time, pauses not counted, which the rate follows too; 0: steps alone decide
     """
 
     output: Path
@@ -111,20 +120,35 @@ class LoopOptions:
     resume: bool = False
     precision: str = "fp32"
     tensorboard: bool = True
+    minutes: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.every, self.accumulate) < 1 or not 0 <= self.ema < 1 or self.rate <= 0:
+        if (
+            min(self.steps, self.every, self.accumulate) < 1
+            or not 0 <= self.ema < 1
+            or self.rate <= 0
+            or self.minutes < 0
+        ):
             raise ModelError(
                 "E-TRAIN-OPTION", f"These make no run: {self}.", "Steps and rates are above 0, ema below 1."
             )
         if self.precision not in (Precision.FP32, Precision.BF16, Precision.FP16):
             raise ModelError("E-OPTION", f'Nothing is trained in "{self.precision}".', "One of fp32, bf16, fp16.")
 
-    def factor(self, step: int) -> float:
-        """Of the highest rate, at a step counted from 1."""
+    def share(self, step: int, minutes: float = 0.0) -> float:
+        """Of the run that is over before a step counted from 1: by steps after the warm-up, or by time."""
+        by_steps = max(0, step - self.warmup - 1) / max(1, self.steps - self.warmup)
+        return min(1.0, max(by_steps, minutes / self.minutes)) if self.minutes else by_steps
+
+    def over(self, step: int, minutes: float) -> bool:
+        """Whether this step was the last one."""
+        return step >= self.steps or 0 < self.minutes <= minutes
+
+    def factor(self, step: int, minutes: float = 0.0) -> float:
+        """Of the highest rate, at a step counted from 1, after so many minutes."""
         if step <= self.warmup:
             return step / self.warmup
-        share = (step - self.warmup - 1) / max(1, self.steps - self.warmup)
+        share = self.share(step, minutes)
         match Schedule(self.schedule):
             case Schedule.CONSTANT:
                 return 1.0
@@ -168,10 +192,11 @@ class _Run:
         self.rates = [float(group["lr"]) for group in self.adam.param_groups]
         self.optimizer = self.accelerator.prepare(self.adam)
         self._same_everywhere()
-        self.average = MovingAverage(self.trained, options.ema)
+        self.average = MovingAverage([*self.trained, *_statistics(self.module)], options.ema)
         self.state = RunState(self.module, self.adam, self.average, self.accelerator.scaler)
         self.before = self.best = -math.inf
         self.step = self.best_step = 0
+        self.minutes = 0.0
 
     def complete(self, tell: Tell | None) -> Outcome:
         options = self.options
@@ -187,19 +212,22 @@ class _Run:
         else:
             self.before = self.best = self._measured()
         log.begin(self.step, {"quality": self.before})
-        began, first = time.monotonic(), self.step
+        began, first, earlier = time.monotonic(), self.step, self.minutes
         sums: dict[str, float] = {}
-        while self.step < options.steps:
+        while not options.over(self.step, self.minutes):
             self.step += 1
             for name, value in self._stepped().items():
                 sums[name] = sums.get(name, 0.0) + value
-            if self.step % options.every and self.step != options.steps:
+            spent = (time.monotonic() - began) / 60
+            self.minutes = self._agreed(earlier + spent) if options.minutes else earlier + spent
+            if self.step % options.every and not options.over(self.step, self.minutes):
                 continue
             since = (self.step - 1) % options.every + 1
             parts = {name: total / since for name, total in sums.items()}
             sums = {}
-            spent = (time.monotonic() - began) / (self.step - first)
-            line = self._checked(parts) | {"minutes_left": round(spent * (options.steps - self.step) / 60, 1)}
+            left = spent / (self.step - first) * (options.steps - self.step)
+            left = min(left, max(0.0, options.minutes - self.minutes)) if options.minutes else left
+            line = self._checked(parts) | {"minutes": round(self.minutes, 2), "minutes_left": round(left, 1)}
             log.write(self.step, line)
             if tell is not None and self.accelerator.is_main_process:
                 tell(line)
@@ -211,7 +239,9 @@ class _Run:
         """One step of the optimiser; what the parts of the loss were."""
         options, parts = self.options, dict[str, float]()
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
-            group["lr"] = rate * options.factor(self.step)
+            group["lr"] = rate * options.factor(self.step, self.minutes)
+        if isinstance(self.objective, FollowsShare):
+            self.objective.at(options.share(self.step, self.minutes))
         place = (options.seed, self.step, self.accelerator.process_index)
         rng = np.random.default_rng(place)
         torch.manual_seed(int(rng.integers(2**62)))
@@ -257,12 +287,13 @@ class _Run:
         return {"step": self.step, **rounded, **quality, "rate": self.adam.param_groups[0]["lr"]}
 
     def _counts(self) -> dict[str, float]:
-        return {"step": self.step, "best_step": self.best_step, "before": self.before, "best": self.best}
+        counts = {"step": self.step, "best_step": self.best_step, "before": self.before, "best": self.best}
+        return counts | {"minutes": self.minutes}
 
     def _restore(self, path: Path) -> None:
         counts, extra = self.state.load(path)
         self.step, self.best_step = int(counts["step"]), int(counts["best_step"])
-        self.before, self.best = counts["before"], counts["best"]
+        self.before, self.best, self.minutes = counts["before"], counts["best"], counts.get("minutes", 0.0)
         if isinstance(self.objective, Remembers):
             self.objective.restore(extra)
 
@@ -272,11 +303,15 @@ class _Run:
         found = float(self.objective.measure())
         if not math.isfinite(found):
             raise self._no_number("measured quality")
+        return self._agreed(found)
+
+    def _agreed(self, value: float) -> float:
+        """The main process's value."""
         if self.accelerator.num_processes == 1:
-            return found
+            return value
         from accelerate.utils import broadcast
 
-        return float(broadcast(torch.tensor([found], device=self.accelerator.device)))
+        return float(broadcast(torch.tensor([value], dtype=torch.float32, device=self.accelerator.device)))
 
     def _precise(self) -> AbstractContextManager[None]:
         return self.accelerator.autocast()
@@ -311,6 +346,12 @@ class _Run:
                 parameter.grad = torch.zeros_like(parameter)
         flat = self.accelerator.reduce(torch.cat([p.grad.flatten() for p in having if p.grad is not None]), "mean")
         _spread(flat, having)
+
+
+def _statistics(module: torch.nn.Module) -> list[Tensor]:
+    """What batch norms know of the data: averaged as weights are."""
+    norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    return [value for m in norms for value in (m.running_mean, m.running_var) if value is not None]
 
 
 def _spread(flat: Tensor, parameters: Sequence[Tensor]) -> None:

@@ -32,6 +32,21 @@ def read_arrays(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
+def counts_in(path: Path) -> dict[str, float]:
+    """How far the run is whose state this is; nothing else is read."""
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["run"])["counts"]
+
+
+def averaged_weights(path: Path) -> dict[str, Tensor]:
+    """The moving average of a run's weights, or the last ones where there is none; of a module all of which learned."""
+    arrays, _ = read_arrays(path)
+    names = [key.split("/", 1) for key in arrays]
+    return {
+        name: arrays.get(f"ema/{name}", arrays[f"{kind}/{name}"]) for kind, name in names if kind in ("param", "buffer")
+    }
+
+
 class RunState:
     """What a run needs to go on: trained parameters, buffers, the optimiser's moments, the average, counts.
 
@@ -45,6 +60,8 @@ class RunState:
         for number, group in enumerate(adam.param_groups):
             for place, p in enumerate(group["params"]):
                 self.trained[known.get(id(p), f"group{number}.{place}")] = p
+        known = {id(value): name for name, value in [*self.trained.items(), *module.named_buffers()]}
+        self.averaged = [known[id(value)] for value in average.parameters]
 
     def save(self, path: Path, counts: Mapping[str, float], extra: Mapping[str, Tensor]) -> None:
         """Write all of it; ``counts`` are exact."""
@@ -54,7 +71,7 @@ class RunState:
         for name, p in self.trained.items():
             arrays |= {f"adam/{key}/{name}": torch.as_tensor(v) for key, v in self.adam.state.get(p, {}).items()}
         if self.average.values:
-            arrays |= {f"ema/{name}": v for name, v in zip(self.trained, self.average.values, strict=True)}
+            arrays |= {f"ema/{name}": v for name, v in zip(self.averaged, self.average.values, strict=True)}
         scaler = {} if self.scaler is None else self.scaler.state_dict()
         save_arrays(path, arrays, run=json.dumps({"counts": dict(counts), "scaler": scaler}))
 
@@ -75,8 +92,8 @@ class RunState:
                         "Give the options of that run, or another -o.",
                     )
                 value.copy_(found)
-        for name, value in zip(self.trained, self.average.values, strict=False):
-            value.copy_(arrays.get(f"ema/{name}", self.trained[name]))
+        for name, mean, value in zip(self.averaged, self.average.values, self.average.parameters, strict=False):
+            mean.copy_(arrays.get(f"ema/{name}", value))
         self._load_moments(arrays)
         run = json.loads(said["run"])
         if self.scaler is not None and run["scaler"]:
@@ -90,7 +107,7 @@ class RunState:
             if key.startswith("adam/"):
                 _, moment, name = key.split("/", 2)
                 parameter = self.trained[name]
-                kept = value if moment == "step" else value.to(parameter.device)
+                kept = value if moment == "step" else torch.empty_like(parameter).copy_(value)
                 self.adam.state[parameter][moment] = kept
 
     def _buffers(self) -> dict[str, Tensor]:
