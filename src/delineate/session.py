@@ -70,7 +70,7 @@ class Session:
             predictor = shipped_predictor()
         self.scan = scan
         self.predictor = predictor
-        self.guards = guards or GuardSettings()
+        self.guards = guards or GuardSettings.of(scan.kind)
         self.log = PromptLog(
             scan=scan.file.path.name if scan.file else "",
             scan_sha256=scan.file.sha256 if scan.file else "",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bright_predictor import BrightPredictor
 from delineate.errors import PromptError
@@ -65,6 +66,24 @@ def test_a_lost_structure_is_found_again() -> None:
     hidden = tracker.push(np.zeros((SIZE, SIZE), dtype=np.uint8))["square"]
     assert hidden.lost and not hidden.mask.any() and hidden.confidence == 0
     assert tracker.push(moving_square(1))["square"].mask.sum() == 100
+
+
+class NearSighted(BrightPredictor):
+    """Sees 12 pixels around the outline before, or as many times as far as it is told to."""
+
+    def decode(self, features, prompts, previous=None, earlier=None, feedback=None):  # type: ignore[no-untyped-def]
+        if earlier is None:
+            return super().decode(features, prompts, previous)
+        near = ndimage.binary_dilation(earlier.mask, iterations=round(12 * earlier.search))
+        return super().decode(features * near, prompts, features * near > 100)
+
+
+@pytest.mark.parametrize(("search", "found"), [(1.0, 0), (3.0, 100)], ids=["not-looked-for", "looked-for"])
+def test_what_has_jumped_is_looked_for_farther_off(search: float, found: int) -> None:
+    tracker = ChainTracker(NearSighted(), GuardSettings(search=search))
+    tracker.push(moving_square(0))
+    tracker.add("square", click(25, 30))
+    assert tracker.push(np.roll(moving_square(0), 25, axis=0))["square"].mask.sum() == found
 
 
 @pytest.mark.parametrize(

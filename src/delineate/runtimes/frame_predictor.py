@@ -21,11 +21,13 @@ class EarlierFrame:
     features  of that frame, from the same predictor
     mask      bool (height, width)
     pointed   where a person pointed at the structure, if that was not on this frame
+    search    how many times as far as usual it may have gone, for predictors that do not look at whole frames
     """
 
     features: Features
     mask: NDArray[np.bool_]
     pointed: EarlierFrame | None = None
+    search: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Array, Window
 from delineate.preprocess.field_of_view import is_no_view
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
+from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v2.onnx"
@@ -110,7 +111,7 @@ class QuillPredictor:
             pointed=earlier.pointed.features.frame if earlier and earlier.pointed else None,
             pointed_outline=earlier.pointed.mask if earlier and earlier.pointed else None,
         )
-        window = _window_of(known)
+        window = _window_of(known, earlier.search if earlier else 1.0)
         if window is None:
             return self._from_clicks(features, known)
         return self._look(features, known, window.within(*features.size))
@@ -157,6 +158,7 @@ def _candidates(
     logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int], maps: Array
 ) -> Candidates:
     """What the network says of a window, on the frame."""
+    logits = logits - dice_cut(logits)[:, None, None]
     scores = _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3])
     masks = np.stack([_outline(one, window, size) for one in logits])
     return Candidates(masks, scores, float(_sigmoid(np.asarray(presence))), int(scores.argmax()))
@@ -200,11 +202,11 @@ def _kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArra
     return np.exp(-4 * touched).astype(np.float32)
 
 
-def _window_of(known: CropPrompts) -> Window | None:
+def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
     """The window to zoom to, or None where only clicks are known."""
     if known.box is not None:
         return Window.around(known.box, MARGIN)
-    for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN)):
+    for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN * search)):
         box = None if outline is None else _bounds(outline)
         if box is not None:
             return Window.around(_reaching(box, known), margin)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from delineate.errors import PromptError
 from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import EarlierFrame, Features, FramePredictor
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame, Features, FramePredictor
 from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge, resembling, within_reach
 
 MaskArray = NDArray[np.bool_]
@@ -95,14 +95,24 @@ class ChainTracker:
         """Stop following a structure."""
         self._memory.pop(name, None)
 
+    def _answered(self, features: Features, last: EarlierFrame) -> tuple[Candidates, bool]:
+        """What the model says, and whether it found the structure only where it was asked to look farther off."""
+        near = self.predictor.decode(features, FramePrompts(), earlier=last)
+        search = self.guards.search
+        if search <= 1 or _sureness(near) >= self.guards.presence:
+            return near, False
+        far = self.predictor.decode(features, FramePrompts(), earlier=replace(last, search=search))
+        jumped = _sureness(far) >= max(self.guards.presence, _sureness(near))
+        return (far if jumped else near), jumped
+
     def _follow(self, name: str, frame: NDArray[Any], features: Features) -> Step:
         memory = self._memory[name]
-        answer = self.predictor.decode(features, FramePrompts(), earlier=memory.last)
+        answer, jumped = self._answered(features, memory.last)
         last = memory.last.mask
-        mask = resembling(within_reach(answer.mask, last, self.guards.reach), last, frame, memory.look)
+        reached = answer.mask if jumped else within_reach(answer.mask, last, self.guards.reach)
+        mask = resembling(reached, last, frame, memory.look)
         area = int(mask.sum())
-        found_at_all = (answer.presence + answer.score) / 2 >= self.guards.presence
-        if not found_at_all or area <= self.guards.least_area * memory.area:
+        if _sureness(answer) < self.guards.presence or area <= self.guards.least_area * memory.area:
             return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
         now = Appearance.of(frame, mask)
         if memory.look.change(now) > self.guards.gone:
@@ -113,3 +123,8 @@ class ChainTracker:
         pointed = memory.last.pointed or memory.last
         self._memory[name] = replace(memory, last=EarlierFrame(features, mask, pointed))
         return Step(mask, verdict.confidence, verdict.drift)
+
+
+def _sureness(answer: Candidates) -> float:
+    """Mean of the probability that the structure is there and of the predicted IoU, 0 to 1."""
+    return (answer.presence + answer.score) / 2

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from delineate.scan import ScanKind
+
 Pixels = NDArray[Any]
 MaskArray = NDArray[np.bool_]
 
@@ -38,6 +40,7 @@ class GuardSettings:
     least_area   share of the area where it was pointed at below which nothing is left
     reach        how far it may move or grow in one frame, as a share of its own diameter
     gone         change of the mean grey value, in the same units as appearance, at which this is another structure
+    search       how many times as far as usual the model looks where it does not find it; 1: nowhere else
     """
 
     area_ratio: float = 1.8
@@ -47,6 +50,12 @@ class GuardSettings:
     least_area: float = 0.005
     reach: float = 0.5
     gone: float = 1.6
+    search: float = 1.0
+
+    @classmethod
+    def of(cls, kind: ScanKind) -> Self:
+        """What suits a kind of scan: things in videos jump, slices of a structure touch each other."""
+        return cls(search=2.0) if kind is ScanKind.VIDEO else cls()
 
 
 @dataclass(frozen=True)
