@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ from torch import Tensor, nn
 pytest.importorskip("accelerate")
 
 from delineate.errors import ModelError, OutputError
+from delineate.training import loop
 from delineate.training.loop import LoopOptions, Outcome, Schedule, train
-from delineate.training.run_files import LAST, read_arrays
+from delineate.training.run_files import LAST, averaged_weights, counts_in, read_arrays
 
 
 class Line:
@@ -113,6 +116,40 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         train(other, options(tmp_path / "out", resume=True))
     assert caught.value.code == "E-TRAIN-RESUME"
+
+
+def test_a_budget_of_time_ends_the_run_and_its_share_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Follows(Line):
+        shares: tuple[float, ...] = ()
+
+        def at(self, share: float) -> None:
+            self.shares = (*self.shares, round(share, 3))
+
+    def run(minutes: float, resume: bool = False) -> tuple[float, ...]:
+        ticks = itertools.count(0, 6)  # a step takes six seconds
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        one = Follows()
+        train(one, options(tmp_path / "out", steps=1000, minutes=minutes, resume=resume, every=4), lines.append)
+        return one.shares
+
+    lines: list[dict[str, float]] = []
+    assert run(1.0) == tuple(n / 10 for n in range(10))
+    assert [line["step"] for line in lines] == [4, 8, 10] and [line["minutes_left"] for line in lines] == [0.6, 0.2, 0]
+    assert lines[0]["rate"] > lines[1]["rate"] > lines[2]["rate"] > 0
+    assert run(2.0, resume=True) == tuple(n / 20 for n in range(10, 20))
+    assert counts_in(tmp_path / "out" / LAST)["minutes"] == pytest.approx(2.0) and lines[-1]["step"] == 20
+
+
+def test_the_average_follows_weights_and_statistics(tmp_path: Path) -> None:
+    one = Line()
+    train(one, options(tmp_path, steps=3, ema=0.9))
+    found = averaged_weights(tmp_path / LAST)
+    now = one.network.state_dict()
+    assert found.keys() == now.keys()
+    same = {name for name, value in now.items() if torch.equal(value, found[name])}
+    assert same == {"1.num_batches_tracked"}
 
 
 @pytest.mark.parametrize(
