@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from safetensors.torch import load_file  # noqa: E402
 
 from delineate.errors import ModelError, OutputError  # noqa: E402
 from delineate.models.quill import Quill, QuillConfig  # noqa: E402
-from delineate.preprocess.prompt_maps import CHANNELS  # noqa: E402
+from delineate.preprocess.crop import Window  # noqa: E402
+from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps  # noqa: E402
 from delineate.training import quill_training  # noqa: E402
-from delineate.training.correction import corrected  # noqa: E402
+from delineate.training.correction import LATER, corrected, followed  # noqa: E402
 from delineate.training.losses import quill_loss  # noqa: E402
 from delineate.training.prompt_simulation import (  # noqa: E402
     bounding_box,
@@ -28,8 +30,8 @@ from delineate.training.prompt_simulation import (  # noqa: E402
     jittered_box,
     spoiled,
 )
-from delineate.training.quill_data import Batch, SamplePool, sample  # noqa: E402
-from delineate.training.quill_training import QuillObjective, QuillTraining, train_quill  # noqa: E402
+from delineate.training.quill_data import Batch, SamplePool, batch_of, sample  # noqa: E402
+from delineate.training.quill_training import QuillObjective, QuillTraining, _again, _shown, train_quill  # noqa: E402
 from delineate.training.real import random_real_scene, real_sources  # noqa: E402
 from delineate.training.run_files import LAST, counts_in  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
@@ -123,6 +125,32 @@ def test_the_next_round_has_the_outline_and_a_click_where_it_is_wrong() -> None:
     assert (outlines[1] & ~truth[1])[negative].all() and negative.any() and not again[1, 5].any()
 
 
+def test_the_next_frame_is_asked_for_as_it_will_be_in_use() -> None:
+    rng, side = np.random.default_rng(2), 96
+    scenes = (synthetic_scene(rng, 128, 3) for _ in range(60))
+    some = [one for scene in scenes if (one := sample(rng, scene, side)) is not None and one.later is not None]
+    assert len(some) > 10
+    shown = _shown(batch_of(some), side)
+    outlines = shown.truth > 0.5
+    again = _again(rng, shown, outlines)
+    moved = [n for n in range(len(some)) if torch.equal(again.maps[n, :3], shown.later[n, :3])]
+    assert len(some) / 3 < len(moved) < len(some) and not again.goes_on.any()
+    for n in moved:
+        assert torch.equal(again.truth[n], shown.later_truth[n])
+        assert torch.equal(again.maps[n, 9] > 0.5, outlines[n]) and torch.equal(again.maps[n, 8], shown.later[n, 3])
+        assert not again.maps[n, 4:8].any(), "nothing but the outline before is known"
+    assert any(not shown.later_truth[n].any() for n in moved), "some have ended by then"
+
+
+def test_following_is_prompted_as_in_use() -> None:
+    rng = np.random.default_rng(0)
+    frames, outline = rng.random((2, 64, 64, 3), np.float32), np.zeros((64, 64), bool)
+    outline[20:40, 24:44] = True
+    window = Window(0, 0, 64)
+    wanted = prompt_maps(frames[1], CropPrompts(earlier=frames[0], earlier_outline=outline), window, 64)
+    assert np.allclose(followed(wanted[list(LATER)], outline), wanted, atol=1e-6)
+
+
 def test_the_pool_keeps_the_latest_samples_and_turns_what_it_gives() -> None:
     pool = SamplePool(128, 20, 0, None)
     try:
@@ -132,6 +160,7 @@ def test_the_pool_keeps_the_latest_samples_and_turns_what_it_gives() -> None:
         pool.close()
     assert pool.made >= 20 and drawn.maps.shape == (12, CHANNELS, 128, 128) and drawn.truth.shape == (12, 128, 128)
     assert drawn.ambiguous.dtype == bool and np.isfinite(drawn.maps).all()
+    assert drawn.later.shape == (12, len(LATER), 128, 128) and drawn.later_truth.shape == (12, 128, 128)
 
 
 def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
@@ -183,7 +212,7 @@ def test_crops_grow_and_are_shown_again_corrected() -> None:
         def draw(self, batch: int) -> Batch:
             rng = np.random.default_rng(0)
             crops = [s for _ in range(9) if (s := sample(rng, synthetic_scene(rng, 128), 256)) is not None][:2]
-            return Batch(np.stack([s.maps for s in crops]), np.stack([s.truth for s in crops]), np.ones(2, bool))
+            return replace(batch_of(crops), ambiguous=np.ones(2, bool))
 
     recipe = QuillTraining(Path(), batch=2, correct=1.0)
     objective = QuillObjective(Quill(), Pool(), (), recipe)  # type: ignore[arg-type]
@@ -194,8 +223,8 @@ def test_crops_grow_and_are_shown_again_corrected() -> None:
     assert sides == [128, 128, 192, 192, 256, 256]
     objective.at(0.0)
     first = objective.loss(np.random.default_rng(0), 1)
-    assert first["side"] == 128 and objective.again is not None and not objective.again[2].any()
-    assert objective.again[0][:, 5:8].any()  # a click, an outline
+    assert first["side"] == 128 and objective.again is not None and not objective.again.ambiguous.any()
+    assert objective.again.maps[:, 5:8].any()  # a click, an outline
     objective.loss(np.random.default_rng(0), 2)
     assert objective.again is None
 

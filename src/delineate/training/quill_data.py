@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import queue
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps
+from delineate.training.correction import LATER
 from delineate.training.prompt_simulation import (
     Rng,
     bounding_box,
@@ -33,7 +35,7 @@ from delineate.training.visibility import visible_share
 
 SAMPLES_A_SCENE = 6
 REAL_SHARE = 0.3
-PAIR_SHARE = 0.35  # scenes of two frames, for following
+FOLLOWED_SHARE = 0.35  # scenes of three frames: one that is known, one to find it on, one to go on to
 SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
 PACK = 16  # samples that travel together
 THIN = 0.2  # structures that fill less of their box
@@ -42,25 +44,58 @@ SEEN, UNSEEN = 0.45, 0.1  # shares of a border that can be seen: always kept fro
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """maps float16 (B, C, S, S) · truth uint8 (B, S, S), 255 inside · ambiguous bool (B,): only clicks were given."""
+    """Samples that are learned together.
+
+    maps         float16 (B, C, S, S)
+    truth        uint8 (B, S, S), 255 inside
+    ambiguous    bool (B,): only clicks were given
+    goes_on      bool (B,): a structure is followed, and there is a frame after this one
+    later        float16 (B, LATER, S, S), of that frame; see ``correction.followed``
+    later_truth  uint8 (B, S, S)
+    """
 
     maps: NDArray[np.float16]
     truth: NDArray[np.uint8]
     ambiguous: NDArray[np.bool_]
+    goes_on: NDArray[np.bool_]
+    later: NDArray[np.float16]
+    later_truth: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class _Sample:
+class Sample:
+    """One of a batch: the same without the first axis; None where nothing goes on."""
+
     maps: NDArray[np.float16]
     truth: NDArray[np.uint8]
     ambiguous: bool
+    later: NDArray[np.float16] | None = None
+    later_truth: NDArray[np.uint8] | None = None
 
 
-def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
+def batch_of(samples: Sequence[Sample]) -> Batch:
+    """Samples of one size as a batch."""
+    later = np.zeros((len(samples), len(LATER), *samples[0].truth.shape), np.float16)
+    later_truth = np.zeros((len(samples), *samples[0].truth.shape), np.uint8)
+    for n, one in enumerate(samples):
+        if one.later is not None and one.later_truth is not None:
+            later[n], later_truth[n] = one.later, one.later_truth
+    return Batch(
+        np.stack([s.maps for s in samples]),
+        np.stack([s.truth for s in samples]),
+        np.array([s.ambiguous for s in samples]),
+        np.array([s.later is not None for s in samples]),
+        later,
+        later_truth,
+    )
+
+
+def sample(rng: Rng, scene: Scene, side: int) -> Sample | None:
     """One prompt for one structure of a scene, as the network sees it at ``side`` pixels; None if it is hard to see."""
     extents = np.array([_extent(mask) for mask in scene.targets[:, 0]]) ** 0.4
     number = int(rng.choice(len(extents), p=extents / extents.sum()))
-    if len(scene.frames) > 1 and rng.random() < 0.75:
+    follows = len(scene.frames) > 1 and rng.random() < 0.75
+    if follows:
         frame, truth = scene.frames[1], scene.targets[number, 1]
         prompts, window = _following(rng, scene, number)
     else:
@@ -73,7 +108,12 @@ def sample(rng: Rng, scene: Scene, side: int) -> _Sample | None:
     if rng.random() > np.clip((seen - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
         return None
     ambiguous = prompts.box is None and prompts.earlier is None
-    return _Sample(maps.astype(np.float16), (shown * 255).astype(np.uint8), ambiguous)
+    found = Sample(maps.astype(np.float16), _bytes(shown), ambiguous)
+    if not follows or len(scene.frames) < 3:
+        return found
+    onwards = CropPrompts(earlier=frame, earlier_outline=truth)
+    later = prompt_maps(scene.frames[2], onwards, window, side)[list(LATER)].astype(np.float16)
+    return replace(found, later=later, later_truth=_bytes(window.cut(scene.targets[number, 2], side)))
 
 
 def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window]:
@@ -111,6 +151,10 @@ def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
     if rng.random() < 0.4:
         prompts = replace(prompts, box=jittered_box(rng, truth, 0.06))
     return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+
+
+def _bytes(inside: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return (inside * 255).astype(np.uint8)
 
 
 def _shifted(rng: Rng, window: Window, size: tuple[int, ...]) -> Window:
@@ -153,7 +197,9 @@ class SamplePool:
         self._rng = np.random.default_rng(seed)
         self._maps = np.zeros((capacity, CHANNELS, side, side), np.float16)
         self._truth = np.zeros((capacity, side, side), np.uint8)
-        self._ambiguous = np.zeros(capacity, bool)
+        self._ambiguous, self._goes_on = np.zeros(capacity, bool), np.zeros(capacity, bool)
+        self._later = np.zeros((capacity, len(LATER), side, side), np.float16)
+        self._later_truth = np.zeros((capacity, side, side), np.uint8)
         self._queue: mp.Queue[Batch] = context.Queue(8)
         self._workers = [
             context.Process(target=_work, args=(self._queue, side, seed + 1 + n, data), daemon=True)
@@ -172,12 +218,16 @@ class SamplePool:
         while self._take(wait=False):
             pass
         chosen = self._rng.integers(min(self.made, self.capacity), size=batch)
-        maps, truth = self._maps[chosen], self._truth[chosen]
-        turns = int(self._rng.integers(4))
-        maps, truth = np.rot90(maps, turns, (2, 3)), np.rot90(truth, turns, (1, 2))
-        if self._rng.random() < 0.5:
-            maps, truth = maps[..., ::-1], truth[..., ::-1]
-        return Batch(np.ascontiguousarray(maps), np.ascontiguousarray(truth), self._ambiguous[chosen])
+        turns, mirrored = int(self._rng.integers(4)), self._rng.random() < 0.5
+
+        def turned(kept: NDArray) -> NDArray:
+            out = np.rot90(kept[chosen], turns, (-2, -1))
+            return np.ascontiguousarray(out[..., ::-1] if mirrored else out)
+
+        return Batch(
+            turned(self._maps), turned(self._truth), self._ambiguous[chosen], self._goes_on[chosen],
+            turned(self._later), turned(self._later_truth),
+        )  # fmt: skip
 
     def close(self) -> None:
         for worker in self._workers:
@@ -193,6 +243,11 @@ class SamplePool:
             return wait
         places = (self.made + np.arange(len(pack.maps))) % self.capacity
         self._maps[places], self._truth[places], self._ambiguous[places] = pack.maps, pack.truth, pack.ambiguous
+        self._goes_on[places], self._later[places], self._later_truth[places] = (
+            pack.goes_on,
+            pack.later,
+            pack.later_truth,
+        )
         self.made += len(pack.maps)
         return True
 
@@ -203,13 +258,12 @@ def _work(outbox: mp.Queue[Batch], side: int, seed: int, data: Path | None) -> N
     rng = np.random.default_rng(seed)
     sources = real_sources(data) if data else []
     use_real_textures(real_textures(rng, sources))
-    pack: list[_Sample] = []
+    pack: list[Sample] = []
     while True:
         scene = random_scene(rng, sources)
         pack += [s for s in (sample(rng, scene, side) for _ in range(SAMPLES_A_SCENE)) if s is not None]
         if len(pack) >= PACK:
-            maps, truth = np.stack([s.maps for s in pack]), np.stack([s.truth for s in pack])
-            if not _handed(outbox, Batch(maps, truth, np.array([s.ambiguous for s in pack]))):
+            if not _handed(outbox, batch_of(pack)):
                 return
             pack = []
 
@@ -228,7 +282,7 @@ def _handed(outbox: mp.Queue[Batch], batch: Batch) -> bool:
 
 def random_scene(rng: Rng, sources: list[RealSource]) -> Scene:
     """A synthetic scene, or a real one in REAL_SHARE of the cases where there are real sources."""
-    frames = 2 if rng.random() < PAIR_SHARE else 1
+    frames = 3 if rng.random() < FOLLOWED_SHARE else 1
     if sources and rng.random() < REAL_SHARE:
         return random_real_scene(rng, sources, frames)
     return synthetic_scene(rng, int(rng.choice(SCENE_SIZES)), frames)

@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.errors import ModelError
 from delineate.models.quill import Quill
-from delineate.training.correction import corrected
+from delineate.training.correction import corrected, followed
 from delineate.training.export import export_quill
 from delineate.training.loop import LoopOptions, Schedule, Tell, train
 from delineate.training.losses import QuillLoss, quill_loss
-from delineate.training.quill_data import Batch, SamplePool, random_scene, sample
+from delineate.training.quill_data import Batch, Sample, SamplePool, batch_of, random_scene, sample
 from delineate.training.run_files import LAST, averaged_weights, counts_in, save_arrays
 
 SIDE = 256  # of a crop
 POOL = 2400  # samples kept
 HELD_OUT, HELD_OUT_SEED = 96, 2**31  # crops of synthetic scenes that are measured on, the same in every run
 OF_A_SCENE = 3  # of these crops, at most
+GOES_ON, LEAST_OUTLINE = 0.7, 12  # share of structures followed on rather than corrected; pixels there must be for it
 WARMUP, DECAY = 200, 0.999  # steps until the highest rate; of the moving average
 ENDLESS = 10**9  # steps, where time is what ends a run
 AVERAGE = "average.safetensors"
@@ -46,7 +48,8 @@ class QuillTraining:
     start    weights (.safetensors) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
     growth   up to which share of the budget crops are shown at which side; after the last: 256 px
-    correct  share of batches that are shown again with the network's own outline and a correcting click
+    correct  share of batches that are shown again with the network's own outlines: with a correcting click, or on the
+             next frame
     every    steps between measurements; the state is saved then
     """
 
@@ -109,36 +112,48 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     return path
 
 
-Shown = tuple[Tensor, Tensor, Tensor]  # maps (B, C, S, S), truth (B, S, S) 0 to 1, ambiguous (B,)
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A batch as tensors at the side in use: see ``Batch``; truths are 0 to 1."""
+
+    maps: Tensor
+    truth: Tensor
+    ambiguous: Tensor
+    goes_on: Tensor
+    later: Tensor
+    later_truth: Tensor
 
 
 def _shown(batch: Batch, side: int) -> Shown:
     """A batch at ``side`` pixels."""
-    maps, truth = torch.from_numpy(batch.maps).float(), torch.from_numpy(batch.truth).float() / 255
-    if side != maps.shape[-1]:
-        maps = F.interpolate(maps, size=side, mode="bilinear", antialias=True)
-        truth = F.interpolate(truth[:, None], size=side, mode="bilinear", antialias=True)[:, 0]
-    return maps, truth, torch.from_numpy(batch.ambiguous)
+
+    def sized(array: NDArray[Any], scale: float = 1.0) -> Tensor:
+        found = torch.from_numpy(array).float() / scale
+        if side == found.shape[-1]:
+            return found
+        channels = found if found.ndim == 4 else found[:, None]
+        smaller = F.interpolate(channels, size=side, mode="bilinear", antialias=True)
+        return smaller if found.ndim == 4 else smaller[:, 0]
+
+    return Shown(
+        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous),
+        torch.from_numpy(batch.goes_on), sized(batch.later), sized(batch.later_truth, 255),
+    )  # fmt: skip
 
 
 def held_out_crops(count: int, batch: int) -> list[Shown]:
     """Batches of crops of synthetic scenes that no run learns from."""
     rng = np.random.default_rng(HELD_OUT_SEED)
-    kept: list[Any] = []
+    kept: list[Sample] = []
     while len(kept) < count:
         scene = random_scene(rng, [])
         crops = [sample(rng, scene, SIDE) for _ in range(OF_A_SCENE)]
         kept += [one for one in crops if one is not None and one.truth.any()]
-    found = []
-    for n in range(0, count, batch):
-        some = kept[n : min(n + batch, count)]
-        maps, truth = np.stack([one.maps for one in some]), np.stack([one.truth for one in some])
-        found.append(_shown(Batch(maps, truth, np.array([one.ambiguous for one in some])), SIDE))
-    return found
+    return [_shown(batch_of(kept[n : min(n + batch, count)]), SIDE) for n in range(0, count, batch)]
 
 
 class QuillObjective:
-    """An ``Objective``: crops from the pool; after some of them the same ones, corrected.
+    """An ``Objective``: crops from the pool; after some of them the same ones, corrected or followed on.
 
     A correction that was to come next is not kept in the state: a resumed run begins with a fresh batch.
     """
@@ -164,30 +179,38 @@ class QuillObjective:
         batch = self.again or _shown(self.pool.draw(self.recipe.batch), self.side)
         found, outlines = self._answered(batch)
         correct = self.again is None and rng.random() < self.recipe.correct
-        self.again = _corrected(rng, batch, outlines) if correct else None
+        self.again = _again(rng, batch, outlines) if correct else None
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
-        return {"total": found.total, **parts, "side": torch.tensor(float(batch[0].shape[-1]))}
+        return {"total": found.total, **parts, "side": torch.tensor(float(batch.maps.shape[-1]))}
 
     def measure(self) -> float:
         """Mean IoU of the outlines shown, on held-out crops."""
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            scores = [(self._answered(batch)[0].iou_chosen, len(batch[0])) for batch in self.held_out]
+            scores = [(self._answered(batch)[0].iou_chosen, len(batch.maps)) for batch in self.held_out]
         return sum(score * count for score, count in scores) / sum(count for _, count in scores)
 
     def _answered(self, batch: Shown) -> tuple[QuillLoss, Tensor]:
         """The loss, and the outlines (B, S, S) the network would have shown."""
-        maps, truth, ambiguous = batch
+        maps = batch.maps
         logits, judged, presence = self.network(maps.contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", enabled=False):
-            found = quill_loss(logits, judged, presence, truth, ambiguous)
+            found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous)
         return found, logits.detach()[torch.arange(len(maps)), judged.detach().argmax(1)] > 0
 
 
-def _corrected(rng: np.random.Generator, batch: Shown, outlines: Tensor) -> Shown:
-    """The same crops with these outlines and a click where each is wrong; no longer ambiguous."""
-    maps, truth, ambiguous = batch
-    again = corrected(rng, maps.numpy(), outlines.numpy(), (truth > 0.5).numpy())
-    return torch.from_numpy(again), truth, torch.zeros_like(ambiguous)
+def _again(rng: np.random.Generator, batch: Shown, outlines: Tensor) -> Shown:
+    """The next round, from these outlines: what is followed goes on to the next frame, or else is corrected.
+
+    The rest is corrected, by a click where it is wrong; nothing is ambiguous any longer.
+    """
+    drawn = outlines.numpy()
+    maps = corrected(rng, batch.maps.numpy(), drawn, (batch.truth > 0.5).numpy())
+    truth = batch.truth.clone()
+    for n in np.flatnonzero(batch.goes_on.numpy()):
+        if drawn[n].sum() >= LEAST_OUTLINE and rng.random() < GOES_ON:
+            maps[n], truth[n] = followed(batch.later[n].numpy(), drawn[n]), batch.later_truth[n]
+    no = torch.zeros_like(batch.ambiguous)
+    return replace(batch, maps=torch.from_numpy(maps), truth=truth, ambiguous=no, goes_on=no)
 
 
 def _keep_memory() -> None:
