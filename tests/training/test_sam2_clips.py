@@ -20,7 +20,7 @@ PROFILE = sam2_video(SIDE)
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> ClipSource:
     """Nine frames of two objects; the second one is gone on frames 3 to 5."""
-    return ClipSource.of(disc_video(tmp_path_factory.mktemp("discs"), "one", frames=9, objects=2), 0)
+    return ClipSource(disc_video(tmp_path_factory.mktemp("discs"), "one", frames=9, objects=2), 0)
 
 
 def test_objects_are_on_the_first_frame_and_may_leave(source: ClipSource) -> None:

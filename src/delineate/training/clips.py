@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from delineate.errors import InputError, ModelError
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import Profile
-from delineate.training.frames import to_learn_from
+from delineate.training.frames import nothing_to_learn, to_learn_from
+from delineate.training.shelf import Shelf, opened_scans
 
 TRIES = 4  # of a random view before a clip is left as it is
 
@@ -85,24 +87,33 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class ClipSource:
-    """A labelled scan that clips are taken from; frames are read when they are asked for.
+    """A labelled scan that clips are taken from. It is opened when it is first drawn, its frames when they are.
 
-    visible  label values of at least LEAST_PIXELS pixels, for each labelled frame
-    number   among the scans of a run
+    number  among the scans of a run
+    shelf   where opened scans stay for a while
     """
 
-    opened: LabelledScan
-    visible: tuple[frozenset[int], ...]
+    case: Case
     number: int
+    shelf: Shelf[LabelledScan] = field(default_factory=opened_scans)
 
-    @classmethod
-    def of(cls, case: Case, number: int) -> ClipSource:
-        opened, visible = case.open(), []
-        for n in range(len(opened.frames)):
-            values, areas = np.unique(opened.labels.frame(n), return_counts=True)
-            seen = (round(float(v)) for v, area in zip(values, areas, strict=True) if area >= LEAST_PIXELS)
-            visible.append(frozenset(v for v in seen if v > 0))
-        return cls(opened, tuple(visible), number)
+    @property
+    def opened(self) -> LabelledScan:
+        return self.shelf.get(self.number, self.case.open)
+
+    @cached_property
+    def areas(self) -> tuple[dict[int, int], ...]:
+        """Label values of at least LEAST_PIXELS pixels with their pixels, for each labelled frame."""
+        found, labels = [], self.opened.labels
+        for n in range(len(self.opened.frames)):
+            values, areas = np.unique(np.rint(labels.frame(n)).astype(int), return_counts=True)
+            pairs = zip(values.tolist(), areas.tolist(), strict=True)
+            found.append({value: area for value, area in pairs if value > 0 and area >= LEAST_PIXELS})
+        return tuple(found)
+
+    @cached_property
+    def visible(self) -> tuple[frozenset[int], ...]:
+        return tuple(frozenset(seen) for seen in self.areas)
 
     def drawn(self, rng: np.random.Generator, options: ClipOptions, profile: Profile, pixels: bool = True) -> Clip:
         """A random clip; ``pixels``: whether frames are read too.
@@ -148,17 +159,30 @@ class ClipSource:
         return Clip(shown if pixels else None, truth.numpy(), self.number, tuple(positions))
 
     def held_out(self, frames: int, profile: Profile, objects: int) -> Clip:
-        """The clip to measure on: from where the largest objects are pointed at, onwards.
+        """The clip to measure on: from where the largest object is pointed at, onwards.
 
         A volume is pointed at in its largest slice, a video where the object begins; the longer way is taken.
         """
-        targets = self.opened.targets(objects, 0)
-        first = max(targets, key=lambda t: t.area).frame if targets else self.opened.frames[0]
-        start = self.opened.frames.index(first)
+        start = self._pointed_at()
         step = 1 if self._room(start, 1) >= min(frames, self._room(start, -1)) else -1
         length = min(frames, self._room(start, step))
         positions = tuple(start + step * n for n in range(length))
         return self.clip(positions, sorted(self.visible[start])[:objects], profile)
+
+    def slices(self, most: int) -> list[int]:
+        """Frames with objects: of a volume or video ``most``, spread evenly."""
+        places = [n for n, seen in enumerate(self.visible) if seen]
+        count = min(len(places), 1 if self.case.task is Task.IMAGE else most)
+        return [places[n] for n in np.unique(np.linspace(0, len(places) - 1, count).astype(int))]
+
+    def _pointed_at(self) -> int:
+        """Of its largest object: the largest slice, in a video the first frame."""
+        found: dict[int, tuple[int, int]] = {}
+        for n, seen in enumerate(self.areas):
+            for value, area in seen.items():
+                if value not in found or (self.case.task is not Task.VIDEO and area > found[value][0]):
+                    found[value] = area, n
+        return max(found.values(), key=lambda one: one[0])[1]
 
     def _room(self, start: int, step: int) -> int:
         """Frames from ``start`` on, this one counted."""
@@ -166,40 +190,28 @@ class ClipSource:
         return left // abs(step) + 1
 
 
-def clip_sources(cases: Sequence[Case], first: int = 0) -> list[ClipSource]:
-    """The labelled scans that have an object to be followed."""
-    found: list[ClipSource] = []
-    for case in cases:
-        source = ClipSource.of(case, first + len(found))
-        if any(source.visible):
-            found.append(source)
-    return found
-
-
 def split_sources(cases: Sequence[Case], held_out: float, seed: int) -> tuple[list[ClipSource], list[ClipSource]]:
     """Scans to learn from, and scans of other subjects to measure on; cases marked for testing are not used.
 
-    Raises InputError if there are too few subjects to hold any out.
+    None is opened. Raises InputError if there are too few subjects to hold any out.
     """
-    parts = split_by_subject(to_learn_from(cases), (1 - held_out, held_out), seed)
-    training = clip_sources(parts[0])
-    testing = clip_sources(parts[1], len(training))
-    if not training or not testing:
+    learned, held = split_by_subject(to_learn_from(cases), (1 - held_out, held_out), seed)
+    if not learned or not held:
         raise InputError(
             "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
         )
-    return training, testing
+    shelf = opened_scans()
+    training = [ClipSource(case, n, shelf) for n, case in enumerate(learned)]
+    return training, [ClipSource(case, len(training) + n, shelf) for n, case in enumerate(held)]
 
 
-def slices_of(sources: Sequence[ClipSource], most: int) -> list[tuple[ClipSource, int]]:
-    """Single frames with objects: of a volume or video ``most``, spread evenly."""
-    found = []
-    for source in sources:
-        places = [n for n, seen in enumerate(source.visible) if seen]
-        count = 1 if source.opened.case.task is Task.IMAGE else most
-        chosen = np.unique(np.linspace(0, len(places) - 1, count).astype(int)).tolist()
-        found += [(source, places[n]) for n in chosen]
-    return found
+def with_objects(sources: Sequence[ClipSource], first: int) -> ClipSource:
+    """The source at ``first``, or the next one with an object. Raises InputError if none has one."""
+    for n in range(len(sources)):
+        source = sources[(first + n) % len(sources)]
+        if any(source.areas):
+            return source
+    raise nothing_to_learn(len(sources))
 
 
 def _placed(labels: NDArray, values: Sequence[int], place: Fitted) -> Tensor:

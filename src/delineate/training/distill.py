@@ -6,7 +6,7 @@ arXiv 2306.14289 sec. 3.2; first stage of LiteMedSAM and of KD SAM). A second st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.data.cases import Case
-from delineate.data.check import split_by_subject
+from delineate.data.cases import Case, Task
+from delineate.data.subjects import split_by_subject
 from delineate.errors import InputError, ModelError
+from delineate.preprocess.intensity import eight_bit
 from delineate.runtimes.sam import SamPredictor
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
 from delineate.training.finetune import Finetune, finetune
 from delineate.training.frames import to_learn_from
 from delineate.training.loop import LoopOptions, Tell, train
 from delineate.training.run_files import read_arrays, save_arrays
+from delineate.training.shelf import opened_scans
 from delineate.training.teacher_features import TeacherFeatures
 
 HEADS = ("prompt_encoder.", "mask_decoder.", "shared_image_embedding.")
@@ -81,7 +83,7 @@ class EncoderDistillation:
         self,
         teacher: SamPredictor,
         student: SamPredictor,
-        pictures: tuple[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]],
+        pictures: tuple[Pictures, Pictures],
         recipe: Distillation,
     ) -> None:
         self.training, self.testing = pictures
@@ -110,7 +112,7 @@ class EncoderDistillation:
         return self.host.state_dict()
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        chosen = [_turned(self.training[n], self.recipe.flips, rng) for n in rng.integers(len(self.training), size=self.recipe.batch)]  # fmt: skip  # noqa: E501
+        chosen = [_turned(self.training[int(n)], self.recipe.flips, rng) for n in rng.integers(len(self.training), size=self.recipe.batch)]  # fmt: skip  # noqa: E501
         found = self._embedded(chosen).float()
         target = self._targets(chosen, found.shape[-1])
         parts = {str(name): self.losses[name](found, target) for name, _ in self.recipe.losses}
@@ -149,8 +151,8 @@ def distill(
     """
     torch.manual_seed(recipe.loop.seed)
     learned, held = split_by_subject(to_learn_from(cases), (1 - recipe.held_out, recipe.held_out), recipe.loop.seed)
-    training, testing = _pictures(learned, recipe.frames), _pictures(held, recipe.frames)
-    if not training or not testing:
+    training, testing = Pictures(learned, recipe.frames), Pictures(held, recipe.frames)
+    if not len(training) or not len(testing):
         raise InputError("E-TRAIN-FEW", f"{len(cases)} cases are too few to hold any out.", "Add subjects.")
     outcome = train(EncoderDistillation(teacher, student, (training, testing), recipe), recipe.loop, tell)
     host, path, dice = student.network.host, recipe.loop.output / STUDENT, None
@@ -166,16 +168,36 @@ def distill(
     return Distilled(-outcome.before, -outcome.best, path, dice)
 
 
-def _pictures(cases: Sequence[Case], frames: int) -> list[NDArray[np.uint8]]:
-    """Frames of the cases; labels are not looked at."""
-    from delineate.preprocess.intensity import eight_bit
+class Pictures:
+    """Frames of the cases (height, width[, 3]), ``most`` of each, read when they are asked for; labels do not matter.
 
-    found = []
-    for case in cases:
-        scan = case.open().scan
-        for n in np.unique(np.linspace(0, len(scan) - 1, min(len(scan), frames)).astype(int)):
-            found.append(eight_bit(scan.frame(int(n))))
-    return found
+    There is a place for each frame a case may have; where it has fewer, its frames are in several places.
+    """
+
+    def __init__(self, cases: Sequence[Case], most: int) -> None:
+        self.cases, self.most = cases, most
+        self._places = [
+            (n, rank) for n, case in enumerate(cases) for rank in range(1 if case.task is Task.IMAGE else most)
+        ]
+        self._opened = opened_scans()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: int) -> NDArray[np.uint8]:
+        number, rank = self._places[place]
+        frames = self._frames(number)
+        return self._picture(number, frames[rank % len(frames)])
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self._picture(number, n) for number in range(len(self.cases)) for n in self._frames(number))
+
+    def _frames(self, number: int) -> list[int]:
+        last = len(self._opened.get(number, self.cases[number].open).scan) - 1
+        return np.unique(np.linspace(0, last, min(last + 1, self.most)).astype(int)).tolist()
+
+    def _picture(self, number: int, frame: int) -> NDArray[np.uint8]:
+        return eight_bit(self._opened.get(number, self.cases[number].open).scan.frame(frame))
 
 
 def _turned(picture: NDArray[np.uint8], flips: bool, rng: np.random.Generator) -> NDArray[np.uint8]:

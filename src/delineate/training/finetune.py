@@ -23,7 +23,7 @@ from delineate.errors import ModelError
 from delineate.runtimes.sam import MaskPrompt, Multimask, SamPredictor
 from delineate.training.activations import forget_activations
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
-from delineate.training.frames import Batch, FrameOptions, TrainingFrame, drawn_batch, split_frames
+from delineate.training.frames import Batch, FrameOptions, Frames, drawn_batch, split_frames
 from delineate.training.loop import LoopOptions, Outcome, Tell, train
 from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
 from delineate.training.prompt_policies import SIMULATIONS, Given, PromptPolicy, exact_prompts
@@ -89,8 +89,8 @@ class FinetuneObjective:
     def __init__(
         self,
         predictor: SamPredictor,
-        training: Sequence[TrainingFrame],
-        testing: Sequence[TrainingFrame],
+        training: Frames,
+        testing: Frames,
         recipe: Finetune,
     ) -> None:
         self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe

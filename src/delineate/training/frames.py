@@ -1,9 +1,13 @@
-"""Labelled frames as a SAM-shaped network trains on them: prepared pixels, or the kept embedding, and structures."""
+"""Labelled frames as a SAM-shaped network trains on them: prepared pixels, or the kept embedding, and structures.
+
+Nothing is opened before it is drawn or measured on; what was prepared is kept as long as there is room.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,10 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use
-from delineate.data.check import split_by_subject
+from delineate.data.subjects import split_by_subject
 from delineate.errors import InputError
 from delineate.preprocess.fitting import Fitted
 from delineate.runtimes.sam import SamPredictor
+from delineate.training.shelf import Shelf, opened_scans
+
+READY_BYTES = 4e9  # of prepared frames and embeddings that are kept; others are made again
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,35 +56,100 @@ def to_learn_from(cases: Sequence[Case]) -> list[Case]:
     return marked or list(cases)
 
 
+class Frames(Protocol):
+    """Frames by number, and all of them in a row."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, place: int, /) -> TrainingFrame: ...
+    def __iter__(self) -> Iterator[TrainingFrame]: ...
+
+
+def nothing_to_learn(cases: int) -> InputError:
+    return InputError(
+        "E-TRAIN-EMPTY",
+        f"None of {cases} labelled scans has a structure of at least {LEAST_PIXELS} pixels.",
+        "See what is in them: delineate dataset check DIR --sheet sheet.png",
+    )
+
+
 def split_frames(
     predictor: SamPredictor, cases: Sequence[Case], options: FrameOptions
-) -> tuple[list[TrainingFrame], list[TrainingFrame]]:
+) -> tuple[LabelledFrames, LabelledFrames]:
     """Frames to learn from, and frames of other subjects to measure on; cases marked for testing are not used.
 
     Raises InputError if there are too few subjects to hold any out.
     """
     parts = split_by_subject(to_learn_from(cases), (1 - options.held_out, options.held_out), options.seed)
-    training, testing = (labelled_frames(predictor, part, options) for part in parts)
-    if not training or not testing:
+    training, testing = (LabelledFrames(predictor, part, options) for part in parts)
+    if not len(training) or not len(testing):
         raise InputError(
             "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
         )
     return training, testing
 
 
-def labelled_frames(predictor: SamPredictor, cases: Sequence[Case], options: FrameOptions) -> list[TrainingFrame]:
-    """Of each case some of the frames with labels, spread evenly."""
-    found = []
-    for case in cases:
-        opened = case.open()
-        labelled = [n for n in range(len(opened.labels)) if (opened.labels.frame(n) > 0).any()]
-        most = 1 if case.task is Task.IMAGE else options.slices
-        for n in np.unique(np.linspace(0, len(labelled) - 1, most).astype(int)) if labelled else ():
-            labels = opened.labels.frame(labelled[n])
-            frame = _prepared(predictor, opened.scan.frame(opened.frames[labelled[n]]), labels)
+class LabelledFrames:
+    """Of each case some of the frames with labels, spread evenly (``Frames``).
+
+    There is a place for each frame a case may have; where it has fewer, its frames are in several places, and where it
+    has no structure the next case's are there. All in a row they are without doubles.
+    """
+
+    def __init__(self, predictor: SamPredictor, cases: Sequence[Case], options: FrameOptions) -> None:
+        self.predictor, self.cases, self.options = predictor, cases, options
+        self._places = [(number, n) for number in range(len(cases)) for n in range(self._most(number))]
+        self._opened = opened_scans()
+        self._ready: Shelf[TrainingFrame | None] = Shelf(READY_BYTES, _bytes_of)
+        self._chosen: dict[int, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place: int) -> TrainingFrame:
+        for n in range(len(self._places)):
+            number, rank = self._places[(place + n) % len(self._places)]
+            chosen = self.chosen(number)
+            frame = self._frame(number, chosen[rank % len(chosen)]) if chosen else None
             if frame is not None:
-                found.append(_embedded(predictor, frame) if options.kept else frame)
-    return found
+                return frame
+        raise nothing_to_learn(len(self.cases))
+
+    def __iter__(self) -> Iterator[TrainingFrame]:
+        empty = True
+        for number in range(len(self.cases)):
+            for index in self.chosen(number):
+                if (frame := self._frame(number, index)) is not None:
+                    empty = False
+                    yield frame
+        if empty:
+            raise nothing_to_learn(len(self.cases))
+
+    def chosen(self, number: int) -> list[int]:
+        """Which labelled frames of a case are used; it is opened for that once."""
+        if number not in self._chosen:
+            labels = self._opened.get(number, self.cases[number].open).labels
+            labelled = [n for n in range(len(labels)) if (labels.frame(n) > 0).any()]
+            spread = np.linspace(0, len(labelled) - 1, self._most(number)).astype(int) if labelled else ()
+            self._chosen[number] = [labelled[n] for n in np.unique(spread)] if labelled else []
+        return self._chosen[number]
+
+    def _most(self, number: int) -> int:
+        return 1 if self.cases[number].task is Task.IMAGE else self.options.slices
+
+    def _frame(self, number: int, index: int) -> TrainingFrame | None:
+        def ready() -> TrainingFrame | None:
+            opened = self._opened.get(number, self.cases[number].open)
+            frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels.frame(index))
+            return _embedded(self.predictor, frame) if frame is not None and self.options.kept else frame
+
+        return self._ready.get((number, index), ready)
+
+
+def _bytes_of(frame: TrainingFrame | None) -> float:
+    if frame is None:
+        return 0.0
+    tensors = [t for t in (frame.pixels, frame.embedding) if t is not None]
+    return float(frame.masks.nbytes + sum(t.numel() * t.element_size() for t in tensors))
 
 
 def _prepared(predictor: SamPredictor, frame: NDArray, labels: NDArray) -> TrainingFrame | None:
@@ -98,7 +170,9 @@ def _prepared(predictor: SamPredictor, frame: NDArray, labels: NDArray) -> Train
 @torch.no_grad()
 def _embedded(predictor: SamPredictor, frame: TrainingFrame) -> TrainingFrame:
     assert frame.pixels is not None
-    embedding = predictor.network.embed(frame.pixels[None].to(predictor.engine.device)).half().cpu()
+    device = predictor.engine.device
+    with torch.autocast(device.type, enabled=False):
+        embedding = predictor.network.embed(frame.pixels[None].to(device)).half().cpu()
     return TrainingFrame(None, embedding[0], frame.masks, frame.place)
 
 
@@ -116,7 +190,7 @@ class Batch:
 
 
 def drawn_batch(
-    rng: np.random.Generator, frames: Sequence[TrainingFrame], structures: int, of_each: int = 1, flips: float = 0.0
+    rng: np.random.Generator, frames: Frames, structures: int, of_each: int = 1, flips: float = 0.0
 ) -> Batch:
     """``structures`` drawn with replacement, ``of_each`` from a frame; ``flips``: chance an axis is mirrored."""
     pixels, embeddings, masks = [], [], []

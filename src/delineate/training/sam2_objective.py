@@ -5,7 +5,7 @@ The files in ``recipes`` say with which figures each published system was traine
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,15 +24,18 @@ from delineate.models.sam2 import Sam2Answer, Sam2Maps
 from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
 from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed
-from delineate.training.clips import Clip, ClipOptions, ClipSource, slices_of, split_sources
+from delineate.training.clips import Clip, ClipOptions, ClipSource, split_sources, with_objects
 from delineate.training.finetune import still
+from delineate.training.frames import nothing_to_learn
 from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups
 from delineate.training.loop import LoopOptions, Outcome, Tell, train
 from delineate.training.losses import ANSWER_LOSSES, AnswerLoss
 from delineate.training.run_files import read_arrays
 from delineate.training.sam2_forward import clip_answers, outlines
+from delineate.training.shelf import Shelf
 
 PROJECTIONS = ("mask_decoder.conv_s0.", "mask_decoder.conv_s1.")  # fine maps are kept behind them
+KEPT_BYTES = 4e9  # of embeddings in the computer's memory; others are computed again
 
 
 class Compared(StrEnum):
@@ -116,7 +119,8 @@ class Sam2Objective:
         self.device = predictor.engine.device
         single = recipe.clips.frames == 1
         self.profile = (predictor.image_profile if single else predictor.video_profile)(self.network.side)
-        self.kept: dict[tuple[int, int], Sam2Maps] = {}
+        self.kept: Shelf[Sam2Maps] = Shelf(KEPT_BYTES, bytes_of)
+        self.sources = {source.number: source for source in (*training, *testing)}
         self.host.requires_grad_(False)
         if recipe.checkpointing:
             forget_activations(self.host.vision_encoder)
@@ -157,7 +161,7 @@ class Sam2Objective:
 
     def drawn(self, rng: np.random.Generator) -> Clip:
         """A clip of a random labelled scan."""
-        source = self.training[int(rng.integers(len(self.training)))]
+        source = with_objects(self.training, int(rng.integers(len(self.training))))
         return source.drawn(rng, self.recipe.clips, self.profile, pixels=not self.recipe.keep)
 
     def clip_loss(self, rng: np.random.Generator, clip: Clip) -> dict[str, Tensor]:
@@ -198,25 +202,33 @@ class Sam2Objective:
     @torch.no_grad()
     def _kept(self, number: int, position: int) -> Sam2Maps:
         """Maps kept in half precision in the computer's memory."""
-        if (number, position) not in self.kept:
-            source = next(s for s in (*self.training, *self.testing) if s.number == number)
-            pixels, _ = self.profile.prepare(source.opened.scan.frame(source.opened.frames[position]))
-            self.kept[number, position] = moved(self._maps(torch.from_numpy(pixels)), torch.device("cpu"), torch.half)
-        return moved(self.kept[number, position], self.device, torch.float32)
+
+        def computed() -> Sam2Maps:
+            opened = self.sources[number].opened
+            pixels, _ = self.profile.prepare(opened.scan.frame(opened.frames[position]))
+            return moved(self._maps(torch.from_numpy(pixels)), torch.device("cpu"), torch.half)
+
+        return moved(self.kept.get((number, position), computed), self.device, torch.float32)
 
     def measure(self) -> float:
         """Mean Dice of held-out objects on all frames of their clips, each pointed at once with its exact box."""
         scores = [score for clip in self.held_out() for score in self.dice_on(clip)]
         return float(np.mean(scores))
 
-    def held_out(self) -> list[Clip]:
-        """The same clips each time."""
-        recipe = self.recipe
-        if recipe.clips.frames > 1:
-            frames = recipe.measured
-            return [source.held_out(frames, self.profile, recipe.clips.objects) for source in self.testing]
-        chosen = slices_of(self.testing, recipe.slices)
-        return [source.clip([n], sorted(source.visible[n]), self.profile) for source, n in chosen]
+    def held_out(self) -> Iterator[Clip]:
+        """The same clips each time, one in memory at a time. Raises InputError if no scan has an object."""
+        recipe, count = self.recipe, 0
+        for source in self.testing:
+            if not any(source.areas):
+                continue
+            count += 1
+            if recipe.clips.frames > 1:
+                yield source.held_out(recipe.measured, self.profile, recipe.clips.objects)
+                continue
+            for n in source.slices(recipe.slices):
+                yield source.clip([n], sorted(source.visible[n]), self.profile)
+        if not count:
+            raise nothing_to_learn(len(self.testing))
 
     @torch.no_grad()
     def dice_on(self, clip: Clip) -> list[float]:
@@ -232,6 +244,10 @@ def dice_of(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.fl
     """Dice over the last two axes; 1 where both are empty."""
     overlap, sizes = (found & truth).sum((-2, -1)), found.sum((-2, -1)) + truth.sum((-2, -1))
     return np.where(sizes, 2 * overlap / np.maximum(sizes, 1), 1.0)
+
+
+def bytes_of(maps: Sam2Maps) -> float:
+    return float(sum(t.numel() * t.element_size() for t in (maps.coarse, *maps.fine, maps.places)))
 
 
 def moved(maps: Sam2Maps, device: torch.device, dtype: torch.dtype) -> Sam2Maps:

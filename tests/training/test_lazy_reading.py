@@ -1,0 +1,135 @@
+"""Training opens scans when they are drawn, reads the frames of a clip and no others, and keeps only so much open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.errors import InputError
+from delineate.scan import Pixels, Scan
+from delineate.training.clips import ClipOptions
+from delineate.training.distill import Pictures
+from delineate.training.frames import FrameOptions, drawn_batch, split_frames
+from delineate.training.loop import LoopOptions
+from delineate.training.sam2_objective import Sam2Finetune, sam2_objective
+from delineate.training.shelf import Shelf
+from training_clips import tiny_sam2_predictor
+from training_discs import tiny_predictor
+
+FRAMES, SIDE, CASES = 12, 48, 30
+
+
+@dataclass(eq=False)
+class Counted:
+    """A reader of videos with a square, which counts what is opened and read; ``empty``: cases without one."""
+
+    opened: Counter = field(default_factory=Counter)
+    read: Counter = field(default_factory=Counter)
+    empty: frozenset[str] = frozenset()
+
+    def __call__(self, case: Case) -> OpenedFiles:
+        self.opened[case.id] += 1
+        labels = np.zeros((FRAMES, SIDE, SIDE), np.uint8)
+        labels[:, 10:30, 12:34] = case.id not in self.empty
+        return OpenedFiles(Scan.from_frames(_Pixels(self, case.id, labels)), Scan.from_frames(labels))
+
+
+@dataclass(eq=False)
+class _Pixels:
+    reader: Counted
+    case: str
+    labels: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.labels.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.labels.dtype
+
+    def read(self, index: int) -> Pixels:
+        self.reader.read[self.case, index] += 1
+        return 60 + 100 * self.labels[index]
+
+
+def videos(reader: Counted) -> list[Case]:
+    about = ("squares", "video", Task.VIDEO, Path(), Path(), {1: "square"}, Use.TRAIN)
+    return [Case(f"case{n}", *about, subject=str(n), reader=reader) for n in range(CASES)]
+
+
+def test_clips_are_read_when_they_are_drawn() -> None:
+    reader = Counted()
+    recipe = Sam2Finetune(LoopOptions(Path(), steps=1, rate=1e-4), clips=ClipOptions(frames=3), measured=4)
+    objective = sam2_objective(tiny_sam2_predictor(), videos(reader), recipe)
+    assert not reader.opened
+    rng = np.random.default_rng(0)
+    for drawn in range(1, 4):
+        objective.drawn(rng)
+        assert len(reader.opened) <= drawn and reader.read.total() == 3 * drawn
+    for _ in range(2):
+        clips = objective.held_out()
+        next(clips)
+        assert reader.read.total() <= 9 + 2 * 4  # one clip at a time
+    assert set(reader.opened.values()) == {1}
+
+
+def test_frames_are_read_when_they_are_drawn() -> None:
+    reader = Counted()
+    training, testing = split_frames(tiny_predictor(), videos(reader), FrameOptions(slices=4))
+    assert len(training) + len(testing) == 4 * CASES and not reader.opened
+    drawn_batch(np.random.default_rng(0), training, 2)
+    assert reader.read.total() == 2 and len(reader.opened) <= 2
+    assert len(list(testing)) == len(testing) and len(list(testing)) == len(testing)
+    assert reader.read.total() == 2 + len(testing), "what was prepared is kept"
+
+
+def test_pictures_of_a_distillation_are_read_when_they_are_drawn() -> None:
+    reader = Counted()
+    pictures = Pictures(videos(reader), 8)
+    assert len(pictures) == 8 * CASES and not reader.opened
+    assert pictures[9].shape[:2] == (SIDE, SIDE) and list(reader.opened) == ["case1"] and reader.read.total() == 1
+
+
+def test_scans_without_structures_are_passed_over() -> None:
+    reader = Counted(empty=frozenset(f"case{n}" for n in range(0, CASES, 2)))
+    cases = videos(reader)
+    recipe = Sam2Finetune(LoopOptions(Path(), steps=1, rate=1e-4), clips=ClipOptions(frames=2))
+    objective = sam2_objective(tiny_sam2_predictor(), cases, recipe)
+    rng = np.random.default_rng(0)
+    assert all(objective.drawn(rng).truth[:, 0].any() for _ in range(12))
+    training, testing = split_frames(tiny_predictor(), cases, FrameOptions())
+    assert all(training[n].masks.any() for n in range(0, len(training), 5))
+    assert 0 < len(list(testing)) < len(testing)
+    nothing = [replace(case, reader=Counted(empty=frozenset(c.id for c in cases))) for case in cases]
+    with pytest.raises(InputError, match="None of"):
+        sam2_objective(tiny_sam2_predictor(), nothing, recipe).drawn(rng)
+    with pytest.raises(InputError, match="None of"):
+        list(split_frames(tiny_predictor(), nothing, FrameOptions())[1])
+
+
+def test_a_shelf_keeps_the_latest_that_fit() -> None:
+    made: list[int] = []
+
+    def get(shelf: Shelf[int], *keys: int) -> None:
+        for key in keys:
+            assert shelf.get(key, lambda key=key: made.append(key) or 10 * key) == 10 * key
+
+    shelf: Shelf[int] = Shelf(100, float)
+    get(shelf, 1, 2, 3, 1, 4)
+    assert made == [1, 2, 3, 4] and len(shelf) == 4 and shelf.bytes == 100
+    get(shelf, 5, 1, 2)  # 2 and 3 make room for 5, then 4 for 2
+    assert made == [1, 2, 3, 4, 5, 2] and shelf.bytes == 80
+    get(shelf, 50)
+    assert len(shelf) == 1 and shelf.bytes == 500, "the newest stays, however large"
+    few: Shelf[int] = Shelf(1e9, float, most=2)
+    get(few, 1, 2, 3)
+    assert len(few) == 2
