@@ -48,7 +48,7 @@ def tiny_table() -> Iterator[None]:
 
     kinds = {
         "tiny_sam": ("sam_vit_b", tiny_predictor, key_maps.sam_weights),
-        "tiny_sam2": ("sam2.1_tiny", lambda: tiny_sam2_predictor(alive=True), key_maps.sam2_weights),
+        "tiny_sam2": ("sam2.1_tiny", tiny_sam2_predictor, key_maps.sam2_weights),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, (like, make, named) in kinds.items():
@@ -94,15 +94,15 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
 ) -> None:
     train = (
         "train", "finetune", volumes, "-m", "tiny_sam2", "--untrained", "--recipe", "sam2", "-o", tmp_path / "mine",
-        "--batch", "1", "--rate", "3e-4", "--every", "2", "--ema", "0.5", "--json",
+        "--batch", "1", "--rate", "3e-3", "--every", "4", "--ema", "0.2", "--json",
     )  # fmt: skip
-    delineate(*train, "--steps", "4")
+    delineate(*train, "--steps", "8")
     first = json.loads(capsys.readouterr().out)
-    delineate(*train, "--steps", "6", "--resume")
+    delineate(*train, "--steps", "12", "--resume")
     then = json.loads(capsys.readouterr().out)
     assert then["before"] == first["before"] and then["best"] >= first["best"] > first["before"]
     steps = [json.loads(line)["step"] for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 6]
+    assert steps == [4, 8, 12]
     outline = tmp_path / "outline.nii.gz"
     delineate(
         "segment", volumes / "images" / "case0.nii.gz", "--box", "25,25,75,75", "--frame", "1", "-m", then["weights"],
