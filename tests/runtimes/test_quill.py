@@ -13,7 +13,7 @@ from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import EarlierFrame
-from delineate.runtimes.quill import SHIPPED, QuillPredictor
+from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
 
 SIZE = 120
 
@@ -197,3 +197,14 @@ def test_what_was_pointed_at_keeps_its_say_while_a_structure_is_followed() -> No
     both = prompt_maps(frame, reminded, window, 128)[10]
     place = slice(128 * 25 // SIZE, 128 * 45 // SIZE)
     assert alone[place, place].max() < -0.8 and both[place, place].min() > -0.3
+
+
+def test_an_outline_that_fills_the_box_is_preferred() -> None:
+    box = np.zeros((64, 64), np.float32)
+    box[10:50, 20:60] = 1
+    outlines = np.full((4, 64, 64), -1, np.float32)
+    outlines[0, 10:50, 20:60] = 1  # all of it
+    outlines[1, 10:50, 20:30] = 1  # a quarter
+    outlines[2, 0:10, 0:10] = 1  # beside it; the last one is empty
+    assert _fit(outlines, box) == pytest.approx([1, 0.5, 0, 0])
+    assert _fit(outlines, np.zeros_like(box)) == pytest.approx([1, 1, 1, 1]), "where there is no box, nothing is told"

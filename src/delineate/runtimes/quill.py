@@ -159,7 +159,9 @@ def _candidates(
 ) -> Candidates:
     """What the network says of a window, on the frame."""
     logits = logits - dice_cut(logits)[:, None, None]
-    scores = _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3])
+    scores = (
+        _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[4])
+    )
     masks = np.stack([_outline(one, window, size) for one in logits])
     return Candidates(masks, scores, float(_sigmoid(np.asarray(presence))), int(scores.argmax()))
 
@@ -200,6 +202,22 @@ def _kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArra
     inside = logits > 0
     touched = (inside & rim).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
     return np.exp(-4 * touched).astype(np.float32)
+
+
+def _fit(logits: Array, box: Array) -> NDArray[np.float32]:
+    """How well outlines (of K, S, S) fit the box they were asked for: the root of the IoU of their bounds with it."""
+    asked = _bounds(box > 0.5)
+    if asked is None:
+        return np.ones(len(logits), np.float32)
+    return np.array([_box_iou(_bounds(one > 0), asked) ** 0.5 for one in logits], np.float32)
+
+
+def _box_iou(one: tuple[float, float, float, float] | None, other: tuple[float, float, float, float]) -> float:
+    if one is None:
+        return 0.0
+    width, height = (max(0.0, min(one[n + 2], other[n + 2]) - max(one[n], other[n])) for n in (0, 1))
+    sizes = [(b[2] - b[0]) * (b[3] - b[1]) for b in (one, other)]
+    return width * height / (sum(sizes) - width * height)
 
 
 def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
