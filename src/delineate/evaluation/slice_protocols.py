@@ -7,7 +7,7 @@ answers make, and as the mean over slices; papers seldom say which one they mean
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -127,8 +127,8 @@ def _sliced_outcome(case: LabelledScan, target: Target, masks: dict[int, Rle], s
     return outcome_of(target, values, seconds / len(masks), worst, masks[worst].decode(), missed)
 
 
-def _mean_of(scores: object, key: str) -> float:
-    return float(np.mean([one[key] for one in scores]))  # type: ignore[attr-defined]
+def _mean_of(scores: Iterable[Mapping[str, float]], key: str) -> float:
+    return float(np.mean([one[key] for one in scores]))
 
 
 def _iou(truth: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
