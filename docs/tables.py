@@ -1,4 +1,4 @@
-"""Writes the measured tables into the README and the model card: ``make tables``.
+"""Writes the measured tables into the README and the model card: ``make tables``, or those named as arguments.
 
 Between ``<!-- NAME -->`` and ``<!-- /NAME -->`` stands what a command printed, and nothing else.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from delineate.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
-# out of the history: git show fc0ad7f:src/delineate/weights/quill_v1.onnx, 0812db0:src/delineate/weights/quill_v0.onnx
-OLD = tuple(str(f) for v in (1, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
+# out of the history: git show COMMIT:src/delineate/weights/quill_vN.onnx; v2 in ea3b800, v1 in fc0ad7f, v0 in 0812db0
+OLD = tuple(str(f) for v in (2, 1, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
 BASELINES = ("ellipse", "otsu", "grabcut", "random-walker")
 FOLLOWERS = ("quill", *OLD, "ellipse", "grabcut")
 PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
@@ -45,11 +47,16 @@ def systems() -> str:
     return "\n".join(["| name | what it is | licence of the weights | compared |", "|---|---|---|---|", *rows])
 
 
-def main() -> None:
+SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_systems}
+
+
+def main(wanted: Sequence[str]) -> None:
     write(ROOT / "docs" / "systems.md", "systems", systems())
     files = [ROOT / "README.md", ROOT / "src" / "delineate" / "weights" / "QUILL.md"]
-    tables = {"bench": as_markdown(bench()), "bench-systems": as_markdown(bench_systems())}
+    tables = {name: as_markdown(measure()) for name, measure in SPEED.items() if not wanted or name in wanted}
     for protocol, options in PROTOCOLS.items():
+        if wanted and protocol not in wanted:
+            continue
         report = evaluate(EvaluateOptions(data=DATA, protocol=protocol, output=ROOT / "runs" / "evaluation", **options))
         tables[protocol] = dataset_table(report)
         tables[f"{protocol}-summary"] = summary_table(report)
@@ -59,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

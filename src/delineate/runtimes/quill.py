@@ -22,12 +22,13 @@ from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
-SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v2.onnx"
+SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v3.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through for clicks alone
 OUTSIDE = -20.0  # logit beyond the window
+BOX, EARLIER = 4, 9  # channels of the maps: see preprocess.prompt_maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +159,10 @@ def _candidates(
     logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int], maps: Array
 ) -> Candidates:
     """What the network says of a window, on the frame."""
-    logits = logits - dice_cut(logits)[:, None, None]
+    if not maps[EARLIER].any():  # what is only followed would grow from frame to frame
+        logits = logits - dice_cut(logits)[:, None, None]
     scores = (
-        _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[4])
+        _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
     )
     masks = np.stack([_outline(one, window, size) for one in logits])
     return Candidates(masks, scores, float(_sigmoid(np.asarray(presence))), int(scores.argmax()))

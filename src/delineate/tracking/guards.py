@@ -54,8 +54,8 @@ class GuardSettings:
 
     @classmethod
     def of(cls, kind: ScanKind) -> Self:
-        """What suits a kind of scan: things in videos jump, slices of a structure touch each other."""
-        return cls(search=2.0) if kind is ScanKind.VIDEO else cls()
+        """What suits a kind of scan: in videos things jump and come back, in volumes a structure ends for good."""
+        return cls(search=2.0) if kind is ScanKind.VIDEO else cls(presence=0.7)
 
 
 @dataclass(frozen=True)
