@@ -11,6 +11,7 @@ import pytest
 
 from bright_predictor import BrightPredictor
 from delineate.data.cases import Case, LabelledScan, Task, Use, load_cases, rng_of
+from delineate.errors import InputError
 from delineate.evaluation import runner
 from delineate.evaluation.click_protocols import AREA, click_numbers, random_click
 from delineate.evaluation.frame_prompts import (
@@ -23,6 +24,7 @@ from delineate.evaluation.frame_prompts import (
     random_points,
 )
 from delineate.evaluation.metrics import per_frame_class_iou
+from delineate.evaluation.predictors import check_predictor, shown_name
 from delineate.evaluation.protocols import PROTOCOLS, families, protocol_named
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, Script
@@ -289,3 +291,23 @@ def test_any_layout_can_be_measured_on(bright: BrightPredictor, tmp_path: Path) 
         Image.fromarray(values.astype(np.uint8)).save(tmp_path / "in" / part / "a.png")
     report = measured(tmp_path / "in", tmp_path / "out", "medsam-box")
     assert [m.outcome.values["dice"] for m in report.measured] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("quill", "quill"),
+        ("runs/quill_v2.onnx", "quill_v2"),
+        ("medsam=mine/best.safetensors", "mine"),
+        ("lite_medsam=old.pth", "lite_medsam=old.pth"),
+    ],
+)
+def test_predictors_are_systems_files_or_both(name: str, shown: str) -> None:
+    check_predictor(name)
+    assert shown_name(name) == shown
+
+
+@pytest.mark.parametrize("name", ["nobody", "nobody=best.safetensors", "medsam=best.txt", "=quill"])
+def test_other_predictors_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="no predictor"):
+        check_predictor(name)

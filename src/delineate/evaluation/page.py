@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocol import Column, Curve
 from delineate.evaluation.tables import EvaluationReport
 
@@ -47,7 +48,7 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
     if worst is not None and worst.is_file():
         picture = base64.b64encode(worst.read_bytes()).decode()
         parts += [
-            f"<h2>The worst of {escape(_shown(report.predictors[0]))}</h2>",
+            f"<h2>The worst of {escape(shown_name(report.predictors[0]))}</h2>",
             "<p class=note>The truth in green, what was found in red.</p>",
             f'<img alt="the worst cases" src="data:image/png;base64,{picture}">',
         ]
@@ -74,7 +75,7 @@ def _by_dataset(report: EvaluationReport, column: Column) -> str:
             for name in report.predictors
         )
         rows.append(f"<tr><td>{escape(line.name)}</td><td>{line.count}</td>{cells}</tr>")
-    return _table(["data set", "n", *map(_shown, report.predictors)], rows)
+    return _table(["data set", "n", *map(shown_name, report.predictors)], rows)
 
 
 def _summary(report: EvaluationReport) -> str:
@@ -83,7 +84,7 @@ def _summary(report: EvaluationReport) -> str:
     for one in map(report.summary, report.predictors):
         cells = "".join(f"<td>{_number(one.means.get(c.key, float('nan')), c.digits)}</td>" for c in columns)
         rows.append(
-            f"<tr><td>{escape(_shown(one.predictor))}</td>{cells}<td>{one.missed}</td><td>{one.count}</td>"
+            f"<tr><td>{escape(shown_name(one.predictor))}</td>{cells}<td>{one.missed}</td><td>{one.count}</td>"
             f"<td>{_number(one.seconds * 1000, 0)}</td></tr>"
         )
     return _table(["predictor", *(c.title for c in columns), "missed", "n", "ms (median)"], rows)
@@ -155,7 +156,7 @@ def _chart(lines: Mapping[str, Sequence[tuple[float, float]]], most: float, acro
         path = " ".join(f"{LEFT + wide * x / most:.1f},{12 + high * (1 - y):.1f}" for x, y in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(
-            f'<text x="{LEFT + 10}" y="{28 + 16 * n}" font-size="12" fill="{colour}">{escape(_shown(name))}</text>'
+            f'<text x="{LEFT + 10}" y="{28 + 16 * n}" font-size="12" fill="{colour}">{escape(shown_name(name))}</text>'
         )
     parts.append(
         f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 6}" font-size="12" text-anchor="middle">{escape(across)}</text>'
@@ -169,7 +170,3 @@ def _chart(lines: Mapping[str, Sequence[tuple[float, float]]], most: float, acro
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-
-
-def _shown(predictor: str) -> str:
-    return Path(predictor).stem if "/" in predictor else predictor

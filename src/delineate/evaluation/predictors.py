@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from delineate.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
 from delineate.runtimes.frame_predictor import FramePredictor
@@ -10,24 +12,42 @@ from delineate.systems.system import BuildOptions
 
 SHIPPED = "quill"
 FILES = (".onnx", *CHECKPOINTS)  # a name that ends so is the file of a model
+TRAINED = (
+    "best",
+    "last",
+    "student",
+    "average",
+    "quill",
+)  # stems of what training writes
+
+
+def shown_name(name: str) -> str:
+    """How tables call a predictor: a model's file by its stem, or by its folder where training named the file."""
+    path = Path(name.rpartition("=")[2])
+    if "/" not in name:
+        return name
+    return path.parent.name if path.stem in TRAINED else path.stem
 
 
 def check_predictor(name: str) -> None:
     """Raises InputError, naming those there are, for a name that is no predictor's."""
-    if name not in SYSTEMS and name not in BASELINES and not name.endswith(FILES):
+    system, _, model = name.rpartition("=")
+    named = not system and (name in SYSTEMS or name in BASELINES)
+    if not named and (not model.endswith(FILES) or (system and system not in SYSTEMS)):
         raise InputError(
             "E-EVAL-PREDICTOR",
             f'There is no predictor "{name}".',
-            f"Choose from {', '.join((SHIPPED, *BASELINES))}; or name a system, or give a model's file.",
+            f"Choose from {', '.join((SHIPPED, *BASELINES))}; name a system; or give a model: FILE, or SYSTEM=FILE.",
         )
 
 
 def predictor_named(name: str) -> FramePredictor:
-    """A predictor by name: a baseline, a system, or the file of a model."""
+    """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``."""
     check_predictor(name)
     if name in BASELINES:
         return BaselinePredictor(name)
-    return build(name)
+    system, _, model = name.rpartition("=")
+    return build(model, system=system or None)
 
 
 def untrained_predictor(name: str) -> FramePredictor:
@@ -35,4 +55,5 @@ def untrained_predictor(name: str) -> FramePredictor:
     check_predictor(name)
     if name in BASELINES:
         return BaselinePredictor(name)
-    return build(name, BuildOptions(untrained=True))
+    system, _, model = name.rpartition("=")
+    return build(model, BuildOptions(untrained=True), system or None)

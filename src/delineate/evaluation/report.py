@@ -15,6 +15,7 @@ from scipy.ndimage import binary_erosion
 
 from delineate.data.cases import Case, Target
 from delineate.evaluation.page import page
+from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocols import Column
 from delineate.evaluation.tables import EvaluationReport, Line, Measured
 from delineate.io.atomic import replacing, write_bytes
@@ -67,7 +68,14 @@ def summary_table(report: EvaluationReport) -> str:
         values = [_number(one.means.get(c.key, float("nan")), c.digits) for c in columns]
         ms = _number(one.seconds * 1000, 0)
         rows.append(
-            [_shown(one.predictor), *values, _number(one.found, columns[0].digits), str(one.missed), str(one.count), ms]
+            [
+                shown_name(one.predictor),
+                *values,
+                _number(one.found, columns[0].digits),
+                str(one.missed),
+                str(one.count),
+                ms,
+            ]
         )
     return _markdown(head, rows)
 
@@ -159,7 +167,7 @@ def _table(report: EvaluationReport, column: Column, lines: Sequence[Line], what
         best = line.best(column, column.digits)
         texts = {name: _number(line.values[name], column.digits) for name in report.predictors}
         rows.append([line.name, str(line.count), *(f"**{t}**" if n in best else t for n, t in texts.items())])
-    return _markdown([what, "n", *map(_shown, report.predictors)], rows)
+    return _markdown([what, "n", *map(shown_name, report.predictors)], rows)
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -169,11 +177,6 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-
-
-def _shown(predictor: str) -> str:
-    """A model's file by its stem."""
-    return Path(predictor).stem if "/" in predictor else predictor
 
 
 def _short(text: str) -> str:
