@@ -38,7 +38,7 @@ OUTPUT = ROOT / "runs" / "recipes"
 ENGINE = Engine(torch.device("cpu"), Precision.FP32)
 LARGER, SMALLER = VitSize(192, 6, 6, (2, 5)), VitSize(96, 4, 4, (1, 3))
 HIERA = HieraSize(32, 1, (1, 2, 5, 2), (4, 7), (8, 4, 14, 7))
-TEACHER = "medsam"
+TEACHER, BOXES = "medsam", "medsam2_benchmark"
 
 
 def sam(size: VitSize = LARGER, adapters: bool = False, start: str | None = None, heads: bool = True) -> SamPredictor:
@@ -122,35 +122,29 @@ def runs() -> dict[str, Callable[[], dict[str, object]]]:
     def heads() -> SamPredictor:
         return sam(start=TEACHER, heads=False)
 
+    def boxed() -> Sam2Predictor:
+        return sam2(start=BOXES)
+
+    def pruned() -> Sam2Predictor:
+        return sam2(EfficientFramePruning(), BOXES)
+
     return {
         "medsam": lambda: tuned("medsam", sam, organs, fresh, steps=300, every=100, batch=4, rate=3e-4),
         "quick": lambda: tuned("quick", heads, organs, taught, steps=100, every=50, rate=3e-4),
         "medsam_point": lambda: tuned("medsam_point", heads, organs, taught, steps=100, every=50, rate=3e-4),
         "lite_medsam": lambda: tuned(
-            "lite_medsam", lambda: sam(SMALLER), organs, "fresh, teacher " + TEACHER,
-            steps=150, every=50, rate=3e-4, teacher=sam(start=TEACHER),
+            "lite_medsam", lambda: sam(SMALLER), organs, f"embeddings of {TEACHER}, learned first",
+            steps=150, every=50, rate=5e-5, teacher=sam(start=TEACHER),
         ),
         "sam_med2d": lambda: tuned(
             "sam_med2d", lambda: sam(adapters=True, start=TEACHER), organs, TEACHER, steps=90, every=45,
         ),
         "sam_iterative": lambda: tuned("sam_iterative", heads, organs, taught, steps=100, every=50, rate=3e-4),
-        "sam2": lambda: tuned("sam2", sam2, organs, fresh, steps=60, every=30, rate=1e-3),
-        "surgical_sam2": lambda: tuned(
-            "surgical_sam2", lambda: sam2(EfficientFramePruning()), organs, fresh, steps=60, every=30, rate=1e-3
-        ),
-        "medsam2_benchmark": lambda: tuned("medsam2_benchmark", sam2, organs, fresh, steps=100, every=50, rate=5e-4),
-        "medsam2": lambda: tuned(
-            "medsam2", lambda: sam2(start="sam2"), organs, "sam2", steps=40, every=20, rate=3e-4
-        ),
-        "biosam2": lambda: tuned(
-            "biosam2",
-            lambda: sam2(start="medsam2_benchmark"),
-            organs,
-            "medsam2_benchmark",
-            steps=100,
-            every=50,
-            rate=3e-4,
-        ),
+        "medsam2_benchmark": lambda: tuned(BOXES, sam2, organs, fresh, steps=500, every=125, rate=5e-4),
+        "sam2": lambda: tuned("sam2", boxed, organs, BOXES, steps=40, every=20, rate=2e-4),
+        "surgical_sam2": lambda: tuned("surgical_sam2", pruned, organs, BOXES, steps=40, every=20, rate=2e-4),
+        "medsam2": lambda: tuned("medsam2", boxed, organs, BOXES, steps=40, every=20, rate=2e-4),
+        "biosam2": lambda: tuned("biosam2", boxed, organs, BOXES, steps=100, every=50, rate=2e-4),
         "distill_mobile_sam": lambda: distilled("mobile_sam", organs),
         "distill_lite_medsam": lambda: distilled("lite_medsam", organs),
         "distill_kd_sam": lambda: distilled("kd_sam", organs),
