@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
+from delineate.checkpoints.adapter_file import AdapterKind, put_adapter
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.reading import read_weights
 from delineate.errors import InputError, ModelError
 from delineate.memory.policies import EfficientFramePruning
 from delineate.training.clip_prompts import ClipPrompting
 from delineate.training.clips import ClipOptions
+from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups, part_of
 from delineate.training.loop import LoopOptions
 from delineate.training.recipes import biosam2, medsam2, sam2, surgical_sam2
@@ -89,6 +92,27 @@ def test_recipes_train_their_parts_and_save_a_whole_system(name: str, tmp_path: 
     assert learned <= changed and (changed == learned or len(learned) > 2)
     if outcome.weights is not None:
         load_all(tiny_sam2_predictor().network.host, read_weights(outcome.weights), "best")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sam2", "dora"), ("medsam2", "adalora"), ("biosam2", "lora")])
+def test_adapters_learn_instead_of_the_encoder_and_give_the_same_system(name: str, kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    one, start = tiny_sam2_predictor(alive=True), tiny_sam2_predictor(alive=True)
+    wishes = Wishes(
+        tmp_path / "out", steps=4, every=2, batch=1, rate=1e-2, adapter=AdapterOptions(AdapterKind(kind), 2), frames=3,
+        probe=False,
+    )  # fmt: skip
+    outcome = RECIPES[name].run(one, disc_videos(tmp_path / "data", 4, frames=3), wishes, None)
+    assert outcome.weights is not None, "nothing was better than before"
+    merged, from_adapter = (copy.deepcopy(start.network.host) for _ in range(2))
+    merged.load_state_dict(read_arrays(outcome.weights)[0])
+    put_adapter(from_adapter, tmp_path / "out" / "adapter.safetensors")
+    first, wanted = start.network.host.state_dict(), merged.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in from_adapter.state_dict().items())
+    changed = {key for key in wanted if not torch.equal(first[key], wanted[key])}
+    encoder = [key for key in changed if key.startswith("vision_encoder.")]
+    assert encoder and all(".attn." in key and key.endswith("weight") for key in encoder)
+    assert LEARNS[name] - {"vision_encoder"} <= {key.split(".")[0] for key in changed}
 
 
 @pytest.mark.parametrize("name", OPTIONS)

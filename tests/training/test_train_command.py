@@ -101,8 +101,8 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
     delineate(*train, "--steps", "12", "--resume")
     then = json.loads(capsys.readouterr().out)
     assert then["before"] == first["before"] and then["best"] >= first["best"] > first["before"]
-    steps = [json.loads(line)["step"] for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
-    assert steps == [4, 8, 12]
+    lines = [json.loads(line) for line in (tmp_path / "mine" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "step" in line] == [4, 8, 12] and "sensitivity" in lines[-1]
     outline = tmp_path / "outline.nii.gz"
     delineate(
         "segment", volumes / "images" / "case0.nii.gz", "--box", "25,25,75,75", "--frame", "1", "-m", then["weights"],
@@ -115,9 +115,9 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("-m", "tiny_sam2", "--recipe", "sam2", "--memory", "8GB"), "E-TRAIN-MEMORY"),
-        (("-m", "tiny_sam2", "--recipe", "sam2", "--part", "all"), "E-TRAIN-PART"),
-        (("-m", "tiny_sam2", "--recipe", "sam2", "--peft", "lora"), "E-TRAIN-PART"),
+        (("-m", "tiny_sam2", "--recipe", "sam2", "--memory", "100MB"), "E-TRAIN-MEMORY"),
+        (("-m", "tiny_sam2", "--recipe", "sam2", "--part", "decoder", "--peft", "lora"), "E-TRAIN-PART"),
+        (("-m", "tiny_sam2", "--recipe", "sam2", "--teacher", "tiny_sam"), "E-TRAIN-TEACHER"),
         (("-m", "tiny_sam2", "--recipe", "quick"), "E-TRAIN-SYSTEM"),
         (("-m", "tiny_sam", "--recipe", "biosam2"), "E-TRAIN-SYSTEM"),
         (("-m", "quill"), "E-TRAIN-SYSTEM"),
@@ -133,6 +133,29 @@ def test_wishes_that_cannot_be_fulfilled_are_refused(
         delineate("train", "finetune", volumes, *words, "--untrained", "-o", tmp_path / "out")
     assert caught.value.code == code and caught.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sam2_learns_adapters_within_a_memory_and_segment_takes_them(
+    volumes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, scan = tmp_path / "mine", volumes / "images" / "case0.nii.gz"
+    delineate(
+        "train", "finetune", volumes, "-m", "tiny_sam2", "--untrained", "--recipe", "sam2", "--memory", "0.95GB",
+        "--peft", "lora", "--rank", "4", "--rate", "5e-3", "--steps", "12", "--every", "4", "-o", mine,
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert "together" in said.err and "activations computed again" in said.err
+    assert "box error %" in said.err and "adapter.safetensors" in said.out
+    outlines = []
+    for name, words in (
+        ("a", ("-m", "tiny_sam2", "--untrained", "--adapter", mine / "adapter.safetensors")),
+        ("b", ("-m", mine / "best.safetensors", "--system", "tiny_sam2")),
+        ("c", ("-m", "tiny_sam2", "--untrained")),
+    ):
+        at = tmp_path / f"{name}.nii.gz"
+        delineate("segment", scan, "--box", "25,25,75,75", "--frame", "1", *words, "-o", at)
+        outlines.append(np.asarray(nib.load(at).dataobj))
+    assert np.array_equal(outlines[0], outlines[1]) and not np.array_equal(outlines[0], outlines[2])
 
 
 def test_an_adapter_on_its_base_is_the_merged_system(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:

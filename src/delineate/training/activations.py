@@ -19,15 +19,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers.models.edgetam_video import modeling_edgetam_video as edgetam_video
 from transformers.models.sam.modeling_sam import SamVisionLayer
 from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleBlock
+from transformers.models.sam2_video import modeling_sam2_video as sam2_video
 
 from delineate.models.sam import VIT_SIZES, SamEncoder, SamShape, VitSize
 from delineate.models.sam2 import HieraSize
 from delineate.models.tiny_vit import HEAD_WIDTH, LITE, MOBILE, InvertedBottleneck, TinyViTBlock, TinyViTConfig
 
 WINDOW = 14  # of SAM's ViT
-BLOCKS = (SamVisionLayer, TinyViTBlock, InvertedBottleneck, Sam2MultiScaleBlock)
+BLOCKS = (
+    SamVisionLayer, TinyViTBlock, InvertedBottleneck, Sam2MultiScaleBlock,
+    *(getattr(host, f"{name}Video{part}") for host, name in ((sam2_video, "Sam2"), (edgetam_video, "EdgeTam"))
+      for part in ("MemoryAttentionLayer", "MemoryEncoder", "MaskDecoder")),
+)  # fmt: skip
 DECODER_IMAGE, DECODER_FINE = 11.5, 5.5  # maps a structure keeps: of 256 channels at f x f; of 32 channels at 4 f x 4 f
 
 
@@ -57,13 +63,14 @@ def of_shape(shape: SamShape) -> Kept:
     return of_vit(shape.size or VIT_SIZES[shape.encoder], shape.side)
 
 
-def of_vit(size: VitSize, side: int, patch: int = 16) -> Kept:
-    """Of SAM's ViT at ``side`` pixels."""
+def of_vit(size: VitSize, side: int, patch: int = 16, fused: bool = False) -> Kept:
+    """Of SAM's ViT at ``side`` pixels; ``fused``: without places between tokens, and without softmax written out."""
     cells, width = side // patch, size.width
     blocks, largest = [], 0.0
     for n in range(size.depth):
         window = cells if n in size.global_blocks else WINDOW
-        kept, softmax = _attending(cells, window, width, size.heads, around=11, within=8)
+        heads, within = (0, 5) if fused else (size.heads, 8)
+        kept, softmax = _attending(cells, window, width, heads, around=11, within=within)
         blocks.append(kept)
         largest = max(largest, softmax)
     tokens = cells * cells
@@ -145,12 +152,15 @@ def kept_bytes(compute: Callable[[], Tensor], weights: Sequence[Tensor] = ()) ->
     return sum(found.values())
 
 
-def forget_activations(encoder: nn.Module) -> None:
-    """Let every block of an encoder keep its input alone and be computed again on the way back."""
-    for block in encoder.modules():
+def forget_activations(network: nn.Module) -> None:
+    """Let every block of an encoder keep its input alone and be computed again on the way back.
+
+    Of all of a SAM 2's host also what attends to memories, makes them, and answers.
+    """
+    for block in network.modules():
         if isinstance(block, BLOCKS):
             plain: Callable[..., Any] = block.forward
-            block.forward = partial(_again, plain)  # type: ignore[method-assign]
+            block.forward = partial(_again, plain)
 
 
 def _again(forward: Callable[..., Any], *given: Tensor, **named: Any) -> Any:

@@ -6,10 +6,9 @@ and what is trained are named; the files in ``recipes`` say which of them each p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,14 @@ from delineate.data.cases import Case
 from delineate.errors import ModelError
 from delineate.runtimes.sam import MaskPrompt, Multimask, SamPredictor
 from delineate.training.activations import forget_activations
+from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
 from delineate.training.frames import Batch, FrameOptions, Frames, drawn_batch, split_frames
-from delineate.training.loop import LoopOptions, Outcome, Tell, train
+from delineate.training.loop import LoopOptions, Outcome, Tell
 from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
 from delineate.training.prompt_policies import SIMULATIONS, Given, PromptPolicy, exact_prompts
-from delineate.training.run_files import add_to_log, read_arrays
-from delineate.training.sensitivity import Sensitivity, prompt_sensitivity
 
 FEEDBACK_LIMIT = 32.0  # of logits that go back as a prompt
-ADAPTER = "adapter.safetensors"
 MEASURED = 12  # structures of a held-out frame, at most
 
 
@@ -79,7 +76,7 @@ class Finetune:
         return FrameOptions(self.slices, self.keeps_embeddings, self.held_out, self.loop.seed)
 
 
-class FinetuneObjective:
+class FinetuneObjective(Adapted):
     """An ``Objective``: prompts are simulated, the answers compared with the labels.
 
     Of three outlines the one with the least loss is trained, as SAM does; of a system that always offers three the
@@ -121,42 +118,8 @@ class FinetuneObjective:
             groups.append({"params": list(self.host.mask_decoder.parameters()), "name": "decoder"})
         return groups
 
-    def groups(self) -> list[dict[str, Any]]:
-        return self._groups
-
     def modules(self) -> nn.Module:
         return self.host.mask_decoder if self.recipe.part is Part.DECODER else self.host
-
-    def weights(self) -> dict[str, Tensor]:
-        """All of the system, adapters merged, under the host's names: ``segment -m FILE`` opens it."""
-        return self.host.state_dict() if self.adapter is None else self.adapter.merged(self.host, "vision_encoder.")
-
-    def keep(self, folder: Path) -> None:
-        """The adapter's own small file, with all that learned beside it."""
-        if self.adapter is not None:
-            learned = {id(p) for group in self._groups for p in group["params"]}
-            others = {n: p for n, p in self.host.named_parameters() if id(p) in learned and ".lora_" not in n}
-            self.adapter.save(folder / ADAPTER, others, self.predictor.record.name)
-
-    def take(self, weights: Path) -> None:
-        """The best weights of a run, which ``weights`` and ``keep`` wrote."""
-        if self.adapter is None:
-            self.host.load_state_dict(read_arrays(weights)[0])
-            return
-        arrays, _ = read_arrays(weights.with_name(ADAPTER))
-        self.adapter.take(arrays)
-        self.host.load_state_dict({n: v for n, v in arrays.items() if not n.startswith("adapter.")}, strict=False)
-
-    def stepped(self, step: int) -> None:
-        if self.adapter is not None:
-            self.adapter.stepped(step)
-
-    def state(self) -> dict[str, Tensor]:
-        return {} if self.adapter is None else self.adapter.state()
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        if self.adapter is not None:
-            self.adapter.restore(state)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Of the first prompts and of every round of corrections, their mean."""
@@ -171,10 +134,7 @@ class FinetuneObjective:
             given = simulation.then(rng, given, self.outlines(logits, batch.masks), batch.masks, number)
             logits, parts = self.answered(embedding, given, truth, logits)
             rounds.append(parts)
-        found = {name: torch.stack([parts[name] for parts in rounds]).mean() for name in rounds[0]}
-        if self.adapter is not None and (extra := self.adapter.penalty()) is not None:
-            found |= {"orthogonality": extra, "total": found["total"] + extra}
-        return found
+        return self.with_penalty({name: torch.stack([parts[name] for parts in rounds]).mean() for name in rounds[0]})
 
     def embedded(self, batch: Batch) -> Tensor:
         """(O, 256, f, f), one a structure."""
@@ -245,7 +205,7 @@ class FinetuneObjective:
         return self.dice_with(lambda masks: exact_prompts(self.recipe.prompts, masks))
 
     @torch.no_grad()
-    def dice_with(self, prompts: Any) -> float:
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float:
         """Mean Dice on held-out frames with what ``prompts`` makes of a frame's structures (O, S, S)."""
         scores: list[float] = []
         for frame in self.testing:
@@ -280,16 +240,5 @@ def finetune(predictor: SamPredictor, cases: Sequence[Case], recipe: Finetune, t
 
 
 def run_finetune(objective: FinetuneObjective, tell: Tell | None = None) -> Outcome:
-    """The loop, and the probe of prompts before and after it, in the log under "sensitivity".
-
-    At the end the network has the best weights where there are any, the last ones where nothing was better.
-    """
-    recipe = objective.recipe
-    before: Sensitivity | None = prompt_sensitivity(objective) if recipe.probe else None
-    outcome = train(objective, recipe.loop, tell)
-    if outcome.weights is not None:
-        objective.take(outcome.weights)
-    if before is not None:
-        after = before if outcome.weights is None else prompt_sensitivity(objective)
-        add_to_log(recipe.loop.output, {"sensitivity": {"before": before.as_line(), "after": after.as_line()}})
-    return outcome
+    """The loop, and the probe of prompts before and after it."""
+    return run_adapted(objective, objective.recipe.loop, objective.recipe.probe, tell)

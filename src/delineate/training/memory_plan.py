@@ -9,8 +9,9 @@ batch 3); on a GPU it was not measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from torch import nn
 
@@ -52,11 +53,14 @@ class Estimate:
         return [f"  {name:<15} {size / 1e9:6.2f} GB" for name, size in rows.items() if size]
 
 
+R = TypeVar("R")  # a recipe: ``Finetune``, ``Sam2Finetune``
+
+
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[R]):
     """A recipe that fits, its estimate, and what was changed to make it fit."""
 
-    recipe: Finetune
+    recipe: R
     estimate: Estimate
     changes: tuple[str, ...]
 
@@ -76,7 +80,7 @@ def estimated(network: Sam, recipe: Finetune, gpu: bool) -> Estimate:
     decoder = sum(p.numel() for p in host.mask_decoder.parameters())
     everything = sum(p.numel() for p in host.parameters())
     part = recipe.part
-    learned = _adapter_parameters(network, recipe.adapter) if recipe.adapter else encoder
+    learned = adapter_parameters(host.vision_encoder, recipe.adapter) if recipe.adapter else encoder
     trained = (learned if part is not Part.DECODER else 0) + (decoder if part is not Part.ENCODER else 0)
     share = 1.0 if recipe.loop.precision == "fp32" else HALVED
     pictures = max(1, -(-recipe.batch // recipe.of_each))
@@ -100,18 +104,25 @@ def estimated(network: Sam, recipe: Finetune, gpu: bool) -> Estimate:
     )
 
 
-def planned(network: Sam, recipe: Finetune, memory: float, gpu: bool) -> Plan:
+def planned(network: Sam, recipe: Finetune, memory: float, gpu: bool) -> Plan[Finetune]:
     """The recipe with as few changes as make it fit into ``memory`` bytes.
 
     In this order: bf16 (on a GPU), smaller batches gathered over several passes, checkpointing of activations, adapters
     of rank 8 instead of the encoder, the decoder alone. Raises ModelError if nothing fits.
     """
+    return first_that_fits(_candidates(recipe, gpu), lambda one: estimated(network, one, gpu), memory)
+
+
+def first_that_fits(
+    candidates: Iterable[tuple[R, tuple[str, ...]]], estimate: Callable[[R], Estimate], memory: float
+) -> Plan[R]:
+    """The first recipe that fits into ``memory`` bytes. Raises ModelError if none does."""
     smallest = None
-    for candidate, changes in _candidates(recipe, gpu):
-        estimate = estimated(network, candidate, gpu)
-        if estimate.total <= memory:
-            return Plan(candidate, estimate, changes)
-        smallest = estimate if smallest is None or estimate.total < smallest.total else smallest
+    for candidate, changes in candidates:
+        found = estimate(candidate)
+        if found.total <= memory:
+            return Plan(candidate, found, changes)
+        smallest = found if smallest is None or found.total < smallest.total else smallest
     least = smallest.total / 1e9 if smallest else 0
     raise ModelError(
         "E-TRAIN-MEMORY",
@@ -148,7 +159,7 @@ def _smaller(recipe: Finetune, said: tuple[str, ...]) -> Iterator[tuple[Finetune
         yield smaller, (*said, f"batch {batch} in {passes} passes")
 
 
-def _adapter_parameters(network: Sam, adapter: AdapterOptions) -> int:
-    encoder = network.host.vision_encoder
+def adapter_parameters(encoder: nn.Module, adapter: AdapterOptions) -> int:
+    """How many numbers adapters in an encoder have."""
     layers = [encoder.get_submodule(name) for name in adapted_layers(encoder, adapter.mlp)]
     return sum(adapter.rank * sum(layer.weight.shape) for layer in layers if isinstance(layer, nn.Linear))

@@ -5,32 +5,35 @@ The files in ``recipes`` say with which figures each published system was traine
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
 from delineate.memory.policies import MemoryPolicy, Window
+from delineate.memory.recall import Recall
 from delineate.models.sam2 import Sam2Answer, Sam2Maps
 from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
+from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed
 from delineate.training.clips import Clip, ClipOptions, ClipSource, split_sources, with_objects
+from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
 from delineate.training.finetune import still
 from delineate.training.frames import nothing_to_learn
-from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups
-from delineate.training.loop import LoopOptions, Outcome, Tell, train
+from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups, part_of
+from delineate.training.loop import LoopOptions, Outcome, Tell
 from delineate.training.losses import ANSWER_LOSSES, AnswerLoss
-from delineate.training.run_files import read_arrays
+from delineate.training.prompt_policies import Given
 from delineate.training.sam2_forward import clip_answers, outlines
 from delineate.training.shelf import Shelf
 
@@ -75,9 +78,18 @@ class Sam2Finetune:
     held_out: float = 0.25
     measured: int = 8
     slices: int = 4
+    others: int = 0
+    adapter: AdapterOptions | None = None
     checkpointing: bool = False
+    probe: bool = True
 
     def __post_init__(self) -> None:
+        if self.adapter is not None and Sam2Part.ENCODER not in self.parts:
+            raise ModelError(
+                "E-TRAIN-PART",
+                "Adapters sit in the image encoder.",
+                "Add --part all, or --part encoder for them alone.",
+            )
         if self.keep and (Sam2Part.ENCODER in self.parts or self.clips.augment is not None):
             raise ModelError(
                 "E-TRAIN-OPTION",
@@ -104,7 +116,7 @@ class ExactBoxes:
         raise NotImplementedError
 
 
-class Sam2Objective:
+class Sam2Objective(Adapted):
     """An ``Objective``: objects of clips are pointed at, followed, corrected, and compared with their labels."""
 
     def __init__(
@@ -122,8 +134,11 @@ class Sam2Objective:
         self.kept: Shelf[Sam2Maps] = Shelf(KEPT_BYTES, bytes_of)
         self.sources = {source.number: source for source in (*training, *testing)}
         self.host.requires_grad_(False)
+        self.adapter = None
+        if recipe.adapter is not None:
+            self.adapter = EncoderAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
         if recipe.checkpointing:
-            forget_activations(self.host.vision_encoder)
+            forget_activations(self.host)
         self._groups = self.trained()
         for group in self._groups:
             for parameter in group["params"]:
@@ -134,30 +149,20 @@ class Sam2Objective:
         loop = self.recipe.loop
         rates = self.recipe.rates or LayerRates(loop.rate, loop.rate, weight_decay=loop.weight_decay)
         groups = parameter_groups(self.host, self.recipe.parts, rates)
+        if self.adapter is not None:
+            frozen = {id(p) for name, p in self.host.named_parameters() if part_of(name) is Sam2Part.ENCODER}
+            frozen -= {id(p) for p in self.adapter.parameters()}
+            groups = without(groups, frozen)
         if self.recipe.keep:
             frozen = {id(p) for name, p in self.host.named_parameters() if name.startswith(PROJECTIONS)}
-            groups = [g | {"params": [p for p in g["params"] if id(p) not in frozen]} for g in groups]
-        return [group for group in groups if group["params"]]
-
-    def groups(self) -> list[dict[str, Any]]:
-        return self._groups
-
-    def modules(self) -> nn.Module:
-        return self.host
-
-    def weights(self) -> dict[str, Tensor]:
-        """All of the system under the host's names: ``segment -m FILE`` opens it."""
-        return self.host.state_dict()
-
-    def take(self, weights: Path) -> None:
-        """The best weights of a run."""
-        self.host.load_state_dict(read_arrays(weights)[0])
+            groups = without(groups, frozen)
+        return groups
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Mean over the clips of a batch."""
         still(self.host)
         found = [self.clip_loss(rng, self.drawn(rng)) for _ in range(self.recipe.batch)]
-        return {name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]}
+        return self.with_penalty({name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]})
 
     def drawn(self, rng: np.random.Generator) -> Clip:
         """A clip of a random labelled scan."""
@@ -173,9 +178,15 @@ class Sam2Objective:
             frames = clip_answers(self.network, self.recipe.policy, maps, prompts, len(truth))
             for frame in frames:
                 for answer in frame.answers if not frame.given else ():
-                    for name, value in self.answer_loss(answer, truth[:, frame.index, None]).items():
+                    for name, value in self.compared(answer, truth[:, frame.index, None]).items():
                         sums[name] = sums[name] + value if name in sums else value
         return sums
+
+    def compared(self, answer: Sam2Answer, truth: Tensor) -> dict[str, Tensor]:
+        """The loss of an answer, of which nothing at the input's size is kept where that is asked for."""
+        if not self.recipe.checkpointing:
+            return self.answer_loss(answer, truth)
+        return checkpoint(self.answer_loss, answer, truth, use_reentrant=False)
 
     def answer_loss(self, answer: Sam2Answer, truth: Tensor) -> dict[str, Tensor]:
         """Of one answer on one frame; truth (O, 1, S, S)."""
@@ -231,6 +242,23 @@ class Sam2Objective:
             raise nothing_to_learn(len(self.testing))
 
     @torch.no_grad()
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float:
+        """Mean Dice on the frames pointed at of held-out clips, with what ``prompts`` makes of the objects there."""
+        scores: list[float] = []
+        for clip in self.held_out():
+            pixels = None if clip.pixels is None else clip.pixels[:1]
+            (maps,) = self.embedded(replace(clip, pixels=pixels, positions=clip.positions[:1]))
+            truth = clip.truth[:, 0]
+            answer = self.first_answer(maps, clicks_of(prompts(truth), self.device))
+            scores += dice_of(outlines(answer.best, self.network.side), truth).tolist()
+        return float(np.mean(scores))
+
+    def first_answer(self, maps: Sam2Maps, given: Clicks) -> Sam2Answer:
+        """What is outlined on a frame where nothing is remembered."""
+        recall = Recall(self.network, self.recipe.policy)
+        return recall.pointed(self.network.without_memory(maps), maps, given.points, given.labels, None)
+
+    @torch.no_grad()
     def dice_on(self, clip: Clip) -> list[float]:
         """Dice of each object on each frame; where it neither is nor is outlined, 1."""
         prompts = ExactBoxes(clip.truth, self.device)
@@ -238,6 +266,22 @@ class Sam2Objective:
         frames = clip_answers(self.network, policy, self.embedded(clip), prompts, len(clip.truth))
         found = np.stack([outlines(frame.last.best, self.network.side) for frame in frames], axis=1)
         return dice_of(found, clip.truth).flatten().tolist()
+
+
+def clicks_of(given: Given, device: torch.device) -> Clicks:
+    """Boxes as their corners, or clicks."""
+    if given.boxes is not None:
+        corners = torch.from_numpy(given.boxes).float().view(-1, 2, 2).to(device)
+        return Clicks(corners, torch.tensor([[2, 3]] * len(corners), dtype=torch.int32, device=device))
+    assert given.points is not None and given.labels is not None
+    points, labels = torch.from_numpy(given.points), torch.from_numpy(given.labels)
+    return Clicks(points.float().to(device), labels.int().to(device))
+
+
+def without(groups: list[dict[str, Any]], frozen: set[int]) -> list[dict[str, Any]]:
+    """The optimiser's groups without parameters of these ids."""
+    left = [g | {"params": [p for p in g["params"] if id(p) not in frozen]} for g in groups]
+    return [group for group in left if group["params"]]
 
 
 def dice_of(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -276,11 +320,8 @@ def with_memory(predictor: Any) -> Sam2Predictor:
 
 
 def run_sam2(objective: Sam2Objective, tell: Tell | None = None) -> Outcome:
-    """The loop; at the end the network has the best weights where there are any."""
-    outcome = train(objective, objective.recipe.loop, tell)
-    if outcome.weights is not None:
-        objective.take(outcome.weights)
-    return outcome
+    """The loop, and the probe of prompts before and after it."""
+    return run_adapted(objective, objective.recipe.loop, objective.recipe.probe, tell)
 
 
 def with_changes(recipe: Sam2Finetune, changes: Mapping[str, Any]) -> Sam2Finetune:

@@ -73,6 +73,7 @@ def options(output: Path, trained: Trained = Trained.CODE, heavy: bool = False) 
         loss=AnswerLoss.HEAVY_CROSS_ENTROPY if heavy else AnswerLoss.DICE_AND_CROSS_ENTROPY,
         compared=Compared.INPUT,
         batch=4,
+        others=ENTRIES,
         keep=trained is Trained.CODE,
     )
 
@@ -95,12 +96,12 @@ class CrossImageObjective(Sam2Objective):
             assert isinstance(given, Clicks)
             with torch.autocast(self.device.type, enabled=False):
                 fed = self.answered(maps, given, self.bank)
-                found.append(self.answer_loss(fed.answer, truth[:, 0, None]))
+                found.append(self.compared(fed.answer, truth[:, 0, None]))
                 self.offer(fed, self.bank)
             self.seen += 1
             if self.seen >= len(self.training):
                 self.bank, self.seen = CrossImageBank(ENTRIES), 0
-        return {name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]}
+        return self.with_penalty({name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]})
 
     def answered(self, maps: Sam2Maps, given: Clicks, bank: CrossImageBank) -> Fed:
         """One outline of each structure pointed at."""
@@ -113,6 +114,9 @@ class CrossImageObjective(Sam2Objective):
         clicked = given.labels.shape[1] == 1
         return Fed(replace(maps, coarse=coarse), answer, clicked)
 
+    def first_answer(self, maps: Sam2Maps, given: Clicks) -> Sam2Answer:
+        return self.answered(maps, given, CrossImageBank(ENTRIES)).answer
+
     @torch.no_grad()
     def offer(self, fed: Fed, bank: CrossImageBank) -> None:
         """Remember the first structure of an answer, if that adds something."""
@@ -123,7 +127,7 @@ class CrossImageObjective(Sam2Objective):
 
     def state(self) -> dict[str, Tensor]:
         """The bank, for a run that goes on."""
-        found = {"bank.seen": torch.tensor(self.seen)}
+        found = super().state() | {"bank.seen": torch.tensor(self.seen)}
         if self.bank.entries:
             tokens = [memory.tokens for memory in self.bank.entries if memory.tokens is not None]
             found |= {"bank.tokens": torch.stack(tokens), "bank.pointers": self._column("pointer")}
@@ -131,6 +135,7 @@ class CrossImageObjective(Sam2Objective):
         return found
 
     def restore(self, state: dict[str, Tensor]) -> None:
+        super().restore({k: v for k, v in state.items() if not k.startswith("bank.")})
         self.bank, self.seen = CrossImageBank(ENTRIES), int(state["bank.seen"])
         if "bank.tokens" in state:
             columns = (state[f"bank.{name}"] for name in ("tokens", "pointers", "present", "iou"))
@@ -144,10 +149,10 @@ class CrossImageObjective(Sam2Objective):
     def measure(self) -> float:
         """Mean Dice of held-out structures with exact boxes, one image after the other, from an empty bank."""
         bank = CrossImageBank(ENTRIES)
-        return float(np.mean([score for clip in self.held_out() for score in self.dice_with(clip, bank)]))
+        return float(np.mean([score for clip in self.held_out() for score in self.dice_beside(clip, bank)]))
 
     @torch.no_grad()
-    def dice_with(self, clip: Clip, bank: CrossImageBank) -> list[float]:
+    def dice_beside(self, clip: Clip, bank: CrossImageBank) -> list[float]:
         """Dice of each structure of an image, which is then offered to the bank."""
         truth = clip.truth[:, 0]
         fed = self.answered(self.embedded(clip)[0], boxed(truth, self.device, np.random.default_rng(0)), bank)

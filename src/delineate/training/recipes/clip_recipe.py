@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
 from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.training.finetune import Part
+from delineate.training.layer_rates import EVERYTHING, Sam2Part
 from delineate.training.loop import Outcome, Tell
 from delineate.training.recipes.recipe import Recipe, Wishes
 from delineate.training.sam2_objective import Sam2Finetune, Sam2Objective, run_sam2, sam2_objective, with_changes
 
+PARTS: dict[Part, tuple[Sam2Part, ...]] = {
+    Part.DECODER: (Sam2Part.DECODER,),
+    Part.ENCODER: (Sam2Part.ENCODER,),
+    Part.ALL: EVERYTHING,
+}
 MakesObjective = Callable[[Any, Sequence[Case], Sam2Finetune], Sam2Objective]
 
 
 def wished(recipe: Sam2Finetune, wishes: Wishes) -> Sam2Finetune:
     """A recipe's figures with what was asked for.
 
-    Raises ModelError for wishes these recipes cannot fulfil.
+    Raises ModelError for a teacher, which these recipes cannot have.
     """
-    if wishes.part is not None or wishes.adapter is not None or wishes.teacher is not None:
+    if wishes.teacher is not None:
         raise ModelError(
-            "E-TRAIN-PART",
-            "This recipe says itself which parts are trained, and knows no adapters and no teacher.",
-            "Leave --part, --peft and --teacher out.",
+            "E-TRAIN-TEACHER", "This recipe learns from labels alone, not from a teacher.", "Leave --teacher out."
         )
-    changes = {"batch": wishes.batch, "held_out": wishes.held_out, "rate": wishes.rate}
+    parts = None if wishes.part is None else PARTS[wishes.part]
+    if wishes.adapter is not None and wishes.part is None and Sam2Part.ENCODER not in recipe.parts:
+        parts = (Sam2Part.ENCODER, *recipe.parts)
+    changes: dict[str, Any] = {"batch": wishes.batch, "held_out": wishes.held_out, "rate": wishes.rate, "parts": parts}
+    if Sam2Part.ENCODER in (parts or recipe.parts):
+        changes["keep"] = False
+    clips = recipe.clips
+    clips = replace(clips, frames=wishes.frames or clips.frames, objects=wishes.objects or clips.objects)
     loop = wishes.of_loop(recipe.loop)
-    return with_changes(recipe, changes | {"loop": loop, "checkpointing": wishes.checkpointing})
+    return with_changes(
+        recipe, changes | {"loop": loop, "clips": clips, "adapter": wishes.adapter,
+                           "checkpointing": wishes.checkpointing, "probe": wishes.probe},
+    )  # fmt: skip
 
 
 def clip_recipe(
@@ -42,7 +58,10 @@ def clip_recipe(
 ) -> Recipe:
     """A row of the table of recipes; ``options`` are its figures for an output folder."""
 
-    def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
-        return run_sam2(objective(predictor, cases, wished(options(wishes.output), wishes)), tell)
+    def asked(wishes: Wishes) -> Sam2Finetune:
+        return wished(options(wishes.output), wishes)
 
-    return Recipe(name, system, summary, source, run, trains=Sam2Predictor)
+    def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+        return run_sam2(objective(predictor, cases, asked(wishes)), tell)
+
+    return Recipe(name, system, summary, source, run, asked, trains=Sam2Predictor)

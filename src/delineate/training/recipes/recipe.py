@@ -9,13 +9,15 @@ from typing import Any
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
-from delineate.models.sam import Sam
 from delineate.runtimes.sam import SamPredictor
+from delineate.training.clip_memory_plan import planned_clips
 from delineate.training.distill import Distillation
 from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.finetune import Finetune, Part
+from delineate.training.layer_rates import Sam2Part
 from delineate.training.loop import LoopOptions, Outcome, Tell
 from delineate.training.memory_plan import Plan, bytes_of, planned
+from delineate.training.sam2_objective import Sam2Finetune
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Wishes:
 
     teacher  predictor whose embeddings are learned first, for recipes in two stages
     probe    measure how much the answer depends on the prompt
+    frames, objects  of a clip, for systems of SAM 2's shape
     """
 
     output: Path
@@ -42,6 +45,8 @@ class Wishes:
     resume: bool = False
     teacher: Any = None
     probe: bool = True
+    frames: int | None = None
+    objects: int | None = None
 
     def of_loop(self, loop: LoopOptions) -> LoopOptions:
         """A recipe's options for the loop, with what was asked for."""
@@ -85,7 +90,7 @@ class Recipe:
     system   whose it is; others of the same shape can be trained with it
     source   paper or code the figures come from
     run      does it, with the predictor of a system
-    options  what it does to a wish, for the estimate of memory; None where that is not known
+    options  its figures with what was asked for
     trains   the kind of predictor it can train
     """
 
@@ -94,27 +99,28 @@ class Recipe:
     summary: str
     source: str
     run: Run
-    options: Callable[[Wishes], Finetune] | None = None
+    options: Callable[[Wishes], Finetune | Sam2Finetune]
     trains: type = SamPredictor
 
-    def within(self, network: Sam, wishes: Wishes, memory: str, gpu: bool) -> tuple[Wishes, Plan]:
-        """Wishes that fit into a memory such as "8GB", and how.
+    def within(self, network: Any, wishes: Wishes, memory: str, gpu: bool) -> tuple[Wishes, Plan[Any]]:
+        """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
+        wanted, size = self.options(wishes), bytes_of(memory)
+        if isinstance(wanted, Finetune):
+            plan = planned(network, wanted, size, gpu)
+            return fitting(plan.recipe, replace(wishes, part=plan.recipe.part)), plan
+        clips = planned_clips(network, wanted, size, gpu)
+        found = clips.recipe
+        part = Part.DECODER if found.parts == (Sam2Part.DECODER,) else wishes.part
+        chosen = replace(wishes, part=part, frames=found.clips.frames, objects=found.clips.objects)
+        return fitting(found, chosen), clips
 
-        Raises ModelError if nothing fits, or if the recipe cannot be estimated.
-        """
-        if self.options is None:
-            raise ModelError(
-                "E-TRAIN-MEMORY",
-                f"What the recipe {self.name} needs cannot be told before it runs.",
-                "Leave --memory out. Least is needed with --batch 1, in --precision bf16, by systems of 512 px.",
-            )
-        plan = planned(network, self.options(wishes), bytes_of(memory), gpu)
-        found = plan.recipe
-        fitting = replace(
-            wishes, batch=found.batch, accumulate=found.loop.accumulate, precision=found.loop.precision,
-            part=found.part, adapter=found.adapter, checkpointing=found.checkpointing,
-        )  # fmt: skip
-        return fitting, plan
+
+def fitting(found: Finetune | Sam2Finetune, wishes: Wishes) -> Wishes:
+    """Wishes, with what a plan found for every shape of system."""
+    return replace(
+        wishes, batch=found.batch, accumulate=found.loop.accumulate, precision=found.loop.precision,
+        adapter=found.adapter, checkpointing=found.checkpointing,
+    )  # fmt: skip
 
 
 def finetuning(name: str, system: str, summary: str, source: str, options: Callable[[Path], Finetune]) -> Recipe:
