@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -18,24 +19,37 @@ from safetensors.torch import load_file  # noqa: E402
 from delineate.errors import ModelError, OutputError  # noqa: E402
 from delineate.models.quill import Quill, QuillConfig  # noqa: E402
 from delineate.preprocess.crop import Window  # noqa: E402
-from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps  # noqa: E402
+from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, examples_for, prompt_maps  # noqa: E402
+from delineate.runtimes.quill import SHIPPED  # noqa: E402
 from delineate.training import quill_training  # noqa: E402
 from delineate.training.correction import LATER, corrected, followed  # noqa: E402
+from delineate.training.exported_start import start_from_export  # noqa: E402
 from delineate.training.losses import quill_loss  # noqa: E402
 from delineate.training.prompt_simulation import (  # noqa: E402
     bounding_box,
     click_in,
     clicks_around,
+    coarse,
     correcting_click,
     jittered_box,
     spoiled,
 )
-from delineate.training.quill_data import Batch, SamplePool, batch_of, sample  # noqa: E402
-from delineate.training.quill_training import QuillObjective, QuillTraining, _again, _shown, train_quill  # noqa: E402
+from delineate.training.quill_data import (  # noqa: E402
+    FRAMES,
+    LEAST_PART,
+    ONWARDS,
+    Batch,
+    SamplePool,
+    _part,
+    batch_of,
+    sample,
+)
+from delineate.training.quill_training import ROUNDS, QuillObjective, QuillTraining, _again, _shown, train_quill  # noqa: E402
 from delineate.training.real import random_real_scene, real_sources  # noqa: E402
 from delineate.training.run_files import LAST, counts_in  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
 from delineate.training.synthetic.layout import Style  # noqa: E402
+from delineate.training.synthetic.shapes import Blob  # noqa: E402
 from delineate.training.visibility import visible_share  # noqa: E402
 
 MASK = np.zeros((60, 80), bool)
@@ -125,42 +139,116 @@ def test_the_next_round_has_the_outline_and_a_click_where_it_is_wrong() -> None:
     assert (outlines[1] & ~truth[1])[negative].all() and negative.any() and not again[1, 5].any()
 
 
+def test_several_errors_are_clicked_once_each() -> None:
+    truth = np.zeros((1, 64, 64), bool)
+    truth[:, 10:50, 10:50] = True
+    outlines = truth.copy()
+    outlines[0, 12:20, 12:20] = outlines[0, 40:46, 30:42] = False
+    maps = np.zeros((1, CHANNELS, 64, 64), np.float32)
+    maps[:, :3] = truth[:, None]
+    counts = []
+    for seed in range(40):
+        again = corrected(np.random.default_rng(seed), maps, outlines, truth)[0, 5] > 0.9
+        holes = again[12:20, 12:20].any(), again[40:46, 30:42].any()
+        assert again.sum() and (truth[0] & ~outlines[0])[again].all()
+        counts.append(sum(holes))
+    assert set(counts) == {1, 2}
+
+
+def test_a_coarse_outline_loses_what_is_thin() -> None:
+    rng, truth = np.random.default_rng(0), np.zeros((90, 120), bool)
+    truth[20:60, 20:70] = True
+    thin = np.zeros_like(truth)
+    thin[:, 100] = True
+    some = [coarse(rng, truth | thin) for _ in range(40)]
+    assert all(
+        (one & truth).sum() > 0.8 * truth.sum() and (one & ~truth & ~thin).sum() < 0.6 * truth.sum() for one in some
+    )
+    assert any(not one[:, 95:].any() for one in some) and any(one[:, 100].all() for one in some)
+
+
+def test_parts_are_seen_with_the_outline_of_all() -> None:
+    rng, truth = np.random.default_rng(0), np.zeros((160, 160), bool)
+    truth[20:140, 30:130] = True
+    parts = [_part(rng, truth) for _ in range(40)]
+    assert all(LEAST_PART <= window.size <= 0.8 * 120 + 1e-6 for _, window in parts)
+    assert all(known.outline is not None and known.outline.any() and known.box is None for known, _ in parts)
+    clicked = [(known, window) for known, window in parts if known.points is not None]
+    assert clicked
+    for known, window in clicked:
+        x, y = known.points[0]
+        assert window.x - 1 <= x <= window.x + window.size + 1 and window.y - 1 <= y <= window.y + window.size + 1
+        assert truth[int(y), int(x)] == known.labels[0] != known.outline[int(y), int(x)]
+
+
+def test_solids_taper_to_their_ends() -> None:
+    blobs = [Blob(np.random.default_rng(seed), 128, 30.0, np.array([64.0, 64.0])) for seed in range(60)]
+    solid = [blob for blob in blobs if blob._reach is not None and blob.until == np.inf and blob.since == -np.inf]
+    assert 20 < len(solid) < 50
+    for blob in solid:
+        areas = [int((blob.level(t) < 0).sum()) for t in np.linspace(0, (1 - blob._place) * blob._reach, 9)]
+        assert areas[0] > 0 and areas[-1] == 0 and areas[-2] < max(areas)
+
+
+def test_training_begins_from_the_model_that_ships() -> None:
+    torch.manual_seed(0)
+    crops = [torch.randn(2, CHANNELS, 64, 64) / 2 for _ in range(3)]
+    network = Quill()
+    start_from_export(network, SHIPPED, crops)
+    shipped = onnxruntime.InferenceSession(str(SHIPPED)).run(None, {"maps": torch.cat(crops).numpy()})
+    for training, bound in ((False, 1e-4), (True, 1e-2)):  # the norms hold what they would measure on these crops
+        network.train(training)
+        with torch.no_grad():
+            answered = network(torch.cat(crops))
+        assert all(np.abs(a.numpy() - b).max() < bound for a, b in zip(answered, shipped, strict=True))
+    with pytest.raises(ModelError, match="not an exported Quill of this shape"):
+        start_from_export(Quill(QuillConfig(detail=16)), SHIPPED, crops)
+
+
 def test_the_next_frame_is_asked_for_as_it_will_be_in_use() -> None:
     rng, side = np.random.default_rng(2), 96
-    scenes = (synthetic_scene(rng, 128, 3) for _ in range(60))
-    some = [one for scene in scenes if (one := sample(rng, scene, side)) is not None and one.later is not None]
+    scenes = (synthetic_scene(rng, 128, FRAMES) for _ in range(60))
+    some = [one for scene in scenes if (one := sample(rng, scene, side)) is not None and one.onwards]
     assert len(some) > 10
     shown = _shown(batch_of(some), side)
     outlines = shown.truth > 0.5
     again = _again(rng, shown, outlines)
-    moved = [n for n in range(len(some)) if torch.equal(again.maps[n, :3], shown.later[n, :3])]
-    assert len(some) / 3 < len(moved) < len(some) and not again.goes_on.any()
+    moved = [n for n in range(len(some)) if torch.equal(again.maps[n, :3], shown.later[n, 0, :3])]
+    assert len(some) / 3 < len(moved) < len(some)
     for n in moved:
-        assert torch.equal(again.truth[n], shown.later_truth[n])
-        assert torch.equal(again.maps[n, 9] > 0.5, outlines[n]) and torch.equal(again.maps[n, 8], shown.later[n, 3])
+        assert torch.equal(again.truth[n], shown.later_truth[n, 0])
+        assert torch.equal(again.maps[n, 9] > 0.5, outlines[n]) and torch.equal(again.maps[n, 8], shown.later[n, 0, 3])
         assert not again.maps[n, 4:8].any(), "nothing but the outline before is known"
-    assert any(not shown.later_truth[n].any() for n in moved), "some have ended by then"
+    assert any(not shown.later_truth[n, 0].any() for n in moved), "some have ended by then"
+    further = _again(rng, again, again.truth > 0.5)
+    moved = [n for n in moved if torch.equal(further.maps[n, :3], shown.later[n, 1, :3])]
+    assert moved and all(torch.equal(further.truth[n], shown.later_truth[n, 1]) for n in moved)
+    stopped = [n for n in range(len(some)) if again.frames[n] == 0]
+    assert stopped and all(torch.equal(further.maps[n, :3], shown.maps[n, :3]) for n in stopped), "corrected instead"
 
 
 def test_following_is_prompted_as_in_use() -> None:
     rng = np.random.default_rng(0)
-    frames, outline = rng.random((2, 64, 64, 3), np.float32), np.zeros((64, 64), bool)
+    frames, outline = rng.random((3, 64, 64, 3), np.float32), np.zeros((64, 64), bool)
     outline[20:40, 24:44] = True
-    window = Window(0, 0, 64)
-    wanted = prompt_maps(frames[1], CropPrompts(earlier=frames[0], earlier_outline=outline), window, 64)
-    assert np.allclose(followed(wanted[list(LATER)], outline), wanted, atol=1e-6)
+    window, moved = Window(0, 0, 64), np.roll(outline, 3, 0)
+    known = CropPrompts(earlier=frames[1], earlier_outline=moved, pointed=frames[0], pointed_outline=outline)
+    wanted = prompt_maps(frames[2], known, window, 64)
+    seen = examples_for(frames[2], window, 64, frames[0], outline)
+    assert np.allclose(followed(wanted[list(LATER)], moved, np.stack([seen.grey, seen.inside])), wanted, atol=1e-6)
 
 
 def test_the_pool_keeps_the_latest_samples_and_turns_what_it_gives() -> None:
-    pool = SamplePool(128, 20, 0, None)
+    pool = SamplePool(128, 64, 0, None)
     try:
-        pool.fill(20)
-        drawn = pool.draw(12)
+        pool.fill(64)
+        drawn, many = pool.draw(12), pool.draw(200)
     finally:
         pool.close()
-    assert pool.made >= 20 and drawn.maps.shape == (12, CHANNELS, 128, 128) and drawn.truth.shape == (12, 128, 128)
+    assert pool.made >= 64 and drawn.maps.shape == (12, CHANNELS, 128, 128) and drawn.truth.shape == (12, 128, 128)
     assert drawn.ambiguous.dtype == bool and np.isfinite(drawn.maps).all()
-    assert drawn.later.shape == (12, len(LATER), 128, 128) and drawn.later_truth.shape == (12, 128, 128)
+    assert drawn.later.shape == (12, ONWARDS, len(LATER), 128, 128)
+    assert set(many.frames.tolist()) == {0, ONWARDS}
 
 
 def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
@@ -225,7 +313,9 @@ def test_crops_grow_and_are_shown_again_corrected() -> None:
     first = objective.loss(np.random.default_rng(0), 1)
     assert first["side"] == 128 and objective.again is not None and not objective.again.ambiguous.any()
     assert objective.again.maps[:, 5:8].any()  # a click, an outline
-    objective.loss(np.random.default_rng(0), 2)
+    for n in range(ROUNDS):
+        assert objective.again is not None and objective.again.after == n + 1
+        objective.loss(np.random.default_rng(0), 2 + n)
     assert objective.again is None
 
 

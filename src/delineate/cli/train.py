@@ -20,7 +20,7 @@ def quill(
     data: Annotated[
         Path | None, typer.Option(help="Folder with a manifest.json; only items marked train are used.")
     ] = None,
-    start: Annotated[Path | None, typer.Option(help="Weights (.safetensors) to begin from.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights (.safetensors) or quill.onnx to begin from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in the output folder stopped.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of data, prompts and weights.")] = 0,
     batch: Annotated[int, typer.Option(help="Crops a step.")] = 32,

@@ -58,8 +58,7 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int)
     """The network's input (CHANNELS, side, side) for a window of a frame (height, width[, 3])."""
     maps = np.zeros((CHANNELS, side, side), dtype=np.float32)
     colour = window.cut(frame, side)
-    low, high = np.percentile(colour, (1, 99))
-    scale = 2.0 / max(float(high - low), 1e-6)
+    low, scale = _scaling(colour)
     colour = np.clip((colour - low) * scale - 1.0, -1.5, 1.5)
     maps[:3] = colour if colour.ndim == 2 else colour.transpose(2, 0, 1)
     grey = maps[:3].mean(axis=0)
@@ -78,14 +77,22 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int)
         maps[9] = window.cut(prompts.earlier_outline, side)
     maps[3] = _focus(grey, maps)
     maps[11] = relief(grey)
-    maps[10] = likeness(maps, _pointed_at(prompts, low, scale))
+    pointed = None
+    if prompts.pointed is not None and prompts.pointed_outline is not None and prompts.pointed_outline.any():
+        pointed = _examples_of(prompts.pointed, prompts.pointed_outline, low, scale)
+    maps[10] = likeness(maps, pointed)
     return maps
 
 
-def told_from(maps: Array) -> Array:
+def examples_for(frame: NDArray, window: Window, side: int, pointed: NDArray, outline: NDArray[np.bool_]) -> Examples:
+    """A structure where it was pointed at, under an outline that is not empty, in the grey values of a crop."""
+    return _examples_of(pointed, outline, *_scaling(window.cut(frame, side)))
+
+
+def told_from(maps: Array, pointed: Examples | None = None) -> Array:
     """Focus and likeness of a crop computed anew, where its clicks or its outline have changed."""
     maps[3] = _focus(maps[:3].mean(axis=0), maps)
-    maps[10] = likeness(maps)
+    maps[10] = likeness(maps, pointed)
     return maps
 
 
@@ -95,16 +102,19 @@ def add_click(maps: Array, place: NDArray[np.float64], positive: bool) -> None:
     maps[channel] = np.maximum(maps[channel], _click_map(np.asarray(place)[None], maps.shape[-1]))
 
 
-def _pointed_at(prompts: CropPrompts, low: float, scale: float) -> Examples | None:
-    """The structure as it was when it was pointed at, in the grey values of another crop."""
-    if prompts.pointed is None or prompts.pointed_outline is None or not prompts.pointed_outline.any():
-        return None
-    rows, columns = (np.flatnonzero(prompts.pointed_outline.any(axis=axis)) for axis in (1, 0))
+def _scaling(colour: Array) -> tuple[float, float]:
+    """What is taken from the values of a crop, and what they are multiplied with, to lie in -1 to 1."""
+    low, high = np.percentile(colour, (1, 99))
+    return float(low), 2.0 / max(float(high - low), 1e-6)
+
+
+def _examples_of(pointed: NDArray, outline: NDArray[np.bool_], low: float, scale: float) -> Examples:
+    rows, columns = (np.flatnonzero(outline.any(axis=axis)) for axis in (1, 0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
     window = Window.around(box, POINTED_MARGIN)
-    shown = window.cut(prompts.pointed, POINTED_SIDE)
+    shown = window.cut(pointed, POINTED_SIDE)
     grey = shown if shown.ndim == 2 else shown.mean(axis=2)
-    return Examples(np.clip((grey - low) * scale - 1, -1.5, 1.5), window.cut(prompts.pointed_outline, POINTED_SIDE))
+    return Examples(np.clip((grey - low) * scale - 1, -1.5, 1.5), window.cut(outline, POINTED_SIDE))
 
 
 def _focus(grey: Array, maps: Array) -> Array:

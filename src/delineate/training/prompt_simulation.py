@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
 MaskArray = NDArray[np.bool_]
@@ -101,6 +102,16 @@ def error_clicks(rng: Rng, outline: MaskArray, truth: MaskArray, count: int) -> 
     drawn = rng.integers(len(rows), size=count)
     points = np.stack([columns[drawn], rows[drawn]], axis=1).astype(float)
     return points, truth[rows[drawn], columns[drawn]].astype(int)
+
+
+def coarse(rng: Rng, mask: MaskArray) -> MaskArray:
+    """An outline as it is drawn where a pixel is 2 to 6 times as large: without detail, thin parts broken or lost."""
+    height, width = mask.shape
+    factor, least = rng.uniform(2, 6), rng.uniform(0.2, 0.6)
+    size = max(1, round(width / factor)), max(1, round(height / factor))
+    small = np.asarray(Image.fromarray(mask.astype(np.float32)).resize(size, Image.Resampling.BOX)) > least
+    large = Image.fromarray(small.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(large) > 0.5
 
 
 def spoiled(rng: Rng, mask: MaskArray) -> MaskArray:

@@ -10,20 +10,22 @@ import multiprocessing as mp
 import os
 import queue
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.preprocess.crop import Window
-from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps
+from delineate.preprocess.prompt_maps import CHANNELS, POINTED_SIDE, CropPrompts, examples_for, prompt_maps
 from delineate.training.correction import LATER
 from delineate.training.prompt_simulation import (
     Rng,
     bounding_box,
     click_in,
     clicks_around,
+    coarse,
     correcting_click,
     jittered_box,
     spoiled,
@@ -35,9 +37,12 @@ from delineate.training.visibility import visible_share
 
 SAMPLES_A_SCENE = 6
 REAL_SHARE = 0.3
-FOLLOWED_SHARE = 0.35  # scenes of three frames: one that is known, one to find it on, one to go on to
+FOLLOWED_SHARE = 0.42  # scenes of several frames
+FRAMES = 5  # of these: one that is known, one to find the structure on, the others to go on to
+ONWARDS = FRAMES - 2
 SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
 PACK = 16  # samples that travel together
+LEAST_PART = 40.0  # pixels along a side of a window on a part of a structure
 THIN = 0.2  # structures that fill less of their box
 SEEN, UNSEEN = 0.45, 0.1  # shares of a border that can be seen: always kept from the first on, hardly ever below
 
@@ -49,45 +54,63 @@ class Batch:
     maps         float16 (B, C, S, S)
     truth        uint8 (B, S, S), 255 inside
     ambiguous    bool (B,): only clicks were given
-    goes_on      bool (B,): a structure is followed, and there is a frame after this one
-    later        float16 (B, LATER, S, S), of that frame; see ``correction.followed``
-    later_truth  uint8 (B, S, S)
+    frames       int (B,): how many frames follow on this one, where a structure is followed
+    later        float16 (B, ONWARDS, LATER, S, S), of these frames; see ``correction.followed``
+    later_truth  uint8 (B, ONWARDS, S, S)
+    pointed      float16 (B, ONWARDS, 2, s, s): the frame it was pointed at, for each of them
     """
 
     maps: NDArray[np.float16]
     truth: NDArray[np.uint8]
     ambiguous: NDArray[np.bool_]
-    goes_on: NDArray[np.bool_]
+    frames: NDArray[np.intp]
     later: NDArray[np.float16]
     later_truth: NDArray[np.uint8]
+    pointed: NDArray[np.float16]
+
+    @classmethod
+    def empty(cls, count: int, side: int) -> Self:
+        """Room for so many samples."""
+        return cls(
+            np.zeros((count, CHANNELS, side, side), np.float16),
+            np.zeros((count, side, side), np.uint8),
+            np.zeros(count, bool),
+            np.zeros(count, np.intp),
+            np.zeros((count, ONWARDS, len(LATER), side, side), np.float16),
+            np.zeros((count, ONWARDS, side, side), np.uint8),
+            np.zeros((count, ONWARDS, 2, POINTED_SIDE, POINTED_SIDE), np.float16),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Onward:
+    """A frame further on: the same as in a batch, of one sample."""
+
+    later: NDArray[np.float16]
+    truth: NDArray[np.uint8]
+    pointed: NDArray[np.float16]
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One of a batch: the same without the first axis; None where nothing goes on."""
+    """One of a batch, and the frames that follow on it."""
 
     maps: NDArray[np.float16]
     truth: NDArray[np.uint8]
     ambiguous: bool
-    later: NDArray[np.float16] | None = None
-    later_truth: NDArray[np.uint8] | None = None
+    onwards: tuple[Onward, ...] = ()
 
 
 def batch_of(samples: Sequence[Sample]) -> Batch:
     """Samples of one size as a batch."""
-    later = np.zeros((len(samples), len(LATER), *samples[0].truth.shape), np.float16)
-    later_truth = np.zeros((len(samples), *samples[0].truth.shape), np.uint8)
+    batch = Batch.empty(len(samples), samples[0].truth.shape[-1])
     for n, one in enumerate(samples):
-        if one.later is not None and one.later_truth is not None:
-            later[n], later_truth[n] = one.later, one.later_truth
-    return Batch(
-        np.stack([s.maps for s in samples]),
-        np.stack([s.truth for s in samples]),
-        np.array([s.ambiguous for s in samples]),
-        np.array([s.later is not None for s in samples]),
-        later,
-        later_truth,
-    )
+        batch.maps[n], batch.truth[n], batch.ambiguous[n] = one.maps, one.truth, one.ambiguous
+        batch.frames[n] = len(one.onwards)
+        for t, onward in enumerate(one.onwards):
+            batch.later[n, t], batch.later_truth[n, t] = onward.later, onward.truth
+            batch.pointed[n, t] = onward.pointed
+    return batch
 
 
 def sample(rng: Rng, scene: Scene, side: int) -> Sample | None:
@@ -109,11 +132,21 @@ def sample(rng: Rng, scene: Scene, side: int) -> Sample | None:
         return None
     ambiguous = prompts.box is None and prompts.earlier is None
     found = Sample(maps.astype(np.float16), _bytes(shown), ambiguous)
-    if not follows or len(scene.frames) < 3:
+    if not follows:
         return found
-    onwards = CropPrompts(earlier=frame, earlier_outline=truth)
-    later = prompt_maps(scene.frames[2], onwards, window, side)[list(LATER)].astype(np.float16)
-    return replace(found, later=later, later_truth=_bytes(window.cut(scene.targets[number, 2], side)))
+    onwards = [_onward(scene, number, t, prompts, window, side) for t in range(2, len(scene.frames))]
+    return replace(found, onwards=tuple(onwards))
+
+
+def _onward(scene: Scene, number: int, t: int, prompts: CropPrompts, window: Window, side: int) -> Onward:
+    """What is known of frame ``t``, seen through the window of the first frame the structure is looked for on."""
+    frame, before = scene.frames[t], scene.frames[t - 1]
+    known = CropPrompts(earlier=before, earlier_outline=scene.targets[number, t - 1])
+    maps = prompt_maps(frame, known, window, side)[list(LATER)].astype(np.float16)
+    assert prompts.earlier is not None and prompts.earlier_outline is not None
+    seen = examples_for(frame, window, side, prompts.earlier, prompts.earlier_outline)
+    pointed = np.stack([seen.grey, seen.inside]).astype(np.float16)
+    return Onward(maps, _bytes(window.cut(scene.targets[number, t], side)), pointed)
 
 
 def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window]:
@@ -130,20 +163,22 @@ def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window
 
 
 def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
-    """A box (50 %), clicks (35 %), or a nearly right outline to correct (15 %)."""
+    """A box (45 %), clicks (30 %), or a nearly right outline: of all to correct (12 %), of a part to draw finer."""
     kind = rng.random()
-    if kind < 0.5:
+    if kind < 0.45:
         box = jittered_box(rng, truth, float(rng.choice([0.03, 0.06, 0.1])))
         prompts = CropPrompts(box=box)
         if rng.random() < 0.12:
             prompts = replace(prompts, points=np.array([click_in(rng, truth, False)]), labels=np.array([True]))
         return prompts, _shifted(rng, Window.around(box, rng.uniform(1.25, 1.8)), truth.shape)
-    if kind < 0.85:
+    if kind < 0.75:
         points, labels = clicks_around(rng, truth)
         prompts = CropPrompts(points=points, labels=labels)
         if rng.random() < 0.5:
             return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
         return prompts, _wide(rng, _box(truth), truth.shape)
+    if kind > 0.87:
+        return _part(rng, truth)
     outline = spoiled(rng, truth)
     prompts = CropPrompts(outline=outline)
     if (click := correcting_click(rng, outline, truth)) is not None:
@@ -151,6 +186,26 @@ def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
     if rng.random() < 0.4:
         prompts = replace(prompts, box=jittered_box(rng, truth, 0.06))
     return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+
+
+def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
+    """A window on a part of a structure whose outline was drawn from farther away, sometimes with a click on an error.
+
+    The part that is seen may need no change, or hold nothing of the structure.
+    """
+    x0, y0, x1, y1 = _box(truth)
+    side = max(LEAST_PART, max(x1 - x0, y1 - y0) * float(np.exp(rng.uniform(np.log(0.2), np.log(0.8)))))
+    x, y = np.array(click_in(rng, truth, central=False)) + rng.normal(0, 0.15, 2) * side
+    window = Window(x - side / 2, y - side / 2, side).within(*truth.shape)
+    outline = coarse(rng, truth) if rng.random() < 0.7 else spoiled(rng, truth)
+    prompts = CropPrompts(outline=outline if outline.any() else truth)
+    if rng.random() < 0.4:
+        rows, columns = (slice(max(0, int(low)), int(low + window.size) + 1) for low in (window.y, window.x))
+        seen = np.zeros_like(truth)
+        seen[rows, columns] = True
+        if (click := correcting_click(rng, outline & seen, truth & seen)) is not None:
+            prompts = replace(prompts, points=click[0], labels=click[1])
+    return prompts, window
 
 
 def _bytes(inside: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -195,11 +250,7 @@ class SamplePool:
         context = mp.get_context("spawn")
         self.side, self.capacity, self.made = side, capacity, 0
         self._rng = np.random.default_rng(seed)
-        self._maps = np.zeros((capacity, CHANNELS, side, side), np.float16)
-        self._truth = np.zeros((capacity, side, side), np.uint8)
-        self._ambiguous, self._goes_on = np.zeros(capacity, bool), np.zeros(capacity, bool)
-        self._later = np.zeros((capacity, len(LATER), side, side), np.float16)
-        self._later_truth = np.zeros((capacity, side, side), np.uint8)
+        self._kept = Batch.empty(capacity, side)
         self._queue: mp.Queue[Batch] = context.Queue(8)
         self._workers = [
             context.Process(target=_work, args=(self._queue, side, seed + 1 + n, data), daemon=True)
@@ -224,10 +275,11 @@ class SamplePool:
             out = np.rot90(kept[chosen], turns, (-2, -1))
             return np.ascontiguousarray(out[..., ::-1] if mirrored else out)
 
-        return Batch(
-            turned(self._maps), turned(self._truth), self._ambiguous[chosen], self._goes_on[chosen],
-            turned(self._later), turned(self._later_truth),
-        )  # fmt: skip
+        return Batch(*(turned(kept) if kept.ndim > 1 else kept[chosen] for kept in self._arrays(self._kept)))
+
+    @staticmethod
+    def _arrays(batch: Batch) -> list[NDArray]:
+        return [getattr(batch, one.name) for one in fields(batch)]
 
     def close(self) -> None:
         for worker in self._workers:
@@ -242,12 +294,8 @@ class SamplePool:
                 raise RuntimeError("The processes that make training data have died.") from None
             return wait
         places = (self.made + np.arange(len(pack.maps))) % self.capacity
-        self._maps[places], self._truth[places], self._ambiguous[places] = pack.maps, pack.truth, pack.ambiguous
-        self._goes_on[places], self._later[places], self._later_truth[places] = (
-            pack.goes_on,
-            pack.later,
-            pack.later_truth,
-        )
+        for kept, new in zip(self._arrays(self._kept), self._arrays(pack), strict=True):
+            kept[places] = new
         self.made += len(pack.maps)
         return True
 
@@ -282,7 +330,7 @@ def _handed(outbox: mp.Queue[Batch], batch: Batch) -> bool:
 
 def random_scene(rng: Rng, sources: list[RealSource]) -> Scene:
     """A synthetic scene, or a real one in REAL_SHARE of the cases where there are real sources."""
-    frames = 3 if rng.random() < FOLLOWED_SHARE else 1
+    frames = FRAMES if rng.random() < FOLLOWED_SHARE else 1
     if sources and rng.random() < REAL_SHARE:
         return random_real_scene(rng, sources, frames)
     return synthetic_scene(rng, int(rng.choice(SCENE_SIZES)), frames)

@@ -23,6 +23,7 @@ from delineate.errors import ModelError
 from delineate.models.quill import Quill
 from delineate.training.correction import corrected, followed
 from delineate.training.export import export_quill
+from delineate.training.exported_start import start_from_export
 from delineate.training.loop import LoopOptions, Schedule, Tell, train
 from delineate.training.losses import QuillLoss, quill_loss
 from delineate.training.quill_data import Batch, Sample, SamplePool, batch_of, random_scene, sample
@@ -30,9 +31,12 @@ from delineate.training.run_files import LAST, averaged_weights, counts_in, save
 
 SIDE = 256  # of a crop
 POOL = 2400  # samples kept
+ROUNDS = 5  # a batch is shown again, at most
 HELD_OUT, HELD_OUT_SEED = 96, 2**31  # crops of synthetic scenes that are measured on, the same in every run
 OF_A_SCENE = 3  # of these crops, at most
-GOES_ON, LEAST_OUTLINE = 0.7, 12  # share of structures followed on rather than corrected; pixels there must be for it
+GOES_ON, LEAST_OUTLINE = 0.8, 12  # share of structures followed on rather than corrected; pixels there must be for it
+FRESH, BEGUN = ((0.3, 128), (0.6, 192)), ((0.5, 192),)  # sides of crops: see QuillTraining.growth
+MEASURED = 16  # batches from which the norms of an exported model are put back
 WARMUP, DECAY = 200, 0.999  # steps until the highest rate; of the moving average
 ENDLESS = 10**9  # steps, where time is what ends a run
 AVERAGE = "average.safetensors"
@@ -45,11 +49,12 @@ class QuillTraining:
     output   folder for checkpoint, log and model
     minutes  wall-clock budget; the learning rate falls along a cosine over it
     data     folder with a manifest.json, of which only items marked ``train`` are used; None: synthetic scenes only
-    start    weights (.safetensors) to begin from, instead of random ones
+    start    weights (.safetensors) or an exported model (.onnx) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
-    growth   up to which share of the budget crops are shown at which side; after the last: 256 px
-    correct  share of batches that are shown again with the network's own outlines: with a correcting click, or on the
-             next frame
+    growth   up to which share of the budget crops are shown at which side; after the last: 256 px. By default 128
+             and 192 px, 192 alone where weights are begun from
+    correct  share of batches that are shown again, and of those again, with the network's own outlines: with a
+             correcting click, or on the next frame
     every    steps between measurements; the state is saved then
     """
 
@@ -62,12 +67,16 @@ class QuillTraining:
     batch: int = 32
     rate: float = 3e-3
     weight_decay: float = 0.02
-    growth: tuple[tuple[float, int], ...] = ((0.3, 128), (0.6, 192))
-    correct: float = 0.35
+    growth: tuple[tuple[float, int], ...] | None = None
+    correct: float = 0.45
     version: str = "0"
     threads: int = 0
     workers: int = 1
     every: int = 300
+
+    @property
+    def sides(self) -> tuple[tuple[float, int], ...]:
+        return self.growth if self.growth is not None else FRESH if self.start is None else BEGUN
 
     @property
     def loop(self) -> LoopOptions:
@@ -95,13 +104,18 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     network = Quill().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if recipe.start is not None:
+    exported = recipe.start is not None and recipe.start.suffix == ".onnx"
+    if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
     done = int(counts_in(last)["step"]) if recipe.resume else 0
     pool = SamplePool(SIDE, POOL, recipe.seed + 10 * done, recipe.data, recipe.workers)
     try:
         objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch), recipe)
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
+        if exported and not recipe.resume:
+            assert recipe.start is not None
+            crops = [_shown(pool.draw(recipe.batch), recipe.sides[0][1]).maps for _ in range(MEASURED)]
+            start_from_export(network, recipe.start, crops)
         train(objective, recipe.loop, tell)
     finally:
         pool.close()
@@ -114,14 +128,16 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A batch as tensors at the side in use: see ``Batch``; truths are 0 to 1."""
+    """A batch as tensors at the side in use: see ``Batch``; truths are 0 to 1. It was shown ``after`` times before."""
 
     maps: Tensor
     truth: Tensor
     ambiguous: Tensor
-    goes_on: Tensor
+    frames: Tensor
     later: Tensor
     later_truth: Tensor
+    pointed: Tensor
+    after: int = 0
 
 
 def _shown(batch: Batch, side: int) -> Shown:
@@ -131,13 +147,13 @@ def _shown(batch: Batch, side: int) -> Shown:
         found = torch.from_numpy(array).float() / scale
         if side == found.shape[-1]:
             return found
-        channels = found if found.ndim == 4 else found[:, None]
+        channels = found.reshape(-1, 1, *found.shape[-2:])
         smaller = F.interpolate(channels, size=side, mode="bilinear", antialias=True)
-        return smaller if found.ndim == 4 else smaller[:, 0]
+        return smaller.reshape(*found.shape[:-2], side, side)
 
     return Shown(
-        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous),
-        torch.from_numpy(batch.goes_on), sized(batch.later), sized(batch.later_truth, 255),
+        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.frames),
+        sized(batch.later), sized(batch.later_truth, 255), torch.from_numpy(batch.pointed).float(),
     )  # fmt: skip
 
 
@@ -173,12 +189,12 @@ class QuillObjective:
         return self.network.state_dict()
 
     def at(self, share: float) -> None:
-        self.side = next((side for until, side in self.recipe.growth if share < until), SIDE)
+        self.side = next((side for until, side in self.recipe.sides if share < until), SIDE)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         batch = self.again or _shown(self.pool.draw(self.recipe.batch), self.side)
         found, outlines = self._answered(batch)
-        correct = self.again is None and rng.random() < self.recipe.correct
+        correct = batch.after < ROUNDS and rng.random() < self.recipe.correct
         self.again = _again(rng, batch, outlines) if correct else None
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts, "side": torch.tensor(float(batch.maps.shape[-1]))}
@@ -199,18 +215,21 @@ class QuillObjective:
 
 
 def _again(rng: np.random.Generator, batch: Shown, outlines: Tensor) -> Shown:
-    """The next round, from these outlines: what is followed goes on to the next frame, or else is corrected.
+    """The next round, from these outlines: what is followed mostly goes on to the next frame.
 
     The rest is corrected, by a click where it is wrong; nothing is ambiguous any longer.
     """
-    drawn = outlines.numpy()
-    maps = corrected(rng, batch.maps.numpy(), drawn, (batch.truth > 0.5).numpy())
-    truth = batch.truth.clone()
-    for n in np.flatnonzero(batch.goes_on.numpy()):
-        if drawn[n].sum() >= LEAST_OUTLINE and rng.random() < GOES_ON:
-            maps[n], truth[n] = followed(batch.later[n].numpy(), drawn[n]), batch.later_truth[n]
+    drawn, inside = outlines.numpy(), (batch.truth > 0.5).numpy()
+    maps, truth = corrected(rng, batch.maps.numpy(), drawn, inside), batch.truth.clone()
+    frames = batch.frames.clone()
+    for n in np.flatnonzero(batch.frames.numpy() > batch.after):
+        if drawn[n].sum() < LEAST_OUTLINE or rng.random() > GOES_ON:
+            frames[n] = 0
+            continue
+        later, pointed = batch.later[n, batch.after].numpy(), batch.pointed[n, batch.after].numpy()
+        maps[n], truth[n] = followed(later, drawn[n], pointed), batch.later_truth[n, batch.after]
     no = torch.zeros_like(batch.ambiguous)
-    return replace(batch, maps=torch.from_numpy(maps), truth=truth, ambiguous=no, goes_on=no)
+    return replace(batch, maps=torch.from_numpy(maps), truth=truth, ambiguous=no, frames=frames, after=batch.after + 1)
 
 
 def _keep_memory() -> None:

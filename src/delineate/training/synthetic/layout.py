@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from delineate.training.synthetic.noise import tide
-from delineate.training.synthetic.shapes import Blob, BlobKind, Shape, fan, tree, tube
+from delineate.training.synthetic.shapes import LATEST, Blob, BlobKind, Shape, fan, tree, tube
 
 
 class Style(StrEnum):
@@ -34,15 +34,20 @@ SHARES = {
 }  # fmt: skip
 
 APART = 0.4  # share of scenes whose structures share no pixel
+FOLLOWED_BY = 0.12  # share of blobs where another of their kind begins where they end
 
 
 @dataclass(frozen=True)
 class Item:
-    """A shape, shrunk by ``inset`` pixels, painted inside its parent only (-1: anywhere)."""
+    """A shape, shrunk by ``inset`` pixels, painted inside its parent only (-1: anywhere).
+
+    It looks like the item ``like`` (-1: like none in particular).
+    """
 
     shape: Shape
     inset: float
     parent: int
+    like: int = -1
 
 
 @dataclass
@@ -64,8 +69,8 @@ class Layout:
     def regions(self) -> int:
         return self.base + len(self.items)
 
-    def add(self, shape: Shape, inset: float = 0.0, parent: int = -1) -> int:
-        self.items.append(Item(shape, inset, parent))
+    def add(self, shape: Shape, inset: float = 0.0, parent: int = -1, like: int = -1) -> int:
+        self.items.append(Item(shape, inset, parent, like))
         return len(self.items) - 1
 
     def paint(self, t: float) -> NDArray[np.int32]:
@@ -124,6 +129,12 @@ def _body(rng: np.random.Generator, layout: Layout) -> int:
 def _nested(rng: np.random.Generator, layout: Layout, blob: Blob, parent: int = -1) -> None:
     """A blob that may have a core, a core in the core, or a few lesions."""
     outer = layout.add(blob, 0.0, parent)
+    if rng.random() < FOLLOWED_BY:
+        radius = blob.radius * np.exp(rng.normal(0, 0.4))
+        after = Blob(rng, layout.side, radius, blob.centre + rng.normal(0, 0.5, 2) * blob.radius)
+        blob.until = after.since = float(rng.uniform(0, LATEST))
+        after.until = np.inf
+        layout.add(after, 0.0, parent, outer)
     if rng.random() >= 0.45 or blob.radius <= 6:
         return
     if rng.random() < 0.6:

@@ -1,7 +1,7 @@
 """How regions look: grey values, textures, membranes, shading, shadows, speckle, noise and colour of one scene.
 
 No look is tied to one kind of layout. A ``Look`` is drawn once and rendered for every frame, so that a structure keeps
-its face from frame to frame while the noise is new.
+its face from frame to frame while the noise is new, and in slices the grain.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from delineate.training.synthetic.noise import Field, texture, tide
 from delineate.training.synthetic.shapes import Lines
 
 TEXTURES = 3
+CUT = 0.6  # share of scenes that are cut through a solid: the grain changes from slice to slice
 QUIET_BESIDE = 10.0  # vessels of less contrast than a tenth have quieter neighbourhoods
 
 
@@ -28,6 +29,8 @@ class Look:
     grey: Field
     roughness: Field  # (TEXTURES, regions + 1)
     textures: tuple[Field, ...]
+    others: tuple[Field, ...]  # what the textures turn into, ``turning`` radians in a unit of time
+    turning: float
     gradient: Field | None
     gradient_size: Field
     membrane: float
@@ -49,11 +52,15 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
     if rng.random() < 0.2:  # or hardly
         tissue = rng.uniform(0.35, 0.65) + rng.uniform(0.05, 0.3) * (rng.uniform(0, 1, classes) - 0.5)
     member = rng.integers(0, classes, regions + 1)  # look-alikes share a class
+    own = rng.normal(0, 1, regions + 1)
+    for number, item in enumerate(layout.items, layout.base + 1):
+        if item.like >= 0:
+            member[number], own[number] = member[layout.base + item.like + 1], own[layout.base + item.like + 1]
     if layout.style is Style.CELLS:
         member[1:] = rng.integers(1, classes)
     elif layout.style is Style.SHEET:
         member[1 : layout.base + 1] = 1
-    grey = tissue[member] + rng.normal(0, 1, regions + 1) * rng.choice([0.01, 0.03, 0.06])
+    grey = tissue[member] + own * rng.choice([0.01, 0.03, 0.06])
     if layout.style is Style.CELLS and rng.random() < 0.5:
         grey[2::2] += rng.uniform(-0.4, 0.4)  # nuclei
     quiet = rng.uniform(0.15, 1)  # a network that sees too little of what it is asked for learns to guess
@@ -74,6 +81,8 @@ def random_look(rng: np.random.Generator, layout: Layout) -> Look:
         grey=grey.astype(np.float32),
         roughness=rough[:, member].astype(np.float32),
         textures=tuple(texture(rng, side) for _ in range(TEXTURES)),
+        others=tuple(texture(rng, side) for _ in range(TEXTURES)),
+        turning=rng.uniform(0.3, 3) if rng.random() < CUT else 0.0,
         gradient=tide(rng, side) if rng.random() < 0.5 else None,
         gradient_size=np.abs(rng.normal(0, 0.08, regions + 1)).astype(np.float32),
         membrane=membrane,
@@ -107,12 +116,13 @@ def _shading(rng: np.random.Generator, side: int, round_view: float) -> Field:
     return np.asarray(shade, np.float32)
 
 
-def render(rng: np.random.Generator, regions: NDArray[np.int32], look: Look) -> Field:
-    """One frame (side, side) of a layout's regions."""
+def render(rng: np.random.Generator, regions: NDArray[np.int32], look: Look, t: float = 0.0) -> Field:
+    """The frame (side, side) of a layout's regions at time ``t``."""
     side = regions.shape[0]
     picture = look.grey[regions]
-    for size, surface in zip(look.roughness, look.textures, strict=True):
-        picture = picture + size[regions] * surface
+    kept, new = np.float32(np.cos(look.turning * t)), np.float32(np.sin(look.turning * t))
+    for size, surface, other in zip(look.roughness, look.textures, look.others, strict=True):
+        picture = picture + size[regions] * (surface if new == 0 else kept * surface + new * other)
     if look.gradient is not None:
         picture = picture + look.gradient_size[regions] * look.gradient
     if look.membrane:

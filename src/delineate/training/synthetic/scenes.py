@@ -15,6 +15,7 @@ LEAST_PIXELS = 25  # of a target on the first frame
 MOST_SHARE = 0.85  # of the frame a target may fill
 MOST_TARGETS = 10
 JUMPS = 0.2  # share of frames that are far off, as in a clip of which only some frames were kept
+PACE = (-0.9, 0.0)  # log10 of the time from one frame to the next: slices are thin or thick
 DARK = 0.02  # shading below which a place is outside of the view
 
 
@@ -22,19 +23,22 @@ def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) 
     """A scene of ``frames`` frames of ``size`` pixels (at most 352); the same ``rng`` state gives the same scene."""
     while True:
         layout = random_layout(rng, size)
-        regions = [layout.paint(float(t)) for t in range(frames)]
+        pace = 10 ** rng.uniform(*PACE)
+        regions = [layout.paint(t * pace) for t in range(frames)]
         meanings = _visible(rng, layout, regions[0])
         if not meanings:
             continue
         look = random_look(rng, layout)
-        pictures = [render(rng, one, look) * (1 + (t > 0) * rng.normal(0, 0.05)) for t, one in enumerate(regions)]
+        pictures = [
+            render(rng, one, look, t * pace) * (1 + (t > 0) * rng.normal(0, 0.05)) for t, one in enumerate(regions)
+        ]
         targets = np.stack([_masks(one, meanings, layout.regions) for one in regions], axis=1)
         targets &= look.shading > DARK  # beyond a round field of view nothing is seen
         targets = targets[targets[:, 0].sum(axis=(1, 2)) > LEAST_PIXELS]
         if not len(targets):
             continue
         for t in range(1, frames):
-            pictures[t], targets[:, t] = _moved(rng, pictures[t], targets[:, t], t)
+            pictures[t], targets[:, t] = _moved(rng, pictures[t], targets[:, t], t * pace)
         shown = finish(rng, pictures, regions, layout.regions)
         if shown is not None:
             return Scene(shown, targets, layout.style.value)
@@ -59,7 +63,7 @@ def _masks(regions: NDArray[np.int32], meanings: list[list[int]], count: int) ->
 
 
 def _moved(
-    rng: np.random.Generator, picture: Field, masks: NDArray[np.bool_], t: int
+    rng: np.random.Generator, picture: Field, masks: NDArray[np.bool_], t: float
 ) -> tuple[Field, NDArray[np.bool_]]:
     """The whole frame shifted and softly deformed, more the later it is."""
     side = picture.shape[0]

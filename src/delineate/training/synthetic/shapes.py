@@ -17,7 +17,10 @@ from delineate.training.synthetic.noise import Field, texture, tide
 FAR = np.float32(99)
 ANGLES = 512  # steps of a blob's outline
 MOST_SEGMENTS = 900  # of one tree
-ENDING, BEGINNING = 0.25, 0.12  # shares of blobs that are gone on the next frame, and that come with it
+ENDING, BEGINNING = 0.15, 0.1  # shares of blobs that end at some time at once, and that begin at one
+SOLID = 0.6  # share of blobs that taper to both ends, as what is cut into slices does
+LATEST = 2.0  # time until which they do
+REACHES = (-0.4, 2.0)  # logarithms of a solid's half length, in time
 
 
 class Shape(Protocol):
@@ -67,13 +70,20 @@ class Blob:
         self._bite = rng.uniform(0, 2 * np.pi)
         self._motion = rng.normal(0, 0.03, 2) * side
         self._growth = rng.normal(0, 0.3)  # slices of a thick stack change this much
+        self._reach = float(np.exp(rng.uniform(*REACHES))) if rng.random() < SOLID else None
+        self._place = rng.uniform(-0.75, 0.75)  # of the first frame, between both ends
+        self._others = rng.permutation(self._heights) * rng.choice([-1, 1], len(waves))
+        self._other_border = 0.3 * texture(rng, side) + tide(rng, side)
+        self._change = rng.uniform(0, 0.7)  # of the outline, in radians of a turn from its waves into the others
         fate = rng.random()
-        self._ends, self._begins = fate < ENDING, fate > 1 - BEGINNING
+        at = float(rng.uniform(0, LATEST))
+        self.until = at if fate < ENDING else np.inf
+        self.since = at if fate > 1 - BEGINNING else -np.inf
 
     def level(self, t: float) -> Field:
         out = np.full((self.side, self.side), FAR, np.float32)
-        radius = self.radius * (1 + self._growth * t)
-        if radius <= 1 or (self._ends and t > 0) or (self._begins and t <= 0):
+        radius = self._radius_at(t)
+        if radius <= 1 or not self.since < t <= self.until:
             return out
         rows, columns = self._window(radius, t)
         if rows.start >= rows.stop or columns.start >= columns.stop:
@@ -87,9 +97,21 @@ class Blob:
         out[rows, columns] = self._field(u, v, radius, t, rows, columns)
         return out
 
+    def _radius_at(self, t: float) -> float:
+        """A straight change, or the cut through an ellipsoid, 0 beyond its ends."""
+        if self._reach is None:
+            return float(self.radius * (1 + self._growth * t))
+        here = self._place + t / self._reach
+        return float(self.radius * np.sqrt(max(0.0, 1 - here**2) / (1 - self._place**2)))
+
+    def _turned(self, one: NDArray[np.floating], other: NDArray[np.floating], t: float) -> NDArray[np.floating]:
+        """``one`` at time 0, later more and more of the ``other``."""
+        return np.cos(self._change * t) * one + np.sin(self._change * t) * other
+
     def _window(self, radius: float, t: float) -> tuple[slice, slice]:
         """The part of the frame the shape can reach."""
-        loose = {BlobKind.ORGANIC: 1.2 + np.abs(self._heights).sum(), BlobKind.CLOUD: 1.6 + 3 * self._border_size}
+        waves = 1.2 + 1.5 * np.abs(self._heights).sum()
+        loose = {BlobKind.ORGANIC: waves, BlobKind.CLOUD: 1.6 + 4 * self._border_size}
         reach = radius * max(self._stretch, 1 / self._stretch) ** 0.5 * loose.get(self.kind, 1.8) + 6
         cy, cx = self.centre + self._motion * t
         return (
@@ -105,7 +127,8 @@ class Blob:
             return (np.abs(u) ** power + np.abs(v) ** power) ** (1 / power) - np.float32(radius)
         distance = np.sqrt(u * u + v * v)
         if self.kind is BlobKind.CLOUD:
-            return distance - radius * (1 - self._border_size * self._border[rows, columns])
+            border = self._turned(self._border[rows, columns], self._other_border[rows, columns], t)
+            return distance - radius * (1 - self._border_size * border)
         step = ((np.arctan2(v, u) + np.float32(np.pi)) * np.float32(ANGLES / 2 / np.pi)).astype(np.int32) % ANGLES
         field = distance - (radius * self._outline(t)).astype(np.float32)[step]
         if self.kind is BlobKind.BEAN:
@@ -120,7 +143,7 @@ class Blob:
             sector = 2 * np.pi / self._corners
             return np.asarray(np.cos(sector / 2) / np.cos((angle + self._turn) % sector - sector / 2))
         waves = np.cos(self._waves[:, None] * angle + self._phases[:, None] + 0.3 * t)
-        return np.maximum(1 + self._heights @ waves, 0.2)
+        return np.maximum(1 + self._turned(self._heights, self._others, t) @ waves, 0.2)
 
 
 class Lines:
