@@ -36,6 +36,30 @@ def result_json(value: Any) -> None:
 
 
 @contextmanager
+def step_counter(quiet: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, int, float], None] | None]]:
+    """Lines, and below them the step a training is at and the minutes left, which stay on a terminal alone.
+
+    Yields what to call with a line, and with (step, steps, minutes left); None where there is no terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield tell, None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    words = TextColumn("{task.fields[left]}")
+    columns = (TextColumn("  step"), BarColumn(), MofNCompleteColumn(), words)
+    console = Console(stderr=True, highlight=False)
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, left="measured before the first step")
+
+        def show(step: int, steps: int, left: float) -> None:
+            bar.update(task, completed=step, total=steps, left=f"{left:.1f} min left")
+
+        yield lambda line: console.print(line, markup=False, soft_wrap=True), show
+
+
+@contextmanager
 def progress_bar(title: str, quiet: bool) -> Iterator[Progress | None]:
     """A bar with time left, on a terminal only; yields what to call with (done, total)."""
     if quiet or not sys.stderr.isatty():

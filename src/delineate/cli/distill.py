@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result, result_json, step_counter, tell
 
 
 def distill(
@@ -55,10 +55,12 @@ def distill(
     wishes = Wishes(output, steps, batch, rate, every=every, held_out=held_out, seed=seed, resume=resume, probe=False)
     layout, cases = read_dataset(data)
     tell(f"{len(cases)} cases ({layout}); recipe {recipe}")
-    found = run(wise, young, cases, wishes.of_distillation(distillation_named(recipe, output)), lambda line: tell(
-        f"  step {line['step']:6.0f}  loss {line['loss']:.4f}  held out {line['quality']:.4f}  "
-        f"{line['minutes_left']:.1f} min left"
-    ))  # fmt: skip
+    with step_counter(json) as (say, progress):
+        chosen = replace(wishes, progress=progress).of_distillation(distillation_named(recipe, output))
+        found = run(wise, young, cases, chosen, lambda line: say(
+            f"  step {line['step']:6.0f}  loss {line['loss']:.4f}  held out {line['quality']:.4f}  "
+            f"{line['minutes_left']:.1f} min left"
+        ))  # fmt: skip
     if json:
         result_json({"before": found.before, "after": found.after, "weights": str(found.weights), "dice": found.dice})
         return

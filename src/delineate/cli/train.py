@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result, result_json, step_counter, tell
 
 
 def quill(
@@ -102,7 +103,8 @@ def finetune(
         tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
     layout, cases = read_dataset(data)
     tell(f"{len(cases)} cases ({layout}); recipe {chosen.name}: {chosen.summary}")
-    outcome = chosen.run(predictor, cases, wishes, lambda line: tell(_progress(line)))
+    with step_counter(json) as (say, progress):
+        outcome = chosen.run(predictor, cases, replace(wishes, progress=progress), lambda line: say(_progress(line)))
     if json:
         result_json({"before": outcome.before, "best": outcome.best, "weights": str(outcome.weights or "")})
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
+from scipy.ndimage import binary_erosion
 
 from delineate.data.cases import Case, LabelledScan
 from delineate.data.layouts import read_dataset
@@ -24,6 +25,8 @@ from delineate.segmentation import PALETTE
 __all__ = ["DatasetCard", "Problem", "check_dataset", "split_by_subject", "subject_of"]
 
 TILE, ACROSS, SHOWN = 220, 4, 12
+GAP, CAPTION, PAPER = 8, 16, (236, 236, 236)  # between tiles, below them, around pictures
+TINT = 0.2  # of a structure's colour inside its outline
 SMALL = 25  # pixels: a case with nothing larger is pointed out
 Progress = Callable[[int, int], None]
 
@@ -148,25 +151,31 @@ def _tile(opened: LabelledScan) -> Image.Image:
     areas = [int((opened.labels.frame(n) > 0).sum()) for n in range(len(opened.labels))]
     best = int(np.argmax(areas))
     frame = shown(opened.scan.frame(opened.frames[best]), display_window(opened.scan))
-    painted = _painted(frame, opened.labels.frame(best))
-    picture = ImageOps.contain(Image.fromarray(painted), (TILE, TILE))
-    tile = Image.new("RGB", (TILE, TILE + 16), "white")
-    tile.paste(picture, ((TILE - picture.width) // 2, 0))
+    scaled = ImageOps.contain(Image.fromarray(frame), (TILE, TILE), Image.Resampling.LANCZOS)
+    labels = Image.fromarray(np.rint(opened.labels.frame(best)).astype(np.int32), mode="I")
+    outlined = _outlined(np.asarray(scaled), np.asarray(labels.resize(scaled.size, Image.Resampling.NEAREST)))
+    tile = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
+    tile.paste(Image.fromarray(outlined), ((TILE - scaled.width) // 2, (TILE - scaled.height) // 2))
+    ImageDraw.Draw(tile).rectangle((0, TILE, TILE, TILE + CAPTION), fill="white")
     ImageDraw.Draw(tile).text((4, TILE + 2), opened.case.id[-38:], fill="black", font_size=10)
     return tile
 
 
-def _painted(frame: NDArray[np.uint8], labels: NDArray) -> NDArray[np.uint8]:
+def _outlined(frame: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Structures with a line along their border, and a hint of its colour inside."""
     out = frame.astype(np.float32)
-    for value in np.unique(labels)[1:]:
-        inside = labels == value
-        out[inside] = 0.55 * out[inside] + 0.45 * np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
+    for value in np.unique(labels[labels > 0]):
+        inside, colour = labels == value, np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
+        line = inside & ~binary_erosion(inside)
+        out[inside] = (1 - TINT) * out[inside] + TINT * colour
+        out[line] = colour
     return out.astype(np.uint8)
 
 
 def _sheet(tiles: list[Image.Image]) -> Image.Image:
-    rows = -(-len(tiles) // ACROSS)
-    sheet = Image.new("RGB", (ACROSS * TILE, rows * (TILE + 16)), "white")
+    rows, across = -(-len(tiles) // ACROSS), min(ACROSS, len(tiles))
+    wide, high = TILE + GAP, TILE + CAPTION + GAP
+    sheet = Image.new("RGB", (across * wide + GAP, rows * high + GAP), "white")
     for n, tile in enumerate(tiles):
-        sheet.paste(tile, (n % ACROSS * TILE, n // ACROSS * (TILE + 16)))
+        sheet.paste(tile, (GAP + n % ACROSS * wide, GAP + n // ACROSS * high))
     return sheet

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -104,6 +104,7 @@ class LoopOptions:
     precision   fp32, bf16 or fp16, of what the objective does not compute in fp32 by itself
     tensorboard scalars beside the log, where tensorboard is installed
     minutes     budget of wall-clock time, pauses not counted, which the rate follows too; 0: steps alone decide
+    progress    called after every step with it, the last step, and the minutes left
     """
 
     output: Path
@@ -121,6 +122,7 @@ class LoopOptions:
     precision: str = "fp32"
     tensorboard: bool = True
     minutes: float = 0.0
+    progress: Callable[[int, int, float], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (
@@ -220,13 +222,15 @@ class _Run:
                 sums[name] = sums.get(name, 0.0) + value
             spent = (time.monotonic() - began) / 60
             self.minutes = self._agreed(earlier + spent) if options.minutes else earlier + spent
+            left = spent / (self.step - first) * (options.steps - self.step)
+            left = min(left, max(0.0, options.minutes - self.minutes)) if options.minutes else left
+            if options.progress is not None and self.accelerator.is_main_process:
+                options.progress(self.step, options.steps, left)
             if self.step % options.every and not options.over(self.step, self.minutes):
                 continue
             since = (self.step - 1) % options.every + 1
             parts = {name: total / since for name, total in sums.items()}
             sums = {}
-            left = spent / (self.step - first) * (options.steps - self.step)
-            left = min(left, max(0.0, options.minutes - self.minutes)) if options.minutes else left
             line = self._checked(parts) | {"minutes": round(self.minutes, 2), "minutes_left": round(left, 1)}
             log.write(self.step, line)
             if tell is not None and self.accelerator.is_main_process:

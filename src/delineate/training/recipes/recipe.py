@@ -27,6 +27,7 @@ class Wishes:
     teacher  predictor whose embeddings are learned first, for recipes in two stages
     probe    measure how much the answer depends on the prompt
     frames, objects  of a clip, for systems of SAM 2's shape
+    progress  called after every step with it, the last step, and the minutes left
     """
 
     output: Path
@@ -47,12 +48,13 @@ class Wishes:
     probe: bool = True
     frames: int | None = None
     objects: int | None = None
+    progress: Callable[[int, int, float], None] | None = None
 
     def of_loop(self, loop: LoopOptions) -> LoopOptions:
         """A recipe's options for the loop, with what was asked for."""
         names = ("steps", "rate", "every", "ema", "accumulate", "precision")
         asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(loop, seed=self.seed, resume=self.resume, **asked)
+        return replace(loop, seed=self.seed, resume=self.resume, progress=self.progress, **asked)
 
     def of(self, recipe: Finetune) -> Finetune:
         """A recipe for fine-tuning, with what was asked for. Raises ModelError for a teacher, which it cannot have."""
