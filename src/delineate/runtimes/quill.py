@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ from delineate.preprocess.field_of_view import is_no_view
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v3.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
@@ -115,7 +116,22 @@ class QuillPredictor:
         window = _window_of(known, earlier.search if earlier else 1.0)
         if window is None:
             return self._from_clicks(features, known)
-        return self._look(features, known, window.within(*features.size))
+        return self._finer(features, known, window.within(*features.size))
+
+    def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
+        """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
+        answer = self._look(features, known, window)
+        if known.earlier is not None or not is_worth_it(answer.mask, window, self._side):
+            return answer
+        mosaic = Mosaic.empty(features.size)
+        closer = CropPrompts(points=known.points, labels=known.labels, outline=answer.mask)
+        for part in windows_on(answer.mask, self._side):
+            logits, iou, _ = self._answers([self._maps(features, closer, part)])
+            mosaic.add(logits[0, int(iou[0].argmax())], part)
+        logits = mosaic.logits(OUTSIDE)
+        masks = answer.masks.copy()
+        masks[answer.best] = logits > dice_cut(logits[None])[0]
+        return replace(answer, masks=masks)
 
     def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
         """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
