@@ -14,7 +14,9 @@ from scipy.ndimage import label
 
 from delineate.errors import DelineateError, ModelError
 from delineate.evaluation import runner
+from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.protocols import PROTOCOLS
+from delineate.evaluation.report import FOUND, TRUTH
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
@@ -123,7 +125,7 @@ def test_a_run_leaves_tables_numbers_and_a_picture(bright: BrightParts, collecti
     assert "data:image/png;base64," in html and "<polyline" in html and "http" not in html
     with Image.open(tmp_path / "box-2d-worst.png") as sheet:
         colours = {colour for _, colour in sheet.getcolors(1 << 24)}
-    assert {(70, 220, 120), (240, 80, 60)} <= colours
+    assert {TRUTH, FOUND} <= colours
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "box-2d-worst.png",
         "box-2d.html",
@@ -224,3 +226,10 @@ def test_everybody_takes_part_unless_named() -> None:
 def test_data_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, collection: Path) -> None:
     monkeypatch.setenv("DELINEATE_DATA", str(collection))
     assert EvaluateOptions().root == collection
+
+
+def test_charts_have_round_numbers_and_count_in_stairs() -> None:
+    assert in_steps([(0.2, 0.5), (0.4, 1.0)]) == [(0.2, 0.0), (0.2, 0.0), (0.2, 0.5), (0.4, 0.5), (0.4, 1.0)]
+    for reach, labels in ((0.399, ("0.1", "0.4")), (20, ("5", "20")), (7.3, ("2", "8")), (1.0, ("0.2", "0.8", "1"))):
+        drawn = chart({"a < b": [(0.0, 0.0), (reach, 1.0)]}, "across", "up", reach)
+        assert all(f">{label}</text>" in drawn for label in labels) and "a &lt; b" in drawn

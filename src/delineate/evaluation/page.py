@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocol import Column, Curve
 from delineate.evaluation.tables import EvaluationReport
@@ -17,11 +18,10 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd}
 td:first-child,th:first-child{text-align:left}.best{font-weight:700}img{max-width:100%}
-svg{background:#fafafa;border:1px solid #ddd}.note{color:#666}summary{cursor:pointer;padding:.2rem 0}
+svg{max-width:100%}.note{color:#666}summary{cursor:pointer;padding:.2rem 0}.wide{overflow-x:auto}
 dt{font-weight:600}dd{margin:0 0 .5rem 1.5rem}
 """
-COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b7950b", "#6c3483", "#566573")
-WIDTH, HEIGHT, LEFT, LOW = 560, 300, 48, 34  # of a chart, and the room for its labels
+MANY = 8  # numbers of a predictor, beyond which there is one a line, and predictors are columns
 
 
 def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ()) -> str:
@@ -49,7 +49,7 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
         picture = base64.b64encode(worst.read_bytes()).decode()
         parts += [
             f"<h2>The worst of {escape(shown_name(report.predictors[0]))}</h2>",
-            "<p class=note>The truth in green, what was found in red.</p>",
+            "<p class=note>The truth in green, what was found in magenta; of volumes and videos the worst frame.</p>",
             f'<img alt="the worst cases" src="data:image/png;base64,{picture}">',
         ]
     if report.failures:
@@ -80,19 +80,20 @@ def _by_dataset(report: EvaluationReport, column: Column) -> str:
 
 def _summary(report: EvaluationReport) -> str:
     columns = report.protocol.listed
-    rows = []
+    found = [["predictor", *(c.title for c in columns), "missed", "n", "ms (median)"]]
     for one in map(report.summary, report.predictors):
-        cells = "".join(f"<td>{_number(one.means.get(c.key, float('nan')), c.digits)}</td>" for c in columns)
-        rows.append(
-            f"<tr><td>{escape(shown_name(one.predictor))}</td>{cells}<td>{one.missed}</td><td>{one.count}</td>"
-            f"<td>{_number(one.seconds * 1000, 0)}</td></tr>"
-        )
-    return _table(["predictor", *(c.title for c in columns), "missed", "n", "ms (median)"], rows)
+        numbers = [_number(one.means.get(c.key, float("nan")), c.digits) for c in columns]
+        counts = [str(one.missed), str(one.count), _number(one.seconds * 1000, 0)]
+        found.append([shown_name(one.predictor), *numbers, *counts])
+    if len(columns) > MANY:
+        found = [list(line) for line in zip(*found, strict=True)]
+    head, *lines = found
+    return _table(head, [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines])
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:
     titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    return f"<table><tr>{titles}</tr>{''.join(rows)}</table>"
+    return f"<div class=wide><table><tr>{titles}</tr>{''.join(rows)}</table></div>"
 
 
 def _spread(report: EvaluationReport, column: Column) -> str:
@@ -103,10 +104,11 @@ def _spread(report: EvaluationReport, column: Column) -> str:
             v for m in report.measured if m.predictor == name and np.isfinite(v := m.outcome.values[column.key])
         )
         if values:
-            places = np.linspace(0, len(values) - 1, min(60, len(values))).astype(int)
-            lines[name] = [(values[n], (n + 1) / len(values)) for n in places]
-    most = max((x for line in lines.values() for x, _ in line), default=1.0)
-    return _chart(lines, max(most, 1e-9), column.title, "share of structures")
+            places = np.unique(np.linspace(0, len(values) - 1, min(60, len(values))).astype(int))
+            lines[shown_name(name)] = in_steps([(values[n], (n + 1) / len(values)) for n in places])
+    largest = max((x for line in lines.values() for x, _ in line), default=1.0)
+    share = not column.low and largest <= 1  # of overlaps the whole range is shown
+    return chart(lines, column.title, "share of structures", reach=1.0 if share else largest)
 
 
 def curve_chart(report: EvaluationReport) -> str:
@@ -123,9 +125,9 @@ def curve_chart(report: EvaluationReport) -> str:
     for one in map(report.summary, report.predictors):
         found = [(at, one.means[key]) for key, at in places.items() if np.isfinite(one.means.get(key, float("nan")))]
         if found:
-            lines[one.predictor] = sorted(found)
+            lines[shown_name(one.predictor)] = sorted(found)
     curve = _curve(report)
-    return _chart(lines, max(places.values()), curve.across, curve.up)
+    return chart(lines, curve.across, curve.up, reach=max(places.values()))
 
 
 def _curve(report: EvaluationReport) -> Curve:
@@ -136,36 +138,12 @@ def _details(report: EvaluationReport, name: str) -> str:
     """Every number of one data set, folded away."""
     count = len({(m.case, m.outcome.label) for m in report.measured})
     cases = len({m.case for m in report.measured})
-    title = f"{escape(name)}: {count} structures in {cases} cases"
+    title = f"{escape(name)}: {_counted(count, 'structure')} in {_counted(cases, 'case')}"
     return f"<details><summary>{title}</summary>{_summary(report)}{curve_chart(report)}</details>"
 
 
-def _chart(lines: Mapping[str, Sequence[tuple[float, float]]], most: float, across: str, up: str) -> str:
-    """Lines over 0 to ``most`` and 0 to 1 as SVG."""
-    wide, high = WIDTH - LEFT - 12, HEIGHT - LOW - 12
-    parts = []
-    for n in range(6):
-        x, y = LEFT + wide * n / 5, 12 + high * (1 - n / 5)
-        parts.append(f'<line x1="{LEFT}" x2="{LEFT + wide}" y1="{y:.0f}" y2="{y:.0f}" stroke="#e5e5e5"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.0f}" font-size="11" text-anchor="end">{n / 5:.1f}</text>')
-        parts.append(
-            f'<text x="{x:.0f}" y="{HEIGHT - LOW + 6}" font-size="11" text-anchor="middle">{most * n / 5:.3g}</text>'
-        )
-    for n, (name, points) in enumerate(lines.items()):
-        colour = COLOURS[n % len(COLOURS)]
-        path = " ".join(f"{LEFT + wide * x / most:.1f},{12 + high * (1 - y):.1f}" for x, y in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(
-            f'<text x="{LEFT + 10}" y="{28 + 16 * n}" font-size="12" fill="{colour}">{escape(shown_name(name))}</text>'
-        )
-    parts.append(
-        f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 6}" font-size="12" text-anchor="middle">{escape(across)}</text>'
-    )
-    parts.append(
-        f'<text x="12" y="{12 + high / 2}" font-size="12" text-anchor="middle" '
-        f'transform="rotate(-90 12 {12 + high / 2})">{escape(up)}</text>'
-    )
-    return f'<svg width="{WIDTH}" height="{HEIGHT}" role="img">{"".join(parts)}</svg>'
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _number(value: float, digits: int) -> str:

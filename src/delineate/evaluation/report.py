@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
-from delineate.data.cases import Case, Target
+from delineate.data.cases import Case, Target, Task
 from delineate.evaluation.page import page
 from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocols import Column
 from delineate.evaluation.tables import EvaluationReport, Line, Measured
 from delineate.io.atomic import replacing, write_bytes
 
-TRUTH, FOUND = (70, 220, 120), (240, 80, 60)
-TILE, CAPTION, ACROSS, WORST = 240, 30, 4, 12  # pixels of a tile and its caption; tiles in a row and in all
+TRUTH, FOUND = (70, 220, 120), (245, 20, 255)  # magenta: no tissue has it
+TILE, CAPTION, ACROSS, WORST = 240, 44, 4, 12  # pixels of a tile and its caption; tiles in a row and in all
+GAP, PAPER = 8, (236, 236, 236)  # between tiles; round pictures that are no squares
+LINES = 3, 2  # pixels of the truth's line and of what was found, which is drawn on top: where both are, both are seen
 
 
 def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Path, card: Sequence[str] = ()) -> None:
@@ -111,19 +113,28 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
 
 
 def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[str, Case]) -> Image.Image:
-    """A picture of outlines side by side: the truth in green, what was found in red."""
+    """A picture of outlines side by side: the truth in green, what was found in magenta."""
     rows = -(-len(worst) // ACROSS)
     across = min(ACROSS, len(worst))
-    sheet = Image.new("RGB", (across * TILE, rows * (TILE + CAPTION)), "white")
+    wide, high = TILE + GAP, TILE + CAPTION + GAP
+    sheet = Image.new("RGB", (across * wide - GAP, rows * high - GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for number, one in enumerate(worst):
-        left, top = number % ACROSS * TILE, number // ACROSS * (TILE + CAPTION)
+        left, top = number % ACROSS * wide, number // ACROSS * high
         tile = _tile(one, cases[one.case])
+        draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=PAPER)
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
         value = _number(one.outcome.values[column.key], column.digits)
-        caption = f"{column.title} {value}  {one.outcome.structure}"
-        draw.text((left + 4, top + TILE + 2), f"{_short(caption)}\n{_short(one.case)}", fill="black", font_size=10)
+        lines = (f"{column.title} {value}, {one.outcome.structure}", one.case, _shown_of(one, cases[one.case]))
+        draw.text((left + 2, top + TILE + 2), "\n".join(map(_short, lines)), fill="black", font_size=11)
     return sheet
+
+
+def _shown_of(one: Measured, case: Case) -> str:
+    """Which frame a tile shows, and whether anything was found there."""
+    where = {Task.VOLUME: f"slice {one.outcome.frame}", Task.VIDEO: f"frame {one.outcome.frame}"}.get(case.task, "")
+    nothing = "" if one.outcome.outline.decode().any() else "nothing found" + (" here" if where else "")
+    return ": ".join(part for part in (where, nothing) if part)
 
 
 def _tile(one: Measured, case: Case) -> Image.Image:
@@ -136,9 +147,9 @@ def _tile(one: Measured, case: Case) -> Image.Image:
     scale = TILE / max(frame.shape[:2])
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     picture = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
-    for mask, colour in ((truth, TRUTH), (found, FOUND)):
+    for mask, colour, width in ((truth, TRUTH, LINES[0]), (found, FOUND, LINES[1])):
         large = np.asarray(Image.fromarray(mask[window]).resize(size, Image.Resampling.NEAREST))
-        picture[large & ~binary_erosion(large, iterations=1, border_value=1)] = colour
+        picture[large & ~binary_erosion(large, iterations=width, border_value=1)] = colour
     return Image.fromarray(picture)
 
 
