@@ -140,18 +140,18 @@ def runs() -> dict[str, Callable[[], dict[str, object]]]:
         "medsam_point": lambda: tuned("medsam_point", heads, organs, taught, steps=100, every=50, rate=3e-4),
         "lite_medsam": lambda: tuned(
             "lite_medsam", lambda: sam(SMALLER), organs, f"embeddings of {TEACHER}, learned first",
-            steps=300, every=100, rate=2e-4, teacher=sam(start=TEACHER),
+            steps=200, every=50, rate=2e-4, teacher=sam(start=TEACHER),
         ),
         "sam_med2d": lambda: tuned(
             "sam_med2d", lambda: sam(adapters=True, start=TEACHER), organs, TEACHER, steps=90, every=45,
         ),
         "sam_iterative": lambda: tuned("sam_iterative", heads, organs, taught, steps=100, every=50, rate=3e-4),
         "medsam2_benchmark": lambda: tuned(BOXES, sam2, organs, fresh, steps=400, every=100, rate=5e-4),
-        "sam2": lambda: tuned("sam2", boxed, organs, BOXES, steps=80, every=20, rate=5e-4),
+        "sam2": lambda: tuned("sam2", boxed, organs, BOXES, steps=60, every=20, rate=5e-4),
         "surgical_sam2": lambda: tuned(
             "surgical_sam2", pruned, organs, BOXES, steps=80, every=20, batch=1, rate=5e-4,
         ),
-        "medsam2": lambda: tuned("medsam2", boxed, organs, BOXES, steps=80, every=20, rate=5e-4),
+        "medsam2": lambda: tuned("medsam2", boxed, organs, BOXES, steps=60, every=20, rate=5e-4),
         "biosam2": lambda: tuned("biosam2", boxed, organs, BOXES, steps=100, every=50, rate=2e-4),
         "distill_mobile_sam": lambda: distilled("mobile_sam", organs),
         "distill_lite_medsam": lambda: distilled("lite_medsam", organs),

@@ -38,6 +38,8 @@ def distill(
     from dataclasses import replace
 
     from delineate.data.layouts import read_dataset
+    from delineate.data.learned_from import write_learned_from
+    from delineate.data.subjects import split_by_subject
     from delineate.errors import MissingExtraError, ModelError
     from delineate.systems import BuildOptions, build
 
@@ -48,6 +50,7 @@ def distill(
         raise ModelError("E-DISTILL-SYSTEM", "Teacher and student must be SAM-shaped.", "See: delineate systems")
     try:
         from delineate.training.distill import distill as run
+        from delineate.training.frames import to_learn_from
         from delineate.training.recipes import Wishes, distillation_named
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
@@ -61,6 +64,7 @@ def distill(
             f"  step {line['step']:6.0f}  loss {line['loss']:.4f}  held out {line['quality']:.4f}  "
             f"{line['minutes_left']:.1f} min left"
         ))  # fmt: skip
+    write_learned_from(output, *split_by_subject(to_learn_from(cases), (1 - chosen.held_out, chosen.held_out), seed))
     if json:
         result_json({"before": found.before, "after": found.after, "weights": str(found.weights), "dice": found.dice})
         return

@@ -21,7 +21,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="At most so many cases of each data set.")] = None,
     structures: Annotated[int, typer.Option(help="At most so many structures of a case.")] = 12,
     seed: Annotated[int, typer.Option(help="Of the simulated prompts.")] = 0,
-    with_training: Annotated[bool, typer.Option("--with-training", help="Also scans marked for training.")] = False,
+    with_training: Annotated[
+        bool, typer.Option("--with-training", help="Also scans that a model learned from.")
+    ] = False,
     untrained: options.Untrained = False,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the tables; earlier results are reused.")
@@ -55,7 +57,9 @@ def evaluate(
         result(dataset_table(report))
         result("")
         result(summary_table(report))
-        tell(f"Tables and pictures: {output}")
+        if report.left_out:
+            tell(f"{report.left_out} cases were left out: a model learned from them (--with-training measures them).")
+        tell(f"Tables and pictures: {output}\nTo look at: {output / protocol}.html")
     if report.failures:
         tell(f"{len(report.failures)} cases failed: {report.failures[0].case}: {report.failures[0].reason}")
         raise typer.Exit(1)

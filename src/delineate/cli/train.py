@@ -58,8 +58,8 @@ def finetune(
     model: Annotated[str, typer.Option("--model", "-m", help="A system, or its file.")] = "lite_medsam",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and log.")] = Path("finetuned"),
     recipe: Annotated[
-        str, typer.Option(help="How: quick, medsam, sam2, ...; all of them: delineate train recipes.")
-    ] = "quick",
+        str | None, typer.Option(help="How; the first that fits by default. All of them: delineate train recipes.")
+    ] = None,
     part: Annotated[str | None, typer.Option(help="What learns: decoder (embeddings are kept), encoder, all.")] = None,
     peft: Annotated[str | None, typer.Option(help="Adapters in the encoder: lora, dora, adalora.")] = None,
     rank: Annotated[int, typer.Option(help="Of the adapters.")] = 8,
@@ -92,6 +92,9 @@ def finetune(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
     from delineate.data.layouts import read_dataset
+    from delineate.data.learned_from import write_learned_from
+    from delineate.data.subjects import split_by_subject
+    from delineate.training.frames import to_learn_from
 
     chosen = recipe_for(recipe, predictor)
     wishes = Wishes(
@@ -103,12 +106,14 @@ def finetune(
         tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
     layout, cases = read_dataset(data)
     tell(f"{len(cases)} cases ({layout}); recipe {chosen.name}: {chosen.summary}")
+    learned, held = split_by_subject(to_learn_from(cases), (1 - held_out, held_out), seed)
     with step_counter(json) as (say, progress):
         outcome = chosen.run(predictor, cases, replace(wishes, progress=progress), lambda line: say(_progress(line)))
+    write_learned_from(output, learned, held)
     if json:
         result_json({"before": outcome.before, "best": outcome.best, "weights": str(outcome.weights or "")})
         return
-    _report(outcome, output, predictor.record.name)
+    _report(outcome, output, predictor.record.name, data)
 
 
 def recipes(json: options.Json = False) -> None:
@@ -127,7 +132,7 @@ def recipes(json: options.Json = False) -> None:
         result("{name:18}  {summary}\n{blank:18}  {system}; {source}".format(**row, blank=""))
 
 
-def _report(outcome: Any, output: Path, name: str) -> None:
+def _report(outcome: Any, output: Path, name: str, data: Path) -> None:
     """What was gained, for people; and how much the answer depends on the prompt, where that was measured."""
     from delineate.training.sensitivity import logged_table
 
@@ -137,7 +142,10 @@ def _report(outcome: Any, output: Path, name: str) -> None:
     if outcome.weights is None:
         result("Nothing was better than before; nothing was kept.")
     else:
-        result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... -m {outcome.weights} --system {name}")
+        system = "" if outcome.weights.suffix == ".onnx" else f" --system {name}"
+        result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... -m {outcome.weights}{system}")
+        file = f"{outcome.weights}" if not system else f"{name}={outcome.weights}"
+        result(f"See it on what was held out: delineate evaluate --data {data} --predictors {name},{file} -o report")
         if (adapter := output / "adapter.safetensors").is_file():
             result(f"Or, where the base is: delineate segment FILE --box ... -m {name} --adapter {adapter}")
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
 from delineate.data.layouts import read_dataset
+from delineate.data.learned_from import content_of, learned_by
 from delineate.errors import DelineateError, InputError, PromptError
 from delineate.evaluation.baselines import BASELINES
 from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named, untrained_predictor
@@ -44,7 +45,7 @@ class EvaluateOptions:
     limit          at most so many cases of each data set
     structures     at most so many structures of a case, drawn evenly over their sizes
     seed           of prompts and draws; fixed for each case, whatever else is measured
-    with_training  also measure on scans a shipped model may have learned from
+    with_training  also measure on scans a model learned from: marked so, or said beside the weights of a run
     untrained      random weights where a system has none: shows that the path runs, measures nothing
     """
 
@@ -106,7 +107,12 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     A case that fails is listed in the report and does not stop the others. Raises InputError without data.
     """
     protocol = protocol_named(options.protocol)
-    cases = chosen_cases(options)
+    cases, left_out = unlearned(chosen_cases(options), options)
+    card = (
+        [*card, f"cases {len(cases)}; {left_out} others were left out, as a model learned from them"]
+        if left_out
+        else card
+    )
     named = untrained_predictor if options.untrained else predictor_named
     predictors = {name: named(name) for name in options.names}
     records = {name: predictor.record for name, predictor in predictors.items()}
@@ -129,7 +135,9 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
                 failures.append(Failure(name, case.id, str(error)))
             if progress is not None:
                 progress(number * len(predictors) + turn, total)
-    report = EvaluationReport(protocol, options.names, records, tuple(measured), tuple(failures), options.seed)
+    report = EvaluationReport(
+        protocol, options.names, records, tuple(measured), tuple(failures), options.seed, left_out
+    )
     write_report(report, {case.id: case for case in cases}, options.output, card)
     return report
 
@@ -146,9 +154,24 @@ def chosen_cases(options: EvaluateOptions) -> list[Case]:
             f"{root} has no case for {protocol.name}{' of ' + ', '.join(missing) if missing else ''}.",
             f"Data sets there: {', '.join(there) or 'none'}. Scans for training count only with --with-training.",
         )
-    if options.datasets:
-        cases = [case for case in cases if case.dataset in options.datasets]
-    return cases if options.limit is None else list(_first_of_each(cases, options.limit))
+    return [case for case in cases if case.dataset in options.datasets] if options.datasets else cases
+
+
+def unlearned(cases: Sequence[Case], options: EvaluateOptions) -> tuple[list[Case], int]:
+    """Cases that none of the models learned from, as many as are wanted, and how many were left out for that.
+
+    Raises InputError if a model learned from all of them.
+    """
+    learned = frozenset() if options.with_training else learned_by(options.names)
+    left = [case for case in cases if content_of(case) not in learned] if learned else list(cases)
+    if not left:
+        raise InputError(
+            "E-EVAL-NO-CASES",
+            f"A model learned from all {len(cases)} cases.",
+            "Name other scans. --with-training measures on them all the same, which says little.",
+        )
+    chosen = left if options.limit is None else list(_first_of_each(left, options.limit))
+    return chosen, len(cases) - len(left)
 
 
 def _cases(root: Path, protocol: Protocol, with_training: bool) -> list[Case]:

@@ -80,7 +80,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Everything one run measured."""
+    """Everything one run measured; ``left_out``: cases that were not, because a model learned from them."""
 
     protocol: Protocol
     predictors: tuple[str, ...]
@@ -88,6 +88,7 @@ class EvaluationReport:
     measured: tuple[Measured, ...]
     failures: tuple[Failure, ...]
     seed: int
+    left_out: int = 0
 
     @property
     def headline(self) -> Column:

@@ -17,6 +17,7 @@ from delineate.training.recipes import (
     medsam_point,
     mobile_sam,
     quick,
+    quill,
     sam2,
     sam_iterative,
     sam_med2d,
@@ -25,7 +26,7 @@ from delineate.training.recipes import (
 from delineate.training.recipes.recipe import Recipe, Wishes
 
 _FILES = (
-    quick, medsam, medsam_point, lite_medsam, sam_med2d, sam_iterative, sam2, surgical_sam2, medsam2, biosam2,
+    quick, medsam, medsam_point, lite_medsam, sam_med2d, sam_iterative, sam2, surgical_sam2, medsam2, biosam2, quill,
 )  # fmt: skip
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*(file.RECIPE for file in _FILES), medsam2.FOLLOW_UP)}
 DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {
@@ -44,17 +45,22 @@ def recipe_named(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def recipe_for(name: str, predictor: Any) -> Recipe:
-    """The recipe for a system's predictor. Raises ModelError for unknown names, and for recipes of other systems."""
-    recipe = recipe_named(name)
+def recipe_for(name: str | None, predictor: Any) -> Recipe:
+    """The recipe for a system's predictor; None: the first that fits it.
+
+    Raises ModelError for unknown names, and for recipes of other systems.
+    """
+    recipe = None if name is None else recipe_named(name)
     fitting = [one.name for one in RECIPES.values() if isinstance(predictor, one.trains)]
     system = predictor.record.name
     if not fitting:
         raise ModelError(
             "E-TRAIN-SYSTEM",
             f"{system} cannot be fine-tuned here.",
-            "Take a system of SAM's or SAM 2's shape: delineate systems. Quill has a command: delineate train quill",
+            "Take Quill, or a system of SAM's or SAM 2's shape: delineate systems",
         )
+    if recipe is None:
+        return recipe_named(fitting[0])
     if name not in fitting:
         raise ModelError(
             "E-TRAIN-SYSTEM",

@@ -101,12 +101,16 @@ class Recipe:
     summary: str
     source: str
     run: Run
-    options: Callable[[Wishes], Finetune | Sam2Finetune]
+    options: Callable[[Wishes], Any]
     trains: type = SamPredictor
 
     def within(self, network: Any, wishes: Wishes, memory: str, gpu: bool) -> tuple[Wishes, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
         wanted, size = self.options(wishes), bytes_of(memory)
+        if not isinstance(wanted, Finetune | Sam2Finetune):
+            raise ModelError(
+                "E-TRAIN-MEMORY", f"{self.name} needs about 1 GB, whatever is chosen.", "Leave --memory out."
+            )
         if isinstance(wanted, Finetune):
             plan = planned(network, wanted, size, gpu)
             return fitting(plan.recipe, replace(wishes, part=plan.recipe.part)), plan
