@@ -27,6 +27,7 @@ __all__ = ["DatasetCard", "Problem", "check_dataset", "split_by_subject", "subje
 TILE, ACROSS, SHOWN = 220, 4, 12
 GAP, CAPTION, PAPER = 8, 16, (236, 236, 236)  # between tiles, below them, around pictures
 TINT = 0.2  # of a structure's colour inside its outline
+THERE = 80  # of 255: a pixel that a structure fills by so much shows it, so that thin ones stay whole
 SMALL = 25  # pixels: a case with nothing larger is pointed out
 Progress = Callable[[int, int], None]
 
@@ -152,8 +153,7 @@ def _tile(opened: LabelledScan) -> Image.Image:
     best = int(np.argmax(areas))
     frame = shown(opened.scan.frame(opened.frames[best]), display_window(opened.scan))
     scaled = ImageOps.contain(Image.fromarray(frame), (TILE, TILE), Image.Resampling.LANCZOS)
-    labels = Image.fromarray(np.rint(opened.labels.frame(best)).astype(np.int32), mode="I")
-    outlined = _outlined(np.asarray(scaled), np.asarray(labels.resize(scaled.size, Image.Resampling.NEAREST)))
+    outlined = _outlined(np.asarray(scaled), np.rint(opened.labels.frame(best)).astype(np.int64))
     tile = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
     tile.paste(Image.fromarray(outlined), ((TILE - scaled.width) // 2, (TILE - scaled.height) // 2))
     ImageDraw.Draw(tile).rectangle((0, TILE, TILE, TILE + CAPTION), fill="white")
@@ -161,11 +161,14 @@ def _tile(opened: LabelledScan) -> Image.Image:
     return tile
 
 
-def _outlined(frame: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Structures with a line along their border, and a hint of its colour inside."""
+def _outlined(frame: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """A frame with a line along the border of structures, and a hint of its colour inside; labels may be larger."""
     out = frame.astype(np.float32)
+    size = frame.shape[1], frame.shape[0]
     for value in np.unique(labels[labels > 0]):
-        inside, colour = labels == value, np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
+        share = Image.fromarray((labels == value).astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+        inside = np.asarray(share) > THERE
+        colour = np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
         line = inside & ~binary_erosion(inside)
         out[inside] = (1 - TINT) * out[inside] + TINT * colour
         out[line] = colour

@@ -1,0 +1,59 @@
+"""Scans that a model learned from are known by what is in them, and not measured on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from delineate.data.cases import Case
+from delineate.data.layouts import read_dataset
+from delineate.data.learned_from import LEARNED_FROM, content_of, learned_by, write_learned_from
+from delineate.errors import InputError
+from delineate.evaluation.runner import EvaluateOptions, unlearned
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> list[Case]:
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for n in range(4):
+        Image.fromarray(rng.integers(0, 255, (32, 32), np.uint8)).save(tmp_path / "data" / "images" / f"{n}.png")
+        Image.fromarray(np.eye(32, dtype=np.uint8)).save(tmp_path / "data" / "masks" / f"{n}.png")
+    return read_dataset(tmp_path / "data")[1]
+
+
+def test_what_a_run_learned_from_is_left_out_wherever_it_lies(cases: list[Case], tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    write_learned_from(run, cases[:3], cases[3:])
+    (run / "best.safetensors").write_bytes(b"")
+    copied = tmp_path / "elsewhere.png"
+    copied.write_bytes(cases[0].image.read_bytes())
+    moved = replace(cases[0], id="another name", image=copied)
+    options = EvaluateOptions(predictors=(f"lite_medsam={run / 'best.safetensors'}",), data=tmp_path / "data")
+    assert unlearned([*cases, moved], options) == ([cases[3]], 4)
+    assert unlearned(cases, replace(options, with_training=True)) == (cases, 0)
+    assert unlearned(cases, replace(options, predictors=("lite_medsam",), limit=2)) == (cases[:2], 0)
+    with pytest.raises(InputError, match="all 3 cases"):
+        unlearned(cases[:3], options)
+    assert json.loads((run / LEARNED_FROM).read_text())["held_out"] == [cases[3].id]
+
+
+def test_folders_and_stages(cases: list[Case], tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    (folder / "0.png").write_bytes(b"one")
+    clip = replace(cases[0], image=folder)
+    before = content_of(clip)
+    (folder / "1.png").write_bytes(b"two")
+    assert content_of(clip) != before != content_of(cases[0])
+    write_learned_from(tmp_path, [clip], [])
+    (tmp_path / "stage2").mkdir()
+    (tmp_path / "stage2" / "best.safetensors").write_bytes(b"")
+    assert learned_by([str(tmp_path / "stage2" / "best.safetensors"), "quill"]) == {content_of(clip)}
