@@ -18,6 +18,7 @@ pytest.importorskip("accelerate")
 from delineate.errors import ModelError, OutputError
 from delineate.training import loop
 from delineate.training.loop import LoopOptions, Outcome, Schedule, train
+from delineate.training.plateau import FACTOR, PATIENCE, Plateau
 from delineate.training.run_files import LAST, averaged_weights, counts_in, read_arrays
 
 
@@ -165,3 +166,29 @@ def test_rates_follow_the_schedule(schedule: Schedule, rates: list[float], tmp_p
     assert [how.factor(step) for step in range(1, 9)] == rates
     cosine = options(tmp_path, steps=8)
     assert cosine.factor(3) == 1 and 0.01 < cosine.factor(8) < 0.1
+
+
+def test_the_rate_falls_when_the_loss_stalls_and_a_resumed_run_knows() -> None:
+    plateau = Plateau()
+    for loss in (1.0, 0.5, *[0.5] * PATIENCE):
+        plateau.note(loss)
+    assert plateau.factor == 1.0 and plateau.stalled == PATIENCE
+    again = Plateau.of(plateau.counts())
+    for one in (plateau, again):
+        one.note(0.49996)  # hardly less
+        assert one.factor == FACTOR and one.stalled == 0
+        one.note(0.3)
+        assert one.least == 0.3 and one.factor == FACTOR
+    assert Plateau.of({}) == Plateau()
+
+
+def test_a_stalled_loss_lowers_the_rate_of_a_run(tmp_path: Path) -> None:
+    class Flat(Line):
+        def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+            return {name: value * 0 + 1 for name, value in super().loss(rng, step).items()}
+
+    rates: list[float] = []
+    how = options(tmp_path, steps=PATIENCE + 3, every=1, schedule=Schedule.PLATEAU)
+    train(Flat(), how, lambda line: rates.append(line["rate"]))
+    assert rates[0] == pytest.approx(rates[1] / 2) and rates[2] == rates[1]  # after the warm-up
+    assert rates[-1] == pytest.approx(rates[1] * FACTOR)

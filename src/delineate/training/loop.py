@@ -24,6 +24,7 @@ from torch import Tensor
 from delineate.errors import MissingExtraError, ModelError, OutputError
 from delineate.runtimes.engine import Precision
 from delineate.training.average import MovingAverage
+from delineate.training.plateau import Plateau
 from delineate.training.run_files import LAST, RunLog, RunState, save_arrays
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
     COSINE = "cosine"
     STEP = "step"
+    PLATEAU = "plateau"  # see ``plateau.Plateau``; measurements are what it counts
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class LoopOptions:
             return step / self.warmup
         share = self.share(step, minutes)
         match Schedule(self.schedule):
-            case Schedule.CONSTANT:
+            case Schedule.CONSTANT | Schedule.PLATEAU:
                 return 1.0
             case Schedule.COSINE:
                 return COSINE_FLOOR + (1 - COSINE_FLOOR) * 0.5 * (1 + math.cos(math.pi * share))
@@ -198,6 +200,7 @@ class _Run:
         self.state = RunState(self.module, self.adam, self.average, self.accelerator.scaler)
         self.before = self.best = -math.inf
         self.step = self.best_step = 0
+        self.plateau = Plateau()
         self.minutes = 0.0
 
     def complete(self, tell: Tell | None) -> Outcome:
@@ -243,7 +246,7 @@ class _Run:
         """One step of the optimiser; what the parts of the loss were."""
         options, parts = self.options, dict[str, float]()
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
-            group["lr"] = rate * options.factor(self.step, self.minutes)
+            group["lr"] = rate * options.factor(self.step, self.minutes) * self.plateau.factor
         if isinstance(self.objective, FollowsShare):
             self.objective.at(options.share(self.step, self.minutes))
         place = (options.seed, self.step, self.accelerator.process_index)
@@ -274,6 +277,8 @@ class _Run:
         """Measure, keep what is better, save the state; the line for the log."""
         if not all(bool(p.isfinite().all()) for p in self.trained):
             raise self._no_number("network")
+        if self.options.schedule is Schedule.PLATEAU:
+            self.plateau.note(self._agreed(parts["loss"]))
         with self.average.shown():
             found = self._measured()
             if found > self.best:
@@ -292,12 +297,13 @@ class _Run:
 
     def _counts(self) -> dict[str, float]:
         counts = {"step": self.step, "best_step": self.best_step, "before": self.before, "best": self.best}
-        return counts | {"minutes": self.minutes}
+        return counts | {"minutes": self.minutes} | self.plateau.counts()
 
     def _restore(self, path: Path) -> None:
         counts, extra = self.state.load(path)
         self.step, self.best_step = int(counts["step"]), int(counts["best_step"])
         self.before, self.best, self.minutes = counts["before"], counts["best"], counts.get("minutes", 0.0)
+        self.plateau = Plateau.of(counts)
         if isinstance(self.objective, Remembers):
             self.objective.restore(extra)
 

@@ -2,8 +2,8 @@
 
 Stage 1: mean squared error of embeddings, AdamW 5e-4, weight decay 1e-3, epsilon 1e-6, batch 8, mirrored pictures,
 the student's picture stretched as the teacher's. Stage 2: everything trained with AdamW 5e-5, batch 4, boxes moved
-outwards by up to 5 px at 256; Dice, cross entropy and IoU error 1:1:1. There the rate falls by a tenth when the loss
-stalls; here it is constant. The prompt encoder stays frozen here.
+outwards by up to 5 px at 256; Dice, cross entropy and IoU error 1:1:1; the rate falls by a tenth when the loss stalls
+for five epochs, here for five measurements. The prompt encoder stays frozen here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def distillation(output: Path) -> Distillation:
 def options(output: Path) -> Finetune:
     """Stage 2."""
     return Finetune(
-        LoopOptions(output, steps=400, rate=5e-5, weight_decay=0.01),
+        LoopOptions(output, steps=400, rate=5e-5, weight_decay=0.01, schedule=Schedule.PLATEAU),
         Part.ALL,
         batch=4,
         prompts=PromptPolicy.LITE_MEDSAM_BOX,
@@ -45,7 +45,6 @@ def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None
     second = replace(wishes, teacher=None).of(options(wishes.output))
     if wishes.teacher is None:
         return finetune(predictor, cases, second, tell)
-    first = distillation(wishes.output / "stage1")
     first = replace(wishes, rate=None).of_distillation(distillation(wishes.output / "stage1"))
     first = replace(first, held_out=second.held_out)
     distill(wishes.teacher, predictor, cases, first, tell)
