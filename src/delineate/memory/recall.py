@@ -6,7 +6,8 @@ state is kept here, and gradients pass wherever the caller lets them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +27,14 @@ class Recall:
 
     frames  number of frames in all, where known: object pointers of short videos are timed differently
     ahead   pointers of frames pointed at count before their time too, as in SAM 2's training
+    inside  the context memory attention and memory encoder run in, such as a lower precision
     """
 
     network: Sam2
     policy: MemoryPolicy
     frames: int | None = None
     ahead: bool = False
+    inside: Callable[[], AbstractContextManager[object]] = nullcontext
 
     def new_bank(self, keep: int, around: bool = False) -> MemoryBank:
         """An empty memory of one object; ``keep`` frames behind the newest one at least, ``around``: see the bank."""
@@ -47,7 +50,8 @@ class Recall:
         looked_at = [self._looked_at(bank, maps, index, reverse) for bank in banks]
         memory, places = (torch.stack([one[n] for one in looked_at]) for n in (0, 1))  # type: ignore[misc]
         _, _, count, pointers = looked_at[0]
-        return self.network.with_memory(maps, memory, places, count, pointers)
+        with self.inside():
+            return self.network.with_memory(maps, memory, places, count, pointers).float()
 
     def pointed(
         self, coarse: Tensor, maps: Sam2Maps, points: Tensor, labels: Tensor, feedback: Tensor | None
@@ -79,10 +83,11 @@ class Recall:
         """
         chosen = list(rows)
         flags = torch.full((len(chosen),), binary, device=logits.device)
-        kept = self.network.remember(maps, logits, answer.present[chosen], flags).to(dtype)
+        with self.inside():
+            kept = self.network.remember(maps, logits, answer.present[chosen], flags).to(dtype)
         present, iou = answer.present.detach(), answer.best_iou.detach()
-        return [
-            Memory(index, tokens, answer.pointers[row].clone(), float(present[row]), float(iou[row]))
+        return [  # each its own, so that one can be forgotten without the others
+            Memory(index, tokens.clone(), answer.pointers[row].clone(), float(present[row]), float(iou[row]))
             for tokens, row in zip(kept, chosen, strict=True)
         ]
 

@@ -21,7 +21,7 @@ from delineate.memory.bank import MemoryBank
 from delineate.memory.cleaning import apart, without_specks
 from delineate.memory.policies import MemoryPolicy, Window
 from delineate.memory.recall import Recall
-from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps
+from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps, joined
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.profiles import Answer, Profile, sam2_video
@@ -168,8 +168,8 @@ class MemoryTracker:
             self._given.pop((name, now.index), None)
             answer = self.network.drawn(now.maps, self._placed_mask(drawn, now))
         self._banks[name] = bank
-        self._store(bank, now, answer.best, answer, 0, prompted=True, binary=True)
-        return self._shown([name], self._tidied([answer.best])[0], answer, now)[name]
+        self._store([name], now, answer.best, answer, prompted=True)
+        return self._shown([name], self._tidied(answer.best), answer, now)[name]
 
     def remove(self, name: str) -> None:
         """Forget an object."""
@@ -207,7 +207,7 @@ class MemoryTracker:
 
     @property
     def _recall(self) -> Recall:
-        return Recall(self.network, self.policy, self.settings.frames)
+        return Recall(self.network, self.policy, self.settings.frames, inside=self.engine.encoding)
 
     def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> Sam2Answer:
         """The answer to clicks or a box."""
@@ -230,58 +230,44 @@ class MemoryTracker:
         for name in names:
             bank = self._banks[name]
             groups.setdefault(self._recall.amount(bank, now.index, now.reverse), []).append(name)
-        found: dict[str, tuple[Tensor, Sam2Answer, int]] = {}
+        if not groups:
+            return {}
+        answers = []
         for group in groups.values():
             banks = [self._banks[name] for name in group]
             coarse = self._recall.conditioned(now.maps, banks, now.index, now.reverse)
-            answer = self._recall.followed(coarse, now.maps)
-            for n, name in enumerate(group):
-                found[name] = (answer.best[n : n + 1], answer, n)
+            answers.append(self._recall.followed(coarse, now.maps))
+        together, found = joined(answers), [name for group in groups.values() for name in group]
+        best = together.best
         if self.settings.exclusive and len(found) > 1:
-            separated = apart(torch.cat([best for best, _, _ in found.values()]))
-            found = {
-                name: (separated[n : n + 1], answer, row) for n, (name, (_, answer, row)) in enumerate(found.items())
-            }
-        shown: dict[str, Tracked] = {}
-        tidy = self._tidied([best for best, _, _ in found.values()])
-        for (name, (best, answer, row)), seen in zip(found.items(), tidy, strict=True):
-            self._store(self._banks[name], now, best, answer, row, prompted=False, binary=False)
+            best = apart(best)
+        self._store(found, now, best, together, prompted=False)
+        for name in found:
             self._banks[name].pass_by(now.index, now.reverse)
-            shown |= self._shown([name], seen, answer, now, row)
-        return shown
+        return self._shown(found, self._tidied(best), together, now)
 
-    def _tidied(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """Logits (1, 1, h, w) of each object as they are shown: without specks and, where wanted, still apart."""
+    def _tidied(self, logits: Tensor) -> Tensor:
+        """Logits (O, 1, h, w) as they are shown: without specks and, where wanted, still apart."""
         if not self.settings.fill:
-            return list(logits)
-        tidy = [without_specks(one, self.settings.fill) for one in logits]
-        return list(apart(torch.cat(tidy)).split(1)) if self.settings.exclusive and len(tidy) > 1 else tidy
+            return logits
+        tidy = without_specks(logits, self.settings.fill)
+        return apart(tidy) if self.settings.exclusive and len(tidy) > 1 else tidy
 
-    def _store(
-        self,
-        bank: MemoryBank,
-        now: _Frame,
-        logits: Tensor,
-        answer: Sam2Answer,
-        row: int,
-        prompted: bool,
-        binary: bool,
-    ) -> None:
-        dtype = self.settings.memory
-        (memory,) = self._recall.memories(now.maps, now.index, logits, answer, [row], binary, dtype)
-        if prompted:
-            memory = replace(memory, logits=logits[0].clone())
-        bank.store(memory, prompted)
+    def _store(self, names: Sequence[str], now: _Frame, logits: Tensor, answer: Sam2Answer, prompted: bool) -> None:
+        """Remember outlines (O, 1, h, w); those a person pointed at as black and white, to be fed back too."""
+        rows, dtype = range(len(names)), self.settings.memory
+        memories = self._recall.memories(now.maps, now.index, logits, answer, rows, prompted, dtype)
+        for row, (name, memory) in enumerate(zip(names, memories, strict=True)):
+            kept = replace(memory, logits=logits[row].clone()) if prompted else memory
+            self._banks[name].store(kept, prompted)
 
-    def _shown(
-        self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame, row: int = 0
-    ) -> dict[str, Tracked]:
+    def _shown(self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame) -> dict[str, Tracked]:
         shown = {}
         for n, name in enumerate(names):
             self._last[name] = logits[n]
             mask = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT)[0].cpu().numpy()
-            score = float(answer.best_iou[row + n].clamp(0, 1))
-            shown[name] = Tracked(mask, score, float(answer.present[row + n].sigmoid()), logits[n, 0])
+            score = float(answer.best_iou[n].clamp(0, 1))
+            shown[name] = Tracked(mask, score, float(answer.present[n].sigmoid()), logits[n, 0])
         return shown
 
     def _joined(self, before: _Points | None, prompts: FramePrompts, now: _Frame) -> _Points:

@@ -83,8 +83,12 @@ class EdgeTam(Sam2):
         return self._squeezed(memory)[0]
 
     def memory_places(self, maps: Sam2Maps) -> Tensor:
-        f = maps.coarse.shape[-1]
-        return self._squeezed(maps.coarse.new_zeros(1, 64, f, f))[1][0]
+        f, device = maps.coarse.shape[-1], maps.coarse.device
+
+        def made() -> Tensor:
+            return self._squeezed(torch.zeros(1, 64, f, f, device=device))[1][0].clone()
+
+        return self._memory_cells.get(made, *self.host.spatial_perceiver.parameters(), key=(f, device))
 
     def _squeezed(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (O, 64, f, f) as tokens (O, 512, 64), and their places; the host takes one object at a time."""

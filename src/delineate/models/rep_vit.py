@@ -1,15 +1,19 @@
-"""RepViT-M1, EdgeTAM's image encoder (Wang et al., arXiv 2307.09283), as trained: branches are not merged.
+"""RepViT-M1, EdgeTAM's image encoder (Wang et al., arXiv 2307.09283).
 
-Module names are those of the published checkpoint, which follows the ``timm`` feature extractor.
+Its branches are merged only while nothing is learned. Module names are those of the published checkpoint, which
+follows the ``timm`` feature extractor.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from delineate.models.conv_norm import ConvNorm, computed_in, folds, packed
+from delineate.models.derived import Derived
 
 
 @dataclass(frozen=True)
@@ -21,17 +25,11 @@ class RepViTConfig:
     expansion: int = 2
 
 
-def conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution without bias and a batch norm."""
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(OrderedDict(c=convolution, bn=nn.BatchNorm2d(outputs)))
-
-
 class Stem(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1 = conv_norm(3, width // 2, 3, 2)
-        self.conv2 = conv_norm(width // 2, width, 3, 2)
+        self.conv1 = ConvNorm(3, width // 2, 3, 2)
+        self.conv2 = ConvNorm(width // 2, width, 3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv2(F.gelu(self.conv1(x)))
@@ -42,11 +40,22 @@ class DepthWise(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = conv_norm(width, width, 3, groups=width)
-        self.conv1 = conv_norm(width, width, groups=width)
+        self.conv = ConvNorm(width, width, 3, groups=width)
+        self.conv1 = ConvNorm(width, width, groups=width)
+        self._one = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) + self.conv1(x) + x
+        if not folds(self):
+            return self.conv(x) + self.conv1(x) + x
+        sources = (*self.conv.sources, *self.conv1.sources)
+        weight, bias = self._one.get(lambda: packed(*self.folded(), x), *sources, key=computed_in(x))
+        return F.conv2d(x, weight, bias, 1, 1, 1, x.shape[1])
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """The three branches as one 3 x 3 convolution."""
+        weight, bias = self.conv.folded()
+        point, shift = self.conv1.folded()
+        return weight + F.pad(point + 1, (1, 1, 1, 1)), bias + shift
 
 
 class SqueezeExcite(nn.Module):
@@ -64,8 +73,8 @@ class SqueezeExcite(nn.Module):
 class ChannelMixer(nn.Module):
     def __init__(self, width: int, expansion: int) -> None:
         super().__init__()
-        self.conv1 = conv_norm(width, expansion * width)
-        self.conv2 = conv_norm(expansion * width, width)
+        self.conv1 = ConvNorm(width, expansion * width)
+        self.conv2 = ConvNorm(expansion * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv2(F.gelu(self.conv1(x)))
@@ -87,8 +96,8 @@ class Downsample(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int) -> None:
         super().__init__()
         self.pre_block = RepViTBlock(inputs, expansion, squeeze=False)
-        self.spatial_downsample = conv_norm(inputs, inputs, 3, 2, groups=inputs)
-        self.channel_downsample = conv_norm(inputs, outputs)
+        self.spatial_downsample = ConvNorm(inputs, inputs, 3, 2, groups=inputs)
+        self.channel_downsample = ConvNorm(inputs, outputs)
         self.ffn = ChannelMixer(outputs, expansion)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,7 +130,7 @@ class RepViT(nn.Module):
             self.add_module(f"stages_{n}", stage)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        x = self.stem(pixels)
+        x = self.stem(pixels.contiguous(memory_format=torch.channels_last))
         maps = []
         for n in range(4):
             x = getattr(self, f"stages_{n}")(x)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
+from delineate.models.derived import Derived
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
 from delineate.models.vit_attention import use_chunked_attention
 
@@ -95,6 +96,7 @@ class Sam(nn.Module):
             self.host.vision_encoder = TinyViT(tiny)  # type: ignore[assignment]
         else:
             use_chunked_attention(self.host.vision_encoder)
+        self._cells = Derived()
         for parameter in (
             self.host.shared_image_embedding.positional_embedding,
             self.host.prompt_encoder.shared_embedding.positional_embedding,
@@ -144,11 +146,15 @@ class Sam(nn.Module):
 
     def _places(self, embedding: Tensor) -> Tensor:
         """The position of every cell, encoded: (B, 256, f, f)."""
-        f = embedding.shape[-1]
-        centres = (torch.arange(f, device=embedding.device, dtype=torch.float32) + 0.5) / f
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        encoded = self.host.shared_image_embedding(torch.stack([x, y], dim=-1))
-        return encoded.permute(2, 0, 1)[None].expand(embedding.shape[0], -1, -1, -1).to(embedding.dtype)
+        f, encoding = embedding.shape[-1], self.host.shared_image_embedding
+
+        def made() -> Tensor:
+            centres = (torch.arange(f, device=embedding.device, dtype=torch.float32) + 0.5) / f
+            y, x = torch.meshgrid(centres, centres, indexing="ij")
+            return encoding(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None].contiguous()
+
+        places = self._cells.get(made, encoding.positional_embedding, key=(f, embedding.device))
+        return places.expand(embedding.shape[0], -1, -1, -1).to(embedding.dtype)
 
 
 def _config(shape: SamShape) -> SamConfig:

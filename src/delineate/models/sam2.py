@@ -6,7 +6,8 @@ tracker can batch objects, keep what it wants in memory, and train. It holds no 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
@@ -23,7 +24,9 @@ from transformers import (
     Sam2VisionConfig,
 )
 
-from delineate.models.hiera_attention import use_lean_attention
+from delineate.models.derived import Derived
+from delineate.models.hiera import use_lean_hiera
+from delineate.models.memory_attention import LeanMemoryAttention, use_lean_memory
 
 ABSENT = -1024.0  # logits of an object that is not on the frame
 DRAWN_SCALE, DRAWN_BIAS = 20.0, -10.0  # logits of a mask prompt
@@ -128,6 +131,13 @@ class Sam2Answer:
         return self.iou.max(dim=1).values
 
 
+def joined(answers: Sequence[Sam2Answer]) -> Sam2Answer:
+    """Answers for some objects each as one for all of them."""
+    if len(answers) == 1:
+        return answers[0]
+    return Sam2Answer(*(torch.cat([getattr(a, f.name) for a in answers]) for f in fields(Sam2Answer)))
+
+
 class Sam2(nn.Module):
     """``embed`` a frame; ``with_memory`` or ``without_memory``; ``decode`` prompts; ``remember``."""
 
@@ -135,7 +145,10 @@ class Sam2(nn.Module):
         super().__init__()
         self.shape = shape = shape or Sam2Shape()
         self.host: Any = host if host is not None else Sam2VideoModel(host_config(shape))
-        use_lean_attention(self.host)
+        use_lean_hiera(self.host)
+        use_lean_memory(self.host)
+        self._cells = Derived()
+        self._memory_cells = Derived()
 
     @property
     def side(self) -> int:
@@ -159,6 +172,10 @@ class Sam2(nn.Module):
         places    (O, T, 64), their position and time
         """
         count, side = memory.shape[0], maps.coarse.shape[-1]
+        attention = self.host.memory_attention
+        if isinstance(attention, LeanMemoryAttention) and not (torch.is_grad_enabled() or torch.jit.is_tracing()):
+            seen = (maps.coarse + 0.1 * maps.places).flatten(2).transpose(1, 2)
+            return attention.recall(seen, memory, places, pointers).transpose(1, 2).reshape(count, -1, side, side)
         conditioned = self.host.memory_attention(
             current_vision_features=maps.coarse.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
             current_vision_position_embeddings=maps.places.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
@@ -238,7 +255,9 @@ class Sam2(nn.Module):
         high = F.interpolate(logits.float(), size=(self.side, self.side), mode="bilinear", align_corners=False)
         mask = torch.where(binary.view(-1, 1, 1, 1), (high > 0).to(high.dtype), high.sigmoid())
         mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory = self.host.memory_encoder(maps.coarse.expand(mask.shape[0], -1, -1, -1), mask.to(maps.coarse.dtype))[0]
+        encoder = self.host.memory_encoder
+        seen = encoder.feature_projection(maps.coarse)  # of the frame, the same for all objects
+        memory = encoder.projection(encoder.memory_fuser(seen + encoder.mask_downsampler(mask.to(maps.coarse.dtype))))
         hidden = getattr(self.host, "occlusion_spatial_embedding_parameter", None)
         if hidden is not None:
             memory = memory + (present <= 0).to(memory.dtype)[..., None, None] * hidden[..., None, None]
@@ -250,9 +269,12 @@ class Sam2(nn.Module):
 
     def memory_places(self, maps: Sam2Maps) -> Tensor:
         """Position encoding (T, 64) of the tokens of one memory."""
-        f = maps.coarse.shape[-1]
-        encoding = self.host.memory_encoder.position_encoding((1, 64, f, f), maps.coarse.device, torch.float32)
-        return encoding.flatten(2)[0].T
+        f, device = maps.coarse.shape[-1], maps.coarse.device
+
+        def made() -> Tensor:
+            return self.host.memory_encoder.position_encoding((1, 64, f, f), device, torch.float32).flatten(2)[0].T
+
+        return self._memory_cells.get(made, key=(f, device))
 
     def time_of_memory(self, slot: int) -> Tensor:
         """Learned encoding (64,) of a memory ``slot`` frames away; 0 for frames a person pointed at."""
@@ -271,11 +293,14 @@ class Sam2(nn.Module):
 
     def _grid(self, coarse: Tensor) -> Tensor:
         """The position of every cell, encoded: (1, 256, f, f)."""
-        f = coarse.shape[-1]
-        centres = (torch.arange(f, device=coarse.device, dtype=torch.float32) + 0.5) / f
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
-        encoded = self.host.shared_image_embedding(torch.stack([x, y], dim=-1))
-        return encoded.permute(2, 0, 1)[None]
+        f, embedding = coarse.shape[-1], self.host.shared_image_embedding
+
+        def made() -> Tensor:
+            centres = (torch.arange(f, device=coarse.device, dtype=torch.float32) + 0.5) / f
+            y, x = torch.meshgrid(centres, centres, indexing="ij")
+            return embedding(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None].contiguous()
+
+        return self._cells.get(made, embedding.positional_embedding, key=(f, coarse.device))
 
 
 def _sine(values: Tensor, width: int) -> Tensor:

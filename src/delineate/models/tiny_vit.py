@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.models.attention import two_products_pay
+from delineate.models.conv_norm import ConvNorm
+from delineate.models.derived import Derived
+
 HEAD_WIDTH = 32
 
 
@@ -33,18 +37,6 @@ class TinyViTConfig:
 
 MOBILE = TinyViTConfig()
 LITE = TinyViTConfig(side=256, stem_kernel=1)
-
-
-class ConvNorm(nn.Module):
-    """A convolution without bias and a batch norm, named ``c`` and ``bn`` as published."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.c = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.c(x))
 
 
 class Stem(nn.Module):
@@ -105,13 +97,20 @@ class WindowAttention(nn.Module):
         distance = (rows[:, None] - rows[None]).abs() * window + (columns[:, None] - columns[None]).abs()
         self.distance: Tensor
         self.register_buffer("distance", distance, persistent=False)
+        self._bias = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B, window², C) -> the same."""
         b, n, c = x.shape
         q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
-        bias = self.attention_biases[:, self.distance].to(q.dtype)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        biases, distance = self.attention_biases, self.distance
+        bias = self._bias.get(lambda: biases[:, distance].to(q.dtype), biases, key=(q.dtype, distance.device))
+        if two_products_pay(q):
+            scores = q * HEAD_WIDTH**-0.5 @ k.transpose(-1, -2)
+            scores += bias
+            mixed = scores.softmax(dim=-1) @ v
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
 
 
@@ -146,10 +145,10 @@ class TinyViTBlock(nn.Module):
         b, c, h, w = x.shape
         s = self.window
         rows, columns = (h + s - 1) // s, (w + s - 1) // s
-        padded = F.pad(x, (0, columns * s - w, 0, rows * s - h))
-        cut = padded.view(b, c, rows, s, columns, s).permute(0, 2, 4, 3, 5, 1).reshape(-1, s * s, c)
-        mixed = self.attn(cut).view(b, rows, columns, s, s, c).permute(0, 5, 1, 3, 2, 4)
-        return mixed.reshape(b, c, rows * s, columns * s)[:, :, :h, :w]
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, columns * s - w, 0, rows * s - h))
+        cut = padded.view(b, rows, s, columns, s, c).transpose(2, 3).reshape(-1, s * s, c)
+        mixed = self.attn(cut).view(b, rows, columns, s, s, c).transpose(2, 3)
+        return mixed.reshape(b, rows * s, columns * s, c)[:, :h, :w].permute(0, 3, 1, 2)
 
 
 class Stage(nn.Module):
@@ -203,7 +202,7 @@ class TinyViT(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self.patch_embed(pixels)
+        x = self.patch_embed(pixels.contiguous(memory_format=torch.channels_last))
         for stage in self.layers:
             x = stage(x)
         return self.neck(x)

@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionSdpaAttention
 
+from delineate.models.attention import by_products, two_products_pay
+from delineate.models.derived import Derived
+
 CHUNK = 256  # queries at a time
 
 
 class ChunkedAttention(SamVisionAttention):
     """(B, H, W, C) -> (B, H, W, C), and None where the host library would return weights."""
+
+    tables: Derived  # of relative places
 
     def forward(  # type: ignore[override]
         self, hidden_states: Tensor, output_attentions: bool = False
@@ -28,9 +33,16 @@ class ChunkedAttention(SamVisionAttention):
         heads = self.num_attention_heads
         qkv = self.qkv(hidden_states).view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
         q, k, v = qkv.reshape(3, b * heads, h * w, -1).unbind(0)
-        rows = torch.einsum("bhwc,hkc->bhwk", q.view(-1, h, w, c // heads), _table(self.rel_pos_h, h).to(q.dtype))
-        columns = torch.einsum("bhwc,wkc->bhwk", q.view(-1, h, w, c // heads), _table(self.rel_pos_w, w).to(q.dtype))
-        mixed = _attend(q * self.scale, k, v, rows.reshape(-1, h * w, h), columns.reshape(-1, h * w, w))
+        of_rows, of_columns = self.tables.get(
+            lambda: (_table(self.rel_pos_h, h).to(q.dtype), _table(self.rel_pos_w, w).to(q.dtype)),
+            self.rel_pos_h,
+            self.rel_pos_w,
+            key=(h, w, q.dtype),
+        )
+        grid = q.view(-1, h, w, c // heads)
+        rows = torch.einsum("bhwc,hkc->bhwk", grid, of_rows).reshape(-1, h * w, h)
+        columns = torch.einsum("bhwc,wkc->bhwk", grid, of_columns).reshape(-1, h * w, w)
+        mixed = _attend(q, k, v, rows, columns, self.scale)
         mixed = mixed.view(b, heads, h, w, -1).permute(0, 2, 3, 1, 4).reshape(b, h, w, c)
         return self.proj(mixed), None
 
@@ -40,6 +52,7 @@ def use_chunked_attention(encoder: nn.Module) -> None:
     for module in encoder.modules():
         if type(module) in (SamVisionAttention, SamVisionSdpaAttention) and module.use_rel_pos:
             module.__class__ = ChunkedAttention
+            module.tables = Derived()  # type: ignore[assignment]
 
 
 @contextmanager
@@ -64,30 +77,32 @@ def _table(rel_pos: Tensor, size: int) -> Tensor:
     return rel_pos[place[:, None] - place[None] + size - 1]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scale: float) -> Tensor:
     """softmax(q k + bias) v for q, k, v (N, T, C), the bias of a key being its row's plus its column's."""
     n, tokens, _ = q.shape
+    if two_products_pay(q):
+        if tokens <= CHUNK:  # the bias comes with the product: places of keys as further channels, 0 or 1
+            asked, keys = (
+                torch.cat([q * scale, rows, columns], dim=-1),
+                torch.cat([k, _which(q, rows, columns)], dim=-1),
+            )
+            return by_products(asked, keys, v, scale=1.0)
+        return by_products(q, k, v, rows[..., None], columns[..., None, :], scale)
     if tokens <= CHUNK or torch.is_grad_enabled():
         bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     out = torch.empty_like(q)
     for head in range(n):
         for start in range(0, tokens, CHUNK):
             part = slice(start, start + CHUNK)
-            beside = rows[head, part, :, None], columns[head, part, None, :]
-            out[head, part] = (_fused if q.dtype is torch.float32 else _plain)(q[head, part], k[head], v[head], *beside)
+            bias = (rows[head, part, :, None] + columns[head, part, None, :]).view(1, 1, -1, tokens)
+            few, keys, values = q[None, None, head, part], k[None, None, head], v[None, None, head]
+            out[head, part] = F.scaled_dot_product_attention(few, keys, values, attn_mask=bias, scale=scale)[0, 0]
     return out
 
 
-def _fused(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Some queries with all keys; the fused kernel is the faster one in fp32 (1.5 x the host's way, one core)."""
-    bias = (rows + columns).view(1, 1, len(q), len(k))
-    return F.scaled_dot_product_attention(q[None, None], k[None, None], v[None, None], attn_mask=bias, scale=1.0)[0, 0]
-
-
-def _plain(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The same as two products, which is the faster way in bf16 (3.9 x the host's, one core)."""
-    scores = (q @ k.T).view(len(q), rows.shape[1], columns.shape[2])
-    scores += rows
-    scores += columns
-    return torch.softmax(scores.view(len(q), -1), dim=-1) @ v
+def _which(q: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The row and the column of each key, one-hot: (N, T, h + w)."""
+    h, w = rows.shape[-1], columns.shape[-1]
+    at = torch.eye(h, dtype=q.dtype).repeat_interleave(w, dim=0), torch.eye(w, dtype=q.dtype).repeat(h, 1)
+    return torch.cat(at, dim=1).expand(len(q), -1, -1)

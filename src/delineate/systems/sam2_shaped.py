@@ -58,6 +58,8 @@ class Sam2Shaped:
             network, named = self._network()
         _, sha256 = loaded(self.name, options, network, network.host, named)
         run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
+        host = network.host
+        engine.settle(host.vision_encoder, host.memory_attention, host.memory_encoder)
         record = record_of(
             self.name,
             sha256,

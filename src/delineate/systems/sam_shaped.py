@@ -76,6 +76,7 @@ class SamShaped:
             self.whole,
         )
         run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
+        engine.settle(network.host.vision_encoder)
         record = record_of(
             self.name, sha256, self.licence, self.profile.summary, f"{engine.summary}, {options.backend}"
         )

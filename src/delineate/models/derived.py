@@ -1,0 +1,28 @@
+"""Tensors that follow from parameters or sizes alone: made once, and again when what they follow from changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Derived:
+    """Keeps one value. Nothing is kept where gradients pass, nor while a network is traced."""
+
+    _key: Hashable = None
+    _value: Any = None
+    _sources: tuple[Tensor, ...] = field(default=())  # held, so that no other tensor can take their place in memory
+
+    def get(self, make: Callable[[], Any], *sources: Tensor, key: Hashable = None) -> Any:
+        """What ``make`` makes of ``sources`` and ``key``, kept from the last time if neither has changed since."""
+        if torch.is_grad_enabled() or torch.jit.is_tracing() or any(s.is_inference() for s in sources):
+            return make()
+        whole = (key, tuple((id(s), s._version, s.data_ptr()) for s in sources))
+        if self._key != whole:
+            self._value, self._key, self._sources = make(), whole, sources
+        return self._value
