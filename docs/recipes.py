@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import process_time
 
 import torch
 from tables import DATA, ROOT, write
@@ -96,11 +95,9 @@ def tuned(
     """One recipe of fine-tuning: what it was measured at before, and at best."""
     folder = OUTPUT / recipe
     wishes = replace(Wishes(folder, probe=False), **asked)  # type: ignore[arg-type]
-    began = process_time()
     outcome = RECIPES[recipe].run(network(), learned, wishes, lambda line: print(recipe, json.dumps(line), flush=True))
     return {
         "start": start, "steps": wishes.steps, "measured": "Dice", "before": outcome.before, "after": outcome.best,
-        "minutes": (process_time() - began) / 60,
     }  # fmt: skip
 
 
@@ -110,11 +107,10 @@ def distilled(recipe: str, learned: Sequence[Case]) -> dict[str, object]:
     steps = 100
     wishes = Wishes(folder, steps=steps, every=50)
     chosen = wishes.of_distillation(distillation_named(recipe, folder))
-    began = process_time()
     found = distill(
         sam(start=TEACHER), sam(SMALLER), learned, chosen, lambda line: print(recipe, json.dumps(line), flush=True)
     )
-    row: dict[str, object] = {"start": "fresh", "steps": steps, "minutes": (process_time() - began) / 60}
+    row: dict[str, object] = {"start": "fresh", "steps": steps}
     if found.dice is None:
         return row | {"measured": "error of embeddings", "before": found.before, "after": found.after}
     return row | {"measured": "Dice", "before": found.dice[0], "after": found.dice[1]}
@@ -147,11 +143,11 @@ def runs() -> dict[str, Callable[[], dict[str, object]]]:
         ),
         "sam_iterative": lambda: tuned("sam_iterative", heads, organs, taught, steps=100, every=50, rate=3e-4),
         "medsam2_benchmark": lambda: tuned(BOXES, sam2, organs, fresh, steps=400, every=100, rate=5e-4),
-        "sam2": lambda: tuned("sam2", boxed, organs, BOXES, steps=60, every=20, rate=5e-4),
+        "sam2": lambda: tuned("sam2", boxed, organs, BOXES, steps=40, every=20, rate=2e-4),
         "surgical_sam2": lambda: tuned(
-            "surgical_sam2", pruned, organs, BOXES, steps=80, every=20, batch=1, rate=5e-4,
+            "surgical_sam2", pruned, organs, BOXES, steps=40, every=20, batch=1, rate=5e-4,
         ),
-        "medsam2": lambda: tuned("medsam2", boxed, organs, BOXES, steps=60, every=20, rate=5e-4),
+        "medsam2": lambda: tuned("medsam2", boxed, organs, BOXES, steps=40, every=20, rate=2e-4),
         "biosam2": lambda: tuned("biosam2", boxed, organs, BOXES, steps=100, every=50, rate=2e-4),
         "distill_mobile_sam": lambda: distilled("mobile_sam", organs),
         "distill_lite_medsam": lambda: distilled("lite_medsam", organs),
@@ -162,8 +158,8 @@ def runs() -> dict[str, Callable[[], dict[str, object]]]:
 def table() -> str:
     """What has run so far."""
     lines = [
-        "| recipe | starts from | steps | measured | before | best | core minutes |",
-        "|---|---|---:|---|---:|---:|---:|",
+        "| recipe | starts from | steps | measured | before | best |",
+        "|---|---|---:|---|---:|---:|",
     ]
     for name in runs():
         file = OUTPUT / name / "row.json"
@@ -171,7 +167,7 @@ def table() -> str:
             row = json.loads(file.read_text())
             lines.append(
                 f"| `{name}` | {row['start']} | {row['steps']} | {row['measured']} | {row['before']:.3f} "
-                f"| {row['after']:.3f} | {row['minutes']:.1f} |"
+                f"| {row['after']:.3f} |"
             )
     return "\n".join(lines)
 
