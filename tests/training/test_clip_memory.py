@@ -60,7 +60,7 @@ def test_the_formula_agrees_with_what_is_alive(name: str, checkpointing: bool, t
     estimate = activations(objective.network, recipe, written_out=True)
     print(f"{name}: {estimate / 1e6:.1f} MB; {forwards / 1e6:.1f} kept, {(live.peak - gradients) / 1e6:.1f} at most")
     if checkpointing:
-        assert live.peak - gradients < 1.05 * estimate < 1.5 * max(live.peak - gradients, 4e6)
+        assert live.peak - gradients < 1.1 * estimate < 1.5 * max(live.peak - gradients, 4e6)
     else:
         assert estimate == pytest.approx(forwards, rel=0.06)
 

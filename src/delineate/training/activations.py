@@ -32,7 +32,7 @@ WINDOW = 14  # of SAM's ViT
 BLOCKS = (
     SamVisionLayer, TinyViTBlock, InvertedBottleneck, Sam2MultiScaleBlock,
     *(getattr(host, f"{name}Video{part}") for host, name in ((sam2_video, "Sam2"), (edgetam_video, "EdgeTam"))
-      for part in ("MemoryAttentionLayer", "MemoryEncoder", "MaskDecoder")),
+      for part in ("MemoryAttentionLayer", "MemoryFuser", "MaskDownSampler", "MaskDecoder")),
 )  # fmt: skip
 DECODER_IMAGE, DECODER_FINE = 11.5, 5.5  # maps a structure keeps: of 256 channels at f x f; of 32 channels at 4 f x 4 f
 

@@ -26,9 +26,8 @@ ATTENDING, OF_A_MEMORY, SHARED = 81.2, 9.0, 8.0  # maps of C channels: an object
 DROPPED, WRITTEN_OUT = 76.0, 12.0  # of dropout: maps; softmax, its dropout and both multiplied, in four layers
 DECODING, TOKENS = 22.1, 115_000.0  # of an answer: maps, numbers
 REMEMBERING = 39.7  # maps
-LOSS = 8.0  # of a pixel of the input, for SAM 2's loss of an answer
-LOSS_OF_ONE = 3.0  # for the losses of one outline alone
-FINE, COARSE = 24.0, 1.0  # maps of a frame: before and behind the projections of the fine ones; the coarse one
+LOSS, LOSS_OF_ONE = 8.0, 3.0  # a pixel: SAM 2's loss of an answer at the input's size; losses of one outline
+FINE, READY, COARSE = 20.0, 4.0, 1.0  # maps of a frame: fine ones before their projection, or kept behind it; coarse
 MEASURED_SIDE = 256  # at which a convolutional encoder is measured
 
 
@@ -41,7 +40,8 @@ class ClipLoad:
     memories  looked at on each of those, at most
     answers   of the decoder an object, corrections counted
     remembered  frames that become memories
-    whole     the loss is SAM 2's, of all outlines, at the input's size
+    loss      numbers a pixel of the input that the loss of an answer keeps
+    ready     embeddings are kept ready, so that nothing before the decoder is computed
     """
 
     frames: int
@@ -50,7 +50,8 @@ class ClipLoad:
     memories: int
     answers: int
     remembered: int
-    whole: bool = True
+    loss: float = LOSS
+    ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,18 @@ def of_clip(network: Sam2, load: ClipLoad, checkpointing: bool, dropout: bool, w
     softmax = WRITTEN_OUT * places**2 * (1 + memories) if dropout and written_out else 0.0
     attention = (load.objects * (attending * coarse + softmax) + SHARED * memories * coarse) * share
     answer = load.objects * (DECODING * coarse + TOKENS)
-    loss = load.objects * network.side**2 * (LOSS if load.whole else LOSS_OF_ONE)
+    loss = load.objects * network.side**2 * load.loss
     memory = load.objects * REMEMBERING * coarse
-    maps = load.frames * coarse * (COARSE + (0.0 if isinstance(network, EfficientTam) else FINE))
+    fine = 0.0 if isinstance(network, EfficientTam) else READY if load.ready else FINE
+    maps = load.frames * coarse * (COARSE + fine)
     encoder = of_encoder(network)
     if not checkpointing:
         heads = load.followed * attention + load.answers * (answer + loss) + load.remembered * memory
         return ClipKept(load.frames * encoder.total(checkpointing=False), maps + heads)
     inputs = load.objects * coarse
-    kept = load.followed * inputs * (4 * share + 1 + memories / 4) + load.answers * (inputs + 2 * loss / LOSS / 4)
+    kept = load.followed * inputs * (4 * share + 1 + memories / 4) + load.answers * (
+        inputs + load.objects * network.side**2 / 4
+    )
     again = max(attention / (4 * share), answer + loss, memory, max(encoder.blocks, default=0.0))
     around = load.frames * (sum(encoder.inputs) + encoder.others)
     return ClipKept(around, maps + kept + load.remembered * 2 * inputs, again)

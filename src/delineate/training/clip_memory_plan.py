@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from delineate.memory.policies import Window
 from delineate.models.sam2 import Sam2
-from delineate.training.clip_activations import ClipKept, ClipLoad, of_clip
+from delineate.training.clip_activations import LOSS, LOSS_OF_ONE, ClipKept, ClipLoad, of_clip
 from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.layer_rates import Sam2Part, part_of
 from delineate.training.losses import AnswerLoss
@@ -25,7 +25,7 @@ from delineate.training.memory_plan import (
     adapter_parameters,
     first_that_fits,
 )
-from delineate.training.sam2_objective import Sam2Finetune
+from delineate.training.sam2_objective import Compared, Sam2Finetune
 
 SHORTEST = 4  # frames of a clip, when it is made shorter
 Changed = tuple[Sam2Finetune, tuple[str, ...]]
@@ -35,14 +35,16 @@ def load_of(recipe: Sam2Finetune) -> ClipLoad:
     """The most that a step does with one clip."""
     frames, prompting = recipe.clips.frames, recipe.prompting
     corrections = min(prompting.corrected, frames) * prompting.clicks
-    whole = recipe.loss is AnswerLoss.SAM2
+    loss = LOSS if recipe.loss is AnswerLoss.SAM2 else LOSS_OF_ONE
+    if recipe.loss is not AnswerLoss.SAM2 and recipe.compared is Compared.LOGITS:
+        loss /= 16  # a quarter of the input along a side
     if recipe.others:
-        return ClipLoad(1, recipe.clips.objects, 1, recipe.others, 1 + corrections, 0, whole)
+        return ClipLoad(1, recipe.clips.objects, 1, recipe.others, 1 + corrections, 0, loss, recipe.keep)
     policy = recipe.policy
     most = policy.length if isinstance(policy, Window) else frames
     seen = [min(n, most) for n in range(1, frames)]
     mean = -(-sum(seen) // len(seen)) if seen else 0
-    return ClipLoad(frames, recipe.clips.objects, frames - 1, mean, frames + corrections, frames - 1, whole)
+    return ClipLoad(frames, recipe.clips.objects, frames - 1, mean, frames + corrections, frames - 1, loss, recipe.keep)
 
 
 def estimated_clips(network: Sam2, recipe: Sam2Finetune, gpu: bool) -> Estimate:
