@@ -21,8 +21,8 @@ Progress = Callable[[int, int], None]
 class Download:
     """Where authors publish a file.
 
-    sha256  the whole hash, or the part of it that is known ("" where the authors give none: it is then recorded
-            when the file is first pulled, and checked from then on)
+    sha256  of the published file ("" where none is known: it is then recorded when the file is first pulled, and
+            checked from then on)
     """
 
     url: str
@@ -81,7 +81,7 @@ def pull(system: str, download: Download, progress: Progress | None = None, offl
     part = target.with_name(target.name + ".part")
     _fetch(download, part, progress)
     found = _sha256(part)
-    if not found.startswith(download.sha256):
+    if download.sha256 and found != download.sha256:
         part.unlink()
         raise ModelError(
             "E-MODEL-HASH",

@@ -27,6 +27,9 @@ SYSTEMS = (
         reported="mIoU against SAM ViT-H, two points 100 to 500 px apart: 0.71 to 0.74; encoder 8 ms, decoder 4 ms on "
         "one GPU (README)",
         parity="encoder against the authors' code, published size: 7e-6; heads are SAM's (tests/models)",
-        download=Download("https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt"),
+        download=Download(
+            "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+            "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        ),
     ),
 )

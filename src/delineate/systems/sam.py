@@ -41,8 +41,11 @@ def _system(size: str, encoder: str, file: str, sha256: str) -> System:
     )
 
 
-SYSTEMS = (
-    _system("b", "vit_b", "sam_vit_b_01ec64.pth", "01ec64"),
-    _system("l", "vit_l", "sam_vit_l_0b3195.pth", "0b3195"),
-    _system("h", "vit_h", "sam_vit_h_4b8939.pth", "4b8939"),
+SHA256 = {  # what ends the authors' file names is the beginning of another hash (MD5)
+    "sam_vit_b_01ec64.pth": "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+    "sam_vit_l_0b3195.pth": "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+    "sam_vit_h_4b8939.pth": "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+}
+SYSTEMS = tuple(
+    _system(size, f"vit_{size}", file, sha256) for size, (file, sha256) in zip("blh", SHA256.items(), strict=True)
 )
