@@ -136,7 +136,7 @@ def runs() -> dict[str, Callable[[], dict[str, object]]]:
         "medsam_point": lambda: tuned("medsam_point", heads, organs, taught, steps=100, every=50, rate=3e-4),
         "lite_medsam": lambda: tuned(
             "lite_medsam", lambda: sam(SMALLER), organs, f"embeddings of {TEACHER}, learned first",
-            steps=200, every=50, rate=2e-4, teacher=sam(start=TEACHER),
+            steps=150, every=30, rate=1e-4, flips=0.0, teacher=sam(start=TEACHER),
         ),
         "sam_med2d": lambda: tuned(
             "sam_med2d", lambda: sam(adapters=True, start=TEACHER), organs, TEACHER, steps=90, every=45,

@@ -89,6 +89,15 @@ def test_the_alternating_scheme_resumes_in_the_middle_of_its_rounds(tmp_path: Pa
     assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_mirrored_pictures_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    wishes = Wishes(tmp_path, flips=0.0)
+    assert RECIPES["lite_medsam"].options(Wishes(tmp_path)).flips == 0.5
+    assert RECIPES["lite_medsam"].options(wishes).flips == 0.0
+    assert RECIPES["sam2"].options(wishes).clips.augment.flip == 0.0
+    with pytest.raises(ModelError, match="turned any way"):
+        RECIPES["quill"].options(wishes)
+
+
 def test_unknown_recipes_name_the_known_ones() -> None:
     with pytest.raises(ModelError, match='no recipe "sam3"') as caught:
         recipe_named("sam3")

@@ -69,6 +69,9 @@ def finetune(
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     every: Annotated[int | None, typer.Option(help="Steps between measurements.")] = None,
     ema: Annotated[float | None, typer.Option(help="Decay of a moving average of the weights; 0: none.")] = None,
+    flips: Annotated[
+        float | None, typer.Option(help="Chance of a picture being mirrored along an axis; 0 where sides matter.")
+    ] = None,
     teacher: Annotated[str | None, typer.Option(help="For lite_medsam: whose embeddings are learned first.")] = None,
     held_out: Annotated[float, typer.Option(help="Share of subjects to measure on.")] = 0.25,
     seed: Annotated[int, typer.Option(help="Of the split and the prompts.")] = 0,
@@ -99,7 +102,7 @@ def finetune(
     chosen = recipe_for(recipe, predictor)
     wishes = Wishes(
         output, steps, batch, rate, _part(part), _adapter(peft, rank), every, ema, None, precision, False, held_out,
-        seed, resume, None if teacher is None else build(teacher, how),
+        seed, resume, None if teacher is None else build(teacher, how), flips=flips,
     )  # fmt: skip
     if memory is not None:
         wishes, plan = chosen.within(predictor.network, wishes, memory, predictor.engine.device.type == "cuda")

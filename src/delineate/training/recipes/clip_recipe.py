@@ -41,6 +41,8 @@ def wished(recipe: Sam2Finetune, wishes: Wishes) -> Sam2Finetune:
         changes["keep"] = False
     clips = recipe.clips
     clips = replace(clips, frames=wishes.frames or clips.frames, objects=wishes.objects or clips.objects)
+    if wishes.flips is not None and clips.augment is not None:
+        clips = replace(clips, augment=replace(clips.augment, flip=wishes.flips))
     loop = wishes.of_loop(recipe.loop)
     return with_changes(
         recipe, changes | {"loop": loop, "clips": clips, "adapter": wishes.adapter,

@@ -1,6 +1,6 @@
 """Quill on one's own labels: everything learns, from the model that ships, on a CPU.
 
-Ours; the figures were chosen on ten breast ultrasound pictures and ten of nuclei (docs/training.md).
+Ours; what it gained on ten pictures is in docs/training.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def options(output: Path) -> QuillFinetune:
     from delineate.training.finetune_quill import QuillFinetune
 
     loop = LoopOptions(
-        output, steps=150, rate=3e-4, weight_decay=0.02, warmup=10, schedule=Schedule.COSINE, every=25,
+        output, steps=150, rate=2e-4, weight_decay=0.02, warmup=10, schedule=Schedule.COSINE, every=25,
         precision="bf16",
     )  # fmt: skip
     return QuillFinetune(loop)
@@ -34,11 +34,11 @@ def options(output: Path) -> QuillFinetune:
 
 def asked(wishes: Wishes) -> QuillFinetune:
     """The figures with what was asked for. Raises ModelError for what Quill does not have."""
-    if wishes.part is not None or wishes.adapter is not None or wishes.teacher is not None:
+    if any(wish is not None for wish in (wishes.part, wishes.adapter, wishes.teacher, wishes.flips)):
         raise ModelError(
             "E-TRAIN-PART",
-            "Quill is small: all of it is trained, without a teacher.",
-            "Leave --part, --peft, --teacher out.",
+            "Quill is small: all of it is trained, without a teacher, on pictures turned any way.",
+            "Leave --part, --peft, --teacher and --flips out.",
         )
     recipe = options(wishes.output)
     chosen = {name: getattr(wishes, name) for name in ("batch", "held_out") if getattr(wishes, name) is not None}

@@ -27,6 +27,7 @@ class Wishes:
     teacher  predictor whose embeddings are learned first, for recipes in two stages
     probe    measure how much the answer depends on the prompt
     frames, objects  of a clip, for systems of SAM 2's shape
+    flips     chance of a picture being mirrored along each axis, for systems of SAM's shape
     progress  called after every step with it, the last step, and the minutes left
     """
 
@@ -48,6 +49,7 @@ class Wishes:
     probe: bool = True
     frames: int | None = None
     objects: int | None = None
+    flips: float | None = None
     progress: Callable[[int, int, float], None] | None = None
 
     def of_loop(self, loop: LoopOptions) -> LoopOptions:
@@ -64,7 +66,7 @@ class Wishes:
                 "This recipe learns from labels alone, not from a teacher.",
                 "Leave --teacher out, or take --recipe lite_medsam. See also: delineate distill",
             )
-        asked = {n: getattr(self, n) for n in ("batch", "part", "held_out") if getattr(self, n) is not None}
+        asked = {n: getattr(self, n) for n in ("batch", "part", "held_out", "flips") if getattr(self, n) is not None}
         if self.adapter is not None and self.part is None and recipe.part is Part.DECODER:
             asked["part"] = Part.ALL
         return replace(
@@ -75,6 +77,8 @@ class Wishes:
     def of_distillation(self, recipe: Distillation) -> Distillation:
         """A distillation, with what was asked for; the rate is the encoder's."""
         asked = {n: getattr(self, n) for n in ("batch", "held_out") if getattr(self, n) is not None}
+        if self.flips is not None:
+            asked["flips"] = self.flips > 0
         decoder = recipe.decoder
         if decoder is not None:
             held = asked.get("held_out", recipe.held_out)
