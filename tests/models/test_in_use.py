@@ -13,6 +13,8 @@ from tiny_networks import tiny_sam, tiny_sam2
 pytest.importorskip("transformers")
 
 from delineate.models.rep_vit import RepViT, RepViTConfig
+from delineate.models.sam import SamPrompts
+from delineate.models.sam2 import Sam2Maps
 from delineate.models.tiny_vit import TinyViT, TinyViTConfig
 from delineate.runtimes.engine import Engine, Precision
 
@@ -84,6 +86,43 @@ def test_sam_in_bf16_is_sam() -> None:
             found = network.embed(picture(512)).float()
     error = float((found - wanted).norm() / wanted.norm())
     assert error < 2e-2, f"relative error {error:.1e}"
+
+
+OBJECTS = torch.tensor([[10.0, 20, 80, 90], [60, 50, 190, 200], [5, 5, 250, 250]])
+PROMPTS = {
+    "none": SamPrompts(),
+    "points": SamPrompts(OBJECTS.view(3, 2, 2), torch.tensor([[1, 0], [1, 1], [1, -1]])),
+    "boxes": SamPrompts(boxes=OBJECTS),
+    "box and mask": SamPrompts(boxes=OBJECTS[:1], masks=torch.linspace(-9, 9, 64 * 64).view(1, 1, 64, 64)),
+}
+
+
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize("prompts", PROMPTS)
+def test_sams_decoder_in_use_is_the_hosts(prompts: str, several: bool) -> None:
+    """The host's decoder answers where gradients pass; objects share one embedding."""
+    network, embedding = tiny_sam(), torch.randn(1, 256, 16, 16, generator=torch.Generator().manual_seed(3))
+    wanted = network.decode(embedding, PROMPTS[prompts], several)
+    with torch.inference_mode():
+        found = network.decode(embedding, PROMPTS[prompts], several)
+    for one, other in zip(found, wanted, strict=True):
+        assert one.shape == other.shape and away(one, other.detach()) < 1e-5
+
+
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.parametrize("clicks", [0, 2])
+def test_sam2s_decoder_in_use_is_the_hosts(clicks: int, several: bool) -> None:
+    """Three objects, each with its own map; without clicks, from memory alone."""
+    network = tiny_sam2()
+    with torch.no_grad():
+        maps: Sam2Maps = network.embed(picture(256))
+    coarse = torch.randn(3, 256, 16, 16, generator=torch.Generator().manual_seed(4))
+    points, labels = (OBJECTS.view(3, 2, 2), torch.ones(3, 2, dtype=torch.int32)) if clicks else (None, None)
+    wanted = network.decode(coarse, maps, points, labels, multimask=several)
+    with torch.inference_mode():
+        found = network.decode(coarse, maps, points, labels, multimask=several)
+    for name in ("logits", "iou", "pointers", "present"):
+        assert away(getattr(found, name), getattr(wanted, name).detach()) < 1e-5, name
 
 
 def memories(count: int, frames: int, cells: int, pointers: int) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
 from delineate.models.derived import Derived
+from delineate.models.mask_decoder import attended, masks_of
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
 from delineate.models.vit_attention import use_chunked_attention
 
@@ -121,7 +123,7 @@ class Sam(nn.Module):
             input_boxes=None if prompts.boxes is None else prompts.boxes[:, None],
             input_masks=prompts.masks,
         )
-        return self._heads(embedding.expand(count, -1, -1, -1), sparse, dense, multimask)
+        return self._heads(embedding, count, sparse, dense, multimask)
 
     def decode_tokens(self, embedding: Tensor, tokens: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
         """The same from prompt tokens (O, T, 256) made elsewhere, such as words."""
@@ -132,9 +134,14 @@ class Sam(nn.Module):
         self, embedding: Tensor, sparse: Tensor, dense: Tensor, multimask: bool
     ) -> tuple[Tensor, Tensor]:
         """The same from encoded prompts: ``sparse`` (O, T, 256) and ``dense`` (O or 1, 256, f, f)."""
-        return self._heads(embedding.expand(sparse.shape[0], -1, -1, -1), sparse[:, None], dense, multimask)
+        return self._heads(embedding, sparse.shape[0], sparse[:, None], dense, multimask)
 
-    def _heads(self, embedding: Tensor, sparse: Tensor | None, dense: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+    def _heads(
+        self, embedding: Tensor, count: int, sparse: Tensor | None, dense: Tensor, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        if not (torch.is_grad_enabled() or torch.jit.is_tracing()):
+            return self._heads_in_use(embedding, count, sparse, dense, multimask)
+        embedding = embedding.expand(count, -1, -1, -1)
         masks, iou = self.host.mask_decoder(
             image_embeddings=embedding,
             image_positional_embeddings=self._places(embedding),
@@ -143,6 +150,23 @@ class Sam(nn.Module):
             multimask_output=multimask,
         )
         return masks[:, 0], iou[:, 0]
+
+    def _heads_in_use(
+        self, embedding: Tensor, count: int, sparse: Tensor | None, dense: Tensor, multimask: bool
+    ) -> tuple[Tensor, Tensor]:
+        decoder: Any = self.host.mask_decoder
+        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(count, -1, -1)
+        prompts = own if sparse is None else torch.cat([own, sparse[:, 0]], dim=1)
+        # without a mask prompt the same is added everywhere, for all objects
+        added = dense if dense.stride(0) else dense[:1]
+        image = (embedding + added).flatten(2).transpose(1, 2)
+        places = self._places(embedding[:1]).flatten(2).transpose(1, 2)
+        tokens, image = attended(decoder.transformer, prompts, image, places)
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        iou = decoder.iou_prediction_head(tokens[:, 0])[:, chosen]
+        return masks_of(
+            decoder, tokens[:, 1 : 1 + len(decoder.mask_tokens.weight)], image, embedding.shape[-1], chosen
+        ), iou
 
     def _places(self, embedding: Tensor) -> Tensor:
         """The position of every cell, encoded: (B, 256, f, f)."""

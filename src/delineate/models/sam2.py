@@ -26,6 +26,7 @@ from transformers import (
 
 from delineate.models.derived import Derived
 from delineate.models.hiera import use_lean_hiera
+from delineate.models.mask_decoder import attended, masks_of
 from delineate.models.memory_attention import LeanMemoryAttention, use_lean_memory
 
 ABSENT = -1024.0  # logits of an object that is not on the frame
@@ -219,20 +220,43 @@ class Sam2(nn.Module):
     ) -> Sam2Answer:
         """The same from encoded prompts: ``sparse`` (O, N, 256) and ``dense`` (O or 1, 256, f, f)."""
         count = sparse.shape[0]
-        logits, iou, tokens, present = self.host.mask_decoder(
-            image_embeddings=coarse.expand(count, -1, -1, -1),
-            image_positional_embeddings=self._grid(coarse).expand(count, -1, -1, -1),
-            sparse_prompt_embeddings=sparse[:, None],
-            dense_prompt_embeddings=dense.expand(count, -1, -1, -1),
-            multimask_output=multimask,
-            high_resolution_features=[level.expand(count, -1, -1, -1) for level in maps.fine],
-        )
-        logits, iou, tokens, present = logits[:, 0], iou[:, 0], tokens[:, 0], present.view(count, 1)
+        if torch.is_grad_enabled() or torch.jit.is_tracing():
+            logits, iou, tokens, present = self.host.mask_decoder(
+                image_embeddings=coarse.expand(count, -1, -1, -1),
+                image_positional_embeddings=self._grid(coarse).expand(count, -1, -1, -1),
+                sparse_prompt_embeddings=sparse[:, None],
+                dense_prompt_embeddings=dense.expand(count, -1, -1, -1),
+                multimask_output=multimask,
+                high_resolution_features=[level.expand(count, -1, -1, -1) for level in maps.fine],
+            )
+            logits, iou, tokens, present = logits[:, 0], iou[:, 0], tokens[:, 0], present.view(count, 1)
+        else:
+            logits, iou, tokens, present = self._heads_in_use(coarse, maps, sparse, dense, multimask)
         there = present > 0
         logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
         best = iou.argmax(dim=1).view(-1, 1, 1).expand(-1, 1, tokens.shape[-1])
         token = tokens.gather(1, best)[:, 0] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
         return Sam2Answer(logits, iou, self._pointers(token, there), present)
+
+    def _heads_in_use(
+        self, coarse: Tensor, maps: Sam2Maps, sparse: Tensor, dense: Tensor, multimask: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Masks, their IoU, their tokens, and presence, as the host's decoder gives them."""
+        decoder, count = self.host.mask_decoder, sparse.shape[0]
+        own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
+        prompts = torch.cat([own.expand(count, -1, -1), sparse], dim=1)
+        image = (coarse + (dense if dense.stride(0) else dense[:1])).flatten(2).transpose(1, 2)
+        places = self._grid(coarse).flatten(2).transpose(1, 2)
+        tokens, image = attended(decoder.transformer, prompts, image, places)
+        several = tokens[:, 2 : 2 + len(decoder.mask_tokens.weight)]
+        iou, present = decoder.iou_prediction_head(tokens[:, 1]), decoder.pred_obj_score_head(tokens[:, 0])
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        if multimask or not decoder.dynamic_multimask_via_stability or decoder.training:
+            masks = masks_of(decoder, several, image, coarse.shape[-1], chosen, maps.fine)
+            return masks, iou[:, chosen], several[:, chosen], present
+        masks = masks_of(decoder, several, image, coarse.shape[-1], slice(None), maps.fine)
+        masks, iou = decoder._dynamic_multimask_via_stability(masks[:, None], iou[:, None])
+        return masks[:, 0], iou[:, 0], several[:, chosen], present
 
     def drawn(self, maps: Sam2Maps, masks: Tensor) -> Sam2Answer:
         """Outlines a person gave, (O, 1, side, side) 0 or 1, as an answer: taken as they are, and pointed at."""
