@@ -105,7 +105,9 @@ def finetune(
         seed, resume, None if teacher is None else build(teacher, how), flips=flips,
     )  # fmt: skip
     if memory is not None:
-        wishes, plan = chosen.within(predictor.network, wishes, memory, predictor.engine.device.type == "cuda")
+        engine = getattr(predictor, "engine", None)  # Quill has neither engine nor network of torch
+        on_gpu = engine is not None and engine.device.type == "cuda"
+        wishes, plan = chosen.within(getattr(predictor, "network", None), wishes, memory, on_gpu)
         tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
     layout, cases = read_dataset(data)
     tell(f"{len(cases)} cases ({layout}); recipe {chosen.name}: {chosen.summary}")

@@ -36,6 +36,7 @@ def options(output: Path) -> Finetune:
         batch=4,
         prompts=PromptPolicy.LITE_MEDSAM_BOX,
         losses=LITE_MEDSAM_LOSSES,
+        full_size=True,  # its logits have the input's size; those of other systems are enlarged to it
         flips=0.5,
     )
 
