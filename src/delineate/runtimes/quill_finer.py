@@ -67,7 +67,7 @@ class Mosaic:
     def add(self, logits: Array, window: Window) -> None:
         """One window's logits (side, side)."""
         ramp = 1 - np.abs(np.linspace(-1, 1, logits.shape[0], dtype=np.float32))
-        near = np.minimum(np.outer(ramp, ramp), 0.25) + 0.01
+        near: Array = (np.minimum(np.outer(ramp, ramp), 0.25) + 0.01).astype(np.float32)
         self.total[:] += window.put_back(logits * near, self.total.shape, 0.0)
         self.weight[:] += window.put_back(near, self.total.shape, 0.0)
 
