@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from delineate.preprocess.field_of_view import field_of_view, is_no_view
+from delineate.preprocess.field_of_view import field_of_view, is_no_view, without_rim
 
 SIDE = 96
 Y, X = np.mgrid[:SIDE, :SIDE]
@@ -34,3 +34,12 @@ def test_only_the_view_itself_is_doubted() -> None:
     vessels = DISC & (np.abs(Y - X) < 4)
     half = DISC & (X > 48)
     assert list(is_no_view(np.stack([DISC, vessels, half]), fundus())) == [np.float32(0.1), 1, 1]
+
+
+def test_the_rim_of_a_view_is_left_out() -> None:
+    y, x = np.mgrid[:128, :128]
+    distance = np.hypot(y - 64, x - 64)
+    colours = np.where(distance < 50, np.array([0.4, 0.1, -0.3])[:, None, None], -1.0).astype(np.float32)
+    inner = without_rim(colours)
+    assert inner[distance < 47].all() and not inner[distance > 49.5].any()
+    assert without_rim(np.zeros((3, 128, 128), np.float32)).all(), "a grey picture has no such view"

@@ -11,6 +11,7 @@ from delineate.preprocess.crop import Array
 DARK = -0.85  # brightest colour of what is beyond, in units of prompt maps
 LEAST_DARK, LEAST_SEEN = 0.03, 0.2  # shares of the crop: without a dark surrounding there is no such view
 COLOURED = 0.05  # difference between colours from which on a picture is no grey one
+RIM = 1 / 64  # of the crop's side: how far the rim of the view reaches in
 LIKE, SAME = 0.6, 0.85  # IoU with the view from which on an outline is doubted, and at which it is the view itself
 
 
@@ -24,6 +25,14 @@ def field_of_view(colours: Array) -> NDArray[np.bool_] | None:
     if beyond.mean() < LEAST_DARK or beyond.mean() > 1 - LEAST_SEEN:
         return None
     return ~beyond
+
+
+def without_rim(colours: Array) -> NDArray[np.bool_]:
+    """Places (S, S) of a crop (3, S, S) that are neither beyond the view nor on its rim, which looks like a vessel."""
+    view = field_of_view(colours)
+    if view is None:
+        return np.ones(colours.shape[1:], bool)
+    return np.asarray(ndimage.binary_erosion(view, iterations=max(1, round(RIM * view.shape[0])), border_value=1))
 
 
 def is_no_view(outlines: NDArray[np.bool_], colours: Array) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from delineate.errors import ModelError, PromptError
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Array, Window
-from delineate.preprocess.field_of_view import is_no_view
+from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
@@ -123,14 +123,18 @@ class QuillPredictor:
         answer = self._look(features, known, window)
         if known.earlier is not None or not is_worth_it(answer.mask, window, self._side):
             return answer
+        inner = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
+        outline = answer.mask & (window.put_back(inner, features.size, 1.0) > 0.5)
+        if not outline.any():
+            return answer
         mosaic = Mosaic.empty(features.size)
-        closer = CropPrompts(points=known.points, labels=known.labels, outline=answer.mask)
-        for part in windows_on(answer.mask, self._side):
+        closer = CropPrompts(points=known.points, labels=known.labels, outline=outline)
+        for part in windows_on(outline, self._side):
             logits, iou, _ = self._answers([self._maps(features, closer, part)])
             mosaic.add(logits[0, int(iou[0].argmax())], part)
         logits = mosaic.logits(OUTSIDE)
         masks = answer.masks.copy()
-        masks[answer.best] = logits > dice_cut(logits[None])[0]
+        masks[answer.best] = (logits > dice_cut(logits[None])[0]) & (window.put_back(inner, features.size, 1.0) > 0.5)
         return replace(answer, masks=masks)
 
     def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
