@@ -6,9 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_networks import TINY_HIERA, tiny_sam  # noqa: E402
-
 from delineate.models.sam2 import Sam2, Sam2Shape  # noqa: E402
+from tiny_networks import TINY_HIERA, tiny_sam  # noqa: E402
 
 
 @pytest.mark.parametrize("side", [256, 512, 1024])
