@@ -28,6 +28,10 @@ OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through for clicks alone
+SEEN_ONCE, COMPARED = (
+    0.5,
+    512,
+)  # weight beside agreement between windows; pixels along a side at which they are compared
 OUTSIDE = -20.0  # logit beyond the window
 BOX, EARLIER = 4, 9  # channels of the maps: see preprocess.prompt_maps
 
@@ -140,17 +144,19 @@ class QuillPredictor:
     def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
         """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
 
-        The window whose answer is judged best decides, answers that run out of their window counting less.
+        The outline judged best decides. Outlines that run out of their window count less, and those that another
+        window shows too count more: a structure that is really there is found at more than one size.
         """
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
         windows = _windows(known, *features.size)
         looked = self._run(features, known, windows)
-        best = max(looked, key=lambda answer: answer.score * answer.presence)
-        box = _bounds(_connected(best.mask, known))
+        trust = _trust(looked)
+        best, which = divmod(int(trust.argmax()), len(looked[0].masks))
+        box = _bounds(_connected(np.asarray(looked[best].masks[which]), known))
         if box is None:
-            return best
+            return looked[best]
         return self._look(features, known, Window.around(_reaching(box, known), MARGIN * 1.2).within(*features.size))
 
     def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
@@ -190,6 +196,21 @@ def _candidates(
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
+
+
+def _trust(looked: list[Candidates]) -> NDArray[np.float32]:
+    """How much to trust each outline of each window's answer (windows x outlines,): judged, and seen by another one."""
+    step = max(1, max(looked[0].mask.shape) // COMPARED)
+    flat = np.concatenate([answer.masks[:, ::step, ::step] for answer in looked]).reshape(
+        len(looked) * len(looked[0].masks), -1
+    )
+    shared = flat.astype(np.float32) @ flat.T.astype(np.float32)
+    areas = shared.diagonal()
+    agreement = shared / np.maximum(areas[:, None] + areas[None] - shared, 1)
+    window = np.repeat(np.arange(len(looked)), len(looked[0].masks))
+    elsewhere = np.where(window[:, None] != window[None], agreement, 0).max(axis=1)
+    judged = np.concatenate([answer.scores * answer.presence for answer in looked])
+    return np.asarray(judged * (SEEN_ONCE + elsewhere), np.float32)
 
 
 def _windows(known: CropPrompts, height: int, width: int) -> list[Window]:
