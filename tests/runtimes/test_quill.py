@@ -12,8 +12,8 @@ from delineate.errors import ModelError, PromptError
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
-from delineate.runtimes.frame_predictor import EarlierFrame
-from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
+from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit, _trust
 
 SIZE = 120
 
@@ -208,3 +208,13 @@ def test_an_outline_that_fills_the_box_is_preferred() -> None:
     outlines[2, 0:10, 0:10] = 1  # beside it; the last one is empty
     assert _fit(outlines, box) == pytest.approx([1, 0.5, 0, 0])
     assert _fit(outlines, np.zeros_like(box)) == pytest.approx([1, 1, 1, 1]), "where there is no box, nothing is told"
+
+
+def test_of_clicks_alone_what_two_windows_show_is_trusted_more() -> None:
+    small, large, other = disc(60, 60, 15), disc(60, 60, 40), disc(62, 60, 15)
+    empty = np.zeros((SIZE, SIZE), bool)
+    alone = Candidates(np.stack([large, empty, empty]), np.array([0.8, 0, 0], np.float32))
+    both = [Candidates(np.stack([m, empty, empty]), np.array([0.7, 0, 0], np.float32)) for m in (small, other)]
+    trust = _trust([alone, *both])
+    assert trust.shape == (9,) and trust.argmax() in (3, 6), "judged lower, but seen twice"
+    assert _trust([alone]).argmax() == 0

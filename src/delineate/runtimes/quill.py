@@ -28,10 +28,8 @@ OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through for clicks alone
-SEEN_ONCE, COMPARED = (
-    0.5,
-    512,
-)  # weight beside agreement between windows; pixels along a side at which they are compared
+SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
+COMPARED = 512  # pixels along a side at which windows are compared
 OUTSIDE = -20.0  # logit beyond the window
 BOX, EARLIER = 4, 9  # channels of the maps: see preprocess.prompt_maps
 
@@ -127,8 +125,9 @@ class QuillPredictor:
         answer = self._look(features, known, window)
         if known.earlier is not None or not is_worth_it(answer.mask, window, self._side):
             return answer
-        inner = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
-        outline = answer.mask & (window.put_back(inner, features.size, 1.0) > 0.5)
+        seen = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
+        inner = window.put_back(seen, features.size, 1.0) > 0.5
+        outline = answer.mask & inner
         if not outline.any():
             return answer
         mosaic = Mosaic.empty(features.size)
@@ -138,7 +137,7 @@ class QuillPredictor:
             mosaic.add(logits[0, int(iou[0].argmax())], part)
         logits = mosaic.logits(OUTSIDE)
         masks = answer.masks.copy()
-        masks[answer.best] = (logits > dice_cut(logits[None])[0]) & (window.put_back(inner, features.size, 1.0) > 0.5)
+        masks[answer.best] = (logits > dice_cut(logits[None])[0]) & inner
         return replace(answer, masks=masks)
 
     def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
