@@ -20,7 +20,7 @@ from delineate.errors import ModelError, OutputError  # noqa: E402
 from delineate.models.quill import Quill, QuillConfig  # noqa: E402
 from delineate.preprocess.crop import Window  # noqa: E402
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, examples_for, prompt_maps  # noqa: E402
-from delineate.runtimes.quill import SHIPPED  # noqa: E402
+from delineate.runtimes.quill import SHIPPED, QuillPredictor  # noqa: E402
 from delineate.training import quill_training  # noqa: E402
 from delineate.training.correction import LATER, corrected, followed  # noqa: E402
 from delineate.training.exported_start import start_from_export  # noqa: E402
@@ -269,6 +269,53 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
         bad = quill_loss(-right, sure, there, truth, ambiguous)
         assert good.total < 0.1 < 2 < bad.total
         assert good.iou_chosen == pytest.approx(1) and bad.iou_chosen == 0
+
+
+def test_the_iou_is_with_all_of_a_structure_that_goes_on_beyond_its_window() -> None:
+    truth = torch.ones(1, 32, 32)
+    right, there, clicked = torch.full((1, 3, 32, 32), 8.0), torch.full((1,), 4.0), torch.tensor([True])
+
+    def judgement(predicted: float, beyond: float) -> float:
+        judged = torch.full((1, 3), predicted).logit()
+        return quill_loss(right, judged, there, truth, clicked, torch.tensor([beyond])).judgement
+
+    assert judgement(0.25, 3.0) < 1e-6 < 0.5 < judgement(0.99, 3.0), "the window shows a quarter of it"
+    assert judgement(0.999, 0.0) < 1e-4
+
+
+def test_windows_of_one_click_show_more_or_less_than_the_structure() -> None:
+    rng, beyond = np.random.default_rng(0), []
+    for _ in range(30):
+        scene = synthetic_scene(rng, 192)
+        for _ in range(6):
+            one = sample(rng, scene, 64)
+            if one is not None and one.ambiguous:
+                beyond.append(one.beyond)
+                shown = one.truth.mean() / 255
+                assert one.beyond == 0 or shown > 0
+    assert 0.03 < np.mean(np.array(beyond) > 0.02) < 0.5
+
+
+def test_what_a_network_is_blind_to_makes_no_difference() -> None:
+    network, maps = Quill().eval(), torch.rand(1, CHANNELS, 64, 64)
+    network.unsee((3, 11))
+    other = maps.clone()
+    other[:, [3, 11]] = 0
+    with torch.no_grad():
+        assert torch.equal(network(maps)[0], network(other)[0])
+        other[:, 10] = 0
+        assert not torch.equal(network(maps)[0], network(other)[0])
+
+
+def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quill_training, "POOL", 24)
+    monkeypatch.setattr(quill_training, "HELD_OUT", 4)
+    lines: list[dict] = []
+    recipe = QuillTraining(tmp_path, batch=4, threads=1, steps=3, growth=((2.0, 64),), blind=(11,))
+    model = train_quill(recipe, lines.append)
+    assert lines[-1]["step"] == 3 and lines[-1]["side"] == 64
+    assert QuillPredictor(model)._side == 64
+    assert not load_file(tmp_path / "average.safetensors")["stem.0.weight"][:, 11 * 16 :].any()
 
 
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

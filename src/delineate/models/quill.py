@@ -7,6 +7,7 @@ outlines, their predicted IoU and the probability that the structure is there co
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -110,6 +111,14 @@ class Quill(nn.Module):
         overall = bottom.mean(dim=(2, 3))
         presence = self.presence(torch.cat([overall, x.mean(dim=(2, 3))], dim=1))[:, 0]
         return masks, self._judged(masks.detach(), x, overall), presence
+
+    @torch.no_grad()
+    def unsee(self, channels: Iterable[int]) -> None:
+        """Make the network blind to channels of its input."""
+        for first in (self.stem[0], self.fine[0]):
+            assert isinstance(first, nn.Conv2d)
+            by_channel = first.weight.view(first.out_channels, self.config.inputs, -1, *first.kernel_size)
+            by_channel[:, list(channels)] = 0
 
     def _judged(self, masks: Tensor, x: Tensor, overall: Tensor) -> Tensor:
         """Logits of each outline's IoU (B, K): from what it holds, what it leaves to the others, its size and doubt."""

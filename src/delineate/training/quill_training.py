@@ -52,10 +52,12 @@ class QuillTraining:
     start    weights (.safetensors) or an exported model (.onnx) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
     growth   up to which share of the budget crops are shown at which side; after the last: 256 px. By default 128
-             and 192 px, 192 alone where weights are begun from
+             and 192 px, 192 alone where weights are begun from. A last share over 1: never 256
     correct  share of batches that are shown again, and of those again, with the network's own outlines: with a
              correcting click, or on the next frame
     every    steps between measurements; the state is saved then
+    steps    of the optimiser, instead of a budget of time: so that two recipes can be compared on any machine
+    blind    channels of the prompt maps (``preprocess.prompt_maps``) that the network does not see
     """
 
     output: Path
@@ -73,6 +75,12 @@ class QuillTraining:
     threads: int = 0
     workers: int = 1
     every: int = 300
+    steps: int = 0
+    blind: tuple[int, ...] = ()
+
+    def side(self, share: float) -> int:
+        """Pixels along a side of the crops shown after this share of the budget."""
+        return next((side for until, side in self.sides if share < until), SIDE)
 
     @property
     def sides(self) -> tuple[tuple[float, int], ...]:
@@ -81,8 +89,8 @@ class QuillTraining:
     @property
     def loop(self) -> LoopOptions:
         return LoopOptions(
-            self.output, ENDLESS, self.rate, self.weight_decay, WARMUP, Schedule.COSINE, every=self.every, ema=DECAY,
-            seed=self.seed, resume=self.resume, precision="bf16", minutes=self.minutes,
+            self.output, self.steps or ENDLESS, self.rate, self.weight_decay, WARMUP, Schedule.COSINE, every=self.every,
+            ema=DECAY, seed=self.seed, resume=self.resume, precision="bf16", minutes=0 if self.steps else self.minutes,
         )  # fmt: skip
 
 
@@ -108,9 +116,10 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
     done = int(counts_in(last)["step"]) if recipe.resume else 0
-    pool = SamplePool(SIDE, POOL, recipe.seed + 10 * done, recipe.data, recipe.workers)
+    side = recipe.side(1.0)  # the largest one, which the model is used at
+    pool = SamplePool(side, POOL, recipe.seed + 10 * done, recipe.data, recipe.workers)
     try:
-        objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch), recipe)
+        objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, side), recipe)
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
         if exported and not recipe.resume:
             assert recipe.start is not None
@@ -120,9 +129,10 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     finally:
         pool.close()
     network.load_state_dict(averaged_weights(last))
+    network.unsee(recipe.blind)
     save_arrays(recipe.output / AVERAGE, network.state_dict())
     path = recipe.output / "quill.onnx"
-    export_quill(network, path, recipe.version)
+    export_quill(network, path, recipe.version, side)
     return path
 
 
@@ -133,6 +143,7 @@ class Shown:
     maps: Tensor
     truth: Tensor
     ambiguous: Tensor
+    beyond: Tensor
     frames: Tensor
     later: Tensor
     later_truth: Tensor
@@ -152,20 +163,21 @@ def _shown(batch: Batch, side: int) -> Shown:
         return smaller.reshape(*found.shape[:-2], side, side)
 
     return Shown(
-        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.frames),
-        sized(batch.later), sized(batch.later_truth, 255), torch.from_numpy(batch.pointed).float(),
+        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.beyond),
+        torch.from_numpy(batch.frames), sized(batch.later), sized(batch.later_truth, 255),
+        torch.from_numpy(batch.pointed).float(),
     )  # fmt: skip
 
 
-def held_out_crops(count: int, batch: int) -> list[Shown]:
+def held_out_crops(count: int, batch: int, side: int = SIDE) -> list[Shown]:
     """Batches of crops of synthetic scenes that no run learns from."""
     rng = np.random.default_rng(HELD_OUT_SEED)
     kept: list[Sample] = []
     while len(kept) < count:
         scene = random_scene(rng, [])
-        crops = [sample(rng, scene, SIDE) for _ in range(OF_A_SCENE)]
+        crops = [sample(rng, scene, side) for _ in range(OF_A_SCENE)]
         kept += [one for one in crops if one is not None and one.truth.any()]
-    return [_shown(batch_of(kept[n : min(n + batch, count)]), SIDE) for n in range(0, count, batch)]
+    return [_shown(batch_of(kept[n : min(n + batch, count)]), side) for n in range(0, count, batch)]
 
 
 class QuillObjective:
@@ -176,7 +188,7 @@ class QuillObjective:
 
     def __init__(self, network: Quill, pool: SamplePool, held_out: Sequence[Shown], recipe: QuillTraining) -> None:
         self.network, self.pool, self.held_out, self.recipe = network, pool, held_out, recipe
-        self.side = SIDE
+        self.side = recipe.side(0.0)
         self.again: Shown | None = None
 
     def groups(self) -> list[dict[str, Any]]:
@@ -189,7 +201,7 @@ class QuillObjective:
         return self.network.state_dict()
 
     def at(self, share: float) -> None:
-        self.side = next((side for until, side in self.recipe.sides if share < until), SIDE)
+        self.side = self.recipe.side(share)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         batch = self.again or _shown(self.pool.draw(self.recipe.batch), self.side)
@@ -208,9 +220,11 @@ class QuillObjective:
     def _answered(self, batch: Shown) -> tuple[QuillLoss, Tensor]:
         """The loss, and the outlines (B, S, S) the network would have shown."""
         maps = batch.maps
+        if self.recipe.blind:
+            maps = maps.index_fill(1, torch.tensor(self.recipe.blind), 0.0)
         logits, judged, presence = self.network(maps.contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", enabled=False):
-            found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous)
+            found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous, batch.beyond)
         return found, logits.detach()[torch.arange(len(maps)), judged.detach().argmax(1)] > 0
 
 
