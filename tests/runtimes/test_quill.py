@@ -13,7 +13,8 @@ from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit, _trust
+from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
+from delineate.runtimes.quill_clicks import far_off, obeyed, trust_in, windows_for
 
 SIZE = 120
 
@@ -215,6 +216,33 @@ def test_of_clicks_alone_what_two_windows_show_is_trusted_more() -> None:
     empty = np.zeros((SIZE, SIZE), bool)
     alone = Candidates(np.stack([large, empty, empty]), np.array([0.8, 0, 0], np.float32))
     both = [Candidates(np.stack([m, empty, empty]), np.array([0.7, 0, 0], np.float32)) for m in (small, other)]
-    trust = _trust([alone, *both])
+    trust = trust_in([alone, *both])
     assert trust.shape == (9,) and trust.argmax() in (3, 6), "judged lower, but seen twice"
-    assert _trust([alone]).argmax() == 0
+    assert trust_in([alone]).argmax() == 0
+
+
+def test_a_click_deep_in_an_outline_or_far_from_it_starts_anew() -> None:
+    outline = disc(60, 60, 30)
+
+    def after(x: float, y: float, positive: bool) -> bool:
+        points, labels = np.array([[60.0, 60.0], [x, y]]), np.array([True, positive])
+        return far_off(CropPrompts(points=points, labels=labels, outline=outline))
+
+    assert after(70, 60, False) and after(110, 60, True), "most of it is wrong, or much is missing"
+    assert not after(88, 60, False) and not after(92, 60, True), "a little at the border"
+    assert not after(70, 60, True) and not after(110, 60, False), "right as it is"
+
+
+def test_windows_are_around_what_is_clicked_and_not_what_is_not_meant() -> None:
+    points, labels = np.array([[200.0, 100.0], [500.0, 500.0]]), np.array([True, False])
+    windows = windows_for(CropPrompts(points=points, labels=labels), 512, 512)
+    assert [w.size for w in windows] == [512, 256, 128, 64]
+    assert all(w.x + w.size / 2 == 200.5 and w.y + w.size / 2 == 100.5 for w in windows[1:])
+    both = windows_for(CropPrompts(points=points, labels=np.array([True, True])), 512, 512)
+    assert [w.size for w in both] == [512]
+
+
+def test_clicks_are_counted_that_an_outline_obeys() -> None:
+    points, labels = np.array([[60.0, 60.0], [10.0, 10.0], [65.0, 60.0]]), np.array([True, False, False])
+    assert obeyed(disc(60, 60, 30), CropPrompts(points=points, labels=labels)) == pytest.approx(2 / 4)
+    assert obeyed(disc(50, 60, 12), CropPrompts(points=points, labels=labels)) == 1

@@ -21,15 +21,13 @@ from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.quill_clicks import clicked_parts, far_off, obeyed, trust_in, windows_for
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v4.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
-LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through for clicks alone
-SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
-COMPARED = 512  # pixels along a side at which windows are compared
 OUTSIDE = -20.0  # logit beyond the window
 BOX, EARLIER = 4, 9  # channels of the maps: see preprocess.prompt_maps
 
@@ -118,7 +116,11 @@ class QuillPredictor:
         window = _window_of(known, earlier.search if earlier else 1.0)
         if window is None:
             return self._from_clicks(features, known)
-        return self._finer(features, known, window.within(*features.size))
+        answer = self._finer(features, known, window.within(*features.size))
+        if known.box is not None or prompts.mask is not None or not far_off(known):
+            return answer
+        anew = self._from_clicks(features, replace(known, outline=None))
+        return max(answer, anew, key=lambda one: one.score * one.presence * obeyed(one.mask, known) ** 2)
 
     def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
@@ -149,11 +151,9 @@ class QuillPredictor:
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        windows = _windows(known, *features.size)
-        looked = self._run(features, known, windows)
-        trust = _trust(looked)
-        best, which = divmod(int(trust.argmax()), len(looked[0].masks))
-        box = _bounds(_connected(np.asarray(looked[best].masks[which]), known))
+        looked = self._run(features, known, windows_for(known, *features.size))
+        best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
+        box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
         return self._look(features, known, Window.around(_reaching(box, known), MARGIN * 1.2).within(*features.size))
@@ -195,34 +195,6 @@ def _candidates(
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
-
-
-def _trust(looked: list[Candidates]) -> NDArray[np.float32]:
-    """How much to trust each outline of each window's answer (windows x outlines,): judged, and seen by another one."""
-    step = max(1, max(looked[0].mask.shape) // COMPARED)
-    flat = np.concatenate([answer.masks[:, ::step, ::step] for answer in looked]).reshape(
-        len(looked) * len(looked[0].masks), -1
-    )
-    shared = flat.astype(np.float32) @ flat.T.astype(np.float32)
-    areas = shared.diagonal()
-    agreement = shared / np.maximum(areas[:, None] + areas[None] - shared, 1)
-    window = np.repeat(np.arange(len(looked)), len(looked[0].masks))
-    elsewhere = np.where(window[:, None] != window[None], agreement, 0).max(axis=1)
-    judged = np.concatenate([answer.scores * answer.presence for answer in looked])
-    return np.asarray(judged * (SEEN_ONCE + elsewhere), np.float32)
-
-
-def _windows(known: CropPrompts, height: int, width: int) -> list[Window]:
-    """Squares around the clicks, from the whole frame downwards, each half as large, down to LEAST_WINDOW pixels."""
-    assert known.points is not None and known.labels is not None
-    wide = Window.around((0.0, 0.0, float(width), float(height)), 1.0)
-    middle = known.points[known.labels].mean(axis=0) + 0.5
-    reach = 2.2 * float(np.abs(known.points + 0.5 - middle).max()) if len(known.points) > 1 else 0.0
-    windows = [wide]
-    while len(windows) < MOST_WINDOWS and windows[-1].size / 2 >= max(LEAST_WINDOW, reach):
-        size = windows[-1].size / 2
-        windows.append(Window(middle[0] - size / 2, middle[1] - size / 2, size))
-    return windows
 
 
 def _kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -274,23 +246,12 @@ def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
 
 
 def _reaching(box: tuple[float, float, float, float], known: CropPrompts) -> tuple[float, float, float, float]:
-    """The box grown so that every click is in it."""
-    if known.points is None or not len(known.points):
+    """The box grown so that every positive click is in it."""
+    if known.points is None or known.labels is None or not known.labels.any():
         return box
-    low, high = known.points.min(axis=0), known.points.max(axis=0) + 1
+    inside = known.points[known.labels]
+    low, high = inside.min(axis=0), inside.max(axis=0) + 1
     return min(box[0], low[0]), min(box[1], low[1]), max(box[2], high[0]), max(box[3], high[1])
-
-
-def _connected(mask: NDArray[np.bool_], known: CropPrompts) -> NDArray[np.bool_]:
-    """The parts of an outline that hold a positive click; all of it where none does."""
-    from scipy import ndimage
-
-    assert known.points is not None and known.labels is not None
-    parts, _ = ndimage.label(mask)
-    height, width = mask.shape
-    at = np.clip(np.round(known.points[known.labels]).astype(int), 0, (width - 1, height - 1))
-    hit = {int(v) for v in parts[at[:, 1], at[:, 0]]} - {0}
-    return np.isin(parts, list(hit)) if hit else mask
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
