@@ -120,7 +120,7 @@ class QuillPredictor:
         if known.box is not None or prompts.mask is not None or not far_off(known):
             return answer
         anew = self._from_clicks(features, replace(known, outline=None))
-        return max(answer, anew, key=lambda one: one.score * one.presence * obeyed(one.mask, known) ** 2)
+        return max(answer, anew, key=lambda one: one.score * one.presence * obeyed(one.mask, known))
 
     def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
@@ -156,17 +156,18 @@ class QuillPredictor:
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
-        return self._look(features, known, Window.around(_reaching(box, known), MARGIN * 1.2).within(*features.size))
+        box = _reaching(box, known.points[known.labels])
+        return self._look(features, known, Window.around(box, MARGIN * 1.2).within(*features.size))
 
     def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
         """The answer for one window."""
         return self._run(features, known, [window])[0]
 
     def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window]) -> list[Candidates]:
-        """An answer for each window, all in one call of the network."""
+        """An answer for each window, all in one call of the network; outlines that disobey the clicks count less."""
         maps = [self._maps(features, known, window) for window in windows]
         return [
-            _candidates(logits, iou, presence, window, features.size, shown)
+            _obedient(_candidates(logits, iou, presence, window, features.size, shown), known)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
@@ -191,6 +192,11 @@ def _candidates(
     )
     masks = np.stack([_outline(one, window, size) for one in logits])
     return Candidates(masks, scores, float(_sigmoid(np.asarray(presence))), int(scores.argmax()))
+
+
+def _obedient(answer: Candidates, known: CropPrompts) -> Candidates:
+    scores = answer.scores * np.array([obeyed(mask, known) for mask in answer.masks], np.float32)
+    return replace(answer, scores=scores, best=int(scores.argmax()))
 
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -241,16 +247,17 @@ def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
     for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN * search)):
         box = None if outline is None else _bounds(outline)
         if box is not None:
-            return Window.around(_reaching(box, known), margin)
+            return Window.around(_reaching(box, known.points), margin)
     return None
 
 
-def _reaching(box: tuple[float, float, float, float], known: CropPrompts) -> tuple[float, float, float, float]:
-    """The box grown so that every positive click is in it."""
-    if known.points is None or known.labels is None or not known.labels.any():
+def _reaching(
+    box: tuple[float, float, float, float], points: NDArray[np.float64] | None
+) -> tuple[float, float, float, float]:
+    """The box grown so that every click is in it."""
+    if points is None or not len(points):
         return box
-    inside = known.points[known.labels]
-    low, high = inside.min(axis=0), inside.max(axis=0) + 1
+    low, high = points.min(axis=0), points.max(axis=0) + 1
     return min(box[0], low[0]), min(box[1], low[1]), max(box[2], high[0]), max(box[3], high[1])
 
 

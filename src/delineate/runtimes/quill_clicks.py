@@ -64,8 +64,9 @@ def far_off(known: CropPrompts) -> bool:
 
 
 def obeyed(mask: NDArray[np.bool_], known: CropPrompts) -> float:
-    """Share of the clicks that an outline obeys, the newest one counted twice."""
-    assert known.points is not None and known.labels is not None
+    """Share of the clicks that an outline obeys, the newest one counted twice; 1 where there are none."""
+    if known.points is None or known.labels is None or not len(known.points):
+        return 1.0
     at = _pixels(known.points, mask.shape)
     right = mask[at[:, 1], at[:, 0]] == known.labels
     return float((right.sum() + right[-1]) / (len(right) + 1))
