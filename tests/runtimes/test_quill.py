@@ -12,9 +12,9 @@ from delineate.errors import ModelError, PromptError
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.frame_predictor import EarlierFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
-from delineate.runtimes.quill_clicks import far_off, obeyed, trust_in, windows_for
+from delineate.runtimes.quill_clicks import Looked, far_off, obeyed, trust_in, windows_for
 
 SIZE = 120
 
@@ -214,8 +214,12 @@ def test_an_outline_that_fills_the_box_is_preferred() -> None:
 def test_of_clicks_alone_what_two_windows_show_is_trusted_more() -> None:
     small, large, other = disc(60, 60, 15), disc(60, 60, 40), disc(62, 60, 15)
     empty = np.zeros((SIZE, SIZE), bool)
-    alone = Candidates(np.stack([large, empty, empty]), np.array([0.8, 0, 0], np.float32))
-    both = [Candidates(np.stack([m, empty, empty]), np.array([0.7, 0, 0], np.float32)) for m in (small, other)]
+
+    def shown(mask: np.ndarray, preference: float) -> Looked:
+        likings = np.array([preference, 0, 0], np.float32)
+        return Looked(np.stack([mask, empty, empty]), likings, preference=likings)
+
+    alone, both = shown(large, 0.8), [shown(small, 0.7), shown(other, 0.7)]
     trust = trust_in([alone, *both])
     assert trust.shape == (9,) and trust.argmax() in (3, 6), "judged lower, but seen twice"
     assert trust_in([alone]).argmax() == 0

@@ -21,7 +21,7 @@ from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.quill_clicks import clicked_parts, far_off, obeyed, trust_in, windows_for
+from delineate.runtimes.quill_clicks import Looked, clicked_parts, far_off, obeyed, trust_in, windows_for
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v4.onnx"
@@ -120,9 +120,9 @@ class QuillPredictor:
         if known.box is not None or prompts.mask is not None or not far_off(known):
             return answer
         anew = self._from_clicks(features, replace(known, outline=None))
-        return max(answer, anew, key=lambda one: one.score * one.presence * obeyed(one.mask, known))
+        return max(answer, anew, key=lambda one: one.preferred * one.presence * obeyed(one.mask, known))
 
-    def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
+    def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
         answer = self._look(features, known, window)
         if known.earlier is not None or not is_worth_it(answer.mask, window, self._side):
@@ -142,7 +142,7 @@ class QuillPredictor:
         masks[answer.best] = (logits > dice_cut(logits[None])[0]) & inner
         return replace(answer, masks=masks)
 
-    def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Candidates:
+    def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Looked:
         """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
 
         The outline judged best decides. Outlines that run out of their window count less, and those that another
@@ -159,15 +159,15 @@ class QuillPredictor:
         box = _reaching(box, known.points[known.labels])
         return self._look(features, known, Window.around(box, MARGIN * 1.2).within(*features.size))
 
-    def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Candidates:
+    def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
         """The answer for one window."""
         return self._run(features, known, [window])[0]
 
-    def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window]) -> list[Candidates]:
+    def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window]) -> list[Looked]:
         """An answer for each window, all in one call of the network; outlines that disobey the clicks count less."""
         maps = [self._maps(features, known, window) for window in windows]
         return [
-            _obedient(_candidates(logits, iou, presence, window, features.size, shown), known)
+            _looked(logits, iou, presence, window, features.size, shown, known)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
@@ -181,22 +181,16 @@ class QuillPredictor:
         return logits, iou, presence
 
 
-def _candidates(
-    logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int], maps: Array
-) -> Candidates:
+def _looked(
+    logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int], maps: Array, known: CropPrompts
+) -> Looked:
     """What the network says of a window, on the frame."""
     if not maps[EARLIER].any():  # what is only followed would grow from frame to frame
         logits = logits - dice_cut(logits)[:, None, None]
-    scores = (
-        _sigmoid(iou) * _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
-    )
-    masks = np.stack([_outline(one, window, size) for one in logits])
-    return Candidates(masks, scores, float(_sigmoid(np.asarray(presence))), int(scores.argmax()))
-
-
-def _obedient(answer: Candidates, known: CropPrompts) -> Candidates:
-    scores = answer.scores * np.array([obeyed(mask, known) for mask in answer.masks], np.float32)
-    return replace(answer, scores=scores, best=int(scores.argmax()))
+    masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
+    plausible = _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
+    preference = (scores * plausible * [obeyed(mask, known) for mask in masks]).astype(np.float32)
+    return Looked(masks, scores, float(_sigmoid(np.asarray(presence))), int(preference.argmax()), preference=preference)
 
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ what is seen in the others. Where a later click shows that the outline so far is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,21 @@ LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked 
 SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
 COMPARED = 512  # pixels along a side at which windows are compared
 FAR_OFF = 0.1  # of the root of an outline's area: a click that deep in it, or that far from it, starts anew
+
+
+@dataclass(frozen=True, eq=False)
+class Looked(Candidates):
+    """What the network says of one window.
+
+    preference  float (K,): how much each outline is preferred. The predicted IoU, which ``scores`` keep as it is, and
+                what the network does not know of: what leaves the window, does not fill the box, disobeys a click
+    """
+
+    preference: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @property
+    def preferred(self) -> float:
+        return float(self.preference[self.best])
 
 
 def windows_for(known: CropPrompts, height: int, width: int) -> list[Window]:
@@ -36,8 +52,8 @@ def windows_for(known: CropPrompts, height: int, width: int) -> list[Window]:
     return windows
 
 
-def trust_in(looked: Sequence[Candidates]) -> NDArray[np.float32]:
-    """How much to trust each outline of each window's answer (windows x outlines,): judged, and seen by another one."""
+def trust_in(looked: Sequence[Looked]) -> NDArray[np.float32]:
+    """How much to trust each outline of each window (windows x outlines,): preferred, and seen in another window."""
     step = max(1, max(looked[0].mask.shape) // COMPARED)
     flat = np.concatenate([answer.masks[:, ::step, ::step] for answer in looked]).reshape(
         len(looked) * len(looked[0].masks), -1
@@ -47,8 +63,8 @@ def trust_in(looked: Sequence[Candidates]) -> NDArray[np.float32]:
     agreement = shared / np.maximum(areas[:, None] + areas[None] - shared, 1)
     window = np.repeat(np.arange(len(looked)), len(looked[0].masks))
     elsewhere = np.where(window[:, None] != window[None], agreement, 0).max(axis=1)
-    judged = np.concatenate([answer.scores * answer.presence for answer in looked])
-    return np.asarray(judged * (SEEN_ONCE + elsewhere), np.float32)
+    preferred = np.concatenate([answer.preference * answer.presence for answer in looked])
+    return np.asarray(preferred * (SEEN_ONCE + elsewhere), np.float32)
 
 
 def far_off(known: CropPrompts) -> bool:
