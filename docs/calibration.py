@@ -1,12 +1,13 @@
 """How right the predicted IoU is, on scans the model did not learn from: ``python docs/calibration.py``.
 
-The table goes into the model card: structures by the IoU that was predicted for the outline shown, beside the IoU it has;
-from one box (sides off by up to 5 %), and from one click in the middle.
+The table goes into the model card: structures by the IoU that was predicted for the outline shown, beside the IoU it
+has; from one box (sides off by up to 5 %), and from one click in the middle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def measured(prompt: Callable[[Mask, np.random.Generator], FramePrompts]) -> Ite
 def rows(name: str, pairs: NDArray[np.float64]) -> Iterator[str]:
     """Lines of the table, the last one with the expected calibration error: mean gap, weighted by structures."""
     gaps = 0.0
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         own = pairs[(pairs[:, 0] >= low) & (pairs[:, 0] < high)]
         if len(own):
             predicted, true = own.mean(axis=0)
