@@ -271,31 +271,6 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
         assert good.iou_chosen == pytest.approx(1) and bad.iou_chosen == 0
 
 
-def test_the_iou_is_with_all_of_a_structure_that_goes_on_beyond_its_window() -> None:
-    truth = torch.ones(1, 32, 32)
-    right, there, clicked = torch.full((1, 3, 32, 32), 8.0), torch.full((1,), 4.0), torch.tensor([True])
-
-    def judgement(predicted: float, beyond: float) -> float:
-        judged = torch.full((1, 3), predicted).logit()
-        return quill_loss(right, judged, there, truth, clicked, torch.tensor([beyond])).judgement
-
-    assert judgement(0.25, 3.0) < 1e-6 < 0.5 < judgement(0.99, 3.0), "the window shows a quarter of it"
-    assert judgement(0.999, 0.0) < 1e-4
-
-
-def test_windows_of_one_click_show_more_or_less_than_the_structure() -> None:
-    rng, beyond = np.random.default_rng(0), []
-    for _ in range(30):
-        scene = synthetic_scene(rng, 192)
-        for _ in range(6):
-            one = sample(rng, scene, 64)
-            if one is not None and one.ambiguous:
-                beyond.append(one.beyond)
-                shown = one.truth.mean() / 255
-                assert one.beyond == 0 or shown > 0
-    assert 0.03 < np.mean(np.array(beyond) > 0.02) < 0.5
-
-
 def test_what_a_network_is_blind_to_makes_no_difference() -> None:
     network, maps = Quill().eval(), torch.rand(1, CHANNELS, 64, 64)
     network.unsee((3, 11))

@@ -133,8 +133,7 @@ class QuillObjective(Adapted):
         logits, judged, presence = self.host(maps.contiguous(memory_format=torch.channels_last))
         truth = self._sized(batch.truth[:, None])[:, 0] / 255
         with torch.autocast("cpu", enabled=False):
-            aside = torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.beyond)
-            found = quill_loss(logits, judged, presence, truth, *aside)
+            found = quill_loss(logits, judged, presence, truth, torch.from_numpy(batch.ambiguous))
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts}
 

@@ -27,19 +27,10 @@ class QuillLoss:
     iou_best: float
 
 
-def quill_loss(
-    logits: Tensor,
-    judged: Tensor,
-    presence: Tensor,
-    truth: Tensor,
-    ambiguous: Tensor,
-    beyond: Tensor | None = None,
-) -> QuillLoss:
+def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, ambiguous: Tensor) -> QuillLoss:
     """Cross entropy and Dice on the outlines, the error of the predicted IoU and what choosing by it costs, presence.
 
-    logits (B, K, S, S) · judged (B, K) logits of the IoU · presence (B,) · truth (B, S, S) 0..1 · ambiguous bool (B,) ·
-    beyond (B,) the area of the structure outside of what is seen, in areas of the crop: the IoU is with all of it, so
-    that outlines in windows of different size can be compared.
+    logits (B, K, S, S) · judged (B, K) logits of the IoU · presence (B,) · truth (B, S, S) 0..1 · ambiguous bool (B,).
     The best outline is trained (as SAM does, arXiv 2304.02643 sec. 3), and the others a little, to keep them alive;
     even a box can mean a ring or all within it, and an average of both is neither.
     """
@@ -59,10 +50,7 @@ def quill_loss(
     masks = (per_sample * there).sum() / there.sum().clamp(min=1) + 0.3 * (entropy.mean(1) * (1 - there)).mean()
     with torch.no_grad():
         found, wanted = logits > 0, inside[:, None]
-        union = (found | wanted).sum((2, 3))
-        if beyond is not None:
-            union = union + beyond[:, None] * truth[0].numel()
-        iou = (found & wanted).sum((2, 3)) / union.clamp(min=1)
+        iou = (found & wanted).sum((2, 3)) / (found | wanted).sum((2, 3)).clamp(min=1)
         chosen = iou.gather(1, judged.argmax(1, keepdim=True))[:, 0]
         count = there.sum().clamp(min=1)
     regret = (torch.softmax(SHARPNESS * judged, 1) * (iou.max(1, keepdim=True).values - iou)).sum(1)

@@ -44,7 +44,6 @@ SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
 PACK = 32  # samples that travel together; one pack is taken, mostly, before a batch is drawn
 LEAST_PART = 40.0  # pixels along a side of a window on a part of a structure
 THIN = 0.2  # structures that fill less of their box
-CUT_OFF = 0.02  # of the crop's area beyond it: the window ends within the structure, whose border need not be seen
 SEEN, UNSEEN = 0.45, 0.1  # shares of a border that can be seen: always kept from the first on, hardly ever below
 
 
@@ -55,7 +54,6 @@ class Batch:
     maps         float16 (B, C, S, S)
     truth        uint8 (B, S, S), 255 inside
     ambiguous    bool (B,): only clicks were given
-    beyond       float32 (B,): how much of a structure that was only clicked lies outside of the crop, in its areas
     frames       int (B,): how many frames follow on this one, where a structure is followed
     later        float16 (B, ONWARDS, LATER, S, S), of these frames; see ``correction.followed``
     later_truth  uint8 (B, ONWARDS, S, S)
@@ -65,7 +63,6 @@ class Batch:
     maps: NDArray[np.float16]
     truth: NDArray[np.uint8]
     ambiguous: NDArray[np.bool_]
-    beyond: NDArray[np.float32]
     frames: NDArray[np.intp]
     later: NDArray[np.float16]
     later_truth: NDArray[np.uint8]
@@ -78,7 +75,6 @@ class Batch:
             np.zeros((count, CHANNELS, side, side), np.float16),
             np.zeros((count, side, side), np.uint8),
             np.zeros(count, bool),
-            np.zeros(count, np.float32),
             np.zeros(count, np.intp),
             np.zeros((count, ONWARDS, len(LATER), side, side), np.float16),
             np.zeros((count, ONWARDS, side, side), np.uint8),
@@ -102,7 +98,6 @@ class Sample:
     maps: NDArray[np.float16]
     truth: NDArray[np.uint8]
     ambiguous: bool
-    beyond: float = 0.0
     onwards: tuple[Onward, ...] = ()
 
 
@@ -111,7 +106,7 @@ def batch_of(samples: Sequence[Sample]) -> Batch:
     batch = Batch.empty(len(samples), samples[0].truth.shape[-1])
     for n, one in enumerate(samples):
         batch.maps[n], batch.truth[n], batch.ambiguous[n] = one.maps, one.truth, one.ambiguous
-        batch.beyond[n], batch.frames[n] = one.beyond, len(one.onwards)
+        batch.frames[n] = len(one.onwards)
         for t, onward in enumerate(one.onwards):
             batch.later[n, t], batch.later_truth[n, t] = onward.later, onward.truth
             batch.pointed[n, t] = onward.pointed
@@ -133,12 +128,10 @@ def sample(rng: Rng, scene: Scene, side: int) -> Sample | None:
     seen = visible_share(maps[:3], shown > 0.5) if (shown > 0.5).any() else 1.0
     if truth.any() and truth.sum() < THIN * _extent(truth):
         seen = max(seen, 0.3)  # vessels are told by their course where their sides hardly differ
-    ambiguous = prompts.box is None and prompts.earlier is None
-    alone = ambiguous and prompts.outline is None
-    beyond = max(0.0, float(truth.sum() / window.size**2 - shown.mean())) if alone else 0.0
-    if beyond < CUT_OFF and rng.random() > np.clip((seen - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
+    if rng.random() > np.clip((seen - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
         return None
-    found = Sample(maps.astype(np.float16), _bytes(shown), ambiguous, beyond)
+    ambiguous = prompts.box is None and prompts.earlier is None
+    found = Sample(maps.astype(np.float16), _bytes(shown), ambiguous)
     if not follows:
         return found
     onwards = [_onward(scene, number, t, prompts, window, side) for t in range(2, len(scene.frames))]
@@ -170,17 +163,21 @@ def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window
 
 
 def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
-    """A box (42 %), clicks (35 %), or a nearly right outline: of all to correct (11 %), of a part to draw finer."""
+    """A box (45 %), clicks (30 %), or a nearly right outline: of all to correct (12 %), of a part to draw finer."""
     kind = rng.random()
-    if kind < 0.42:
+    if kind < 0.45:
         box = jittered_box(rng, truth, float(rng.choice([0.03, 0.06, 0.1])))
         prompts = CropPrompts(box=box)
         if rng.random() < 0.12:
             prompts = replace(prompts, points=np.array([click_in(rng, truth, False)]), labels=np.array([True]))
         return prompts, _shifted(rng, Window.around(box, rng.uniform(1.25, 1.8)), truth.shape)
-    if kind < 0.77:
-        return _clicking(rng, truth)
-    if kind > 0.88:
+    if kind < 0.75:
+        points, labels = clicks_around(rng, truth)
+        prompts = CropPrompts(points=points, labels=labels)
+        if rng.random() < 0.5:
+            return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+        return prompts, _wide(rng, _box(truth), truth.shape)
+    if kind > 0.87:
         return _part(rng, truth)
     outline = spoiled(rng, truth)
     prompts = CropPrompts(outline=outline)
@@ -189,25 +186,6 @@ def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
     if rng.random() < 0.4:
         prompts = replace(prompts, box=jittered_box(rng, truth, 0.06))
     return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
-
-
-def _clicking(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
-    """Clicks alone: one, in the middle of a window of any size (half of them), else some, on all of the structure.
-
-    The windows of one click are those a predictor looks through: from the whole frame to parts of the structure.
-    """
-    box = _box(truth)
-    if rng.random() < 0.5:
-        x, y = click_in(rng, truth, central=rng.random() < 0.6)
-        longer = max(box[2] - box[0], box[3] - box[1])
-        size = max(LEAST_PART, longer * float(np.exp(rng.uniform(np.log(0.4), np.log(8)))))
-        window = Window(x + 0.5 - size / 2, y + 0.5 - size / 2, size).within(*truth.shape)
-        return CropPrompts(points=np.array([[x, y]]), labels=np.array([True])), window
-    points, labels = clicks_around(rng, truth)
-    prompts = CropPrompts(points=points, labels=labels)
-    if rng.random() < 0.5:
-        return prompts, _shifted(rng, Window.around(box, rng.uniform(1.3, 2.2)), truth.shape)
-    return prompts, _wide(rng, box, truth.shape)
 
 
 def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:

@@ -143,7 +143,6 @@ class Shown:
     maps: Tensor
     truth: Tensor
     ambiguous: Tensor
-    beyond: Tensor
     frames: Tensor
     later: Tensor
     later_truth: Tensor
@@ -163,8 +162,8 @@ def _shown(batch: Batch, side: int) -> Shown:
         return smaller.reshape(*found.shape[:-2], side, side)
 
     return Shown(
-        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.beyond),
-        torch.from_numpy(batch.frames), sized(batch.later), sized(batch.later_truth, 255),
+        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.frames),
+        sized(batch.later), sized(batch.later_truth, 255),
         torch.from_numpy(batch.pointed).float(),
     )  # fmt: skip
 
@@ -224,7 +223,7 @@ class QuillObjective:
             maps = maps.index_fill(1, torch.tensor(self.recipe.blind), 0.0)
         logits, judged, presence = self.network(maps.contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", enabled=False):
-            found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous, batch.beyond)
+            found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous)
         return found, logits.detach()[torch.arange(len(maps)), judged.detach().argmax(1)] > 0
 
 
