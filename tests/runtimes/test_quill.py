@@ -14,7 +14,7 @@ from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import EarlierFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
-from delineate.runtimes.quill_clicks import Looked, far_off, obeyed, trust_in, windows_for
+from delineate.runtimes.quill_clicks import Looked, agrees, far_off, obeyed, trust_in, windows_for
 
 SIZE = 120
 
@@ -250,3 +250,20 @@ def test_clicks_are_counted_that_an_outline_obeys() -> None:
     points, labels = np.array([[60.0, 60.0], [10.0, 10.0], [65.0, 60.0]]), np.array([True, False, False])
     assert obeyed(disc(60, 60, 30), CropPrompts(points=points, labels=labels)) == pytest.approx(2 / 4)
     assert obeyed(disc(50, 60, 12), CropPrompts(points=points, labels=labels)) == 1
+
+
+def test_what_was_not_objected_to_stays() -> None:
+    small, large, elsewhere = disc(60, 60, 10), disc(60, 60, 30), disc(20, 20, 10)
+    more = CropPrompts(points=np.array([[85.0, 60.0]]), labels=np.array([True]), outline=small)
+    less = replace(more, labels=np.array([False]), outline=large)
+    assert agrees(large, more) == 1 and agrees(elsewhere, more) == 0, "it was said that something is missing"
+    assert agrees(small, less) == 1 and agrees(elsewhere, less) == 0, "it was said that there is too much"
+
+
+def test_a_click_far_from_an_outline_that_stands_adds_to_it() -> None:
+    """As on a slice where the outline came by following: there is one click, and it takes nothing away."""
+    predictor = QuillPredictor(threads=1)
+    features, outline = predictor.encode(picture()), disc(35, 40, 18)
+    prompts = FramePrompts(np.array([[85.0, 80.0]]), np.array([True]))
+    mask = predictor.decode(features, prompts, outline).mask
+    assert (mask & outline).sum() > 0.8 * outline.sum()

@@ -21,7 +21,7 @@ from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.quill_clicks import Looked, clicked_parts, far_off, obeyed, trust_in, windows_for
+from delineate.runtimes.quill_clicks import Looked, better, clicked_parts, far_off, obeyed, trust_in, windows_for
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v4.onnx"
@@ -120,7 +120,7 @@ class QuillPredictor:
         if known.box is not None or prompts.mask is not None or not far_off(known):
             return answer
         anew = self._from_clicks(features, replace(known, outline=None))
-        return max(answer, anew, key=lambda one: one.preferred * one.presence * obeyed(one.mask, known))
+        return better(answer, anew, known)
 
     def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""

@@ -79,6 +79,25 @@ def far_off(known: CropPrompts) -> bool:
     return bool(depth > FAR_OFF * np.sqrt(outline.sum()))
 
 
+def better(answer: Looked, anew: Looked, known: CropPrompts) -> Looked:
+    """The outline so far, corrected, or what clicks alone say: which of the two is more to be believed."""
+
+    def believed(one: Looked) -> float:
+        return one.preferred * one.presence * obeyed(one.mask, known)
+
+    return anew if believed(anew) * agrees(anew.mask, known) > believed(answer) else answer
+
+
+def agrees(anew: NDArray[np.bool_], known: CropPrompts) -> float:
+    """Whether an outline drawn anew is the one so far with more (after a positive click) or with less: 0 to 1.
+
+    The outline so far may rest on more than clicks: on a box, on the slice before. What nobody objected to stays.
+    """
+    assert known.outline is not None and known.labels is not None
+    lesser = known.outline if known.labels[-1] else anew
+    return float((anew & known.outline).sum() / max(1, lesser.sum()))
+
+
 def obeyed(mask: NDArray[np.bool_], known: CropPrompts) -> float:
     """Share of the clicks that an outline obeys, the newest one counted twice; 1 where there are none."""
     if known.points is None or known.labels is None or not len(known.points):
