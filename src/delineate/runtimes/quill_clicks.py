@@ -85,7 +85,7 @@ def better(answer: Looked, anew: Looked, known: CropPrompts) -> Looked:
     def believed(one: Looked) -> float:
         return one.preferred * one.presence * obeyed(one.mask, known)
 
-    return anew if believed(anew) * agrees(anew.mask, known) > believed(answer) else answer
+    return anew if believed(anew) * np.sqrt(agrees(anew.mask, known)) > believed(answer) else answer
 
 
 def agrees(anew: NDArray[np.bool_], known: CropPrompts) -> float:
