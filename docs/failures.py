@@ -23,7 +23,7 @@ from delineate.training.prompt_simulation import bounding_box
 from delineate.training.synthetic import synthetic_scene
 from delineate.training.visibility import visible_share
 
-SIZE, SEED, SHOWN, OF_A_KIND = 256, 2**31 + 1, 5, 2
+SIZE, SEED, SHOWN, OF_A_KIND = 256, 2**31 + 1, 4, 2
 SCENES = {"box-2d": 150, "clicks-2d": 40}
 SEEN, LEAST = 0.6, 150  # share of the border, and pixels of a structure
 
@@ -57,7 +57,8 @@ def worst_of(protocol: str) -> Image.Image:
         kinds: dict[str, list[Measured]] = {}
         for one in ranked:
             kinds.setdefault(one.case.rsplit("_", 1)[0], []).append(one)
-        worst = [one for own in kinds.values() for one in own[:OF_A_KIND]][:SHOWN]
+        few = [one for own in kinds.values() for one in own[:OF_A_KIND]]
+        worst = sorted(few, key=lambda one: one.outcome.values[column.key])[:SHOWN]
         return worst_sheet(worst, column, {case.id: case for case in read_dataset(folder)[1]})
 
 
