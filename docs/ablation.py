@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tables import DATA, ROOT, write
 
 from delineate.evaluation.runner import EvaluateOptions, evaluate
@@ -47,15 +46,11 @@ def trained(name: str) -> Path:
 
 def measured(model: Path) -> list[float]:
     """Means over data sets."""
-    means = []
+    means = list[float]()
     for protocol, measure, _, cases, structures in MEASURES:
         options = EvaluateOptions(data=DATA, protocol=protocol, predictors=(str(model),), limit=cases,
                                   structures=structures, output=model.parent / "evaluation")  # fmt: skip
-        found = evaluate(options).measured
-        sets = sorted({one.dataset for one in found})
-        means.append(
-            float(np.mean([np.mean([o.outcome.values[measure] for o in found if o.dataset == s]) for s in sets]))
-        )
+        means.append(evaluate(options).summary(str(model)).means[measure])
     return means
 
 

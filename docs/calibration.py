@@ -15,7 +15,7 @@ from tables import DATA, ROOT, write
 
 from delineate.data.cases import rng_of
 from delineate.evaluation.metrics import iou
-from delineate.evaluation.runner import EvaluateOptions, chosen_cases
+from delineate.evaluation.runner import EvaluateOptions, chosen_cases, unlearned
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.placing import FramePrompts
 from delineate.runtimes.quill import QuillPredictor
@@ -38,11 +38,8 @@ def clicked(truth: Mask, rng: np.random.Generator) -> FramePrompts:
 def measured(prompt: Callable[[Mask, np.random.Generator], FramePrompts]) -> Iterator[tuple[float, float]]:
     """Predicted and true IoU of one structure after the other."""
     options = EvaluateOptions(data=DATA, structures=STRUCTURES, limit=CASES)
-    predictor, counts = QuillPredictor(), dict[str, int]()
-    for case in chosen_cases(options):
-        counts[case.dataset] = counts.get(case.dataset, 0) + 1
-        if counts[case.dataset] > CASES:
-            continue
+    predictor = QuillPredictor()
+    for case in unlearned(chosen_cases(options), options)[0]:
         opened = case.open()
         for target in opened.targets(STRUCTURES, options.seed):
             truth = opened.truth(target.frame, target)

@@ -37,7 +37,7 @@ class Candidates:
     masks     bool (K, height, width), at the frame's resolution
     scores    float (K,), the predicted IoU of each, 0 to 1
     presence  probability, 0 to 1, that the structure is on this frame at all
-    best      index of the outline to show first
+    best      index of the outline to show first; a predictor may know more than the predicted IoU says
     logits    (K, h, w), low resolution, where the system wants them back with the next click; else None
     """
 

@@ -116,7 +116,7 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
     done = int(counts_in(last)["step"]) if recipe.resume else 0
-    side = recipe.side(1.0)  # the largest one, which the model is used at
+    side = recipe.side(1.0)  # the last one, which the model is used at
     pool = SamplePool(side, POOL, recipe.seed + 10 * done, recipe.data, recipe.workers)
     try:
         objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, side), recipe)
@@ -163,8 +163,7 @@ def _shown(batch: Batch, side: int) -> Shown:
 
     return Shown(
         sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.frames),
-        sized(batch.later), sized(batch.later_truth, 255),
-        torch.from_numpy(batch.pointed).float(),
+        sized(batch.later), sized(batch.later_truth, 255), torch.from_numpy(batch.pointed).float(),
     )  # fmt: skip
 
 
