@@ -14,7 +14,7 @@ from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import EarlierFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
-from delineate.runtimes.quill_clicks import Looked, agrees, far_off, obeyed, trust_in, windows_for
+from delineate.runtimes.quill_clicks import Looked, Objection, obeyed, trust_in, wider, windows_for
 
 SIZE = 120
 
@@ -230,7 +230,8 @@ def test_a_click_deep_in_an_outline_or_far_from_it_starts_anew() -> None:
 
     def after(x: float, y: float, positive: bool) -> bool:
         points, labels = np.array([[60.0, 60.0], [x, y]]), np.array([True, positive])
-        return far_off(CropPrompts(points=points, labels=labels, outline=outline))
+        objection = Objection.of(CropPrompts(points=points, labels=labels, outline=outline))
+        return objection is not None and objection.far_off
 
     assert after(70, 60, False) and after(110, 60, True), "most of it is wrong, or much is missing"
     assert not after(88, 60, False) and not after(92, 60, True), "a little at the border"
@@ -256,8 +257,9 @@ def test_what_was_not_objected_to_stays() -> None:
     small, large, elsewhere = disc(60, 60, 10), disc(60, 60, 30), disc(20, 20, 10)
     more = CropPrompts(points=np.array([[85.0, 60.0]]), labels=np.array([True]), outline=small)
     less = replace(more, labels=np.array([False]), outline=large)
-    assert agrees(large, more) == 1 and agrees(elsewhere, more) == 0, "it was said that something is missing"
-    assert agrees(small, less) == 1 and agrees(elsewhere, less) == 0, "it was said that there is too much"
+    more, less = Objection.of(more), Objection.of(less)
+    assert more.left_alone(large) == 1 and more.left_alone(elsewhere) == 0, "it was said that something is missing"
+    assert less.left_alone(small) == 1 and less.left_alone(elsewhere) == 0, "it was said that there is too much"
 
 
 def test_a_click_far_from_an_outline_that_stands_adds_to_it() -> None:

@@ -29,7 +29,7 @@ class QuillConfig:
     inputs: int = 12
     detail: int = 24
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
-    depths: tuple[int, int, int, int] = (1, 1, 2, 2)
+    depths: tuple[int, int, int, int] = (1, 2, 4, 4)
     candidates: int = 3
 
 

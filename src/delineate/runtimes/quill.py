@@ -21,7 +21,7 @@ from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.quill_clicks import Looked, better, clicked_parts, far_off, obeyed, trust_in, windows_for
+from delineate.runtimes.quill_clicks import Looked, Objection, clicked_parts, obeyed, trust_in, wider, windows_for
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v4.onnx"
@@ -116,15 +116,19 @@ class QuillPredictor:
         window = _window_of(known, earlier.search if earlier else 1.0)
         if window is None:
             return self._from_clicks(features, known)
-        answer = self._finer(features, known, window.within(*features.size))
-        if known.box is not None or prompts.mask is not None or not far_off(known):
+        window = window.within(*features.size)
+        answer = self._finer(features, known, window)
+        objection = Objection.of(known)
+        if known.box is not None or prompts.mask is not None or objection is None or not objection.far_off:
             return answer
-        anew = self._from_clicks(features, replace(known, outline=None))
-        return better(answer, anew, known)
+        others = self._run(features, known, wider(window, *features.size))
+        if known.labels is not None and known.labels.any():
+            others.append(self._from_clicks(features, known))
+        return max(answer, *others, key=lambda one: one.preferred * one.presence * np.sqrt(objection.left_alone(one.mask)))
 
     def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
-        answer = self._look(features, known, window)
+        answer = self._run(features, known, [window])[0]
         if known.earlier is not None or not is_worth_it(answer.mask, window, self._side):
             return answer
         seen = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
@@ -151,23 +155,28 @@ class QuillPredictor:
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        looked = self._run(features, known, windows_for(known, *features.size))
+        looked = self._run(features, known, windows_for(known, *features.size), anew=True)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
         box = _reaching(box, known.points[known.labels])
-        return self._look(features, known, Window.around(box, MARGIN * 1.2).within(*features.size))
+        return self._run(features, known, [Window.around(box, MARGIN * 1.2).within(*features.size)], anew=True)[0]
 
-    def _look(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
-        """The answer for one window."""
-        return self._run(features, known, [window])[0]
+    def _run(
+        self, features: QuillFeatures, known: CropPrompts, windows: list[Window], anew: bool = False
+    ) -> list[Looked]:
+        """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
 
-    def _run(self, features: QuillFeatures, known: CropPrompts, windows: list[Window]) -> list[Looked]:
-        """An answer for each window, all in one call of the network; outlines that disobey the clicks count less."""
-        maps = [self._maps(features, known, window) for window in windows]
+        anew  do not tell the network the outline so far
+        """
+        if not windows:
+            return []
+        told = replace(known, outline=None) if anew else known
+        maps = [self._maps(features, told, window) for window in windows]
+        objection = Objection.of(known)
         return [
-            _looked(logits, iou, presence, window, features.size, shown, known)
+            _looked(logits, iou, presence, window, features.size, shown, known, objection)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
@@ -182,14 +191,22 @@ class QuillPredictor:
 
 
 def _looked(
-    logits: Array, iou: Array, presence: Any, window: Window, size: tuple[int, int], maps: Array, known: CropPrompts
+    logits: Array,
+    iou: Array,
+    presence: Any,
+    window: Window,
+    size: tuple[int, int],
+    maps: Array,
+    known: CropPrompts,
+    objection: Objection | None,
 ) -> Looked:
     """What the network says of a window, on the frame."""
     if not maps[EARLIER].any():  # what is only followed would grow from frame to frame
         logits = logits - dice_cut(logits)[:, None, None]
     masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
     plausible = _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
-    preference = (scores * plausible * [obeyed(mask, known) for mask in masks]).astype(np.float32)
+    heard = [obeyed(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
+    preference = (scores * plausible * heard).astype(np.float32)
     return Looked(masks, scores, float(_sigmoid(np.asarray(presence))), int(preference.argmax()), preference=preference)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked 
 SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
 COMPARED = 512  # pixels along a side at which windows are compared
 FAR_OFF = 0.1  # of the root of an outline's area: a click that deep in it, or that far from it, starts anew
+MIDDLE, REACHED, CHANGED = 2.0, 0.35, 0.2  # how much it counts what a click tells of the error: see Objection
+OFF_MIDDLE = 0.05  # nobody meets the middle
+DEPTH_SIDE = 128  # pixels along a side at which depths are measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,35 +71,89 @@ def trust_in(looked: Sequence[Looked]) -> NDArray[np.float32]:
     return np.asarray(preferred * (SEEN_ONCE + elsewhere), np.float32)
 
 
-def far_off(known: CropPrompts) -> bool:
-    """Whether the newest click says that the outline so far is quite another thing, and not a little wrong."""
-    outline, points = known.outline, known.points
-    if outline is None or points is None or known.labels is None or not known.labels.any():
-        return False
-    x, y = _pixels(points[-1:], outline.shape)[0]
-    if outline[y, x] == known.labels[-1]:
-        return False
-    depth = ndimage.distance_transform_edt(outline if outline[y, x] else ~outline)[y, x]
-    return bool(depth > FAR_OFF * np.sqrt(outline.sum()))
+@dataclass(frozen=True, eq=False)
+class Objection:
+    """The newest click, where it says that the outline so far (height, width) is wrong.
 
-
-def better(answer: Looked, anew: Looked, known: CropPrompts) -> Looked:
-    """The outline so far, corrected, or what clicks alone say: which of the two is more to be believed."""
-
-    def believed(one: Looked) -> float:
-        return one.preferred * one.presence * obeyed(one.mask, known)
-
-    return anew if believed(anew) * np.sqrt(agrees(anew.mask, known)) > believed(answer) else answer
-
-
-def agrees(anew: NDArray[np.bool_], known: CropPrompts) -> float:
-    """Whether an outline drawn anew is the one so far with more (after a positive click) or with less: 0 to 1.
-
-    The outline so far may rest on more than clicks: on a box, on the slice before. What nobody objected to stays.
+    at        x, y; ``missing`` says that it belongs to the structure
+    distance  pixels from there to the nearest one on the other side of the outline
     """
-    assert known.outline is not None and known.labels is not None
-    lesser = known.outline if known.labels[-1] else anew
-    return float((anew & known.outline).sum() / max(1, lesser.sum()))
+
+    outline: NDArray[np.bool_]
+    at: NDArray[np.intp]
+    missing: bool
+    distance: float
+
+    @classmethod
+    def of(cls, known: CropPrompts) -> Self | None:
+        """None where there is no outline so far, or no click speaks against it."""
+        outline, points, labels = known.outline, known.points, known.labels
+        if outline is None or not outline.any() or points is None or labels is None or not len(points):
+            return None
+        at, positive = _pixels(points[-1:], outline.shape)[0], bool(labels[-1])
+        if outline[at[1], at[0]] == positive:
+            return None
+        return cls(outline, at, positive, _to_the_other_side(outline, at))
+
+    @property
+    def far_off(self) -> bool:
+        """Whether it says that the outline so far is quite another thing, and not a little wrong."""
+        return self.distance > FAR_OFF * float(np.sqrt(self.outline.sum()))
+
+    def explained_by(self, mask: NDArray[np.bool_]) -> float:
+        """How well a mask, were it the right outline, explains the click: 0 to 1.
+
+        People click in the middle of the largest error. So the click lies deep in what would have to change, and no
+        other change is deeper; what would change around it reaches to the border of the outline so far; and seldom is
+        it next to nothing.
+        """
+        missing, extra = mask & ~self.outline, self.outline & ~mask
+        clicked, other = (missing, extra) if self.missing else (extra, missing)
+        deepest, here = _depths(clicked, self.at)
+        middle = here / max(deepest, _depths(other, self.at)[0], 1.0)
+        reached = min(1.0, (here + 0.5) / (self.distance + 0.5))
+        changed = (missing.sum() + extra.sum()) / max(1, (mask | self.outline).sum())
+        return float(((middle + OFF_MIDDLE) / (1 + OFF_MIDDLE)) ** MIDDLE * reached**REACHED * changed**CHANGED)
+
+    def left_alone(self, mask: NDArray[np.bool_]) -> float:
+        """Whether a mask is the outline so far with more, where something is missing, or with less: 0 to 1.
+
+        The outline so far may rest on more than clicks: on a box, on the slice before. What nobody objected to stays.
+        """
+        lesser = self.outline if self.missing else mask
+        return float((mask & self.outline).sum() / max(1, lesser.sum()))
+
+
+def _to_the_other_side(outline: NDArray[np.bool_], at: NDArray[np.intp]) -> float:
+    """Pixels from a place to the nearest one inside the outline, or outside of it from within."""
+    rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
+    near = outline[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    x, y = at - (columns[0], rows[0])
+    if outline[at[1], at[0]]:
+        return float(ndimage.distance_transform_edt(np.pad(near, 1))[y + 1, x + 1])
+    there = np.nonzero(near)
+    return float(np.hypot(there[1] - x, there[0] - y).min())
+
+
+def wider(window: Window, height: int, width: int) -> list[Window]:
+    """The window twice as large, where it shows more of the frame: what was missed may reach beyond what was seen."""
+    if window.size >= max(height, width):
+        return []
+    half = window.size / 2
+    return [Window(window.x - half, window.y - half, 2 * window.size).within(height, width)]
+
+
+def _depths(mask: NDArray[np.bool_], at: NDArray[np.intp]) -> tuple[float, float]:
+    """How deep a mask is at its deepest place, and at (x, y), in pixels, about: large masks are thinned out."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0.0, 0.0
+    step = 1 + int(max(rows[-1] - rows[0], columns[-1] - columns[0])) // DEPTH_SIDE
+    part = mask[rows[0] : rows[-1] + 1 : step, columns[0] : columns[-1] + 1 : step]
+    depth = step * ndimage.distance_transform_edt(np.pad(part, 1))
+    x, y = (at - (columns[0], rows[0])) // step + 1
+    inside = 0 <= y < depth.shape[0] and 0 <= x < depth.shape[1]
+    return float(depth.max()), float(depth[y, x]) if inside else 0.0
 
 
 def obeyed(mask: NDArray[np.bool_], known: CropPrompts) -> float:

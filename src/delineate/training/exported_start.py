@@ -1,7 +1,8 @@
 """Training goes on from the model file that ships, or from any other exported Quill.
 
 An export keeps convolutions with their batch norm folded in and weights in fp16. The norms are put back with the means
-and variances that the folded convolutions give on crops of the run, so that the network answers as the file does.
+and variances that the folded convolutions give on crops of the run, so that the network answers as the file does. It
+may be deeper than the file: blocks that the file lacks begin as ones that change nothing.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from delineate.errors import ModelError
-from delineate.models.quill import Quill
+from delineate.models.quill import Quill, ResidualBlock
 
 
 def start_from_export(network: Quill, path: Path, crops: Iterable[Tensor]) -> None:
-    """Give ``network`` the weights of an exported Quill of its own shape.
+    """Give ``network`` the weights of an exported Quill of its own shape, or of one with fewer blocks at a level.
 
     crops  prompt maps (B, C, S, S), some hundreds of crops in all, as in training
 
     Raises ModelError if the file is no Quill of this shape.
     """
     stored = _stored(path)
-    norms: list[tuple[str, nn.BatchNorm2d]] = []
+    blocks = {n: one for n, one in network.down.named_modules(prefix="down") if isinstance(one, ResidualBlock)}
+    new = {name: block for name, block in blocks.items() if f"{name}.conv1" not in stored}
     try:
         for name, module in network.named_modules():
+            if name.rpartition(".")[0] in new:
+                continue
             if isinstance(module, nn.Conv2d | nn.Linear):
                 _fill(module, *stored[name])
             elif isinstance(module, nn.LayerNorm):
@@ -41,11 +45,14 @@ def start_from_export(network: Quill, path: Path, crops: Iterable[Tensor]) -> No
             f"{path.name} is not an exported Quill of this shape: {error}",
             "Name a quill.onnx of this version, or weights (.safetensors) of a run.",
         ) from None
-    for name, conv, norm in _followed_by_norms(network):
+    for block in new.values():
+        nn.init.zeros_(block.norm2.weight)
+    folded = [(name, norm) for name, norm in _followed_by_norms(network) if name.rpartition(".")[0] not in new]
+    for name, norm in folded:
         _as_folded(norm, stored[name][1])
-        norms.append((name, norm))
-        assert conv.bias is None
-    _measure([norm for _, norm in norms], network, crops)
+    _measure(network, crops)
+    for _, norm in folded:
+        _undo(norm)
 
 
 def _stored(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
@@ -89,14 +96,14 @@ def _fill(module: nn.Conv2d | nn.Linear | nn.LayerNorm, weight: Tensor, bias: Te
             module.bias.copy_(bias)
 
 
-def _followed_by_norms(network: nn.Module) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d]]:
-    """Convolutions without a bias of their own, each with the norm registered next."""
+def _followed_by_norms(network: nn.Module) -> list[tuple[str, nn.BatchNorm2d]]:
+    """The names of convolutions without a bias of their own, each with the norm registered next."""
     found, before = [], None
     for name, module in network.named_modules():
         if isinstance(module, nn.BatchNorm2d) and before is not None:
-            found.append((*before, module))
+            found.append((before, module))
         if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-            before = (name, module) if isinstance(module, nn.Conv2d) and module.bias is None else None
+            before = name if isinstance(module, nn.Conv2d) and module.bias is None else None
     return found
 
 
@@ -110,8 +117,9 @@ def _as_folded(norm: nn.BatchNorm2d, bias: Tensor) -> None:
 
 
 @torch.no_grad()
-def _measure(norms: list[nn.BatchNorm2d], network: Quill, crops: Iterable[Tensor]) -> None:
-    """Give each norm the statistics of what goes into it; what comes out stays as it is."""
+def _measure(network: Quill, crops: Iterable[Tensor]) -> None:
+    """Give each norm the statistics of what goes into it, as it is."""
+    norms = [one for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
     sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
 
     def add(norm: nn.BatchNorm2d, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -129,8 +137,13 @@ def _measure(norms: list[nn.BatchNorm2d], network: Quill, crops: Iterable[Tensor
     network.train()
     for norm, (total, squares, count) in sums.items():
         mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=1e-6)
         norm.running_mean.copy_(mean)  # type: ignore[union-attr]
-        norm.running_var.copy_(variance)  # type: ignore[union-attr]
-        norm.weight.copy_((variance + norm.eps).sqrt())
-        norm.bias.add_(mean)
+        norm.running_var.copy_((squares / count - mean.square()).clamp(min=1e-6))  # type: ignore[union-attr]
+
+
+@torch.no_grad()
+def _undo(norm: nn.BatchNorm2d) -> None:
+    """A norm that only added its bias does so again, with its statistics."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+    norm.bias.add_(norm.running_mean)

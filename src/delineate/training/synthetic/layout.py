@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from delineate.training.synthetic.noise import tide
+from delineate.training.synthetic.packed import Packed
 from delineate.training.synthetic.shapes import LATEST, Blob, BlobKind, Shape, fan, tree, tube
 
 
@@ -26,11 +28,12 @@ class Style(StrEnum):
     VESSELS = "vessels"
     LAYERS = "layers"
     GLANDS = "glands"  # bodies made of many parts, among loose parts like them
+    PACKED = "packed"  # tissues of any form that share borders
 
 
 SHARES = {
-    Style.ORGANS: 0.23, Style.SINGLE: 0.11, Style.RINGS: 0.16, Style.CELLS: 0.07, Style.SHEET: 0.06,
-    Style.VESSELS: 0.28, Style.LAYERS: 0.02, Style.GLANDS: 0.07,
+    Style.ORGANS: 0.18, Style.SINGLE: 0.09, Style.RINGS: 0.14, Style.CELLS: 0.06, Style.SHEET: 0.06,
+    Style.VESSELS: 0.23, Style.LAYERS: 0.02, Style.GLANDS: 0.06, Style.PACKED: 0.16,
 }  # fmt: skip
 
 APART = 0.4  # share of scenes whose structures share no pixel
@@ -50,20 +53,49 @@ class Item:
     like: int = -1
 
 
+class Ground(Protocol):
+    """Regions below all shapes, numbered 1 to ``count``; ``together``: which of them may be meant as one."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def together(self) -> list[list[int]]: ...
+
+    def paint(self, t: float) -> NDArray[np.int32]:
+        """Region numbers (side, side) at time ``t``, 0 where there is none; the caller may change them."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Still:
+    """Ground that stays as it is."""
+
+    regions: NDArray[np.int32]
+    together: list[list[int]] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return int(self.regions.max())
+
+    def paint(self, t: float) -> NDArray[np.int32]:
+        return self.regions.copy()
+
+
 @dataclass
 class Layout:
-    """Shapes in the order they are painted, over ``ground``: region numbers below all of them."""
+    """Shapes in the order they are painted, over the ground."""
 
     side: int
     style: Style
     items: list[Item] = field(default_factory=list)
-    ground: NDArray[np.int32] | None = None
+    ground: Ground | None = None
     apart: bool = False  # as in label maps: an organ is never meant together with the lesion in it
 
     @property
     def base(self) -> int:
         """Regions of the ground; items are numbered from base + 1."""
-        return 0 if self.ground is None else int(self.ground.max())
+        return 0 if self.ground is None else self.ground.count
 
     @property
     def regions(self) -> int:
@@ -76,7 +108,7 @@ class Layout:
     def paint(self, t: float) -> NDArray[np.int32]:
         """Region numbers (side, side) at time ``t``."""
         base = self.base
-        regions = np.zeros((self.side, self.side), np.int32) if self.ground is None else self.ground.copy()
+        regions = np.zeros((self.side, self.side), np.int32) if self.ground is None else self.ground.paint(t)
         levels: dict[int, NDArray[np.float32]] = {}
         for number, item in enumerate(self.items):
             level = levels.get(id(item.shape))
@@ -98,6 +130,8 @@ class Layout:
             return [number, *(n for child in children.get(number, []) for n in whole(child))]
 
         sets = [[n] for n in range(1, self.base + 1)]
+        if self.ground is not None and not self.apart:
+            sets += self.ground.together
         for number in range(len(self.items)):
             sets.append([self.base + number + 1])
             if number in children and not self.apart:
@@ -111,6 +145,7 @@ def random_layout(rng: np.random.Generator, side: int) -> Layout:
     {
         Style.ORGANS: _organs, Style.SINGLE: _single, Style.RINGS: _rings, Style.CELLS: _cells,
         Style.SHEET: _sheet, Style.VESSELS: _vessels, Style.LAYERS: _layers, Style.GLANDS: _glands,
+        Style.PACKED: _packed,
     }[style](rng, layout)  # fmt: skip
     return layout
 
@@ -203,7 +238,7 @@ def _sheet(rng: np.random.Generator, layout: Layout) -> None:
     x = np.arange(side)[None] + wave * tide(rng, side)
     distance, nearest = cKDTree(seeds).query(np.stack([y, x], axis=-1).reshape(-1, 2), k=2)
     membrane = distance[:, 1] - distance[:, 0] < rng.uniform(1, 4.5)
-    layout.ground = np.where(membrane, 0, nearest[:, 0] + 1).reshape(side, side).astype(np.int32)
+    layout.ground = Still(np.where(membrane, 0, nearest[:, 0] + 1).reshape(side, side).astype(np.int32))
     for _ in range(rng.integers(0, 6)):
         layout.add(_sized(rng, layout, -1.9, -1.2))
 
@@ -219,7 +254,15 @@ def _vessels(rng: np.random.Generator, layout: Layout) -> None:
 def _layers(rng: np.random.Generator, layout: Layout) -> None:
     side = layout.side
     height = np.arange(side)[:, None] / side * rng.integers(3, 9) + tide(rng, side) * rng.uniform(0.1, 0.6)
-    layout.ground = np.clip(height + rng.uniform(0, 1), 0, 20).astype(np.int32)
+    layout.ground = Still(np.clip(height + rng.uniform(0, 1), 0, 20).astype(np.int32))
+
+
+def _packed(rng: np.random.Generator, layout: Layout) -> None:
+    layout.ground = Packed(rng, layout.side)
+    for _ in range(rng.integers(0, 4)):
+        _nested(rng, layout, _sized(rng, layout, -1.7, -0.8))
+    if rng.random() < 0.2:
+        layout.add(tree(rng, layout.side) if rng.random() < 0.5 else tube(rng, layout.side))
 
 
 def _glands(rng: np.random.Generator, layout: Layout) -> None:
