@@ -262,6 +262,46 @@ def test_what_was_not_objected_to_stays() -> None:
     assert less.left_alone(small) == 1 and less.left_alone(elsewhere) == 0, "it was said that there is too much"
 
 
+def test_an_outline_is_preferred_that_would_explain_the_click() -> None:
+    """A small disc was outlined, and a click beside it says that more is missing."""
+    outline, size = disc(50, 60, 8), 120
+    clicked = CropPrompts(points=np.array([[68.0, 60.0]]), labels=np.array([True]), outline=outline)
+    objection = Objection.of(clicked)
+    assert objection is not None and objection.missing and objection.distance == pytest.approx(11, abs=0.5)
+    right = disc(60, 60, 19)  # the click is half way between the outline and its border
+    timid, bold, apart = outline | disc(68, 60, 3), disc(50, 60, 55), disc(68, 60, 9)
+    likely = {name: objection.explained_by(mask) for name, mask in
+              {"right": right, "timid": timid, "bold": bold, "apart": apart, "same": outline}.items()}  # fmt: skip
+    assert likely["right"] > 0.8 > likely["timid"] > likely["same"] == 0
+    assert likely["right"] > 2 * likely["bold"] and likely["right"] > likely["apart"]
+
+    large, hole = disc(60, 60, 40), disc(60, 60, 40) & ~disc(60, 60, 4)
+    too_much = Objection.of(CropPrompts(points=np.array([[60.0, 60.0]]), labels=np.array([False]), outline=large))
+    assert too_much is not None and too_much.distance == pytest.approx(40, abs=1)
+    wall = large & ~disc(60, 60, 32)
+    assert too_much.explained_by(wall) > 2 * too_much.explained_by(hole), "a wall, rather than a hole beside the click"
+
+    shape = (size, size)
+    agreed = CropPrompts(points=np.array([[50.0, 60.0]]), labels=np.array([True]), outline=outline)
+    nothing = CropPrompts(points=np.array([[50.0, 60.0]]), labels=np.array([True]), outline=np.zeros(shape, bool))
+    assert Objection.of(agreed) is None and Objection.of(nothing) is None
+
+
+def test_depths_of_large_frames_are_those_of_small_ones() -> None:
+    for scale in (1, 8):
+        outline = np.kron(disc(50, 60, 8), np.ones((scale, scale), bool))
+        right = np.kron(disc(60, 60, 19), np.ones((scale, scale), bool))
+        prompts = CropPrompts(points=np.array([[68.5, 60.5]]) * scale - 0.5, labels=np.array([True]), outline=outline)
+        objection = Objection.of(prompts)
+        assert objection is not None and objection.explained_by(right) == pytest.approx(0.96, abs=0.04)
+
+
+def test_what_was_missed_is_looked_for_in_a_wider_window() -> None:
+    (wide,) = wider(Window(40, 40, 20), 200, 300)
+    assert (wide.x, wide.y, wide.size) == (30, 30, 40)
+    assert wider(Window(0, 0, 300), 200, 300) == [], "there is no more to see"
+
+
 def test_a_click_far_from_an_outline_that_stands_adds_to_it() -> None:
     """As on a slice where the outline came by following: there is one click, and it takes nothing away."""
     predictor = QuillPredictor(threads=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 
@@ -49,6 +50,7 @@ from delineate.training.real import random_real_scene, real_sources  # noqa: E40
 from delineate.training.run_files import LAST, counts_in  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
 from delineate.training.synthetic.layout import Style  # noqa: E402
+from delineate.training.synthetic.packed import Packed  # noqa: E402
 from delineate.training.synthetic.shapes import Blob  # noqa: E402
 from delineate.training.visibility import visible_share  # noqa: E402
 
@@ -190,6 +192,27 @@ def test_solids_taper_to_their_ends() -> None:
         assert areas[0] > 0 and areas[-1] == 0 and areas[-2] < max(areas)
 
 
+def test_packed_tissues_share_borders_have_rims_and_change_with_time() -> None:
+    together, filled, changed = 0, 0, []
+    for seed in range(20):
+        packed = Packed(np.random.default_rng(seed), 96)
+        first, again, later = packed.paint(0), packed.paint(0), packed.paint(0.5)
+        whole = packed.count // 2
+        assert (first == again).all() and first.max() <= packed.count
+        rimmed = {pair[0] for pair in packed.together}
+        assert {n - whole for n in np.unique(first) if n > whole} <= rimmed
+        filled += bool((first > 0).all())
+        changed.append(float((first != later).mean()))
+        for tissue, rim in packed.together:
+            if (first == tissue).sum() < 100 or (first == rim).sum() < 100:
+                continue
+            together += 1
+            inner, both = first == tissue, np.isin(first, (tissue, rim))
+            depth = ndimage.distance_transform_edt(np.pad(both, 1, mode="edge"))[1:-1, 1:-1]
+            assert depth[inner].mean() > 1.5 * depth[first == rim].mean(), "a rim lies along the border"
+    assert together > 15 and 3 < filled < 15 and 0.02 < np.mean(changed) < 0.5
+
+
 def test_training_begins_from_the_model_that_ships() -> None:
     torch.manual_seed(0)
     crops = [torch.randn(2, CHANNELS, 64, 64) / 2 for _ in range(3)]
@@ -203,6 +226,20 @@ def test_training_begins_from_the_model_that_ships() -> None:
         assert all(np.abs(a.numpy() - b).max() < bound for a, b in zip(answered, shipped, strict=True))
     with pytest.raises(ModelError, match="not an exported Quill of this shape"):
         start_from_export(Quill(QuillConfig(detail=16)), SHIPPED, crops)
+
+
+def test_a_deeper_network_begins_as_what_the_file_is() -> None:
+    torch.manual_seed(0)
+    crops = [torch.randn(2, CHANNELS, 64, 64) / 2 for _ in range(3)]
+    deeper = Quill(QuillConfig(depths=(2, 3, 5, 5)))
+    start_from_export(deeper, SHIPPED, crops)
+    shipped = onnxruntime.InferenceSession(str(SHIPPED)).run(None, {"maps": torch.cat(crops).numpy()})
+    with torch.no_grad():
+        answered = deeper.eval()(torch.cat(crops))
+    assert all(np.abs(a.numpy() - b).max() < 1e-4 for a, b in zip(answered, shipped, strict=True))
+    masks, *_ = deeper.train()(torch.cat(crops))
+    masks.square().mean().backward()
+    assert deeper.down[0][-1].norm2.weight.grad.abs().max() > 0, "what is new can learn"
 
 
 def test_the_next_frame_is_asked_for_as_it_will_be_in_use() -> None:

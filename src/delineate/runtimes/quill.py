@@ -124,7 +124,11 @@ class QuillPredictor:
         others = self._run(features, known, wider(window, *features.size))
         if known.labels is not None and known.labels.any():
             others.append(self._from_clicks(features, known))
-        return max(answer, *others, key=lambda one: one.preferred * one.presence * np.sqrt(objection.left_alone(one.mask)))
+
+        def believed(one: Looked) -> float:
+            return one.preferred * one.presence * float(np.sqrt(objection.left_alone(one.mask)))
+
+        return max(answer, *others, key=believed)
 
     def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""

@@ -22,8 +22,8 @@ LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked 
 SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
 COMPARED = 512  # pixels along a side at which windows are compared
 FAR_OFF = 0.1  # of the root of an outline's area: a click that deep in it, or that far from it, starts anew
-MIDDLE, REACHED, CHANGED = 2.0, 0.35, 0.2  # how much it counts what a click tells of the error: see Objection
-OFF_MIDDLE = 0.05  # nobody meets the middle
+MIDDLE, REACHED, CHANGED = 1.5, 0.35, 0.2  # how much it counts what a click tells of the error: see Objection
+OFF_MIDDLE = 0.1  # nobody meets the middle
 DEPTH_SIDE = 128  # pixels along a side at which depths are measured
 
 
