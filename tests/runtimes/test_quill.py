@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -260,6 +261,17 @@ def test_what_was_not_objected_to_stays() -> None:
     more, less = Objection.of(more), Objection.of(less)
     assert more.left_alone(large) == 1 and more.left_alone(elsewhere) == 0, "it was said that something is missing"
     assert less.left_alone(small) == 1 and less.left_alone(elsewhere) == 0, "it was said that there is too much"
+
+
+def test_more_certainty_follows_less(quill: QuillPredictor) -> None:
+    before, after = (quill.encode(picture()) for _ in range(2))
+    earlier = EarlierFrame(before, disc(35, 40, 18))
+    followed = [
+        quill.decode(after, FramePrompts(), earlier=replace(earlier, certainty=least)).masks
+        for least in (0.5, 0.75, 0.99)
+    ]
+    for more, less in pairwise(followed):
+        assert not (less & ~more).any() and less.sum() < more.sum()
 
 
 def test_an_outline_is_preferred_that_would_explain_the_click() -> None:

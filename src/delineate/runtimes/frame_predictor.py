@@ -22,12 +22,14 @@ class EarlierFrame:
     mask      bool (height, width)
     pointed   where a person pointed at the structure, if that was not on this frame
     search    how many times as far as usual it may have gone, for predictors that do not look at whole frames
+    certainty the probability from which on a place is taken for the structure, for predictors that give one
     """
 
     features: Features
     mask: NDArray[np.bool_]
     pointed: EarlierFrame | None = None
     search: float = 1.0
+    certainty: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,6 +117,8 @@ class QuillPredictor:
         if window is None:
             return self._from_clicks(features, known)
         window = window.within(*features.size)
+        if earlier is not None:
+            return self._run(features, known, [window], cut=_logit(earlier.certainty))[0]
         answer = self._finer(features, known, window)
         objection = Objection.of(known)
         if known.box is not None or prompts.mask is not None or objection is None or not objection.far_off:
@@ -133,7 +135,7 @@ class QuillPredictor:
     def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
         answer = self._run(features, known, [window])[0]
-        if known.earlier is not None or not is_worth_it(answer.mask, window, self._side):
+        if not is_worth_it(answer.mask, window, self._side):
             return answer
         seen = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
         inner = window.put_back(seen, features.size, 1.0) > 0.5
@@ -168,11 +170,12 @@ class QuillPredictor:
         return self._run(features, known, [Window.around(box, MARGIN * 1.2).within(*features.size)], anew=True)[0]
 
     def _run(
-        self, features: QuillFeatures, known: CropPrompts, windows: list[Window], anew: bool = False
+        self, features: QuillFeatures, known: CropPrompts, windows: list[Window], anew: bool = False, cut: float = 0.0
     ) -> list[Looked]:
         """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
 
         anew  do not tell the network the outline so far
+        cut   logit from which on a place belongs to what is followed
         """
         if not windows:
             return []
@@ -180,7 +183,7 @@ class QuillPredictor:
         maps = [self._maps(features, told, window) for window in windows]
         objection = Objection.of(known)
         return [
-            _looked(logits, iou, presence, window, features.size, shown, known, objection)
+            _looked(logits - cut, iou, presence, window, features.size, shown, known, objection)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
@@ -281,6 +284,10 @@ def _bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None
     if not len(rows):
         return None
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _logit(chance: float) -> float:
+    return float(np.log(chance / (1 - chance)))
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -107,7 +107,7 @@ class ChainTracker:
 
     def _follow(self, name: str, frame: NDArray[Any], features: Features) -> Step:
         memory = self._memory[name]
-        answer, jumped = self._answered(features, memory.last)
+        answer, jumped = self._answered(features, replace(memory.last, certainty=self.guards.certainty))
         last = memory.last.mask
         reached = answer.mask if jumped else within_reach(answer.mask, last, self.guards.reach)
         mask = resembling(reached, last, frame, memory.look)
