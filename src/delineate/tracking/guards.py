@@ -57,7 +57,7 @@ class GuardSettings:
     @classmethod
     def of(cls, kind: ScanKind) -> Self:
         """What suits a kind of scan: in videos things jump and come back; in volumes they taper, and end for good."""
-        return cls(search=2.0) if kind is ScanKind.VIDEO else cls(presence=0.7, certainty=0.75)
+        return cls(search=2.0) if kind is ScanKind.VIDEO else cls(presence=0.7, certainty=0.85)
 
 
 @dataclass(frozen=True)
