@@ -272,6 +272,9 @@ def test_more_certainty_follows_less(quill: QuillPredictor) -> None:
     ]
     for more, less in pairwise(followed):
         assert not (less & ~more).any() and less.sum() < more.sum()
+    answer = quill.decode(after, FramePrompts(), earlier=replace(earlier, certainty=0.75, relied=0.99))
+    assert answer.sure is not None and np.array_equal(answer.masks, followed[1])
+    assert np.array_equal(answer.sure, followed[2][answer.best])
 
 
 def test_an_outline_is_preferred_that_would_explain_the_click() -> None:

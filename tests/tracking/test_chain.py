@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,31 @@ class NearSighted(BrightPredictor):
             return super().decode(features, prompts, previous)
         near = ndimage.binary_dilation(earlier.mask, iterations=round(12 * earlier.search))
         return super().decode(features * near, prompts, features * near > 100)
+
+
+class Unsure(BrightPredictor):
+    """Relies on the upper half of what it shows; remembers what it was told."""
+
+    told: tuple[int, ...] = ()
+
+    def decode(self, features, prompts, previous=None, earlier=None, feedback=None):  # type: ignore[no-untyped-def]
+        answer = super().decode(features, prompts, previous, earlier)
+        if earlier is None:
+            return answer
+        Unsure.told += (int(earlier.mask.sum()),)
+        upper = np.zeros_like(answer.mask)
+        upper[: SIZE // 2] = True
+        return replace(answer, sure=answer.mask & upper)
+
+
+def test_what_is_relied_on_is_followed_and_all_is_shown() -> None:
+    tracker = ChainTracker(Unsure())
+    frame = np.zeros((SIZE, SIZE), np.uint8)
+    frame[SIZE // 2 - 6 : SIZE // 2 + 4, 20:30] = 200
+    tracker.push(frame)
+    tracker.add("square", click(25, SIZE // 2))
+    shown = [int(tracker.push(frame)["square"].mask.sum()) for _ in range(2)]
+    assert shown == [100, 100] and Unsure.told == (100, 60)
 
 
 @pytest.mark.parametrize(("search", "found"), [(1.0, 0), (3.0, 100)], ids=["not-looked-for", "looked-for"])

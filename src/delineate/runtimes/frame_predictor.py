@@ -23,6 +23,7 @@ class EarlierFrame:
     pointed   where a person pointed at the structure, if that was not on this frame
     search    how many times as far as usual it may have gone, for predictors that do not look at whole frames
     certainty the probability from which on a place is taken for the structure, for predictors that give one
+    relied    the probability from which on it is relied on, where the structure is followed on from here
     """
 
     features: Features
@@ -30,6 +31,7 @@ class EarlierFrame:
     pointed: EarlierFrame | None = None
     search: float = 1.0
     certainty: float = 0.5
+    relied: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class Candidates:
     presence  probability, 0 to 1, that the structure is on this frame at all
     best      index of the outline to show first; a predictor may know more than the predicted IoU says
     logits    (K, h, w), low resolution, where the system wants them back with the next click; else None
+    sure      bool (height, width), what of the best outline can be relied on in following; None: all of it
     """
 
     masks: NDArray[np.bool_]
@@ -48,6 +51,7 @@ class Candidates:
     presence: float = 1.0
     best: int = 0
     logits: NDArray[np.float32] | None = None
+    sure: NDArray[np.bool_] | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_]:

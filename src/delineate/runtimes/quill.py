@@ -118,7 +118,7 @@ class QuillPredictor:
             return self._from_clicks(features, known)
         window = window.within(*features.size)
         if earlier is not None:
-            return self._run(features, known, [window], cut=_logit(earlier.certainty))[0]
+            return self._run(features, known, [window], cuts=(_logit(earlier.certainty), _logit(earlier.relied)))[0]
         answer = self._finer(features, known, window)
         objection = Objection.of(known)
         if known.box is not None or prompts.mask is not None or objection is None or not objection.far_off:
@@ -170,12 +170,17 @@ class QuillPredictor:
         return self._run(features, known, [Window.around(box, MARGIN * 1.2).within(*features.size)], anew=True)[0]
 
     def _run(
-        self, features: QuillFeatures, known: CropPrompts, windows: list[Window], anew: bool = False, cut: float = 0.0
+        self,
+        features: QuillFeatures,
+        known: CropPrompts,
+        windows: list[Window],
+        anew: bool = False,
+        cuts: tuple[float, float] = (0.0, 0.0),
     ) -> list[Looked]:
         """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
 
         anew  do not tell the network the outline so far
-        cut   logit from which on a place belongs to what is followed
+        cuts  logits from which on a place belongs to what is followed, and from which on it is relied on
         """
         if not windows:
             return []
@@ -183,7 +188,7 @@ class QuillPredictor:
         maps = [self._maps(features, told, window) for window in windows]
         objection = Objection.of(known)
         return [
-            _looked(logits - cut, iou, presence, window, features.size, shown, known, objection)
+            _looked(logits, iou, presence, window, features.size, shown, known, objection, cuts)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
@@ -206,15 +211,18 @@ def _looked(
     maps: Array,
     known: CropPrompts,
     objection: Objection | None,
+    cuts: tuple[float, float],
 ) -> Looked:
     """What the network says of a window, on the frame."""
-    if not maps[EARLIER].any():  # what is only followed would grow from frame to frame
-        logits = logits - dice_cut(logits)[:, None, None]
+    followed = maps[EARLIER].any()  # which would grow from frame to frame if it were cut low
+    logits = logits - (cuts[0] if followed else dice_cut(logits)[:, None, None])
     masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
     plausible = _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
     heard = [obeyed(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
     preference = (scores * plausible * heard).astype(np.float32)
-    return Looked(masks, scores, float(_sigmoid(np.asarray(presence))), int(preference.argmax()), preference=preference)
+    best = int(preference.argmax())
+    sure = _outline(logits[best] + (cuts[0] - cuts[1]), window, size) if followed else None
+    return Looked(masks, scores, float(_sigmoid(np.asarray(presence))), best, sure=sure, preference=preference)
 
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -107,7 +107,8 @@ class ChainTracker:
 
     def _follow(self, name: str, frame: NDArray[Any], features: Features) -> Step:
         memory = self._memory[name]
-        answer, jumped = self._answered(features, replace(memory.last, certainty=self.guards.certainty))
+        asked = replace(memory.last, certainty=self.guards.certainty, relied=self.guards.relied)
+        answer, jumped = self._answered(features, asked)
         last = memory.last.mask
         reached = answer.mask if jumped else within_reach(answer.mask, last, self.guards.reach)
         mask = resembling(reached, last, frame, memory.look)
@@ -121,7 +122,8 @@ class ChainTracker:
         found = int(answer.mask.sum())  # before it was cut to what it can have reached: a leak must show
         verdict = judge(answer.score * answer.presence, found, last_area, now, memory.look, self.guards)
         pointed = memory.last.pointed or memory.last
-        self._memory[name] = replace(memory, last=EarlierFrame(features, mask, pointed))
+        sure = mask if answer.sure is None else mask & answer.sure
+        self._memory[name] = replace(memory, last=EarlierFrame(features, sure if sure.any() else mask, pointed))
         return Step(mask, verdict.confidence, verdict.drift)
 
 

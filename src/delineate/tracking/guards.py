@@ -41,7 +41,8 @@ class GuardSettings:
     reach        how far it may move or grow in one frame, as a share of its own diameter
     gone         change of the mean grey value, in the same units as appearance, at which this is another structure
     search       how many times as far as usual the model looks where it does not find it; 1: nowhere else
-    certainty    probability from which on a place is taken for the structure: over a half, outlines grow less
+    certainty    probability from which on a place is taken for the structure
+    relied       probability from which on it is told to the model on the next frame: over a half, errors grow less
     """
 
     area_ratio: float = 1.8
@@ -53,11 +54,12 @@ class GuardSettings:
     gone: float = 1.6
     search: float = 1.0
     certainty: float = 0.5
+    relied: float = 0.5
 
     @classmethod
     def of(cls, kind: ScanKind) -> Self:
         """What suits a kind of scan: in videos things jump and come back; in volumes they taper, and end for good."""
-        return cls(search=2.0) if kind is ScanKind.VIDEO else cls(presence=0.7, certainty=0.85)
+        return cls(search=2.0) if kind is ScanKind.VIDEO else cls(presence=0.7, certainty=0.6, relied=0.9)
 
 
 @dataclass(frozen=True)
