@@ -116,25 +116,27 @@ class QuillPredictor:
         window = _window_of(known, earlier.search if earlier else 1.0)
         if window is None:
             return self._from_clicks(features, known)
-        window = window.within(*features.size)
+        window, objection = window.within(*features.size), Objection.of(known)
         if earlier is not None:
-            return self._run(features, known, [window], cuts=(_logit(earlier.certainty), _logit(earlier.relied)))[0]
-        answer = self._finer(features, known, window)
-        objection = Objection.of(known)
+            cuts = (_logit(earlier.certainty), _logit(earlier.relied))
+            return self._run(features, known, [window], objection, cuts=cuts)[0]
+        answer = self._finer(features, known, window, objection)
         if known.box is not None or prompts.mask is not None or objection is None or not objection.far_off:
             return answer
-        others = self._run(features, known, wider(window, *features.size))
+        others = self._run(features, known, wider(window, *features.size), objection)
         if known.labels is not None and known.labels.any():
-            others.append(self._from_clicks(features, known))
+            others.append(self._from_clicks(features, known, objection))
 
         def believed(one: Looked) -> float:
             return one.preferred * one.presence * float(np.sqrt(objection.left_alone(one.mask)))
 
         return max(answer, *others, key=believed)
 
-    def _finer(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Looked:
+    def _finer(
+        self, features: QuillFeatures, known: CropPrompts, window: Window, objection: Objection | None
+    ) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
-        answer = self._run(features, known, [window])[0]
+        answer = self._run(features, known, [window], objection)[0]
         if not is_worth_it(answer.mask, window, self._side):
             return answer
         seen = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
@@ -152,7 +154,7 @@ class QuillPredictor:
         masks[answer.best] = (logits > dice_cut(logits[None])[0]) & inner
         return replace(answer, masks=masks)
 
-    def _from_clicks(self, features: QuillFeatures, known: CropPrompts) -> Looked:
+    def _from_clicks(self, features: QuillFeatures, known: CropPrompts, objection: Objection | None = None) -> Looked:
         """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
 
         The outline judged best decides. Outlines that run out of their window count less, and those that another
@@ -161,19 +163,21 @@ class QuillPredictor:
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        looked = self._run(features, known, windows_for(known, *features.size), anew=True)
+        looked = self._run(features, known, windows_for(known, *features.size), objection, anew=True)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
         box = _reaching(box, known.points[known.labels])
-        return self._run(features, known, [Window.around(box, MARGIN * 1.2).within(*features.size)], anew=True)[0]
+        window = Window.around(box, MARGIN * 1.2).within(*features.size)
+        return self._run(features, known, [window], objection, anew=True)[0]
 
     def _run(
         self,
         features: QuillFeatures,
         known: CropPrompts,
         windows: list[Window],
+        objection: Objection | None,
         anew: bool = False,
         cuts: tuple[float, float] = (0.0, 0.0),
     ) -> list[Looked]:
@@ -186,7 +190,6 @@ class QuillPredictor:
             return []
         told = replace(known, outline=None) if anew else known
         maps = [self._maps(features, told, window) for window in windows]
-        objection = Objection.of(known)
         return [
             _looked(logits, iou, presence, window, features.size, shown, known, objection, cuts)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
