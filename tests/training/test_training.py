@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,9 @@ from safetensors.torch import load_file  # noqa: E402
 
 from delineate.errors import ModelError, OutputError  # noqa: E402
 from delineate.models.quill import Quill, QuillConfig  # noqa: E402
-from delineate.preprocess.crop import Window  # noqa: E402
-from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, examples_for, prompt_maps  # noqa: E402
+from delineate.preprocess.prompt_maps import CHANNELS  # noqa: E402
 from delineate.runtimes.quill import SHIPPED, QuillPredictor  # noqa: E402
 from delineate.training import quill_training  # noqa: E402
-from delineate.training.correction import LATER, corrected, followed  # noqa: E402
 from delineate.training.exported_start import start_from_export  # noqa: E402
 from delineate.training.losses import quill_loss  # noqa: E402
 from delineate.training.prompt_simulation import (  # noqa: E402
@@ -35,24 +32,17 @@ from delineate.training.prompt_simulation import (  # noqa: E402
     jittered_box,
     spoiled,
 )
-from delineate.training.quill_data import (  # noqa: E402
-    FRAMES,
-    LEAST_PART,
-    ONWARDS,
-    Batch,
-    SamplePool,
-    _part,
-    batch_of,
-    sample,
-)
-from delineate.training.quill_training import ROUNDS, QuillObjective, QuillTraining, _again, _shown, train_quill  # noqa: E402
-from delineate.training.real import random_real_scene, real_sources  # noqa: E402
+from delineate.training.quill_data import LEAST_PART, Asked, _part, asked  # noqa: E402
+from delineate.training.quill_training import ROUNDS, QuillObjective, QuillTraining, train_quill  # noqa: E402
+from delineate.training.real import LARGEST, RealSource, random_real_scene, real_sources  # noqa: E402
 from delineate.training.run_files import LAST, counts_in  # noqa: E402
+from delineate.training.shown import shown  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
 from delineate.training.synthetic.layout import Style  # noqa: E402
 from delineate.training.synthetic.packed import Packed  # noqa: E402
 from delineate.training.synthetic.shapes import Blob  # noqa: E402
 from delineate.training.visibility import visible_share  # noqa: E402
+from training.test_shown import some_questions  # noqa: E402
 
 MASK = np.zeros((60, 80), bool)
 MASK[20:41, 30:61] = True
@@ -98,21 +88,6 @@ def test_boxes_clicks_and_spoiled_outlines() -> None:
             assert MASK[int(y), int(x)] == positive != outline[int(y), int(x)]
 
 
-@pytest.mark.parametrize("side", [128, 256])
-def test_samples_hold_the_structure_they_ask_for(side: int) -> None:
-    rng = np.random.default_rng(0)
-    seen = 0
-    for n in range(40):
-        one = sample(rng, synthetic_scene(rng, 128, 1 + n % 2), side)
-        if one is None:  # hard to see
-            continue
-        assert one.maps.shape == (CHANNELS, side, side) and one.truth.shape == (side, side)
-        assert np.isfinite(one.maps).all()
-        assert one.maps[3:].any(), "there is always a prompt"
-        seen += bool(one.truth.any())
-    assert seen > 20
-
-
 def test_what_cannot_be_seen_is_told_from_what_can() -> None:
     y, x = np.mgrid[:96, :96]
     disc = (y - 48) ** 2 + (x - 48) ** 2 < 25**2
@@ -122,39 +97,6 @@ def test_what_cannot_be_seen_is_told_from_what_can() -> None:
     assert visible_share(noise, disc) < 0.2
     half = disc & (x < 48)  # the border within the disc is not seen
     assert 0.4 < visible_share((noise + disc).astype(np.float32), half) < 0.85
-
-
-def test_the_next_round_has_the_outline_and_a_click_where_it_is_wrong() -> None:
-    rng = np.random.default_rng(0)
-    truth = np.zeros((2, 64, 64), bool)
-    truth[:, 10:50, 10:50] = True
-    outlines = truth.copy()
-    outlines[0, 10:50, 40:50] = False  # too little
-    outlines[1, 50:60, 10:50] = True  # too much
-    maps = np.zeros((2, CHANNELS, 64, 64), np.float32)
-    maps[:, :3] = truth[:, None]
-    maps[:, 4, 10:50, 10:50] = 1
-    again = corrected(rng, maps, outlines, truth)
-    assert (again[:, 7] == outlines).all() and not maps[:, 7].any()
-    positive, negative = again[0, 5] > 0.9, again[1, 6] > 0.9
-    assert (truth[0] & ~outlines[0])[positive].all() and positive.any() and not again[0, 6].any()
-    assert (outlines[1] & ~truth[1])[negative].all() and negative.any() and not again[1, 5].any()
-
-
-def test_several_errors_are_clicked_once_each() -> None:
-    truth = np.zeros((1, 64, 64), bool)
-    truth[:, 10:50, 10:50] = True
-    outlines = truth.copy()
-    outlines[0, 12:20, 12:20] = outlines[0, 40:46, 30:42] = False
-    maps = np.zeros((1, CHANNELS, 64, 64), np.float32)
-    maps[:, :3] = truth[:, None]
-    counts = []
-    for seed in range(40):
-        again = corrected(np.random.default_rng(seed), maps, outlines, truth)[0, 5] > 0.9
-        holes = again[12:20, 12:20].any(), again[40:46, 30:42].any()
-        assert again.sum() and (truth[0] & ~outlines[0])[again].all()
-        counts.append(sum(holes))
-    assert set(counts) == {1, 2}
 
 
 def test_a_coarse_outline_loses_what_is_thin() -> None:
@@ -242,58 +184,26 @@ def test_a_deeper_network_begins_as_what_the_file_is() -> None:
     assert deeper.down[0][-1].norm2.weight.grad.abs().max() > 0, "what is new can learn"
 
 
-def test_the_next_frame_is_asked_for_as_it_will_be_in_use() -> None:
-    rng, side = np.random.default_rng(2), 96
-    scenes = (synthetic_scene(rng, 128, FRAMES) for _ in range(60))
-    some = [one for scene in scenes if (one := sample(rng, scene, side)) is not None and one.onwards]
-    assert len(some) > 10
-    shown = _shown(batch_of(some), side)
-    outlines = shown.truth > 0.5
-    again = _again(rng, shown, outlines)
-    moved = [n for n in range(len(some)) if torch.equal(again.maps[n, :3], shown.later[n, 0, :3])]
-    assert len(some) / 3 < len(moved) < len(some)
-    for n in moved:
-        assert torch.equal(again.truth[n], shown.later_truth[n, 0])
-        assert torch.equal(again.maps[n, 9] > 0.5, outlines[n]) and torch.equal(again.maps[n, 8], shown.later[n, 0, 3])
-        assert not again.maps[n, 4:8].any(), "nothing but the outline before is known"
-    assert any(not shown.later_truth[n, 0].any() for n in moved), "some have ended by then"
-    further = _again(rng, again, again.truth > 0.5)
-    moved = [n for n in moved if torch.equal(further.maps[n, :3], shown.later[n, 1, :3])]
-    assert moved and all(torch.equal(further.truth[n], shown.later_truth[n, 1]) for n in moved)
-    stopped = [n for n in range(len(some)) if again.frames[n] == 0]
-    assert stopped and all(torch.equal(further.maps[n, :3], shown.maps[n, :3]) for n in stopped), "corrected instead"
-
-
-def test_following_is_prompted_as_in_use() -> None:
-    rng = np.random.default_rng(0)
-    frames, outline = rng.random((3, 64, 64, 3), np.float32), np.zeros((64, 64), bool)
-    outline[20:40, 24:44] = True
-    window, moved = Window(0, 0, 64), np.roll(outline, 3, 0)
-    known = CropPrompts(earlier=frames[1], earlier_outline=moved, pointed=frames[0], pointed_outline=outline)
-    wanted = prompt_maps(frames[2], known, window, 64)
-    seen = examples_for(frames[2], window, 64, frames[0], outline)
-    assert np.allclose(followed(wanted[list(LATER)], moved, np.stack([seen.grey, seen.inside])), wanted, atol=1e-6)
-
-
-def test_the_pool_keeps_the_latest_samples_and_turns_what_it_gives() -> None:
-    pool = SamplePool(128, 64, 0, None)
-    try:
-        pool.fill(64)
-        drawn, many = pool.draw(12), pool.draw(200)
-    finally:
-        pool.close()
-    assert pool.made >= 64 and drawn.maps.shape == (12, CHANNELS, 128, 128) and drawn.truth.shape == (12, 128, 128)
-    assert drawn.ambiguous.dtype == bool and np.isfinite(drawn.maps).all()
-    assert drawn.later.shape == (12, ONWARDS, len(LATER), 128, 128)
-    assert set(many.frames.tolist()) == {0, ONWARDS}
-
-
 def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
     sources = real_sources(data_root)
     marked = {i["dataset"] for i in data_items if i["use"] == "train" and i.get("label")}
     assert {s.dataset for s in sources} == marked
     scene = random_real_scene(np.random.default_rng(0), sources, 2)
     assert scene.kind in marked and scene.targets[:, 0].any()
+
+
+def test_large_and_small_scans_fit_the_canvas() -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((700, 500, 30), (20, 30, 25)):
+        labels = np.zeros(shape, np.uint16)
+        labels[tuple(slice(n // 4, 3 * n // 4) for n in shape)] = 1
+        volume = RealSource("volume", rng.integers(0, 256, shape).astype(np.uint8), labels)
+        scenes = [one for _ in range(12) if (one := volume.scene(rng, 2)) is not None]
+        assert scenes and all(max(one.targets.shape[2:]) <= LARGEST for one in scenes)
+    labels = np.zeros((479, 400), np.uint16)
+    labels[100:300, 100:300] = 1
+    picture = RealSource("picture", np.zeros((479, 400, 3), np.uint8), labels)
+    assert all(max(picture.scene(rng).targets.shape[2:]) <= LARGEST for _ in range(12))
 
 
 def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
@@ -320,10 +230,10 @@ def test_what_a_network_is_blind_to_makes_no_difference() -> None:
 
 
 def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quill_training, "POOL", 24)
+    monkeypatch.setattr(quill_training, "POOL", 8)
     monkeypatch.setattr(quill_training, "HELD_OUT", 4)
     lines: list[dict] = []
-    recipe = QuillTraining(tmp_path, batch=4, threads=1, steps=3, growth=((2.0, 64),), blind=(11,))
+    recipe = QuillTraining(tmp_path, batch=4, threads=1, steps=3, growth=((2.0, 64),), blind=(11,), precision="fp32")
     model = train_quill(recipe, lines.append)
     assert lines[-1]["step"] == 3 and lines[-1]["side"] == 64
     assert QuillPredictor(model)._side == 64
@@ -331,7 +241,7 @@ def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quill_training, "POOL", 48)
+    monkeypatch.setattr(quill_training, "POOL", 16)
     monkeypatch.setattr(quill_training, "HELD_OUT", 8)
     recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1, "correct": 1.0}
     lines: list[dict] = []
@@ -356,12 +266,10 @@ def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_crops_grow_and_are_shown_again_corrected() -> None:
     class Pool:
-        def draw(self, batch: int) -> Batch:
-            rng = np.random.default_rng(0)
-            crops = [s for _ in range(9) if (s := sample(rng, synthetic_scene(rng, 128), 256)) is not None][:2]
-            return replace(batch_of(crops), ambiguous=np.ones(2, bool))
+        def draw(self, batch: int) -> Asked:
+            return asked(some_questions(batch, 1))
 
-    recipe = QuillTraining(Path(), batch=2, correct=1.0)
+    recipe = QuillTraining(Path(), batch=2, correct=1.0, device="cpu")
     objective = QuillObjective(Quill(), Pool(), (), recipe)  # type: ignore[arg-type]
     sides = []
     for share in (0.0, 0.29, 0.3, 0.59, 0.6, 1.0):
@@ -381,11 +289,8 @@ def test_crops_grow_and_are_shown_again_corrected() -> None:
 def test_the_network_can_learn_one_batch() -> None:
     """Sixty steps on eight fixed samples more than halve the loss: gradients reach what they should."""
     torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    samples = [s for _ in range(20) if (s := sample(rng, synthetic_scene(rng, 128), 128)) is not None][:8]
-    maps = torch.from_numpy(np.stack([s.maps for s in samples])).float()
-    truth = torch.from_numpy(np.stack([s.truth for s in samples])).float() / 255
-    ambiguous = torch.tensor([s.ambiguous for s in samples])
+    batch = shown(asked(some_questions(8, 1)), 128)
+    maps, truth, ambiguous = batch.maps, batch.truth, batch.ambiguous
     network = Quill(QuillConfig(widths=(16, 24, 32, 48), depths=(1, 1, 1, 1))).train()
     optimizer = torch.optim.AdamW(network.parameters(), 4e-3)
     losses = []

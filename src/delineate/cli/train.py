@@ -27,6 +27,8 @@ def quill(
     batch: Annotated[int, typer.Option(help="Crops a step.")] = 32,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
     version: Annotated[str, typer.Option(help="Version written into the model.")] = "0",
+    workers: Annotated[int, typer.Option(help="Processes that make scenes; 0: as many as make sense.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="Where it learns: auto, cpu, cuda, cuda:1.")] = "auto",
     threads: options.Threads = 0,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -39,7 +41,10 @@ def quill(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
-    recipe = QuillTraining(output, minutes, data, start, resume, seed, batch, rate, version=version, threads=threads)
+    recipe = QuillTraining(
+        output, minutes, data, start, resume, seed, batch, rate, version=version, threads=threads, workers=workers,
+        device=device,
+    )  # fmt: skip
 
     def show(line: dict[str, float]) -> None:
         if not quiet:

@@ -120,7 +120,8 @@ def _as_folded(norm: nn.BatchNorm2d, bias: Tensor) -> None:
 def _measure(network: Quill, crops: Iterable[Tensor]) -> None:
     """Give each norm the statistics of what goes into it, as it is."""
     norms = [one for one in network.modules() if isinstance(one, nn.BatchNorm2d)]
-    sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64) for norm in norms}
+    place = next(network.parameters()).device
+    sums = {norm: torch.zeros(3, norm.num_features, dtype=torch.float64, device=place) for norm in norms}
 
     def add(norm: nn.BatchNorm2d, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].double().transpose(0, 1).flatten(1)

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
@@ -35,12 +34,14 @@ from delineate.training.loop import LoopOptions
 from delineate.training.losses import quill_loss
 from delineate.training.prompt_policies import Given
 from delineate.training.prompt_simulation import bounding_box
-from delineate.training.quill_data import Batch, Sample, batch_of, random_scene, sample
+from delineate.training.quill_data import Question, asked, question, random_scene
 from delineate.training.real import RealSource
 from delineate.training.run_files import LAST, read_arrays
 from delineate.training.sam2_objective import dice_of
+from delineate.training.scene import Scene
+from delineate.training.shown import Shown, shown
 
-SIDE = 256  # of a crop
+SIDE = 256  # of the crops that the model is used with
 SYNTHETIC = 0.25  # share of crops
 MEASURED = 12  # structures of a held-out frame, at most
 CALIBRATION = 8  # batches from which the norms of an exported model are put back
@@ -108,32 +109,27 @@ class QuillObjective(Adapted):
         torch.manual_seed(recipe.loop.seed)
         self.host = Quill().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         rng = np.random.default_rng(recipe.loop.seed)
-        start_from_export(self.host, predictor.path, [self.batch(rng)[0] for _ in range(CALIBRATION)])
+        start_from_export(self.host, predictor.path, [self.batch(rng).maps for _ in range(CALIBRATION)])
         self._groups = [{"params": list(self.host.parameters()), "name": "all"}]
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Batch]:
-        """Prompt maps (B, C, S, S) of crops, and all else about them."""
-        kept: list[Sample] = []
+    def batch(self, rng: np.random.Generator) -> Shown:
+        """Crops with prompts, as they are."""
+        kept: list[tuple[Scene, Question]] = []
         while len(kept) < self.recipe.batch:
             made_up = rng.random() < SYNTHETIC
             scene = random_scene(rng, []) if made_up else self.training.drawn(rng).scene(rng)
-            one = None if scene is None else sample(rng, scene, SIDE)
-            if one is not None:
-                kept.append(one)
-        batch = batch_of(kept)
-        return self._sized(batch.maps), batch
-
-    def _sized(self, array: NDArray[Any]) -> Tensor:
-        found = torch.from_numpy(array).float()
-        return F.interpolate(found, size=self.recipe.side, mode="bilinear", antialias=True)
+            one = None if scene is None else question(rng, scene)
+            if scene is not None and one is not None:
+                kept.append((scene, one))
+        with torch.autocast("cpu", enabled=False):
+            return shown(asked(kept), self.recipe.side)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         still(self.host)
-        maps, batch = self.batch(rng)
-        logits, judged, presence = self.host(maps.contiguous(memory_format=torch.channels_last))
-        truth = self._sized(batch.truth[:, None])[:, 0] / 255
+        batch = self.batch(rng)
+        logits, judged, presence = self.host(batch.maps.contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", enabled=False):
-            found = quill_loss(logits, judged, presence, truth, torch.from_numpy(batch.ambiguous))
+            found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous)
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts}
 

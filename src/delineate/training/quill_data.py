@@ -1,7 +1,8 @@
-"""Scenes turned into what Quill is trained on: a prompt, the zoomed crop, the outline to find.
+"""What Quill is trained on: scenes, and what may be asked of each.
 
-Worker processes make samples all the time; the training loop draws from a pool of the latest ones, so that the
-network never waits for data and sees each sample a few times, turned and mirrored.
+Worker processes make scenes all the time and think of questions about them: a structure, a prompt, a window. The
+training loop draws questions from a pool of the latest scenes; crops and prompt maps are made from them where the
+network is (``shown``), so that a GPU does not wait for data.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from delineate.preprocess.crop import Window
-from delineate.preprocess.prompt_maps import CHANNELS, POINTED_SIDE, CropPrompts, examples_for, prompt_maps
-from delineate.training.correction import LATER
+from delineate.preprocess.prompt_maps import CropPrompts
 from delineate.training.prompt_simulation import (
     Rng,
     bounding_box,
@@ -35,118 +37,207 @@ from delineate.training.scene import Scene
 from delineate.training.synthetic import synthetic_scene, use_real_textures
 from delineate.training.visibility import visible_share
 
-SAMPLES_A_SCENE = 6
+QUESTIONS = 12  # about a scene
 REAL_SHARE = 0.3
 FOLLOWED_SHARE = 0.42  # scenes of several frames
-FRAMES = 5  # of these: one that is known, one to find the structure on, the others to go on to
+FRAMES = 7  # of these: one that is known, one to find the structure on, the others to go on to
 ONWARDS = FRAMES - 2
 SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
-PACK = 32  # samples that travel together; one pack is taken, mostly, before a batch is drawn
+CANVAS = 344  # pixels along a side, of the largest scene, in whole bytes
+CLICKS = 5  # in a question, at most
 LEAST_PART = 40.0  # pixels along a side of a window on a part of a structure
 THIN = 0.2  # structures that fill less of their box
 SEEN, UNSEEN = 0.45, 0.1  # shares of a border that can be seen: always kept from the first on, hardly ever below
+SEEN_SIDE, SEEN_MARGIN = 128, 1.6  # of the crop on which that is told
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Samples that are learned together.
+class Question:
+    """One prompt for one structure of a scene.
 
-    maps         float16 (B, C, S, S)
-    truth        uint8 (B, S, S), 255 inside
-    ambiguous    bool (B,): only clicks were given
-    frames       int (B,): how many frames follow on this one, where a structure is followed
-    later        float16 (B, ONWARDS, LATER, S, S), of these frames; see ``correction.followed``
-    later_truth  uint8 (B, ONWARDS, S, S)
-    pointed      float16 (B, ONWARDS, 2, s, s): the frame it was pointed at, for each of them
+    truth    bool (T, H, W): the structure on every frame
+    follows  it is looked for on the second frame, and known on the first; else it is pointed at on the first
     """
 
-    maps: NDArray[np.float16]
+    truth: NDArray[np.bool_]
+    prompts: CropPrompts
+    window: Window
+    follows: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Questions as tensors; the first axis, or the first two, count them.
+
+    frames   uint8 (..., T, 3, C, C), scenes in the upper left corners of their canvas
+    size     float32 (..., 2): height and width of the scene
+    length   int64 (...): frames it has
+    truth    uint8 (..., T, C, C / 8), packed bits
+    outline  uint8 (..., C, C / 8), packed bits: the outline so far; where it is followed, of the first frame
+    window   float32 (..., 3): x, y, size
+    box      float32 (..., 4): nan where there is none
+    clicks   float32 (..., CLICKS, 3): x, y, 1 inside or -1 outside, 0 where there is none
+    follows  bool (...)
+    """
+
+    frames: Tensor
+    size: Tensor
+    length: Tensor
+    truth: Tensor
+    outline: Tensor
+    window: Tensor
+    box: Tensor
+    clicks: Tensor
+    follows: Tensor
+
+    def part(self, chosen: Tensor) -> Self:
+        """Some of the questions, by number."""
+        return type(self)(*(getattr(self, one.name)[chosen] for one in fields(self)))
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(*(getattr(self, one.name).to(device) for one in fields(self)))
+
+
+OF_SCENES = ("frames", "size", "length")  # of ``Asked``, what belongs to the scene
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """A scene and the questions about it: arrays as in ``Asked``, without canvas; questions (Q, ...)."""
+
+    frames: NDArray[np.uint8]
     truth: NDArray[np.uint8]
-    ambiguous: NDArray[np.bool_]
-    frames: NDArray[np.intp]
-    later: NDArray[np.float16]
-    later_truth: NDArray[np.uint8]
-    pointed: NDArray[np.float16]
+    outline: NDArray[np.uint8]
+    window: NDArray[np.float32]
+    box: NDArray[np.float32]
+    clicks: NDArray[np.float32]
+    follows: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, count: int, side: int) -> Self:
-        """Room for so many samples."""
+    def of(cls, scene: Scene, questions: Sequence[Question]) -> Self:
+        low, high = float(scene.frames.min()), float(scene.frames.max())
+        frames = np.rint((scene.frames - low) * (255 / max(high - low, 1e-6))).astype(np.uint8)
+        box = np.full((len(questions), 4), np.nan, np.float32)
+        clicks = np.zeros((len(questions), CLICKS, 3), np.float32)
+        outline = np.zeros((len(questions), *frames.shape[1:3]), bool)
+        for n, question in enumerate(questions):
+            given = question.prompts
+            if given.box is not None:
+                box[n] = given.box
+            if given.points is not None and given.labels is not None:
+                clicks[n, : len(given.points), :2] = given.points
+                clicks[n, : len(given.points), 2] = np.where(given.labels, 1, -1)
+            known = given.earlier_outline if question.follows else given.outline
+            if known is not None:
+                outline[n] = known
         return cls(
-            np.zeros((count, CHANNELS, side, side), np.float16),
-            np.zeros((count, side, side), np.uint8),
-            np.zeros(count, bool),
-            np.zeros(count, np.intp),
-            np.zeros((count, ONWARDS, len(LATER), side, side), np.float16),
-            np.zeros((count, ONWARDS, side, side), np.uint8),
-            np.zeros((count, ONWARDS, 2, POINTED_SIDE, POINTED_SIDE), np.float16),
-        )
+            frames.transpose(0, 3, 1, 2), np.packbits(np.stack([q.truth for q in questions]), axis=-1),
+            np.packbits(outline, axis=-1),
+            np.array([(q.window.x, q.window.y, q.window.size) for q in questions], np.float32), box, clicks,
+            np.array([q.follows for q in questions]),
+        )  # fmt: skip
+
+    @property
+    def count(self) -> int:
+        return len(self.window)
 
 
-@dataclass(frozen=True, eq=False)
-class Onward:
-    """A frame further on: the same as in a batch, of one sample."""
-
-    later: NDArray[np.float16]
-    truth: NDArray[np.uint8]
-    pointed: NDArray[np.float16]
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One of a batch, and the frames that follow on it."""
-
-    maps: NDArray[np.float16]
-    truth: NDArray[np.uint8]
-    ambiguous: bool
-    onwards: tuple[Onward, ...] = ()
+def asked(pairs: Sequence[tuple[Scene, Question]]) -> Asked:
+    """One question each about some scenes."""
+    exercises = [Exercise.of(scene, [question]) for scene, question in pairs]
+    room = Places(len(pairs), 1, max(len(one.frames) for one in exercises))
+    for n, one in enumerate(exercises):
+        room.put(n, one)
+    return room.drawn(np.arange(len(pairs)), np.zeros(len(pairs), int))
 
 
-def batch_of(samples: Sequence[Sample]) -> Batch:
-    """Samples of one size as a batch."""
-    batch = Batch.empty(len(samples), samples[0].truth.shape[-1])
-    for n, one in enumerate(samples):
-        batch.maps[n], batch.truth[n], batch.ambiguous[n] = one.maps, one.truth, one.ambiguous
-        batch.frames[n] = len(one.onwards)
-        for t, onward in enumerate(one.onwards):
-            batch.later[n, t], batch.later_truth[n, t] = onward.later, onward.truth
-            batch.pointed[n, t] = onward.pointed
-    return batch
+class Places:
+    """Room for scenes with their questions, on a device.
+
+    count, questions, frames  scenes, questions about each, and frames of each, at most
+    """
+
+    def __init__(self, count: int, questions: int, frames: int = FRAMES, device: torch.device | str = "cpu") -> None:
+        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        side, bits = CANVAS, CANVAS // 8
+        self.kept = Asked(
+            empty(count, frames, 3, side, side, dtype=torch.uint8), empty(count, 2), empty(count, dtype=torch.int64),
+            empty(count, questions, frames, side, bits, dtype=torch.uint8),
+            empty(count, questions, side, bits, dtype=torch.uint8), empty(count, questions, 3),
+            empty(count, questions, 4), empty(count, questions, CLICKS, 3),
+            empty(count, questions, dtype=torch.bool),
+        )  # fmt: skip
+        self.questions = np.zeros(count, int)  # there are
+
+    def put(self, place: int, one: Exercise) -> None:
+        """A scene, in place of the one that was there."""
+        length, _, height, width = one.frames.shape
+        many, bits = one.count, one.truth.shape[-1]
+        kept = self.kept
+        kept.frames[place, :length, :, :height, :width] = torch.from_numpy(one.frames).to(kept.frames.device)
+        kept.size[place] = torch.tensor([float(height), float(width)])
+        kept.length[place] = length
+        kept.truth[place] = 0
+        kept.truth[place, :many, :length, :height, :bits] = torch.from_numpy(one.truth).to(kept.truth.device)
+        kept.outline[place] = 0
+        kept.outline[place, :many, :height, :bits] = torch.from_numpy(one.outline).to(kept.outline.device)
+        for name in ("window", "box", "clicks", "follows"):
+            to = getattr(kept, name)
+            to[place, :many] = torch.from_numpy(getattr(one, name)).to(to.device)
+        self.questions[place] = many
+
+    def drawn(self, scenes: NDArray[np.intp], questions: NDArray[np.intp]) -> Asked:
+        """Questions (B,), by numbers of scenes and of questions about them."""
+        device = self.kept.window.device
+        first, second = torch.from_numpy(scenes).to(device), torch.from_numpy(questions).to(device)
+
+        def of(name: str) -> Tensor:
+            kept: Tensor = getattr(self.kept, name)
+            return kept[first] if name in OF_SCENES else kept[first, second]
+
+        return Asked(*(of(one.name) for one in fields(Asked)))
 
 
-def sample(rng: Rng, scene: Scene, side: int) -> Sample | None:
-    """One prompt for one structure of a scene, as the network sees it at ``side`` pixels; None if it is hard to see."""
+def question(rng: Rng, scene: Scene, known: dict[tuple[int, bool], float] | None = None) -> Question | None:
+    """Something to ask about a scene; None where it is hard to see.
+
+    known  of the structures that were asked for before, by number and whether followed, how much can be seen
+    """
+    known = {} if known is None else known
     extents = np.array([_extent(mask) for mask in scene.targets[:, 0]]) ** 0.4
     number = int(rng.choice(len(extents), p=extents / extents.sum()))
+    truth = scene.targets[number]
     follows = len(scene.frames) > 1 and rng.random() < 0.75
-    if follows:
-        frame, truth = scene.frames[1], scene.targets[number, 1]
-        prompts, window = _following(rng, scene, number)
-    else:
-        frame, truth = scene.frames[0], scene.targets[number, 0]
-        prompts, window = _pointing(rng, truth)
-    maps, shown = prompt_maps(frame, prompts, window, side), window.cut(truth, side)
-    seen = visible_share(maps[:3], shown > 0.5) if (shown > 0.5).any() else 1.0
-    if truth.any() and truth.sum() < THIN * _extent(truth):
-        seen = max(seen, 0.3)  # vessels are told by their course where their sides hardly differ
-    if rng.random() > np.clip((seen - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
+    if (number, follows) not in known:
+        known[number, follows] = _seen(scene.frames[int(follows)], truth[int(follows)])
+    if rng.random() > np.clip((known[number, follows] - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
         return None
-    ambiguous = prompts.box is None and prompts.earlier is None
-    found = Sample(maps.astype(np.float16), _bytes(shown), ambiguous)
-    if not follows:
-        return found
-    onwards = [_onward(scene, number, t, prompts, window, side) for t in range(2, len(scene.frames))]
-    return replace(found, onwards=tuple(onwards))
+    prompts, window = _following(rng, scene, number) if follows else _pointing(rng, truth[0])
+    return Question(truth, prompts, window, follows)
 
 
-def _onward(scene: Scene, number: int, t: int, prompts: CropPrompts, window: Window, side: int) -> Onward:
-    """What is known of frame ``t``, seen through the window of the first frame the structure is looked for on."""
-    frame, before = scene.frames[t], scene.frames[t - 1]
-    known = CropPrompts(earlier=before, earlier_outline=scene.targets[number, t - 1])
-    maps = prompt_maps(frame, known, window, side)[list(LATER)].astype(np.float16)
-    assert prompts.earlier is not None and prompts.earlier_outline is not None
-    seen = examples_for(frame, window, side, prompts.earlier, prompts.earlier_outline)
-    pointed = np.stack([seen.grey, seen.inside]).astype(np.float16)
-    return Onward(maps, _bytes(window.cut(scene.targets[number, t], side)), pointed)
+def questions_about(rng: Rng, scene: Scene) -> list[Question]:
+    """What is asked about a scene, at most QUESTIONS; it may be nothing."""
+    known: dict[tuple[int, bool], float] = {}
+    return [one for one in (question(rng, scene, known) for _ in range(QUESTIONS)) if one is not None]
+
+
+def _seen(frame: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """Share of a structure's border that can be seen."""
+    if not truth.any():
+        return 1.0
+    window = Window.around(_box(truth), SEEN_MARGIN).within(*truth.shape)
+    grey = bool((frame[::4, ::4, 0] == frame[::4, ::4, 1]).all())
+    colours = window.cut(frame[..., 0] if grey else frame, SEEN_SIDE)
+    low, high = np.percentile(colours, (1, 99))
+    colours = np.clip((colours - low) * (2 / max(float(high - low), 1e-6)) - 1, -1.5, 1.5).astype(np.float32)
+    colours = colours[None] if grey else colours.transpose(2, 0, 1)
+    seen = visible_share(colours, window.cut(truth, SEEN_SIDE) > 0.5)
+    if truth.sum() < THIN * _extent(truth):
+        return max(seen, 0.3)  # vessels are told by their course where their sides hardly differ
+    return seen
 
 
 def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window]:
@@ -208,10 +299,6 @@ def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
     return prompts, window
 
 
-def _bytes(inside: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return (inside * 255).astype(np.uint8)
-
-
 def _shifted(rng: Rng, window: Window, size: tuple[int, ...]) -> Window:
     """The window a little off, as where a person's prompt is."""
     window = window.within(size[0], size[1])
@@ -238,90 +325,79 @@ def _box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-class SamplePool:
-    """The latest samples of one crop side; worker processes replace the oldest ones all the time.
+class ScenePool:
+    """The latest scenes, with what is asked about them; worker processes replace the oldest ones all the time.
 
-    side      pixels along a side of a crop
-    capacity  samples kept
+    capacity  scenes kept
     data      folder of labelled scans, or None for synthetic scenes only
+    device    where they are kept
     """
 
-    def __init__(self, side: int, capacity: int, seed: int, data: Path | None, workers: int = 1) -> None:
+    def __init__(
+        self, capacity: int, seed: int, data: Path | None, workers: int = 1, device: torch.device | str = "cpu"
+    ) -> None:
         context = mp.get_context("spawn")
-        self.side, self.capacity, self.made = side, capacity, 0
+        self.capacity, self.made = capacity, 0
         self._rng = np.random.default_rng(seed)
-        self._kept = Batch.empty(capacity, side)
-        self._queue: mp.Queue[Batch] = context.Queue(8)
+        self._places = Places(capacity, QUESTIONS, device=device)
+        self._queue: mp.Queue[Exercise] = context.Queue(8 + 8 * workers)
         self._workers = [
-            context.Process(target=_work, args=(self._queue, side, seed + 1 + n, data), daemon=True)
-            for n in range(workers)
+            context.Process(target=_work, args=(self._queue, seed + 1 + n, data), daemon=True) for n in range(workers)
         ]
         for worker in self._workers:
             worker.start()
 
     def fill(self, least: int) -> None:
-        """Wait until so many samples are there. Raises RuntimeError if the workers died."""
+        """Wait until so many scenes are there. Raises RuntimeError if the workers died."""
         while self.made < min(least, self.capacity):
             self._take(wait=True)
 
-    def draw(self, batch: int) -> Batch:
-        """A random batch, all of it turned and mirrored in one random way."""
+    def draw(self, batch: int) -> Asked:
+        """Random questions."""
         while self._take(wait=False):
             pass
-        chosen = self._rng.integers(min(self.made, self.capacity), size=batch)
-        turns, mirrored = int(self._rng.integers(4)), self._rng.random() < 0.5
-
-        def turned(kept: NDArray) -> NDArray:
-            out = np.rot90(kept[chosen], turns, (-2, -1))
-            return np.ascontiguousarray(out[..., ::-1] if mirrored else out)
-
-        return Batch(*(turned(kept) if kept.ndim > 1 else kept[chosen] for kept in self._arrays(self._kept)))
-
-    @staticmethod
-    def _arrays(batch: Batch) -> list[NDArray]:
-        return [getattr(batch, one.name) for one in fields(batch)]
+        there = np.cumsum(self._places.questions)
+        chosen = self._rng.integers(there[-1], size=batch)
+        scenes = np.searchsorted(there, chosen, side="right")
+        return self._places.drawn(scenes, there[scenes] - 1 - chosen)
 
     def close(self) -> None:
         for worker in self._workers:
             worker.terminate()
 
     def _take(self, wait: bool) -> bool:
-        """Store one pack of samples; False if none is ready."""
+        """Keep what was made next; False if nothing is ready."""
         try:
-            pack = self._queue.get(wait, 60 if wait else None)
+            one = self._queue.get(wait, 60 if wait else None)
         except queue.Empty:
             if not any(worker.is_alive() for worker in self._workers):
                 raise RuntimeError("The processes that make training data have died.") from None
             return wait
-        places = (self.made + np.arange(len(pack.maps))) % self.capacity
-        for kept, new in zip(self._arrays(self._kept), self._arrays(pack), strict=True):
-            kept[places] = new
-        self.made += len(pack.maps)
+        self._places.put(self.made % self.capacity, one)
+        self.made += 1
         return True
 
 
-def _work(outbox: mp.Queue[Batch], side: int, seed: int, data: Path | None) -> None:
+def _work(outbox: mp.Queue[Exercise], seed: int, data: Path | None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
     os.nice(10)  # the network comes first
     rng = np.random.default_rng(seed)
     sources = real_sources(data) if data else []
     use_real_textures(real_textures(rng, sources))
-    pack: list[Sample] = []
     while True:
         scene = random_scene(rng, sources)
-        pack += [s for s in (sample(rng, scene, side) for _ in range(SAMPLES_A_SCENE)) if s is not None]
-        if len(pack) >= PACK:
-            if not _handed(outbox, batch_of(pack)):
-                return
-            pack = []
+        found = questions_about(rng, scene)
+        if found and not _handed(outbox, Exercise.of(scene, found)):
+            return
 
 
-def _handed(outbox: mp.Queue[Batch], batch: Batch) -> bool:
-    """Put a batch where there is room; False where nobody is left to take it."""
+def _handed(outbox: mp.Queue[Exercise], one: Exercise) -> bool:
+    """Put a scene where there is room; False where nobody is left to take it."""
     parent = mp.parent_process()
     while parent is None or parent.is_alive():
         try:
-            outbox.put(batch, timeout=5)
+            outbox.put(one, timeout=5)
         except queue.Full:
             continue
         return True

@@ -1,12 +1,14 @@
 """Training Quill: ``delineate train quill``. The shared loop, with a budget of wall-clock time, and an ONNX at the end.
 
-Crops with prompts come from a pool that worker processes fill; some are shown again with the network's own outline and
-a click where it is wrong. What is measured, and shipped, is the moving average of the weights.
+Scenes and questions about them come from a pool that worker processes fill; some are shown again with the network's own
+outline and a click where it is wrong, or on the next frame. What is measured, and shipped, is the moving average of the
+weights.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,27 +16,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from delineate.errors import ModelError
 from delineate.models.quill import Quill
-from delineate.training.correction import corrected, followed
+from delineate.runtimes.engine import Engine, Precision
+from delineate.training.correction import again
 from delineate.training.export import export_quill
 from delineate.training.exported_start import start_from_export
 from delineate.training.loop import LoopOptions, Schedule, Tell, train
 from delineate.training.losses import QuillLoss, quill_loss
-from delineate.training.quill_data import Batch, Sample, SamplePool, batch_of, random_scene, sample
+from delineate.training.quill_data import Question, ScenePool, asked, questions_about, random_scene
 from delineate.training.run_files import LAST, averaged_weights, counts_in, save_arrays
+from delineate.training.scene import Scene
+from delineate.training.shown import Look, Shown, shown
 
 SIDE = 256  # of a crop
-POOL = 2400  # samples kept
-ROUNDS = 5  # a batch is shown again, at most
+POOL = 400  # scenes kept
+ROUNDS = 6  # a batch is shown again, at most
 HELD_OUT, HELD_OUT_SEED = 96, 2**31  # crops of synthetic scenes that are measured on, the same in every run
 OF_A_SCENE = 3  # of these crops, at most
-GOES_ON, LEAST_OUTLINE = 0.8, 12  # share of structures followed on rather than corrected; pixels there must be for it
 FRESH, BEGUN = ((0.3, 128), (0.6, 192)), ((0.5, 192),)  # sides of crops: see QuillTraining.growth
 MEASURED = 16  # batches from which the norms of an exported model are put back
 WARMUP, DECAY = 200, 0.999  # steps until the highest rate; of the moving average
@@ -52,12 +54,14 @@ class QuillTraining:
     start    weights (.safetensors) or an exported model (.onnx) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
     growth   up to which share of the budget crops are shown at which side; after the last: 256 px. By default 128
-             and 192 px, 192 alone where weights are begun from. A last share over 1: never 256
+             and 192 px, 192 alone where weights are begun from, neither on a GPU. A last share over 1: never 256
     correct  share of batches that are shown again, and of those again, with the network's own outlines: with a
              correcting click, or on the next frame
     every    steps between measurements; the state is saved then
     steps    of the optimiser, instead of a budget of time: so that two recipes can be compared on any machine
     blind    channels of the prompt maps (``preprocess.prompt_maps``) that the network does not see
+    workers  processes that make scenes; 0: one beside a CPU, one on every core but one beside a GPU
+    device   where the network learns: auto, cpu, cuda, cuda:1; and in what precision: auto is bf16 where that is fast
     """
 
     output: Path
@@ -70,13 +74,15 @@ class QuillTraining:
     rate: float = 3e-3
     weight_decay: float = 0.02
     growth: tuple[tuple[float, int], ...] | None = None
-    correct: float = 0.45
+    correct: float = 0.5
     version: str = "0"
     threads: int = 0
-    workers: int = 1
+    workers: int = 0
     every: int = 300
     steps: int = 0
     blind: tuple[int, ...] = ()
+    device: str = "auto"
+    precision: str = Precision.AUTO
 
     def side(self, share: float) -> int:
         """Pixels along a side of the crops shown after this share of the budget."""
@@ -84,13 +90,16 @@ class QuillTraining:
 
     @property
     def sides(self) -> tuple[tuple[float, int], ...]:
-        return self.growth if self.growth is not None else FRESH if self.start is None else BEGUN
+        if self.growth is not None:
+            return self.growth
+        return () if self.device.startswith("cuda") else FRESH if self.start is None else BEGUN
 
     @property
     def loop(self) -> LoopOptions:
         return LoopOptions(
             self.output, self.steps or ENDLESS, self.rate, self.weight_decay, WARMUP, Schedule.COSINE, every=self.every,
-            ema=DECAY, seed=self.seed, resume=self.resume, precision="bf16", minutes=0 if self.steps else self.minutes,
+            ema=DECAY, seed=self.seed, resume=self.resume, precision=self.precision,
+            minutes=0 if self.steps else self.minutes,
         )  # fmt: skip
 
 
@@ -111,71 +120,45 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     torch.manual_seed(recipe.seed)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    network = Quill().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    engine = Engine.chosen(recipe.device, recipe.precision)
+    device, recipe = engine.device, replace(recipe, device=str(engine.device), precision=engine.precision)
+    torch.backends.cudnn.benchmark = True
+    network = Quill().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     exported = recipe.start is not None and recipe.start.suffix == ".onnx"
     if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
     done = int(counts_in(last)["step"]) if recipe.resume else 0
     side = recipe.side(1.0)  # the last one, which the model is used at
-    pool = SamplePool(side, POOL, recipe.seed + 10 * done, recipe.data, recipe.workers)
+    pool = ScenePool(POOL, recipe.seed + 10 * done, recipe.data, recipe.workers or _spare_cores(device), device)
     try:
-        objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, side), recipe)
+        objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, side, device), recipe)
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
         if exported and not recipe.resume:
             assert recipe.start is not None
-            crops = [_shown(pool.draw(recipe.batch), recipe.sides[0][1]).maps for _ in range(MEASURED)]
+            crops = (shown(pool.draw(recipe.batch), recipe.side(0.0)).maps for _ in range(MEASURED))
             start_from_export(network, recipe.start, crops)
         train(objective, recipe.loop, tell)
     finally:
         pool.close()
     network.load_state_dict(averaged_weights(last))
     network.unsee(recipe.blind)
+    network.to("cpu")
     save_arrays(recipe.output / AVERAGE, network.state_dict())
     path = recipe.output / "quill.onnx"
     export_quill(network, path, recipe.version, side)
     return path
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A batch as tensors at the side in use: see ``Batch``; truths are 0 to 1. It was shown ``after`` times before."""
-
-    maps: Tensor
-    truth: Tensor
-    ambiguous: Tensor
-    frames: Tensor
-    later: Tensor
-    later_truth: Tensor
-    pointed: Tensor
-    after: int = 0
-
-
-def _shown(batch: Batch, side: int) -> Shown:
-    """A batch at ``side`` pixels."""
-
-    def sized(array: NDArray[Any], scale: float = 1.0) -> Tensor:
-        found = torch.from_numpy(array).float() / scale
-        if side == found.shape[-1]:
-            return found
-        channels = found.reshape(-1, 1, *found.shape[-2:])
-        smaller = F.interpolate(channels, size=side, mode="bilinear", antialias=True)
-        return smaller.reshape(*found.shape[:-2], side, side)
-
-    return Shown(
-        sized(batch.maps), sized(batch.truth, 255), torch.from_numpy(batch.ambiguous), torch.from_numpy(batch.frames),
-        sized(batch.later), sized(batch.later_truth, 255), torch.from_numpy(batch.pointed).float(),
-    )  # fmt: skip
-
-
-def held_out_crops(count: int, batch: int, side: int = SIDE) -> list[Shown]:
-    """Batches of crops of synthetic scenes that no run learns from."""
+def held_out_crops(count: int, batch: int, side: int = SIDE, device: torch.device | str = "cpu") -> list[Shown]:
+    """Batches of crops of synthetic scenes that no run learns from, as they are."""
     rng = np.random.default_rng(HELD_OUT_SEED)
-    kept: list[Sample] = []
+    kept: list[tuple[Scene, Question]] = []
     while len(kept) < count:
         scene = random_scene(rng, [])
-        crops = [sample(rng, scene, side) for _ in range(OF_A_SCENE)]
-        kept += [one for one in crops if one is not None and one.truth.any()]
-    return [_shown(batch_of(kept[n : min(n + batch, count)]), side) for n in range(0, count, batch)]
+        found = [one for one in questions_about(rng, scene) if one.truth[int(one.follows)].any()]
+        kept += [(scene, one) for one in found[:OF_A_SCENE]]
+    batches = (asked(kept[n : min(n + batch, count)]).to(device) for n in range(0, count, batch))
+    return [shown(one, side) for one in batches]
 
 
 class QuillObjective:
@@ -184,9 +167,10 @@ class QuillObjective:
     A correction that was to come next is not kept in the state: a resumed run begins with a fresh batch.
     """
 
-    def __init__(self, network: Quill, pool: SamplePool, held_out: Sequence[Shown], recipe: QuillTraining) -> None:
+    def __init__(self, network: Quill, pool: ScenePool, held_out: Sequence[Shown], recipe: QuillTraining) -> None:
         self.network, self.pool, self.held_out, self.recipe = network, pool, held_out, recipe
         self.side = recipe.side(0.0)
+        self.device = next(network.parameters()).device
         self.again: Shown | None = None
 
     def groups(self) -> list[dict[str, Any]]:
@@ -202,16 +186,24 @@ class QuillObjective:
         self.side = self.recipe.side(share)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        batch = self.again or _shown(self.pool.draw(self.recipe.batch), self.side)
+        batch = self.again or self._drawn(rng)
         found, outlines = self._answered(batch)
         correct = batch.after < ROUNDS and rng.random() < self.recipe.correct
-        self.again = _again(rng, batch, outlines) if correct else None
+        with torch.autocast(self.device.type, enabled=False):
+            self.again = again(batch, outlines) if correct else None
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts, "side": torch.tensor(float(batch.maps.shape[-1]))}
 
+    def _drawn(self, rng: np.random.Generator) -> Shown:
+        """Questions from the pool, all turned and mirrored in one random way."""
+        questions = self.pool.draw(self.recipe.batch)
+        with torch.autocast(self.device.type, enabled=False):
+            look = Look.drawn(len(questions.window), self.device)
+            return shown(questions, self.side, look, int(rng.integers(4)), bool(rng.random() < 0.5))
+
     def measure(self) -> float:
         """Mean IoU of the outlines shown, on held-out crops."""
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == Precision.BF16):
             scores = [(self._answered(batch)[0].iou_chosen, len(batch.maps)) for batch in self.held_out]
         return sum(score * count for score, count in scores) / sum(count for _, count in scores)
 
@@ -219,29 +211,17 @@ class QuillObjective:
         """The loss, and the outlines (B, S, S) the network would have shown."""
         maps = batch.maps
         if self.recipe.blind:
-            maps = maps.index_fill(1, torch.tensor(self.recipe.blind), 0.0)
+            maps = maps.index_fill(1, torch.tensor(self.recipe.blind, device=self.device), 0.0)
         logits, judged, presence = self.network(maps.contiguous(memory_format=torch.channels_last))
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(self.device.type, enabled=False):
             found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous)
-        return found, logits.detach()[torch.arange(len(maps)), judged.detach().argmax(1)] > 0
+        best = judged.detach().argmax(1)[:, None, None, None]
+        return found, logits.detach().take_along_dim(best, dim=1)[:, 0] > 0
 
 
-def _again(rng: np.random.Generator, batch: Shown, outlines: Tensor) -> Shown:
-    """The next round, from these outlines: what is followed mostly goes on to the next frame.
-
-    The rest is corrected, by a click where it is wrong; nothing is ambiguous any longer.
-    """
-    drawn, inside = outlines.numpy(), (batch.truth > 0.5).numpy()
-    maps, truth = corrected(rng, batch.maps.numpy(), drawn, inside), batch.truth.clone()
-    frames = batch.frames.clone()
-    for n in np.flatnonzero(batch.frames.numpy() > batch.after):
-        if drawn[n].sum() < LEAST_OUTLINE or rng.random() > GOES_ON:
-            frames[n] = 0
-            continue
-        later, pointed = batch.later[n, batch.after].numpy(), batch.pointed[n, batch.after].numpy()
-        maps[n], truth[n] = followed(later, drawn[n], pointed), batch.later_truth[n, batch.after]
-    no = torch.zeros_like(batch.ambiguous)
-    return replace(batch, maps=torch.from_numpy(maps), truth=truth, ambiguous=no, frames=frames, after=batch.after + 1)
+def _spare_cores(device: torch.device) -> int:
+    """How many processes make scenes: beside a CPU that learns one, beside a GPU all but one."""
+    return 1 if device.type == "cpu" else max(1, (os.cpu_count() or 2) - 1)
 
 
 def _keep_memory() -> None:

@@ -48,27 +48,29 @@ class RealSource:
         return Scene(_recoloured(rng, np.stack(shown).astype(np.float32) / 255), np.stack(masks), self.dataset)
 
     def _slices(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
-        """Neighbouring slices along a random axis, enlarged."""
+        """Neighbouring slices along a random axis, enlarged where they are small."""
         axis = int(rng.integers(3))
         labelled = np.flatnonzero(self.labels.any(axis=tuple(a for a in range(3) if a != axis)))
-        middle, step = int(rng.choice(labelled)), int(rng.choice([-2, -1, 1, 2]))
-        numbers = [int(np.clip(middle + step * t, 0, self.pixels.shape[axis] - 1)) for t in range(frames)]
+        middle, pace = int(rng.choice(labelled)), int(rng.choice([-2, -1, 1, 2]))
+        numbers = [int(np.clip(middle + pace * t, 0, self.pixels.shape[axis] - 1)) for t in range(frames)]
         turns, mirrored, factor = int(rng.integers(4)), rng.random() < 0.5, int(rng.integers(2, 5))
+        longest = max(n for a, n in enumerate(self.pixels.shape) if a != axis)
+        step, factor = -(-longest // LARGEST), max(1, min(factor, LARGEST // longest))
         shown: list[Grey] = []
         labels: list[NDArray[np.uint16]] = []
         for number in numbers:
-            grey = _turned(np.take(self.pixels, number, axis), turns, mirrored)
-            label = _turned(np.take(self.labels, number, axis), turns, mirrored)
+            grey = _turned(np.take(self.pixels, number, axis)[::step, ::step], turns, mirrored)
+            label = _turned(np.take(self.labels, number, axis)[::step, ::step], turns, mirrored)
             size = (grey.shape[1] * factor, grey.shape[0] * factor)
             shown.append(np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)))
-            labels.append(np.kron(label, np.ones((factor, factor), np.uint16)))
+            labels.append(_enlarged(label, size))
         return [np.repeat(one[..., None], 3, axis=2) for one in shown], labels
 
     def _parts(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
         """A part of the picture (or all of it, smaller); later frames are softly moved copies."""
         height, width = self.labels.shape
         if rng.random() < 0.4:
-            step = max(1, round(max(height, width) / LARGEST))
+            step = -(-max(height, width) // LARGEST)
             part, labels = self.pixels[::step, ::step], self.labels[::step, ::step]
         else:
             side = int(rng.uniform(96, LARGEST))
@@ -132,6 +134,14 @@ def random_real_scene(rng: np.random.Generator, sources: list[RealSource], frame
         scene = own[rng.integers(len(own))].scene(rng, frames)
         if scene is not None:
             return scene
+
+
+def _enlarged(label: NDArray[np.uint16], size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Labels at another size (width, height), without the steps of the pixels they had."""
+    values = np.unique(label)
+    shares = [np.asarray(Image.fromarray((label == v).astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+              for v in values]  # fmt: skip
+    return values[np.argmax(shares, axis=0)]
 
 
 def _turned(array: NDArray, turns: int, mirrored: bool) -> NDArray:

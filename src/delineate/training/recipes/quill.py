@@ -51,7 +51,11 @@ def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None
         from delineate.training.finetune_quill import MODEL, left_behind, quill_objective
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
+    from delineate.runtimes.engine import Engine
+
     recipe = asked(wishes)
+    if wishes.precision is None:  # bf16 takes eight times as long on processors that have no instructions for it
+        recipe = replace(recipe, loop=replace(recipe.loop, precision=Engine.chosen("cpu").precision))
     outcome = run_adapted(quill_objective(predictor, cases, recipe), recipe.loop, recipe.probe, tell)
     left_behind(wishes.output)
     return outcome if outcome.weights is None else replace(outcome, weights=wishes.output / MODEL)
