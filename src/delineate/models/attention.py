@@ -1,4 +1,4 @@
-"""softmax(q k') v on a CPU: the fused kernel, or two products for some queries at a time."""
+"""softmax(q k') v: the fused kernel or, on a CPU, two products for some queries at a time."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def by_products(
 ) -> Tensor:
     """Queries (N, T, C), keys (N, S, C), values (N, S, D) of any width -> (N, T, D).
 
-    rows, columns  (N, T, h, 1) and (N, T, 1, w), added to the scores of keys on a grid of h x w
+    rows, columns  (N, T, h, 1) and (N, T, 1, w), added to the scores of keys on a grid of h x w; on a CPU only
     scale          of the scores; 0: one by the root of C
     """
+    if q.device.type != "cpu":  # fused there, at any width
+        return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], scale=scale or None)[:, 0]
     n, t, width = q.shape
     scale = scale or width**-0.5
     out = q.new_empty(n, t, v.shape[2])

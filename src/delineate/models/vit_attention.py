@@ -2,7 +2,8 @@
 
 The decomposed relative position bias (arXiv 2112.01526 eq. 4) is usually written out as a matrix of tokens x tokens
 for every head: 4096 x 4096 at 1024 px, which is most of the encoder's time on a CPU. Here a few rows of queries are
-taken at a time, so that scores and bias stay in the cache. Same parameters, same result up to rounding.
+taken at a time, so that scores and bias stay in the cache; on a GPU, a few heads. Same parameters, same result up to
+rounding.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from delineate.models.attention import by_products, two_products_pay
 from delineate.models.derived import Derived
 
 CHUNK = 256  # queries at a time
+BIASES = 1 << 27  # written out at a time on a GPU
 
 
 class ChunkedAttention(SamVisionAttention):
@@ -88,6 +90,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scal
             )
             return by_products(asked, keys, v, scale=1.0)
         return by_products(q, k, v, rows[..., None], columns[..., None, :], scale)
+    if q.device.type != "cpu" and not torch.is_grad_enabled():
+        return _by_heads(q, k, v, rows, columns, scale)
     if tokens <= CHUNK or torch.is_grad_enabled():
         bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
@@ -99,6 +103,18 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scal
             few, keys, values = q[None, None, head, part], k[None, None, head], v[None, None, head]
             out[head, part] = F.scaled_dot_product_attention(few, keys, values, attn_mask=bias, scale=scale)[0, 0]
     return out
+
+
+def _by_heads(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scale: float) -> Tensor:
+    """The same, the bias of some heads written out at a time; fused kernels want heads on an axis of their own."""
+    n, tokens, _ = q.shape
+    some = max(1, BIASES // tokens**2)
+    parts = []
+    for few in (slice(first, first + some) for first in range(0, n, some)):
+        bias = (rows[few, :, :, None] + columns[few, :, None]).flatten(2)
+        asked, keys, values = q[None, few], k[None, few], v[None, few]
+        parts.append(F.scaled_dot_product_attention(asked, keys, values, attn_mask=bias[None], scale=scale)[0])
+    return torch.cat(parts)
 
 
 def _which(q: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
