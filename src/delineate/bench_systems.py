@@ -1,11 +1,13 @@
 """How fast the published systems are here, beside the library most people run them with: ratios within one run.
 
-The same weights (random: speed does not depend on them) and the same input on both sides.
+The same weights (random: speed does not depend on them), the same input and the same device on both sides. A GPU is
+fast enough for more: both sides in fp32 and bf16, two sizes of SAM 2 at its full 1024 px, the memory whole and pruned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 
 from delineate.bench import Measure, Progress
 from delineate.demo.phantom import ultrasound_clip
-from delineate.memory.policies import EfficientFramePruning
+from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
 from delineate.memory.tracker import MemoryTracker
 from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Size
@@ -25,17 +27,27 @@ from delineate.systems import BuildOptions, build
 
 VIT_B_GFLOP = 742.0  # two operations a multiplication and addition
 BOXES = ((80.0, 70.0, 180.0, 210.0), (60.0, 60.0, 120.0, 120.0), (100.0, 120.0, 190.0, 220.0))
+WARM_RUNS, WARM_FRAMES = 3, 12  # before a GPU's time is taken: until its kernels are loaded, and the memory is full
+TRACKED = {Sam2Size.TINY: "T", Sam2Size.BASE_PLUS: "B+"}  # on a GPU
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def bench_systems(frames: int = 16, repeats: int = 2, progress: Progress | None = None) -> list[Measure]:
-    """Measure everything once; minutes on two cores."""
-    parts: tuple[Callable[[], list[Measure]], ...] = (
-        lambda: _encoder(repeats),
-        lambda: _video(frames),
-        _clicks,
-        lambda: _kept(4 * frames),
-    )
-    lines: list[Measure] = []
+def bench_systems(quick: bool = False, device: str = "auto", progress: Progress | None = None) -> list[Measure]:
+    """Measure everything once; minutes on two cores, a minute on a GPU.
+
+    quick   fewer repeats, a shorter clip
+    device  auto, cpu, cuda, cuda:1, mps. Raises ModelError for one that is not there
+    """
+    place = Engine.chosen(device, "fp32").device
+    parts: list[Callable[[], list[Measure]]]
+    if place.type == "cpu":
+        frames, repeats = (8, 1) if quick else (16, 2)
+        parts = [partial(_video, frames)]
+    else:
+        frames, repeats = (16, 5) if quick else (64, 20)
+        parts = [*(partial(_tracking, size, frames, place) for size in TRACKED), _preparing]
+    parts = [partial(_encoder, repeats, place), *parts, partial(_clicks, place), partial(_kept, 4 * frames, place)]
+    lines = [] if place.type == "cpu" else [Measure("device", _name(place))]
     for number, part in enumerate(parts):
         if progress is not None:
             progress(number, len(parts))
@@ -43,75 +55,124 @@ def bench_systems(frames: int = 16, repeats: int = 2, progress: Progress | None 
     return lines
 
 
-def _best(work: Callable[[], Any], repeats: int) -> float:
-    """Seconds of the fastest of some runs."""
-    times = []
-    for _ in range(repeats):
-        began = perf_counter()
-        work()
-        times.append(perf_counter() - began)
-    return min(times)
+def _name(device: torch.device) -> str:
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{card}, torch {torch.__version__}"
 
 
-def _encoder(repeats: int) -> list[Measure]:
-    """SAM ViT-B at 1024 px against the host library in its default (fp32, sdpa)."""
+def _best(work: Callable[[], Any], repeats: int, device: torch.device) -> float:
+    """Seconds of the fastest of some runs; a GPU is warmed up, and waited for."""
+    if device.type != "cpu":
+        for _ in range(WARM_RUNS):
+            work()
+    return min(_spent(work, device) for _ in range(repeats))
+
+
+def _spent(work: Callable[[], Any], device: torch.device) -> float:
+    _wait(device)
+    began = perf_counter()
+    work()
+    _wait(device)
+    return perf_counter() - began
+
+
+def _wait(device: torch.device) -> None:
+    """Until a GPU has done what it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0.5 else f"{1000 * seconds:.1f} ms"
+
+
+def _encoder(repeats: int, device: torch.device) -> list[Measure]:
+    """SAM ViT-B at 1024 px against the host library in its default (sdpa; fp32, on a GPU bf16 too)."""
     from transformers import SamModel
 
-    network = Sam(SamShape(SamEncoder.VIT_B)).eval()
-    host = SamModel(network.host.config).eval()
+    network = Sam(SamShape(SamEncoder.VIT_B)).eval().to(device)
+    host = SamModel(network.host.config).eval().to(device)
     host.load_state_dict(network.host.state_dict())
-    pixels = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0))
-    lines = []
+    encoder = network.host.vision_encoder
+    processor, unit, scale = ("CPU", "GFLOPS", 1) if device.type == "cpu" else ("GPU", "TFLOPS", 1000)
+    pixels = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.inference_mode():
-        answers: list[torch.Tensor] = []
-        base = _best(lambda: answers.append(host.vision_encoder(pixels)[0]), repeats)
-        wanted = answers[-1]
-        lines.append(Measure("SAM ViT-B encoder, 1024 px: transformers, fp32", f"{base:.2f} s"))
-        for precision in ("fp32", "bf16"):
-            engine = Engine.chosen("cpu", precision)
-            engine.settle(network.host.vision_encoder)
-            with engine.encoding():
-                spent = _best(lambda: answers.append(network.embed(pixels)), repeats)
-            found = answers[-1].float()
-            speed = VIT_B_GFLOP / spent
-            peak = _products_per_second(torch.bfloat16 if precision == "bf16" else torch.float32)
+        theirs = {
+            precision: _encoded(lambda: host.vision_encoder(pixels)[0], host.vision_encoder, precision, repeats, device)
+            for precision in (("fp32",) if device.type == "cpu" else DTYPES)
+        }
+        wanted = theirs["fp32"][1]
+        lines = [
+            Measure(f"SAM ViT-B encoder, 1024 px: transformers, {precision}", _time(base))
+            for precision, (base, _) in theirs.items()
+        ]
+        for precision, dtype in DTYPES.items():
+            spent, found = _encoded(lambda: network.embed(pixels), encoder, precision, repeats, device)
+            times = [f"{base / spent:.1f} x" + f" its {p}" * (len(theirs) > 1) for p, (base, _) in theirs.items()]
+            speed, peak = VIT_B_GFLOP / spent / scale, _products_per_second(dtype, device) / scale
             lines.append(
                 Measure(
                     f"the same here, {precision}",
-                    f"{spent:.2f} s, {base / spent:.1f} x; relative error {_away(found, wanted):.0e}; {speed:.0f} "
-                    f"GFLOPS, {100 * speed / peak:.0f} % of this CPU's {peak:.0f} in matrix products",
+                    f"{_time(spent)}, {', '.join(times)}; relative error {_away(found, wanted):.0e}; {speed:.0f} "
+                    f"{unit}, {100 * speed / peak:.0f} % of this {processor}'s {peak:.0f} in matrix products",
                 )
             )
     return lines
 
 
-def _products_per_second(dtype: torch.dtype) -> float:
-    """GFLOPS of a product as large as SAM's."""
-    a, b = torch.randn(4096, 768).to(dtype), torch.randn(3072, 768).to(dtype)
-    return 2 * 4096 * 768 * 3072 / 1e9 / _best(lambda: torch.nn.functional.linear(a, b), 20)
+def _encoded(
+    encode: Callable[[], torch.Tensor], encoder: torch.nn.Module, precision: str, repeats: int, device: torch.device
+) -> tuple[float, torch.Tensor]:
+    """Seconds of an encoder in a precision, and its answer."""
+    engine = Engine.chosen(str(device), precision)
+    engine.settle(encoder)
+    answers: list[torch.Tensor] = []
+    with engine.encoding():
+        spent = _best(lambda: answers.append(encode()), repeats, device)
+    return spent, answers[-1].float()
+
+
+def _products_per_second(dtype: torch.dtype, device: torch.device) -> float:
+    """GFLOPS of a product as large as SAM's; a GPU is given many at a time, as it is by a network."""
+    a, b = (torch.randn(n, 768).to(device, dtype) for n in (4096, 3072))
+    count = 1 if device.type == "cpu" else 50
+
+    def work() -> None:
+        for _ in range(count):
+            torch.nn.functional.linear(a, b)
+
+    return count * 2 * 4096 * 768 * 3072 / 1e9 / _best(work, 20, device)
 
 
 def _away(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def _video(frames: int) -> list[Measure]:
-    """SAM 2.1 small, three objects: pruned at 512 px against the host library's session at 512 and 1024 px."""
+def _pictures(frames: int) -> list[np.ndarray]:
     clip = ultrasound_clip(frames=frames).scan
-    pictures = [np.repeat(np.asarray(clip.frame(t))[..., None], 3, axis=2) for t in range(frames)]
-    network = Sam2(Sam2Shape(Sam2Size.SMALL, side=512)).eval()
+    return [np.repeat(np.asarray(clip.frame(t))[..., None], 3, axis=2) for t in range(frames)]
+
+
+def _sam2(shape: Sam2Shape) -> Sam2:
+    network = Sam2(shape).eval()
     # random weights might say that nothing is there, and there would be no logits to compare
     torch.nn.init.constant_(network.host.mask_decoder.pred_obj_score_head.proj_out.bias, 10.0)
-    hosted = {512: (_hosted(network, pictures), frames)}
+    return network
+
+
+def _video(frames: int) -> list[Measure]:
+    """SAM 2.1 small, three objects: pruned at 512 px against the host library's session at 512 and 1024 px."""
+    pictures, cpu = _pictures(frames), torch.device("cpu")
+    network = _sam2(Sam2Shape(Sam2Size.SMALL, side=512))
+    hosted = {512: (_hosted(network.host, 512, pictures, cpu), frames)}
     spent, logits = {}, {}
-    for precision in ("fp32", "bf16"):
+    for precision in DTYPES:
         engine = Engine.chosen("cpu", precision)
         engine.settle(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
-        spent[precision], logits[precision] = _followed(network, engine, pictures)
+        spent[precision], logits[precision] = _followed(network, engine, EfficientFramePruning(), pictures)
     few = max(4, frames // 4)
-    hosted[1024] = _hosted(Sam2(Sam2Shape(Sam2Size.SMALL)).eval(), pictures[:few]), few
-    away = [_away(low, full) for low, full in zip(logits["bf16"], logits["fp32"], strict=True)]
-    errors = {"fp32": "", "bf16": f"; relative error of logits {away[0]:.0e} at first, {max(away):.0e} at worst"}
+    hosted[1024] = _hosted(Sam2(Sam2Shape(Sam2Size.SMALL)).eval().host, 1024, pictures[:few], cpu), few
+    errors = {"fp32": "", "bf16": f"; {_errors(logits)}"}
     lines = [
         Measure(f"SAM 2.1 S, 512 px, pruned, 3 objects, {frames} frames, {p}", f"{frames / s:.2f} frames/s{errors[p]}")
         for p, s in spent.items()
@@ -127,64 +188,131 @@ def _video(frames: int) -> list[Measure]:
     return lines
 
 
-def _followed(network: Sam2, engine: Engine, pictures: list[np.ndarray]) -> tuple[float, list[torch.Tensor]]:
+def _errors(logits: dict[str, list[torch.Tensor]]) -> str:
+    """How far logits in bf16 are from those in fp32, frame by frame."""
+    away = [_away(low, full) for low, full in zip(logits["bf16"], logits["fp32"], strict=True)]
+    return f"relative error of logits {away[0]:.0e} at first, {max(away):.0e} at worst"
+
+
+def _tracking(size: Sam2Size, frames: int, device: torch.device, side: int = 1024) -> list[Measure]:
+    """A size of SAM 2.1 on a GPU, three objects: the memory whole and pruned, and the host library's session.
+
+    Both sides prepare frames on the CPU, within the time. The session runs as its documentation says: in bf16, all of
+    its weights are.
+    """
+    from transformers import Sam2VideoModel
+
+    pictures, network = _pictures(frames), _sam2(Sam2Shape(size, side=side)).to(device)
+    host: Any = Sam2VideoModel(network.host.config).eval().to(device)
+    host.load_state_dict(network.host.state_dict())
+    policies: dict[str, MemoryPolicy] = {"whole memory": Window(), "pruned": EfficientFramePruning()}
+    rates: dict[str, list[float]] = {name: [] for name in (*policies, "session")}
+    logits: dict[str, list[torch.Tensor]] = {}
+    for precision, dtype in DTYPES.items():
+        engine = Engine.chosen(str(device), precision)
+        engine.settle(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
+        for name, policy in policies.items():
+            _followed(network, engine, policy, pictures[:WARM_FRAMES])
+            spent, found = _followed(network, engine, policy, pictures)
+            rates[name].append(frames / spent)
+            logits.setdefault(precision, found)
+        host.to(dtype)
+        _hosted(host, side, pictures[:WARM_FRAMES], device, dtype)
+        rates["session"].append(frames / _hosted(host, side, pictures, device, dtype))
+    what = f"SAM 2.1 {TRACKED[size]}, {side} px, 3 objects, {frames} frames, fp32 / bf16"
+    values = {name: f"{full:.1f} / {low:.1f} frames/s" for name, (full, low) in rates.items()}
+    ratios = (f"{_over(rates[name], rates['session'])} ({name})" for name in policies)
+    return [
+        Measure(f"{what}: whole memory", f"{values['whole memory']}; {_errors(logits)}"),
+        Measure(f"{what}: pruned", values["pruned"]),
+        Measure(f"{what}: transformers' session", f"{values['session']}; ours is {', '.join(ratios)} as fast"),
+    ]
+
+
+def _over(rates: list[float], others: list[float]) -> str:
+    return " / ".join(f"{ours / theirs:.1f}" for ours, theirs in zip(rates, others, strict=True)) + " x"
+
+
+def _preparing() -> list[Measure]:
+    picture = _pictures(1)[0]
+    seconds = _best(lambda: sam2_video(1024).prepare(picture), 5, torch.device("cpu"))
+    return [Measure("of this, preparing a frame on the CPU", _time(seconds))]
+
+
+def _followed(
+    network: Sam2, engine: Engine, policy: MemoryPolicy, pictures: list[np.ndarray]
+) -> tuple[float, list[torch.Tensor]]:
     """Seconds, and the logits of all objects on every frame after the first."""
-    tracker = MemoryTracker(network, engine, EfficientFramePruning())
-    began = perf_counter()
-    tracker.look(pictures[0], 0)
-    for n, box in enumerate(BOXES):
-        tracker.add(str(n), FramePrompts(box=box))
-    found = [tracker.push(picture) for picture in pictures[1:]]
-    spent = perf_counter() - began
-    return spent, [torch.stack([one.logits for one in frame.values()]) for frame in found]
+    tracker, logits = MemoryTracker(network, engine, policy), []
+
+    def follow() -> None:
+        tracker.look(pictures[0], 0)
+        for n, box in enumerate(BOXES):
+            tracker.add(str(n), FramePrompts(box=box))
+        for picture in pictures[1:]:
+            logits.append(torch.stack([one.logits for one in tracker.push(picture).values()]))
+
+    return _spent(follow, engine.device), logits
 
 
-def _hosted(network: Sam2, pictures: list[np.ndarray]) -> float:
+def _hosted(
+    host: Any, side: int, pictures: list[np.ndarray], device: torch.device, dtype: torch.dtype = torch.float32
+) -> float:
+    """Seconds of the host library's session; outlines of each frame come back to the CPU, as ours do."""
     from transformers import Sam2VideoInferenceSession
 
-    profile = sam2_video(network.side)
-    began = perf_counter()
-    pixels = torch.stack([torch.from_numpy(profile.prepare(p)[0]) for p in pictures])
+    profile = sam2_video(side)
     height, width = pictures[0].shape[:2]
-    session = Sam2VideoInferenceSession(video=pixels, video_height=height, video_width=width, dtype=torch.float32)
-    scale = network.side / width
-    for n, box in enumerate(BOXES):
-        session.add_point_inputs(
-            session.obj_id_to_idx(n),
-            0,
-            {
-                "point_coords": scale * torch.tensor(box).reshape(1, 1, 2, 2),
-                "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
-            },
+
+    def follow() -> None:
+        session = Sam2VideoInferenceSession(
+            video=torch.stack([torch.from_numpy(profile.prepare(p)[0]) for p in pictures]),
+            video_height=height,
+            video_width=width,
+            inference_device=device,
+            inference_state_device=device,
+            dtype=dtype,
         )
-    session.obj_with_new_inputs = list(range(len(BOXES)))
-    with torch.inference_mode():
-        network.host(session, frame_idx=0)
-        for output in network.host.propagate_in_video_iterator(session, start_frame_idx=0):
-            torch.nn.functional.interpolate(output.pred_masks.float(), size=(height, width), mode="bilinear")
-    return perf_counter() - began
+        scale = side / width
+        for n, box in enumerate(BOXES):
+            session.add_point_inputs(
+                session.obj_id_to_idx(n),
+                0,
+                {
+                    "point_coords": scale * torch.tensor(box).reshape(1, 1, 2, 2),
+                    "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32),
+                },
+            )
+        session.obj_with_new_inputs = list(range(len(BOXES)))
+        with torch.inference_mode():
+            host(session, frame_idx=0)
+            for output in host.propagate_in_video_iterator(session, start_frame_idx=0):
+                masks = output.pred_masks.float()
+                (torch.nn.functional.interpolate(masks, size=(height, width), mode="bilinear") > 0).cpu()
+
+    return _spent(follow, device)
 
 
-def _clicks() -> list[Measure]:
+def _clicks(device: torch.device) -> list[Measure]:
     """First and next click of the small systems, by the engine a user gets."""
     frame = ultrasound_clip(frames=1).scan.frame(0)
     lines = []
     for name in ("lite_medsam", "mobile_sam"):
-        predictor = build(name, BuildOptions(untrained=True))
+        predictor = build(name, BuildOptions(untrained=True, device=str(device)))
         predictor.encode(frame)
-        first = _best(lambda: predictor.encode(frame), 3)  # noqa: B023
+        first = _best(lambda: predictor.encode(frame), 3, device)  # noqa: B023
         features = predictor.encode(frame)
-        after = _best(lambda: predictor.decode(features, FramePrompts(box=BOXES[0])), 5)  # noqa: B023
+        after = _best(lambda: predictor.decode(features, FramePrompts(box=BOXES[0])), 5, device)  # noqa: B023
         engine: Engine = predictor.engine  # type: ignore[attr-defined]
         times = f"{1000 * (first + after):.0f} / {1000 * after:.0f} ms"
         lines.append(Measure(f"{name}: first / next box ({engine.precision}, as auto chooses)", times))
     return lines
 
 
-def _kept(frames: int) -> list[Measure]:
+def _kept(frames: int, device: torch.device) -> list[Measure]:
     """Memory the tracker keeps of one object, early and late."""
     clip = ultrasound_clip(frames=8).scan
-    predictor: Any = build("efficient_tam_ti_512", BuildOptions(untrained=True))
+    predictor: Any = build("efficient_tam_ti_512", BuildOptions(untrained=True, device=str(device)))
     tracker = predictor.tracker()
     tracker.look(clip.frame(0), 0)
     tracker.add("one", FramePrompts(box=BOXES[0]))

@@ -15,6 +15,7 @@ def bench(
     context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, a shorter clip.")] = False,
     systems: Annotated[bool, typer.Option("--systems", help="The published systems instead of Quill.")] = False,
+    device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -32,7 +33,7 @@ def bench(
             needs_torch("bench --systems")
             from delineate.bench_systems import bench_systems
 
-            lines = bench_systems(8, 1, progress) if quick else bench_systems(progress=progress)
+            lines = bench_systems(quick, device, progress)
             result(as_json(lines) if json else as_markdown(lines))
             return
         lines = run(10, 200, progress) if quick else run(progress=progress)
