@@ -12,16 +12,8 @@ torch = pytest.importorskip("torch")
 from delineate.preprocess.crop import Window  # noqa: E402
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps  # noqa: E402
 from delineate.training.correction import again, clicks_on, corrected  # noqa: E402
-from delineate.training.quill_data import (  # noqa: E402
-    FRAMES,
-    QUESTIONS,
-    Exercise,
-    Question,
-    ScenePool,
-    asked,
-    question,
-    questions_about,
-)
+from delineate.training.questions import QUESTIONS, Question, question, questions_about  # noqa: E402
+from delineate.training.quill_data import FRAMES, Exercise, Places, ScenePool, asked  # noqa: E402
 from delineate.training.scene import Scene  # noqa: E402
 from delineate.training.shown import Look, Shown, followed, shown  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
@@ -51,9 +43,9 @@ def in_use(scene: Scene, one: Question, number: int, prompts: CropPrompts, side:
 def test_prompt_maps_are_those_of_use(frames: int) -> None:
     """Mean differences of values in -1.5 to 1.5 (measured at most 0.045 in colours and what is told from them, 0.094 in
     the likeness; medians under 0.012): grey values have 256 steps, percentiles come from every fourth pixel."""
-    pairs = some_questions(24, frames)
+    pairs = some_questions(16, frames)
     maps = shown(asked(pairs), SIDE).maps.numpy()
-    assert maps.shape == (24, CHANNELS, SIDE, SIDE)
+    assert maps.shape == (16, CHANNELS, SIDE, SIDE)
     gaps = np.array([
         np.abs(in_use(scene, one, int(one.follows), one.prompts) - found).mean(axis=(1, 2))
         for (scene, one), found in zip(pairs, maps, strict=True)
@@ -61,12 +53,15 @@ def test_prompt_maps_are_those_of_use(frames: int) -> None:
     assert gaps[:, 10].max() < 0.12 and np.delete(gaps, 10, axis=1).max() < 0.06
     assert np.median(gaps, axis=0).max() < 0.015
     prompted = gaps[:, [4, 5, 6, 7, 9]]
-    assert prompted.max() < 1e-3, "what is drawn of a prompt is the same"
+    assert prompted.max() < 2e-3, "what is drawn of a prompt is the same"
 
 
 def test_each_kind_of_prompt_is_drawn() -> None:
-    maps = torch.cat([shown(asked(some_questions(40, n)), 64).maps for n in (1, 2)])
-    drawn = maps[:, [4, 5, 6, 7, 9]].flatten(2).amax(2) > 0.5
+    rng, pairs = np.random.default_rng(0), list[tuple[Scene, Question]]()
+    for frames in (1, 1, 1, 2, 2):
+        scene = synthetic_scene(rng, 128, frames)
+        pairs += [(scene, one) for one in questions_about(rng, scene)]
+    drawn = shown(asked(pairs), 64).maps[:, [4, 5, 6, 7, 9]].flatten(2).amax(2) > 0.5
     assert drawn.any(0).all() and drawn.any(1).all(), "and there is always one"
 
 
@@ -74,7 +69,10 @@ def test_turned_and_mirrored_all_is_turned_and_mirrored_alike() -> None:
     questions = asked(some_questions(6, 2))
     straight, turned = shown(questions, 64), shown(questions, 64, turns=1, mirrored=True)
     for one, other in ((straight.maps, turned.maps), (straight.truth, turned.truth)):
-        assert torch.allclose(torch.rot90(one, 1, (-2, -1)).flip(-1), other, atol=1e-4)
+        apart = (torch.rot90(one, 1, (-2, -1)).flip(-1) - other).abs()
+        assert apart.mean() < 1e-2, "percentiles come from every fourth pixel"
+    drawn = [4, 5, 6, 7, 9]
+    assert torch.allclose(torch.rot90(straight.maps[:, drawn], 1, (-2, -1)).flip(-1), turned.maps[:, drawn], atol=1e-5)
 
 
 def test_a_look_changes_grey_values_alone() -> None:
@@ -90,13 +88,21 @@ def test_a_look_changes_grey_values_alone() -> None:
     assert bent[0] == pytest.approx(1) and bent[-1] == pytest.approx(-1) and (bent.diff() <= 0).all()
 
 
-def onwards(count: int = 12) -> tuple[list[tuple[Scene, Question]], Shown]:
-    pairs = some_questions(count, FRAMES, 2, lambda one: one.follows)
+Batch = tuple[list[tuple[Scene, Question]], Shown]
+
+
+@pytest.fixture(scope="module")
+def onwards() -> Batch:
+    """Structures that are followed, of four scenes."""
+    rng, pairs = np.random.default_rng(2), list[tuple[Scene, Question]]()
+    while len(pairs) < 16:
+        scene = synthetic_scene(rng, 128, FRAMES)
+        pairs += [(scene, one) for one in questions_about(rng, scene) if one.follows][:5]
     return pairs, shown(asked(pairs), SIDE)
 
 
-def test_the_next_frame_is_asked_for_as_it_will_be_in_use() -> None:
-    pairs, batch = onwards()
+def test_the_next_frame_is_asked_for_as_it_will_be_in_use(onwards: Batch) -> None:
+    pairs, batch = onwards
     outlines = (batch.truth > 0.5).float()
     maps, truth = followed(batch, torch.arange(len(pairs)), outlines)
     for n, (scene, one) in enumerate(pairs):
@@ -111,7 +117,7 @@ def test_the_next_frame_is_asked_for_as_it_will_be_in_use() -> None:
         assert torch.equal(maps[n, 9], outlines[n]) and not maps[n, 4:8].any(), (
             "nothing but the outline before is known"
         )
-        assert np.abs(truth[n].numpy() - one.window.cut(one.truth[2], SIDE)).max() < 1e-3
+        assert np.abs(truth[n].numpy() - one.window.cut(one.truth[2], SIDE)).mean() < 2e-3
 
 
 def test_what_was_pointed_at_keeps_its_say() -> None:
@@ -135,9 +141,9 @@ def test_what_was_pointed_at_keeps_its_say() -> None:
     assert np.abs(unknown[10] - maps[0, 10].numpy()).mean() > 0.1
 
 
-def test_most_are_followed_on_and_the_rest_corrected() -> None:
+def test_most_are_followed_on_and_the_rest_corrected(onwards: Batch) -> None:
     torch.manual_seed(0)
-    pairs, batch = onwards(24)
+    pairs, batch = onwards
     outlines = batch.truth > 0.5
     once = again(batch, outlines)
     went = (once.left > once.after).nonzero()[:, 0].tolist()
@@ -146,8 +152,8 @@ def test_most_are_followed_on_and_the_rest_corrected() -> None:
         assert torch.equal(once.maps[n, :3], batch.maps[n, :3]) and torch.equal(once.truth[n], batch.truth[n])
     assert any(torch.equal(once.maps[n, 9] > 0.5, outlines[n]) for n in went)
     twice = again(once, once.truth > 0.5)
-    assert all(not torch.equal(twice.maps[n, :3], once.maps[n, :3]) for n in range(24) if twice.left[n] > 0)
-    assert all(torch.equal(twice.maps[n, :3], batch.maps[n, :3]) for n in range(24) if once.left[n] == 0)
+    assert all(not torch.equal(twice.maps[n, :3], once.maps[n, :3]) for n in range(len(pairs)) if twice.left[n] > 0)
+    assert all(torch.equal(twice.maps[n, :3], batch.maps[n, :3]) for n in range(len(pairs)) if once.left[n] == 0)
     for _ in range(FRAMES):
         twice = again(twice, torch.ones_like(outlines))
     assert not (twice.left > twice.after).any(), "at the end of a scene nothing follows"
@@ -224,8 +230,6 @@ def test_a_place_is_given_to_another_scene() -> None:
     """What is left of a larger scene with more questions does not show."""
     rng = np.random.default_rng(0)
     large, small = synthetic_scene(rng, 192, 2), synthetic_scene(rng, 96, 1)
-    from delineate.training.quill_data import Places
-
     places = Places(1, QUESTIONS)
     for scene in (large, small):
         about = (

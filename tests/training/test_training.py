@@ -32,7 +32,8 @@ from delineate.training.prompt_simulation import (  # noqa: E402
     jittered_box,
     spoiled,
 )
-from delineate.training.quill_data import LEAST_PART, Asked, _part, asked  # noqa: E402
+from delineate.training.questions import LEAST_PART, _part  # noqa: E402
+from delineate.training.quill_data import Asked, asked  # noqa: E402
 from delineate.training.quill_training import ROUNDS, QuillObjective, QuillTraining, train_quill  # noqa: E402
 from delineate.training.real import LARGEST, RealSource, random_real_scene, real_sources  # noqa: E402
 from delineate.training.run_files import LAST, counts_in  # noqa: E402

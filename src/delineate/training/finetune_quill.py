@@ -34,7 +34,8 @@ from delineate.training.loop import LoopOptions
 from delineate.training.losses import quill_loss
 from delineate.training.prompt_policies import Given
 from delineate.training.prompt_simulation import bounding_box
-from delineate.training.quill_data import Question, asked, question, random_scene
+from delineate.training.questions import Question, question
+from delineate.training.quill_data import asked, random_scene
 from delineate.training.real import RealSource
 from delineate.training.run_files import LAST, read_arrays
 from delineate.training.sam2_objective import dice_of

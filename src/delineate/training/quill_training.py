@@ -27,7 +27,8 @@ from delineate.training.export import export_quill
 from delineate.training.exported_start import start_from_export
 from delineate.training.loop import LoopOptions, Schedule, Tell, train
 from delineate.training.losses import QuillLoss, quill_loss
-from delineate.training.quill_data import Question, ScenePool, asked, questions_about, random_scene
+from delineate.training.questions import Question, questions_about
+from delineate.training.quill_data import ScenePool, asked, random_scene
 from delineate.training.run_files import LAST, averaged_weights, counts_in, save_arrays
 from delineate.training.scene import Scene
 from delineate.training.shown import Look, Shown, shown
