@@ -44,7 +44,7 @@ def test_it_begins_as_the_model_that_ships(own: list, tmp_path: Path) -> None:
 
 def test_what_is_better_is_kept_as_the_file_that_was_measured(own: list, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    recipe = replace(options(out), loop=LoopOptions(out, steps=1, rate=1e-4, every=1, precision="bf16"), batch=2)
+    recipe = replace(options(out), loop=LoopOptions(out, steps=1, rate=1e-4, every=1), batch=2)
     objective = quill_objective(QuillPredictor(), own, recipe)
     before = objective.measure()
     with torch.no_grad():  # spoiled, so that a step back to what it was is better

@@ -80,7 +80,7 @@ def test_recipes_train_their_parts_and_save_a_whole_system(name: str, tmp_path: 
     one = tiny_sam2_predictor(alive=True, policy=EfficientFramePruning() if name == "surgical_sam2" else None)
     host = one.network.host
     before = {key: value.clone() for key, value in host.state_dict().items()}
-    wishes = Wishes(tmp_path / "out", steps=2, every=2, batch=2, rate=1e-4)
+    wishes = Wishes(tmp_path / "out", steps=2, every=2, batch=2, rate=1e-4, precision="fp32")
     recipe: Recipe = RECIPES[name]
     lines: list[dict] = []
     outcome = recipe.run(one, disc_videos(tmp_path / "data", 4, frames=4, objects=2), wishes, lines.append)
@@ -99,8 +99,8 @@ def test_adapters_learn_instead_of_the_encoder_and_give_the_same_system(name: st
     pytest.importorskip("peft")
     one, start = tiny_sam2_predictor(alive=True), tiny_sam2_predictor(alive=True)
     wishes = Wishes(
-        tmp_path / "out", steps=4, every=2, batch=1, rate=1e-2, adapter=AdapterOptions(AdapterKind(kind), 2), frames=3,
-        probe=False,
+        tmp_path / "out", steps=4, every=2, batch=1, rate=3e-3, adapter=AdapterOptions(AdapterKind(kind), 2), frames=3,
+        probe=False, precision="fp32",
     )  # fmt: skip
     outcome = RECIPES[name].run(one, disc_videos(tmp_path / "data", 4, frames=3), wishes, None)
     assert outcome.weights is not None, "nothing was better than before"

@@ -94,7 +94,7 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
 ) -> None:
     train = (
         "train", "finetune", volumes, "-m", "tiny_sam2", "--untrained", "--recipe", "sam2", "-o", tmp_path / "mine",
-        "--batch", "1", "--rate", "3e-3", "--every", "4", "--ema", "0.2", "--json",
+        "--batch", "1", "--rate", "3e-3", "--every", "4", "--ema", "0.2", "--precision", "fp32", "--json",
     )  # fmt: skip
     delineate(*train, "--steps", "8")
     first = json.loads(capsys.readouterr().out)

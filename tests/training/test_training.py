@@ -290,7 +290,7 @@ def test_crops_grow_and_are_shown_again_corrected() -> None:
 def test_the_network_can_learn_one_batch() -> None:
     """Sixty steps on eight fixed samples more than halve the loss: gradients reach what they should."""
     torch.manual_seed(0)
-    batch = shown(asked(some_questions(8, 1)), 128)
+    batch = shown(asked(some_questions(8, 1)), 64)
     maps, truth, ambiguous = batch.maps, batch.truth, batch.ambiguous
     network = Quill(QuillConfig(widths=(16, 24, 32, 48), depths=(1, 1, 1, 1))).train()
     optimizer = torch.optim.AdamW(network.parameters(), 4e-3)
