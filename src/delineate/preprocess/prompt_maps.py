@@ -1,5 +1,6 @@
-"""A frame and its prompts as the channels Quill sees. Training and use share this one function.
+"""A frame and its prompts as the channels Quill sees.
 
+Training draws the same maps in torch (``training.tensor_maps``); a test holds them together.
 Channels of (C, S, S): 0-2 colour, 3 focus, 4 box, 5 positive clicks, 6 negative clicks, 7 outline so far,
 8 earlier frame (grey), 9 its outline, 10 likeness, 11 relief. Quill v0 was trained on the first ten, v1 on eleven.
 """
@@ -82,24 +83,6 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int)
         pointed = _examples_of(prompts.pointed, prompts.pointed_outline, low, scale)
     maps[10] = likeness(maps, pointed)
     return maps
-
-
-def examples_for(frame: NDArray, window: Window, side: int, pointed: NDArray, outline: NDArray[np.bool_]) -> Examples:
-    """A structure where it was pointed at, under an outline that is not empty, in the grey values of a crop."""
-    return _examples_of(pointed, outline, *_scaling(window.cut(frame, side)))
-
-
-def told_from(maps: Array, pointed: Examples | None = None) -> Array:
-    """Focus and likeness of a crop computed anew, where its clicks or its outline have changed."""
-    maps[3] = _focus(maps[:3].mean(axis=0), maps)
-    maps[10] = likeness(maps, pointed)
-    return maps
-
-
-def add_click(maps: Array, place: NDArray[np.float64], positive: bool) -> None:
-    """One more click at ``place`` (x, y in pixels of the crop)."""
-    channel = 5 if positive else 6
-    maps[channel] = np.maximum(maps[channel], _click_map(np.asarray(place)[None], maps.shape[-1]))
 
 
 def _scaling(colour: Array) -> tuple[float, float]:
