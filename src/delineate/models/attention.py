@@ -35,6 +35,7 @@ def by_products(
     scale          of the scores; 0: one by the root of C
     """
     if q.device.type != "cpu":  # fused there, at any width
+        q = q.contiguous()  # the fused kernels lay their answer out as these, which may be repeated without a copy
         return F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], scale=scale or None)[:, 0]
     n, t, width = q.shape
     scale = scale or width**-0.5
