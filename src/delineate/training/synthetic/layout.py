@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from delineate.training.synthetic.noise import tide
 from delineate.training.synthetic.packed import Packed
-from delineate.training.synthetic.shapes import LATEST, Blob, BlobKind, Shape, fan, tree, tube
+from delineate.training.synthetic.shapes import LATEST, Blob, BlobKind, Half, Shape, fan, tree, tube
 
 
 class Style(StrEnum):
@@ -38,6 +38,7 @@ SHARES = {
 
 APART = 0.4  # share of scenes whose structures share no pixel
 FOLLOWED_BY = 0.12  # share of blobs where another of their kind begins where they end
+DIVIDED = 0.15  # share of blobs that are two lobes, of one tissue
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _body(rng: np.random.Generator, layout: Layout) -> int:
 
 
 def _nested(rng: np.random.Generator, layout: Layout, blob: Blob, parent: int = -1) -> None:
-    """A blob that may have a core, a core in the core, or a few lesions."""
+    """A blob that may be two lobes, or have a core, a core in the core, or a few lesions."""
     outer = layout.add(blob, 0.0, parent)
     if rng.random() < FOLLOWED_BY:
         radius = blob.radius * np.exp(rng.normal(0, 0.4))
@@ -170,6 +171,9 @@ def _nested(rng: np.random.Generator, layout: Layout, blob: Blob, parent: int = 
         blob.until = after.since = float(rng.uniform(0, LATEST))
         after.until = np.inf
         layout.add(after, 0.0, parent, outer)
+    if rng.random() < DIVIDED and blob.radius > 6:
+        layout.add(Half(rng, blob), 0.0, outer, outer)
+        return
     if rng.random() >= 0.45 or blob.radius <= 6:
         return
     if rng.random() < 0.6:

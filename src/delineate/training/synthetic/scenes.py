@@ -14,7 +14,9 @@ from delineate.training.synthetic.noise import Field, tide
 LEAST_PIXELS = 25  # of a target on the first frame
 MOST_SHARE = 0.85  # of the frame a target may fill
 MOST_TARGETS = 10
-JUMPS = 0.2  # share of frames that are far off, as in a clip of which only some frames were kept
+SOFT, SHAKE, JUMP = 0.05, 0.02, 0.12  # of the side: how far the frame bends, shakes and jumps
+BENDING = (0.2, 1.0)  # radians in a unit of time, of a swing to and fro
+JUMPY = 0.35, 0.5  # share of scenes of which frames jump, as where only some of a clip are kept; and of their frames
 PACE = (-0.9, 0.0)  # log10 of the time from one frame to the next: slices are thin or thick
 DARK = 0.02  # shading below which a place is outside of the view
 
@@ -37,8 +39,9 @@ def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) 
         targets = targets[targets[:, 0].sum(axis=(1, 2)) > LEAST_PIXELS]
         if not len(targets):
             continue
+        motion = Motion(rng, size)
         for t in range(1, frames):
-            pictures[t], targets[:, t] = _moved(rng, pictures[t], targets[:, t], t * pace)
+            pictures[t], targets[:, t] = motion(rng, pictures[t], targets[:, t], t * pace)
         shown = finish(rng, pictures, regions, layout.regions)
         if shown is not None:
             return Scene(shown, targets, layout.style.value)
@@ -62,16 +65,24 @@ def _masks(regions: NDArray[np.int32], meanings: list[list[int]], count: int) ->
     return masks
 
 
-def _moved(
-    rng: np.random.Generator, picture: Field, masks: NDArray[np.bool_], t: float
-) -> tuple[Field, NDArray[np.bool_]]:
-    """The whole frame shifted and softly deformed, more the later it is."""
-    side = picture.shape[0]
-    size = rng.uniform(0, 0.03) * side * t
-    y, x = np.mgrid[:side, :side]
-    jump = (0.12 if rng.random() < JUMPS else 0.015) * side
-    y = y + size * tide(rng, side) + rng.normal(0, jump)
-    x = x + size * tide(rng, side) + rng.normal(0, jump)
-    moved = ndimage.map_coordinates(picture, [y, x], order=1, mode="nearest")
-    near = tuple(np.clip(np.rint(axis), 0, side - 1).astype(int) for axis in (y, x))
-    return moved, masks[:, near[0], near[1]]
+class Motion:
+    """How the whole frame moves: it bends to and fro, shakes, and in some scenes jumps."""
+
+    def __init__(self, rng: np.random.Generator, side: int) -> None:
+        self.side = side
+        self._bends = tide(rng, side), tide(rng, side)
+        self._size, self._pace = rng.uniform(0, SOFT) * side, rng.uniform(*BENDING)
+        self._shake = rng.uniform(0, SHAKE) * side
+        self._jumps = JUMPY[1] if rng.random() < JUMPY[0] else 0.0
+
+    def __call__(
+        self, rng: np.random.Generator, picture: Field, masks: NDArray[np.bool_], t: float
+    ) -> tuple[Field, NDArray[np.bool_]]:
+        """The frame (side, side) at time ``t`` and the structures (N, side, side) in it, moved."""
+        far = JUMP * self.side if rng.random() < self._jumps else self._shake
+        bent = self._size * np.sin(self._pace * t)
+        axes = np.mgrid[: self.side, : self.side]
+        y, x = (axis + bent * bend + rng.normal(0, far) for axis, bend in zip(axes, self._bends, strict=True))
+        moved = ndimage.map_coordinates(picture, [y, x], order=1, mode="nearest")
+        near = tuple(np.clip(np.rint(axis), 0, self.side - 1).astype(int) for axis in (y, x))
+        return moved, masks[:, near[0], near[1]]

@@ -88,7 +88,7 @@ class Blob:
         rows, columns = self._window(radius, t)
         if rows.start >= rows.stop or columns.start >= columns.stop:
             return out
-        cy, cx = self.centre + self._motion * t
+        cy, cx = self.at(t)
         y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(cy)
         x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] - np.float32(cx)
         cos, sin = np.float32(np.cos(self._turn)), np.float32(np.sin(self._turn))
@@ -96,6 +96,10 @@ class Blob:
         u, v = (x * cos + y * sin) / pull, (-x * sin + y * cos) * pull
         out[rows, columns] = self._field(u, v, radius, t, rows, columns)
         return out
+
+    def at(self, t: float) -> NDArray[np.float64]:
+        """Its centre (y, x)."""
+        return self.centre + self._motion * t
 
     def _radius_at(self, t: float) -> float:
         """A straight change, or the cut through an ellipsoid, 0 beyond its ends."""
@@ -113,7 +117,7 @@ class Blob:
         waves = 1.2 + 1.5 * np.abs(self._heights).sum()
         loose = {BlobKind.ORGANIC: waves, BlobKind.CLOUD: 1.6 + 4 * self._border_size}
         reach = radius * max(self._stretch, 1 / self._stretch) ** 0.5 * loose.get(self.kind, 1.8) + 6
-        cy, cx = self.centre + self._motion * t
+        cy, cx = self.at(t)
         return (
             slice(int(max(0, cy - reach)), int(min(self.side, cy + reach + 1))),
             slice(int(max(0, cx - reach)), int(min(self.side, cx + reach + 1))),
@@ -144,6 +148,24 @@ class Blob:
             return np.asarray(np.cos(sector / 2) / np.cos((angle + self._turn) % sector - sector / 2))
         waves = np.cos(self._waves[:, None] * angle + self._phases[:, None] + 0.3 * t)
         return np.maximum(1 + self._turned(self._heights, self._others, t) @ waves, 0.2)
+
+
+class Half:
+    """What lies of a blob on one side of a soft line, which drifts and turns: a lobe beside another one."""
+
+    def __init__(self, rng: np.random.Generator, blob: Blob) -> None:
+        self.radius = blob.radius / 2
+        self._blob = blob
+        self._angle, self._turn = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3)
+        self._place, self._drift = rng.uniform(-0.5, 0.5) * blob.radius, rng.normal(0, 0.4) * blob.radius
+        self._wave = np.float32(rng.uniform(0, 0.3) * blob.radius) * tide(rng, blob.side)
+
+    def level(self, t: float) -> Field:
+        cos, sin = np.cos(self._angle + self._turn * t), np.sin(self._angle + self._turn * t)
+        y, x = np.ogrid[: self._blob.side, : self._blob.side]
+        cy, cx = self._blob.at(t)
+        beyond = (y - cy) * sin + (x - cx) * cos + self._place + self._drift * t
+        return np.maximum(self._blob.level(t), (beyond + self._wave).astype(np.float32))
 
 
 class Lines:
