@@ -23,8 +23,8 @@ class MovingAverage:
     def follow(self, step: int) -> None:
         """After an optimiser step, counted from 1."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        for value, parameter in zip(self.values, self.parameters if self.values else (), strict=True):
-            value.lerp_(parameter, weight)
+        if self.values:
+            torch._foreach_lerp_(self.values, list(self.parameters), weight)
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -74,11 +74,11 @@ def clicks_on(errors: Tensor) -> tuple[Tensor, Tensor]:
     """
     count, side = len(errors), errors.shape[-1]
     cells = F.max_pool2d(errors[:, None].float(), 2)
-    depth, inner = torch.zeros_like(cells), cells
+    depth, outer = torch.full_like(cells, DEEPEST), 1 - cells
     for n in range(DEEPEST):  # squares and crosses by turns make an octagon
-        depth = depth + inner
-        inner = -F.max_pool2d(-inner, 3, 1, 1) if n % 2 else torch.minimum(
-            -F.max_pool2d(-inner, (3, 1), 1, (1, 0)), -F.max_pool2d(-inner, (1, 3), 1, (0, 1))
+        depth -= outer
+        outer = F.max_pool2d(outer, 3, 1, 1) if n % 2 else torch.maximum(
+            F.max_pool2d(outer, (3, 1), 1, (1, 0)), F.max_pool2d(outer, (1, 3), 1, (0, 1))
         )  # fmt: skip
     central = (torch.rand(count, 1, 1, device=errors.device) < CENTRAL).float()
     deep = depth.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, 0]

@@ -6,6 +6,7 @@ holds them together. Channels are the same.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Self
@@ -29,6 +30,7 @@ TAPS = (0.06, 0.24, 0.4, 0.24, 0.06)  # that smooth a histogram
 COLOURED = 0.02  # difference of two colours from which on a crop is no grey one
 LOW, HIGH = 0.01, 0.99  # shares of pixels below the values that become -1 and 1
 STRIDE = 2  # of the pixels these are told by
+PARTS = 64  # of an image that are counted by themselves: many pixels of one value would wait for each other on a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,11 +212,17 @@ def _log_ratio(seen: Tensor, looked_at: Tensor, inside: Tensor, outside: Tensor)
     bins, smoothing = _bins(seen), _smoothing(seen.device)
     shares = []
     for weight in (inside, outside):
-        counts = torch.zeros(len(seen), BINS, device=seen.device).scatter_add_(1, bins, weight.flatten(1))
-        counts = counts @ smoothing
+        counts = _counts(bins, weight).clamp(min=0) @ smoothing  # a rounded 1 - 1 may be less than nothing
         shares.append(counts / counts.sum(1, keepdim=True).clamp(min=1e-6) + 0.3 / BINS)
     ratio = torch.log(shares[0] / shares[1])
     return ratio.gather(1, bins if looked_at is seen else _bins(looked_at)).reshape(looked_at.shape)
+
+
+def _counts(bins: Tensor, weight: Tensor) -> Tensor:
+    """Histograms (B, BINS) of bins (B, N), each with its weight (B, ...)."""
+    count, parts = len(bins), math.gcd(bins.shape[1], PARTS)
+    counts = torch.zeros(count, parts, BINS, device=weight.device)
+    return counts.scatter_add_(2, bins.view(count, parts, -1), weight.reshape(count, parts, -1)).sum(1)
 
 
 @cache
