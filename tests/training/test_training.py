@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,10 @@ from delineate.training.run_files import LAST, counts_in  # noqa: E402
 from delineate.training.shown import shown  # noqa: E402
 from delineate.training.synthetic import synthetic_scene  # noqa: E402
 from delineate.training.synthetic.layout import Style  # noqa: E402
+from delineate.training.synthetic.noise import texture  # noqa: E402
 from delineate.training.synthetic.packed import Packed  # noqa: E402
-from delineate.training.synthetic.shapes import Blob  # noqa: E402
+from delineate.training.synthetic.scenes import Motion  # noqa: E402
+from delineate.training.synthetic.shapes import Blob, Half  # noqa: E402
 from delineate.training.visibility import visible_share  # noqa: E402
 from training.test_shown import some_questions  # noqa: E402
 
@@ -135,6 +138,37 @@ def test_solids_taper_to_their_ends() -> None:
         assert areas[0] > 0 and areas[-1] == 0 and areas[-2] < max(areas)
 
 
+def test_a_half_is_a_part_of_its_blob_and_goes_on_changing() -> None:
+    shares, changes = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        blob = Blob(rng, 96, 30.0, np.array([48.0, 48.0]))
+        half = Half(rng, blob)
+        whole, now, later = blob.level(0) < 0, half.level(0) < 0, half.level(0.5) < 0
+        if not whole.any():  # it begins later
+            continue
+        assert not (now & ~whole).any()
+        shares.append(now.sum() / whole.sum())
+        changes.append((now ^ later).sum() / whole.sum())
+    assert 0.3 < np.mean(shares) < 0.7 and min(shares) > 0 and max(shares) < 1
+    assert 0.02 < np.mean(changes) < 0.6
+
+
+def test_frames_are_most_like_the_ones_beside_them() -> None:
+    near, far, leaps = [], [], []
+    field, none = texture(np.random.default_rng(0), 96), np.zeros((0, 96, 96), bool)
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        motion = Motion(rng, 96)
+        frames = [motion(rng, field, none, 0.5 * n)[0] for n in range(6)]
+        apart = [float(np.abs(a - b).mean()) for a, b in pairwise(frames)]
+        near.append(np.median(apart))
+        far.append(float(np.abs(frames[0] - frames[-1]).mean()))
+        leaps.append(motion._jumps > 0)
+    calm = ~np.array(leaps)
+    assert 5 < sum(leaps) < 25 and np.mean(np.array(near)[calm]) < 0.9 * np.mean(np.array(far)[calm])
+
+
 def test_packed_tissues_share_borders_have_rims_and_change_with_time() -> None:
     together, filled, changed = 0, 0, []
     for seed in range(20):
@@ -174,7 +208,7 @@ def test_training_begins_from_the_model_that_ships() -> None:
 def test_a_deeper_network_begins_as_what_the_file_is() -> None:
     torch.manual_seed(0)
     crops = [torch.randn(2, CHANNELS, 64, 64) / 2 for _ in range(3)]
-    deeper = Quill(QuillConfig(depths=(2, 3, 5, 5)))
+    deeper = Quill(QuillConfig(depths=(2, 3, 5, 5), heights=(1, 2, 1)))
     start_from_export(deeper, SHIPPED, crops)
     shipped = onnxruntime.InferenceSession(str(SHIPPED)).run(None, {"maps": torch.cat(crops).numpy()})
     with torch.no_grad():
@@ -182,7 +216,8 @@ def test_a_deeper_network_begins_as_what_the_file_is() -> None:
     assert all(np.abs(a.numpy() - b).max() < 1e-4 for a, b in zip(answered, shipped, strict=True))
     masks, *_ = deeper.train()(torch.cat(crops))
     masks.square().mean().backward()
-    assert deeper.down[0][-1].norm2.weight.grad.abs().max() > 0, "what is new can learn"
+    for new in (deeper.down[0][-1], deeper.up[1][-1]):
+        assert new.norm2.weight.grad.abs().max() > 0, "what is new can learn"
 
 
 def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
@@ -239,6 +274,29 @@ def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert lines[-1]["step"] == 3 and lines[-1]["side"] == 64
     assert QuillPredictor(model)._side == 64
     assert not load_file(tmp_path / "average.safetensors")["stem.0.weight"][:, 11 * 16 :].any()
+
+
+def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quill_training, "POOL", 8)
+    monkeypatch.setattr(quill_training, "HELD_OUT", 4)
+    found = {}
+    for keep in (0.0, 0.75, 1.0):
+        recipe = QuillTraining(
+            tmp_path / str(keep), start=SHIPPED, batch=4, threads=1, steps=3, growth=((2.0, 64),), keep=keep,
+            precision="fp32", rate=0.1,
+        )  # fmt: skip
+        train_quill(recipe)
+        found[keep] = load_file(recipe.output / "average.safetensors")
+    begun, all_of_it = (load_file(tmp_path / keep / "start.safetensors") for keep in ("0.75", "1.0"))
+    ends = load_file(tmp_path / "0.75" / LAST)
+    for name in ("stem.0.weight", "up.0.0.1.bias"):
+        assert torch.allclose(found[0.75][name], 0.75 * begun[name] + 0.25 * ends[f"ema/{name}"], atol=1e-6)
+        assert torch.equal(found[1.0][name], all_of_it[name])
+        assert not torch.allclose(found[0.0][name], begun[name], atol=1e-3)
+    norm = "stem.1.running_mean"
+    assert not torch.equal(found[1.0][norm], all_of_it[norm]), "measured anew"
+    with pytest.raises(ModelError, match="nothing to keep"):
+        train_quill(QuillTraining(tmp_path / "none", keep=0.5))
 
 
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

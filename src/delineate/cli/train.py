@@ -26,6 +26,7 @@ def quill(
     seed: Annotated[int, typer.Option(help="Seed of data, prompts and weights.")] = 0,
     batch: Annotated[int, typer.Option(help="Crops a step.")] = 32,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
+    keep: Annotated[float, typer.Option(min=0, max=1, help="Share of --start's weights kept at the end.")] = 0.0,
     version: Annotated[str, typer.Option(help="Version written into the model.")] = "0",
     workers: Annotated[int, typer.Option(help="Processes that make scenes; 0: as many as make sense.")] = 0,
     device: Annotated[str, typer.Option("--device", help="Where it learns: auto, cpu, cuda, cuda:1.")] = "auto",
@@ -42,8 +43,8 @@ def quill(
         raise MissingExtraError("Training", "train") from error
 
     recipe = QuillTraining(
-        output, minutes, data, start, resume, seed, batch, rate, version=version, threads=threads, workers=workers,
-        device=device,
+        output, minutes, data, start, resume, seed, batch, rate, keep=keep, version=version, threads=threads,
+        workers=workers, device=device,
     )  # fmt: skip
 
     def show(line: dict[str, float]) -> None:

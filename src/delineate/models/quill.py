@@ -23,6 +23,7 @@ class QuillConfig:
     detail      channels at 1/2 of the crop, where borders and thin vessels are told
     widths      channels at 1/4, 1/8, 1/16 and 1/32 of the crop
     depths      residual blocks on the way down at each of them
+    heights     residual blocks on the way up at the first three
     candidates  outlines offered for one prompt
     """
 
@@ -30,6 +31,7 @@ class QuillConfig:
     detail: int = 24
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
     depths: tuple[int, int, int, int] = (1, 2, 4, 4)
+    heights: tuple[int, int, int] = (1, 1, 1)
     candidates: int = 3
 
 
@@ -88,7 +90,10 @@ class Quill(nn.Module):
         )
         self.context = GlobalAttention(w[3])
         self.lift = nn.ModuleList(nn.Conv2d(w[n + 1], w[n], 1) for n in range(3))
-        self.up = nn.ModuleList(nn.Sequential(_convolution(2 * w[n], w[n]), ResidualBlock(w[n])) for n in range(3))
+        self.up = nn.ModuleList(
+            nn.Sequential(_convolution(2 * w[n], w[n]), *(ResidualBlock(w[n]) for _ in range(config.heights[n])))
+            for n in range(3)
+        )
         self.expand = nn.Conv2d(w[0], 4 * 16, 1)
         self.refine = _convolution(16 + config.detail, 32)
         self.masks = nn.Conv2d(32, 4 * config.candidates, 3, padding=1)

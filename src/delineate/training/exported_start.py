@@ -29,7 +29,7 @@ def start_from_export(network: Quill, path: Path, crops: Iterable[Tensor]) -> No
     Raises ModelError if the file is no Quill of this shape.
     """
     stored = _stored(path)
-    blocks = {n: one for n, one in network.down.named_modules(prefix="down") if isinstance(one, ResidualBlock)}
+    blocks = {n: one for n, one in network.named_modules() if isinstance(one, ResidualBlock)}
     new = {name: block for name, block in blocks.items() if f"{name}.conv1" not in stored}
     try:
         for name, module in network.named_modules():

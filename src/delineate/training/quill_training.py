@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from delineate.errors import ModelError
 from delineate.models.quill import Quill
@@ -42,7 +43,7 @@ FRESH, BEGUN = ((0.3, 128), (0.6, 192)), ((0.5, 192),)  # sides of crops: see Qu
 MEASURED = 16  # batches from which the norms of an exported model are put back
 WARMUP, DECAY = 200, 0.999  # steps until the highest rate; of the moving average
 ENDLESS = 10**9  # steps, where time is what ends a run
-AVERAGE = "average.safetensors"
+BEGUN_FROM, AVERAGE = "start.safetensors", "average.safetensors"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class QuillTraining:
              correcting click, or on the next frame
     every    steps between measurements; the state is saved then
     steps    of the optimiser, instead of a budget of time: so that two recipes can be compared on any machine
+    keep     share of the weights begun from that is kept at the end: both are averaged, which holds on to what the
+             start knew (WiSE-FT, arXiv 2109.01903)
     blind    channels of the prompt maps (``preprocess.prompt_maps``) that the network does not see
     workers  processes that make scenes; 0: one beside a CPU, one on every core but one beside a GPU
     device   where the network learns: auto, cpu, cuda, cuda:1; and in what precision: auto is bf16 where that is fast
@@ -75,12 +78,13 @@ class QuillTraining:
     rate: float = 3e-3
     weight_decay: float = 0.02
     growth: tuple[tuple[float, int], ...] | None = None
-    correct: float = 0.5
+    correct: float = 0.6
     version: str = "0"
     threads: int = 0
     workers: int = 0
     every: int = 300
     steps: int = 0
+    keep: float = 0.0
     blind: tuple[int, ...] = ()
     device: str = "auto"
     precision: str = Precision.AUTO
@@ -117,6 +121,8 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
             f"There is no run to resume in {recipe.output}.",
             "Leave --resume out; --start FILE begins from weights.",
         )
+    if recipe.keep and recipe.start is None:
+        raise ModelError("E-TRAIN-OPTION", "There is nothing to keep weights of.", "Name what is begun from: --start.")
     _keep_memory()
     torch.manual_seed(recipe.seed)
     if recipe.threads:
@@ -136,18 +142,28 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
         if exported and not recipe.resume:
             assert recipe.start is not None
-            crops = (shown(pool.draw(recipe.batch), recipe.side(0.0)).maps for _ in range(MEASURED))
-            start_from_export(network, recipe.start, crops)
+            start_from_export(network, recipe.start, objective.some_maps(recipe.side(0.0)))
+        if recipe.keep and not last.is_file():
+            save_arrays(recipe.output / BEGUN_FROM, network.state_dict())
         train(objective, recipe.loop, tell)
+        network.load_state_dict(averaged_weights(last))
+        if recipe.keep:
+            network.load_state_dict(mixed(load_file(recipe.output / BEGUN_FROM), network.state_dict(), recipe.keep))
+            update_bn(objective.some_maps(side), network, device)
     finally:
         pool.close()
-    network.load_state_dict(averaged_weights(last))
+    network.eval()
     network.unsee(recipe.blind)
     network.to("cpu")
     save_arrays(recipe.output / AVERAGE, network.state_dict())
     path = recipe.output / "quill.onnx"
     export_quill(network, path, recipe.version, side)
     return path
+
+
+def mixed(start: dict[str, Tensor], end: dict[str, Tensor], keep: float) -> dict[str, Tensor]:
+    """Weights of which ``keep`` (0 to 1) is the start's and the rest the end's; the norms have to be measured anew."""
+    return {n: torch.lerp(v, start[n].to(v.device), keep) if v.is_floating_point() else v for n, v in end.items()}
 
 
 def held_out_crops(count: int, batch: int, side: int = SIDE, device: torch.device | str = "cpu") -> list[Shown]:
@@ -195,6 +211,10 @@ class QuillObjective:
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts, "side": torch.tensor(float(batch.maps.shape[-1]))}
 
+    def some_maps(self, side: int) -> Iterator[Tensor]:
+        """Batches of prompt maps to measure norms on: questions as they are."""
+        return (shown(self.pool.draw(self.recipe.batch), side).maps for _ in range(MEASURED))
+
     def _drawn(self, rng: np.random.Generator) -> Shown:
         """Questions from the pool, all turned and mirrored in one random way."""
         questions = self.pool.draw(self.recipe.batch)
@@ -213,7 +233,11 @@ class QuillObjective:
         maps = batch.maps
         if self.recipe.blind:
             maps = maps.index_fill(1, torch.tensor(self.recipe.blind, device=self.device), 0.0)
-        logits, judged, presence = self.network(maps.contiguous(memory_format=torch.channels_last))
+        if self.device.type == "cuda" and self.recipe.precision == Precision.BF16:
+            maps = maps.bfloat16()  # as the first layers would make it, after two more copies
+        else:
+            maps = maps.contiguous(memory_format=torch.channels_last)
+        logits, judged, presence = self.network(maps)
         with torch.autocast(self.device.type, enabled=False):
             found = quill_loss(logits, judged, presence, batch.truth, batch.ambiguous)
         best = judged.detach().argmax(1)[:, None, None, None]
