@@ -24,7 +24,7 @@ from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 from delineate.runtimes.quill_clicks import Looked, Objection, clicked_parts, obeyed, trust_in, wider, windows_for
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
-SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v6.onnx"
+SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v7.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
