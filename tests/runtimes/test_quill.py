@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +50,23 @@ def test_a_box_is_outlined_in_every_data_type(quill: QuillPredictor, dtype: type
     answer = quill.decode(quill.encode(frame), FramePrompts(box=(16, 21, 55, 60)))
     assert answer.masks.shape == (3, SIZE, SIZE) and answer.scores.shape == (3,)
     assert dice(answer.mask, disc(35, 40, 18)) > 0.9
+
+
+@pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0.999, 1e-4), ("bf16", 0.98, 0.05)])
+def test_openvino_answers_alike(quill: QuillPredictor, precision: str, least: float, most: float) -> None:
+    pytest.importorskip("openvino")
+    faster = QuillPredictor(threads=1, backend="openvino", precision=precision)
+    for prompts in (FramePrompts(box=(16, 21, 55, 60)), FramePrompts(np.array([[35.0, 40.0]]), np.array([True]))):
+        one, other = (p.decode(p.encode(picture()), prompts) for p in (quill, faster))
+        assert dice(one.mask, other.mask) > least and np.abs(one.scores - other.scores).max() < most
+
+
+def test_without_openvino_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ModelError, match="not installed") as caught:
+        predictor = QuillPredictor(backend="openvino")
+        predictor.decode(predictor.encode(picture()), FramePrompts(box=(16, 21, 55, 60)))
+    assert caught.value.code == "E-MODEL-EXTRA"
 
 
 def test_the_prompt_decides_which_structure_is_meant(quill: QuillPredictor) -> None:

@@ -19,7 +19,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs th
 Model = Annotated[str, typer.Option("--model", "-m", help="A system's name, or a model file.")]
 Device = Annotated[str, typer.Option("--device", help="Where published systems run: auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: auto, fp32, bf16 or fp16.")]
-Backend = Annotated[str, typer.Option("--backend", help="What runs the image encoder: torch, onnx or openvino.")]
+Backend = Annotated[str, typer.Option("--backend", help="What runs image encoders, and Quill: torch, onnx, openvino.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="What train finetune --peft wrote, put into -m.")]

@@ -60,21 +60,21 @@ class Profile:
         if self.bgr:
             picture = picture[..., ::-1]
         place = fitted(picture.shape[0], picture.shape[1], self.side, self.fit)
+        mean, deviation = (np.asarray(v, np.float32) for v in self.normal)
         inner = self._scaled(resampled(np.ascontiguousarray(picture), place.inner, self.filter))
-        out = np.zeros((3, self.side, self.side), np.float32)
+        inner = (inner - mean) / deviation
+        out = np.zeros((self.side, self.side, 3), np.float32)
         rows = slice(place.top, place.top + place.inner[0])
         columns = slice(place.left, place.left + place.inner[1])
-        for channel, (plane, mean, deviation) in enumerate(zip(out[:, rows, columns], *self.normal, strict=True)):
-            np.subtract(inner[..., channel], np.float32(mean), out=plane)
-            plane /= np.float32(deviation)
-        return out, place
+        out[rows, columns] = inner
+        return np.ascontiguousarray(out.transpose(2, 0, 1)), place
 
     def _scaled(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
         match self.scale:
             case Scale.BYTES:
                 return picture
             case Scale.UNIT:
-                return np.divide(picture, np.float32(255), out=picture)
+                return picture / np.float32(255)
             case Scale.MIN_MAX:
                 low, high = picture.min(), picture.max()
                 return (picture - low) / np.maximum(high - low, np.float32(1e-8))

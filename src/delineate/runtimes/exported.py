@@ -10,9 +10,7 @@ import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,11 +20,11 @@ from delineate.io.atomic import replacing
 from delineate.models.sam import Sam
 from delineate.models.sam2 import Sam2, Sam2Maps
 from delineate.models.vit_attention import written_out
+from delineate.runtimes.compiled import Run, check_openvino, compiled
 from delineate.runtimes.engine import Precision
 from delineate.runtimes.exported_parts import Axes, Part
 
 OPSET = 18
-Run = Callable[[np.ndarray], list[np.ndarray]]
 
 
 class Backend(StrEnum):
@@ -135,20 +133,5 @@ def _onnxruntime(path: Path, precision: Precision, threads: int) -> Callable[[],
 
 
 def _openvino(path: Path, precision: Precision, threads: int) -> Callable[[], Run]:
-    try:
-        import openvino
-    except ImportError:
-        raise ModelError(
-            "E-MODEL-EXTRA", "OpenVINO is not installed.", 'pip install "delineate[speed]", or use --backend torch'
-        ) from None
-
-    def load() -> Run:
-        core = openvino.Core()
-        hint = "bf16" if precision is Precision.BF16 else "f32"  # left alone it would choose bf16 silently
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "CACHE_DIR": str(path.parent / "openvino")}
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
-        compiled = core.compile_model(str(path), "CPU", settings)
-        return lambda pixels: list(compiled([pixels]).values())
-
-    return load
+    check_openvino()
+    return lambda: compiled(path, precision is Precision.BF16, threads, path.parent / "openvino")

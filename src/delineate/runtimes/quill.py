@@ -19,6 +19,7 @@ from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Array, Window
 from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
+from delineate.runtimes.compiled import Run, bf16_is_native, compiled
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 from delineate.runtimes.quill_clicks import Looked, Objection, clicked_parts, obeyed, trust_in, wider, windows_for
@@ -45,10 +46,18 @@ class QuillFeatures:
 
 @dataclass(frozen=True)
 class QuillPredictor:
-    """A FramePredictor. ``path`` is an exported Quill, the shipped one by default; ``threads`` 0 means all cores."""
+    """A FramePredictor.
+
+    path       an exported Quill, the shipped one by default
+    threads    0 means all cores
+    backend    what computes: ONNX Runtime ("onnx"), or "openvino", which is faster (the ``speed`` extra)
+    precision  of OpenVINO: fp32, bf16, or auto, which is bf16 where the CPU has it; ONNX Runtime computes in fp32
+    """
 
     path: Path = SHIPPED
     threads: int = 0
+    backend: str = "onnx"
+    precision: str = "auto"
 
     @cached_property
     def _network(self) -> onnxruntime.InferenceSession:
@@ -65,6 +74,14 @@ class QuillPredictor:
             raise ModelError(
                 "E-MODEL-DAMAGED", f"{self.path.name} is not a readable ONNX model: {error}", "Reinstall delineate."
             ) from None
+
+    @cached_property
+    def _answer(self) -> Run:
+        """Maps (B, C, S, S) to what the network says of them."""
+        if self.backend != "openvino":
+            return lambda maps: self._network.run(None, {"maps": maps})
+        bf16 = self.precision == "bf16" or (self.precision == "auto" and bf16_is_native())
+        return compiled(self.path, bf16, self.threads)
 
     @cached_property
     def _side(self) -> int:
@@ -201,7 +218,7 @@ class QuillPredictor:
 
     def _answers(self, maps: list[Array]) -> tuple[Array, Array, Array]:
         """Logits (B, K, S, S), logits of the IoU (B, K) and of presence (B,)."""
-        logits, iou, presence = self._network.run(None, {"maps": np.ascontiguousarray(np.stack(maps))})
+        logits, iou, presence = self._answer(np.ascontiguousarray(np.stack(maps)))
         return logits, iou, presence
 
 

@@ -8,7 +8,8 @@ from delineate.systems.system import BuildOptions, System
 
 
 def _build(options: BuildOptions) -> FramePredictor:
-    return QuillPredictor(options.checkpoint or SHIPPED, options.threads)
+    backend = "openvino" if options.backend == "openvino" else "onnx"
+    return QuillPredictor(options.checkpoint or SHIPPED, options.threads, backend, options.precision)
 
 
 QUILL = System(

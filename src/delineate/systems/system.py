@@ -19,7 +19,7 @@ class BuildOptions:
     threads     of the CPU; 0 means all
     device      auto, cpu, cuda, cuda:1, mps
     precision   auto, fp32, bf16, fp16
-    backend     what runs the image encoder: torch, onnx, openvino
+    backend     what runs the image encoder: torch, onnx, openvino; Quill is run by ONNX Runtime or by OpenVINO
     vocabulary  file of word pieces, for systems that read; None for the one that was pulled
     adapter     a trained adapter that is put into the weights, or None
     """
