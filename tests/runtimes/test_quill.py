@@ -16,7 +16,7 @@ from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import EarlierFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
-from delineate.runtimes.quill_clicks import Looked, Objection, obeyed, trust_in, wider, windows_for
+from delineate.runtimes.quill_clicks import Looked, Objection, backed, obeyed, trust_in, wider, windows_for
 
 SIZE = 120
 
@@ -242,6 +242,10 @@ def test_of_clicks_alone_what_two_windows_show_is_trusted_more() -> None:
     trust = trust_in([alone, *both])
     assert trust.shape == (9,) and trust.argmax() in (3, 6), "judged lower, but seen twice"
     assert trust_in([alone]).argmax() == 0
+    wanted, none = small[None], np.zeros_like(small)[None]
+    assert backed(wanted, both)[0] > backed(wanted, [alone, *both])[0] > backed(wanted, [alone])[0] >= 0.5
+    assert backed(wanted, [shown(small, 0.7)]) == pytest.approx(0.5 + 0.5 * 0.7 / np.sum(shown(small, 0.7).preference))
+    assert backed(none, both) == pytest.approx(0.5), "it never has all the say"
 
 
 def test_a_click_deep_in_an_outline_or_far_from_it_starts_anew() -> None:

@@ -22,7 +22,16 @@ from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.compiled import Run, bf16_is_native, compiled
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.quill_clicks import Looked, Objection, clicked_parts, obeyed, trust_in, wider, windows_for
+from delineate.runtimes.quill_clicks import (
+    Looked,
+    Objection,
+    backed,
+    clicked_parts,
+    obeyed,
+    trust_in,
+    wider,
+    windows_for,
+)
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v7.onnx"
@@ -187,7 +196,8 @@ class QuillPredictor:
             return looked[best]
         box = _reaching(box, known.points[known.labels])
         window = Window.around(box, MARGIN * 1.2).within(*features.size)
-        return self._run(features, known, [window], objection, anew=True)[0]
+        answer = self._run(features, known, [window], objection, anew=True)[0]
+        return replace(answer, scores=answer.scores * backed(answer.masks, looked))
 
     def _run(
         self,

@@ -20,6 +20,7 @@ from delineate.runtimes.frame_predictor import Candidates
 
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through
 SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
+SAY = 0.5  # of the other windows in the predicted IoU: see backed
 COMPARED = 512  # pixels along a side at which windows are compared
 FAR_OFF = 0.1  # of the root of an outline's area: a click that deep in it, or that far from it, starts anew
 MIDDLE, REACHED, CHANGED = 1.5, 0.35, 0.2  # how much it counts what a click tells of the error: see Objection
@@ -58,17 +59,32 @@ def windows_for(known: CropPrompts, height: int, width: int) -> list[Window]:
 
 def trust_in(looked: Sequence[Looked]) -> NDArray[np.float32]:
     """How much to trust each outline of each window (windows x outlines,): preferred, and seen in another window."""
-    step = max(1, max(looked[0].mask.shape) // COMPARED)
-    flat = np.concatenate([answer.masks[:, ::step, ::step] for answer in looked]).reshape(
-        len(looked) * len(looked[0].masks), -1
-    )
-    shared = flat.astype(np.float32) @ flat.T.astype(np.float32)
-    areas = shared.diagonal()
-    agreement = shared / np.maximum(areas[:, None] + areas[None] - shared, 1)
+    outlines = np.concatenate([answer.masks for answer in looked])
+    agreement = _overlaps(outlines, outlines)
     window = np.repeat(np.arange(len(looked)), len(looked[0].masks))
     elsewhere = np.where(window[:, None] != window[None], agreement, 0).max(axis=1)
     preferred = np.concatenate([answer.preference * answer.presence for answer in looked])
     return np.asarray(preferred * (SEEN_ONCE + elsewhere), np.float32)
+
+
+def backed(masks: NDArray[np.bool_], looked: Sequence[Looked]) -> NDArray[np.float32]:
+    """How much of the predicted IoU of outlines (K, height, width) remains, seen from the windows looked through.
+
+    The network judges an outline as if its window were the right one. What the windows show may all be meant, each
+    outline as likely as it is preferred; the IoU that can be expected then has half a say.
+    """
+    likely = np.concatenate([answer.preference * answer.presence for answer in looked])
+    overlaps = _overlaps(masks, np.concatenate([answer.masks for answer in looked]))
+    expected = overlaps @ likely / max(float(likely.sum()), 1e-6)
+    return np.asarray(1 - SAY + SAY * expected, np.float32)
+
+
+def _overlaps(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """IoU of N outlines (N, height, width) with M others: (N, M); large frames are thinned out."""
+    step = max(1, max(one.shape[1:]) // COMPARED)
+    a, b = (x[:, ::step, ::step].reshape(len(x), -1).astype(np.float32) for x in (one, other))
+    shared = a @ b.T
+    return np.asarray(shared / np.maximum(a.sum(1)[:, None] + b.sum(1) - shared, 1), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
