@@ -297,6 +297,16 @@ def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.Monk
     assert not torch.equal(found[1.0][norm], all_of_it[norm]), "measured anew"
     with pytest.raises(ModelError, match="nothing to keep"):
         train_quill(QuillTraining(tmp_path / "none", keep=0.5))
+    with pytest.raises(ModelError, match="nothing to keep"):  # told before the run, not at its end
+        train_quill(QuillTraining(tmp_path / "0.0", start=SHIPPED, keep=0.5, resume=True))
+    resumed = QuillTraining(
+        tmp_path / "0.75", keep=0.75, batch=4, threads=1, steps=4, growth=((2.0, 64),), precision="fp32", resume=True
+    )
+    train_quill(resumed)
+    again = load_file(tmp_path / "0.75" / "average.safetensors")["stem.0.weight"]
+    assert torch.allclose(again, begun["stem.0.weight"], atol=0.1) and not torch.equal(
+        again, found[0.75]["stem.0.weight"]
+    )
 
 
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,8 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
             f"There is no run to resume in {recipe.output}.",
             "Leave --resume out; --start FILE begins from weights.",
         )
-    if recipe.keep and recipe.start is None:
+    begun = recipe.output / BEGUN_FROM
+    if recipe.keep and not (begun.is_file() if recipe.resume else recipe.start):
         raise ModelError("E-TRAIN-OPTION", "There is nothing to keep weights of.", "Name what is begun from: --start.")
     _keep_memory()
     torch.manual_seed(recipe.seed)
@@ -144,11 +145,11 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
             assert recipe.start is not None
             start_from_export(network, recipe.start, objective.some_maps(recipe.side(0.0)))
         if recipe.keep and not last.is_file():
-            save_arrays(recipe.output / BEGUN_FROM, network.state_dict())
+            save_arrays(begun, network.state_dict())
         train(objective, recipe.loop, tell)
         network.load_state_dict(averaged_weights(last))
         if recipe.keep:
-            network.load_state_dict(mixed(load_file(recipe.output / BEGUN_FROM), network.state_dict(), recipe.keep))
+            network.load_state_dict(mixed(load_file(begun), network.state_dict(), recipe.keep))
             update_bn(objective.some_maps(side), network, device)
     finally:
         pool.close()
