@@ -39,7 +39,7 @@ def trained(name: str) -> Path:
     folder = ROOT / "runs" / "ablation" / name.replace(" ", "_").replace(",", "")
     model = folder / "quill.onnx"
     if not model.is_file():
-        recipe: dict[str, Any] = {"data": DATA, "growth": ((2.0, SIDE),), "seed": SEED, "rate": RATE, "steps": STEPS}
+        recipe: dict[str, Any] = {"data": DATA, "sides": ((1.0, SIDE),), "seed": SEED, "rate": RATE, "steps": STEPS}
         train_quill(QuillTraining(folder, threads=1, **(recipe | VARIANTS[name])))
     return model
 

@@ -61,6 +61,16 @@ def test_openvino_answers_alike(quill: QuillPredictor, precision: str, least: fl
         assert dice(one.mask, other.mask) > least and np.abs(one.scores - other.scores).max() < most
 
 
+def test_the_record_says_what_computed(quill: QuillPredictor) -> None:
+    assert quill.record.preprocessing.endswith("; cpu, fp32, onnxruntime")
+    pytest.importorskip("openvino")
+    assert QuillPredictor(backend="openvino", precision="bf16").record.preprocessing.endswith("; cpu, bf16, openvino")
+    with pytest.raises(ModelError, match="fp16"):
+        QuillPredictor(backend="openvino", precision="fp16").decode(
+            quill.encode(picture()), FramePrompts(box=(16, 21, 55, 60))
+        )
+
+
 def test_without_openvino_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ModelError, match="not installed") as caught:
@@ -79,6 +89,18 @@ def test_the_prompt_decides_which_structure_is_meant(quill: QuillPredictor) -> N
 def test_one_click_finds_the_disc(quill: QuillPredictor) -> None:
     answer = quill.decode(quill.encode(picture()), FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
     assert max(dice(m, disc(85, 80, 14)) for m in answer.masks) > 0.8
+
+
+def test_what_is_clicked_is_looked_for_in_small_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    quill, seen = QuillPredictor(threads=1), list[int]()
+    vars(quill)["_glance"] = 64
+    answers = QuillPredictor._answers
+    monkeypatch.setattr(
+        QuillPredictor, "_answers", lambda self, maps: (seen.extend(m.shape[-1] for m in maps), answers(self, maps))[1]
+    )
+    features = quill.encode(np.tile(picture(), (3, 3)))
+    quill.decode(features, FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
+    assert len(seen) > 2 and set(seen[:-1]) == {64} and seen[-1] == quill._side
 
 
 def test_an_outline_is_followed_to_the_next_frame(quill: QuillPredictor) -> None:
@@ -139,7 +161,7 @@ def test_the_export_equals_the_network(tmp_path: Path, side: int) -> None:
         expected = [part.numpy() for part in network(maps)]
     assert expected[0].std() > 0.01
     for half, limit in ((False, 2e-4), (True, None)):
-        export_quill(network, tmp_path / "q.onnx", "test", half)
+        export_quill(network, tmp_path / "q.onnx", "test", half=half)
         found = QuillPredictor(tmp_path / "q.onnx")._network.run(None, {"maps": maps.numpy()})
         for a, b in zip(expected, found, strict=True):
             assert np.abs(a - b).max() < (limit or 0.01 * max(np.abs(a).max(), 1))

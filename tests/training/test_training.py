@@ -269,10 +269,11 @@ def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(quill_training, "POOL", 8)
     monkeypatch.setattr(quill_training, "HELD_OUT", 4)
     lines: list[dict] = []
-    recipe = QuillTraining(tmp_path, batch=4, threads=1, steps=3, growth=((2.0, 64),), blind=(11,), precision="fp32")
+    recipe = QuillTraining(tmp_path, batch=4, threads=1, steps=9, sides=((0.5, 32), (0.5, 64)), blind=(11,), every=1,
+                           precision="fp32")  # fmt: skip
     model = train_quill(recipe, lines.append)
-    assert lines[-1]["step"] == 3 and lines[-1]["side"] == 64
-    assert QuillPredictor(model)._side == 64
+    assert lines[-1]["step"] == 9 and {line["side"] for line in lines} == {32, 64}
+    assert (QuillPredictor(model)._side, QuillPredictor(model)._glance) == (64, 32)
     assert not load_file(tmp_path / "average.safetensors")["stem.0.weight"][:, 11 * 16 :].any()
 
 
@@ -282,7 +283,7 @@ def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.Monk
     found = {}
     for keep in (0.0, 0.75, 1.0):
         recipe = QuillTraining(
-            tmp_path / str(keep), start=SHIPPED, batch=4, threads=1, steps=3, growth=((2.0, 64),), keep=keep,
+            tmp_path / str(keep), start=SHIPPED, batch=4, threads=1, steps=3, sides=((1.0, 64),), keep=keep,
             precision="fp32", rate=0.1,
         )  # fmt: skip
         train_quill(recipe)
@@ -300,7 +301,7 @@ def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ModelError, match="nothing to keep"):  # told before the run, not at its end
         train_quill(QuillTraining(tmp_path / "0.0", start=SHIPPED, keep=0.5, resume=True))
     resumed = QuillTraining(
-        tmp_path / "0.75", keep=0.75, batch=4, threads=1, steps=4, growth=((2.0, 64),), precision="fp32", resume=True
+        tmp_path / "0.75", keep=0.75, batch=4, threads=1, steps=4, sides=((1.0, 64),), precision="fp32", resume=True
     )
     train_quill(resumed)
     again = load_file(tmp_path / "0.75" / "average.safetensors")["stem.0.weight"]
@@ -312,11 +313,11 @@ def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quill_training, "POOL", 16)
     monkeypatch.setattr(quill_training, "HELD_OUT", 8)
-    recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1, "correct": 1.0}
+    recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1, "correct": 1.0, "sides": ((0.5, 64), (0.5, 128))}
     lines: list[dict] = []
     model = train_quill(QuillTraining(minutes=0.12, **recipe), lines.append)
     assert model.is_file() and (tmp_path / "average.safetensors").is_file()
-    assert lines[-1]["minutes"] >= 0.12 and lines[-1]["side"] < 256 and 0 <= lines[-1]["quality"] <= 1
+    assert lines[-1]["minutes"] >= 0.12 and 0 <= lines[-1]["quality"] <= 1
     before = counts_in(tmp_path / LAST)
     train_quill(QuillTraining(minutes=0.16, resume=True, **recipe))
     after = counts_in(tmp_path / LAST)
@@ -325,7 +326,8 @@ def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.Mon
     assert logged == [before["step"], after["step"]]
     average, state = (load_file(tmp_path / name) for name in ("average.safetensors", LAST))
     assert average.keys() == Quill().state_dict().keys()
-    assert torch.equal(average["stem.1.running_mean"], state["ema/stem.1.running_mean"])
+    assert torch.equal(average["stem.1.bias"], state["ema/stem.1.bias"])
+    assert not torch.equal(average["stem.1.running_mean"], state["ema/stem.1.running_mean"]), "measured anew"
     assert not torch.equal(average["stem.0.weight"], state["param/stem.0.weight"])
     with pytest.raises(OutputError):
         train_quill(QuillTraining(minutes=0.1, **recipe))

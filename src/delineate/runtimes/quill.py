@@ -89,13 +89,27 @@ class QuillPredictor:
         """Maps (B, C, S, S) to what the network says of them."""
         if self.backend != "openvino":
             return lambda maps: self._network.run(None, {"maps": maps})
-        bf16 = self.precision == "bf16" or (self.precision == "auto" and bf16_is_native())
-        return compiled(self.path, bf16, self.threads)
+        return compiled(self.path, self._precision == "bf16", self.threads)
+
+    @cached_property
+    def _precision(self) -> str:
+        """What it computes in: fp32 or bf16."""
+        if self.backend != "openvino":
+            return "fp32"
+        if self.precision not in ("auto", "fp32", "bf16"):
+            hint = "Use --precision fp32 or bf16."
+            raise ModelError("E-PRECISION", f'On OpenVINO, Quill does not compute in "{self.precision}".', hint)
+        return "bf16" if self.precision == "bf16" or (self.precision == "auto" and bf16_is_native()) else "fp32"
 
     @cached_property
     def _side(self) -> int:
         """Pixels along a side of the crops the model was trained on."""
         return int(self._network.get_modelmeta().custom_metadata_map.get("side", OLD_SIDE))
+
+    @cached_property
+    def _glance(self) -> int:
+        """Pixels along a side of the crops in which what was clicked is looked for: fewer, and so sooner."""
+        return int(self._network.get_modelmeta().custom_metadata_map.get("glance", self._side))
 
     @cached_property
     def record(self) -> ModelRecord:
@@ -105,7 +119,8 @@ class QuillPredictor:
             version=self._network.get_modelmeta().custom_metadata_map.get("version", "unknown"),
             sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
             licence="Apache-2.0",
-            preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile",
+            preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile; "
+            f"cpu, {self._precision}, {'openvino' if self.backend == 'openvino' else 'onnxruntime'}",
         )
 
     def encode(self, frame: NDArray[Any]) -> QuillFeatures:
@@ -189,7 +204,7 @@ class QuillPredictor:
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        looked = self._run(features, known, windows_for(known, *features.size), objection, anew=True)
+        looked = self._run(features, known, windows_for(known, *features.size), objection, self._glance, anew=True)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
@@ -205,26 +220,28 @@ class QuillPredictor:
         known: CropPrompts,
         windows: list[Window],
         objection: Objection | None,
+        side: int = 0,
         anew: bool = False,
         cuts: tuple[float, float] = (0.0, 0.0),
     ) -> list[Looked]:
         """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
 
+        side  pixels along a side of the crops; 0: as many as the network is for
         anew  do not tell the network the outline so far
         cuts  logits from which on a place belongs to what is followed, and from which on it is relied on
         """
         if not windows:
             return []
         told = replace(known, outline=None) if anew else known
-        maps = [self._maps(features, told, window) for window in windows]
+        maps = [self._maps(features, told, window, side) for window in windows]
         return [
             _looked(logits, iou, presence, window, features.size, shown, known, objection, cuts)
             for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
         ]
 
-    def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window) -> Array:
+    def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window, side: int = 0) -> Array:
         channels = self._network.get_inputs()[0].shape[1]  # an older file knows fewer
-        return prompt_maps(features.frame, known, window, self._side)[:channels]
+        return prompt_maps(features.frame, known, window, side or self._side)[:channels]
 
     def _answers(self, maps: list[Array]) -> tuple[Array, Array, Array]:
         """Logits (B, K, S, S), logits of the IoU (B, K) and of presence (B,)."""

@@ -17,11 +17,12 @@ OPSET = 18
 SMALL = 256  # arrays with fewer numbers (biases) stay fp32
 
 
-def export_quill(network: Quill, path: Path, version: str, side: int = 256, half: bool = True) -> None:
+def export_quill(network: Quill, path: Path, version: str, side: int = 256, glance: int = 0, half: bool = True) -> None:
     """Write a Quill as ONNX: ``maps`` (B, 12, S, S) -> ``logits`` (B, 3, S, S), ``iou`` (B, 3), ``presence`` (B,).
 
-    S may be any multiple of 32; it is trained at ``side``, which the file says. With ``half`` the weights are
-    stored as fp16 and cast when the file is loaded.
+    S may be any multiple of 32. The file says at which ``side`` it outlines best, and at which one, ``glance``, windows
+    are looked through after clicks alone (0: the same). With ``half`` the weights are stored as fp16 and cast when the
+    file is loaded.
     """
     network = network.eval().cpu().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(1, network.config.inputs, 128, 128)
@@ -45,9 +46,10 @@ def export_quill(network: Quill, path: Path, version: str, side: int = 256, half
     model = onnx.load_from_string(buffer.getvalue())
     if half:
         _store_as_half(model)
-    for key, value in {"version": version, "licence": "Apache-2.0", "name": "quill", "side": str(side)}.items():
+    told = {"version": version, "licence": "Apache-2.0", "name": "quill", "side": side, "glance": glance or side}
+    for key, value in told.items():
         entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
+        entry.key, entry.value = key, str(value)
     onnx.checker.check_model(model)
     write_bytes(path, model.SerializeToString())
 

@@ -39,8 +39,8 @@ POOL = 400  # scenes kept
 ROUNDS = 6  # a batch is shown again, at most
 HELD_OUT, HELD_OUT_SEED = 96, 2**31  # crops of synthetic scenes that are measured on, the same in every run
 OF_A_SCENE = 3  # of these crops, at most
-FRESH, BEGUN = ((0.3, 128), (0.6, 192)), ((0.5, 192),)  # sides of crops: see QuillTraining.growth
-MEASURED = 16  # batches from which the norms of an exported model are put back
+SIDES = ((0.5, 128), (0.25, 192), (0.25, SIDE))  # of crops: see QuillTraining.sides
+MEASURED = 16  # batches from which norms are measured
 WARMUP, DECAY = 200, 0.999  # steps until the highest rate; of the moving average
 ENDLESS = 10**9  # steps, where time is what ends a run
 BEGUN_FROM, AVERAGE = "start.safetensors", "average.safetensors"
@@ -55,8 +55,8 @@ class QuillTraining:
     data     folder with a manifest.json, of which only items marked ``train`` are used; None: synthetic scenes only
     start    weights (.safetensors) or an exported model (.onnx) to begin from, instead of random ones
     resume   go on where a run in ``output`` stopped
-    growth   up to which share of the budget crops are shown at which side; after the last: 256 px. By default 128
-             and 192 px, 192 alone where weights are begun from, neither on a GPU. A last share over 1: never 256
+    sides    share of the batches that are shown at which side, in pixels; the largest one is what the model is for,
+             the smallest one what it looks through windows at after a first click
     correct  share of batches that are shown again, and of those again, with the network's own outlines: with a
              correcting click, or on the next frame
     every    steps between measurements; the state is saved then
@@ -77,7 +77,7 @@ class QuillTraining:
     batch: int = 32
     rate: float = 3e-3
     weight_decay: float = 0.02
-    growth: tuple[tuple[float, int], ...] | None = None
+    sides: tuple[tuple[float, int], ...] = SIDES
     correct: float = 0.6
     version: str = "0"
     threads: int = 0
@@ -89,15 +89,10 @@ class QuillTraining:
     device: str = "auto"
     precision: str = Precision.AUTO
 
-    def side(self, share: float) -> int:
-        """Pixels along a side of the crops shown after this share of the budget."""
-        return next((side for until, side in self.sides if share < until), SIDE)
-
     @property
-    def sides(self) -> tuple[tuple[float, int], ...]:
-        if self.growth is not None:
-            return self.growth
-        return () if self.device.startswith("cuda") else FRESH if self.start is None else BEGUN
+    def side(self) -> int:
+        """Pixels along a side of the largest crops."""
+        return max(side for _, side in self.sides)
 
     @property
     def loop(self) -> LoopOptions:
@@ -136,29 +131,27 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
     done = int(counts_in(last)["step"]) if recipe.resume else 0
-    side = recipe.side(1.0)  # the last one, which the model is used at
     pool = ScenePool(POOL, recipe.seed + 10 * done, recipe.data, recipe.workers or _spare_cores(device), device)
     try:
-        objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, side, device), recipe)
+        objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, recipe.side, device), recipe)
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
         if exported and not recipe.resume:
             assert recipe.start is not None
-            start_from_export(network, recipe.start, objective.some_maps(recipe.side(0.0)))
+            start_from_export(network, recipe.start, objective.some_maps())
         if recipe.keep and not last.is_file():
             save_arrays(begun, network.state_dict())
         train(objective, recipe.loop, tell)
         network.load_state_dict(averaged_weights(last))
         if recipe.keep:
             network.load_state_dict(mixed(load_file(begun), network.state_dict(), recipe.keep))
-            update_bn(objective.some_maps(side), network, device)
+        network.unsee(recipe.blind)
+        update_bn(objective.some_maps(), network, device)  # those of the average are not the average of those
     finally:
         pool.close()
-    network.eval()
-    network.unsee(recipe.blind)
-    network.to("cpu")
+    network.eval().to("cpu")
     save_arrays(recipe.output / AVERAGE, network.state_dict())
     path = recipe.output / "quill.onnx"
-    export_quill(network, path, recipe.version, side)
+    export_quill(network, path, recipe.version, recipe.side, min(side for _, side in recipe.sides))
     return path
 
 
@@ -187,7 +180,6 @@ class QuillObjective:
 
     def __init__(self, network: Quill, pool: ScenePool, held_out: Sequence[Shown], recipe: QuillTraining) -> None:
         self.network, self.pool, self.held_out, self.recipe = network, pool, held_out, recipe
-        self.side = recipe.side(0.0)
         self.device = next(network.parameters()).device
         self.again: Shown | None = None
 
@@ -200,9 +192,6 @@ class QuillObjective:
     def weights(self) -> dict[str, Tensor]:
         return self.network.state_dict()
 
-    def at(self, share: float) -> None:
-        self.side = self.recipe.side(share)
-
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         batch = self.again or self._drawn(rng)
         found, outlines = self._answered(batch)
@@ -212,16 +201,21 @@ class QuillObjective:
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts, "side": torch.tensor(float(batch.maps.shape[-1]))}
 
-    def some_maps(self, side: int) -> Iterator[Tensor]:
+    def some_maps(self) -> Iterator[Tensor]:
         """Batches of prompt maps to measure norms on: questions as they are."""
-        return (shown(self.pool.draw(self.recipe.batch), side).maps for _ in range(MEASURED))
+        rng = np.random.default_rng(self.recipe.seed)
+        return (shown(self.pool.draw(self.recipe.batch), self._side(rng)).maps for _ in range(MEASURED))
 
     def _drawn(self, rng: np.random.Generator) -> Shown:
         """Questions from the pool, all turned and mirrored in one random way."""
         questions = self.pool.draw(self.recipe.batch)
         with torch.autocast(self.device.type, enabled=False):
             look = Look.drawn(len(questions.window), self.device)
-            return shown(questions, self.side, look, int(rng.integers(4)), bool(rng.random() < 0.5))
+            return shown(questions, self._side(rng), look, int(rng.integers(4)), bool(rng.random() < 0.5))
+
+    def _side(self, rng: np.random.Generator) -> int:
+        shares, sides = zip(*self.recipe.sides, strict=True)
+        return int(rng.choice(sides, p=shares))
 
     def measure(self) -> float:
         """Mean IoU of the outlines shown, on held-out crops."""
