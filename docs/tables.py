@@ -20,8 +20,8 @@ from delineate.systems import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
-# out of the history: git show COMMIT:src/delineate/weights/quill_vN.onnx; v6 in da01d29, v0 in 0812db0
-OLD = tuple(str(f) for v in (6, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
+# out of the history: git show COMMIT:src/delineate/weights/quill_vN.onnx; v7 in 87d4940, v0 in 0812db0
+OLD = tuple(str(f) for v in (7, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
 BASELINES = ("ellipse", "otsu", "grabcut", "random-walker")
 FOLLOWERS = ("quill", *OLD, "ellipse", "grabcut")
 PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample

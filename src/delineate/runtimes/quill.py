@@ -34,7 +34,7 @@ from delineate.runtimes.quill_clicks import (
 )
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
-SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v7.onnx"
+SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v8.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
@@ -108,7 +108,7 @@ class QuillPredictor:
 
     @cached_property
     def _glance(self) -> int:
-        """Pixels along a side of the crops in which what was clicked is looked for: fewer, and so sooner."""
+        """Pixels along a side of the crops in which what a first click means is looked for: fewer, and so sooner."""
         return int(self._network.get_modelmeta().custom_metadata_map.get("glance", self._side))
 
     @cached_property
@@ -204,7 +204,8 @@ class QuillPredictor:
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        looked = self._run(features, known, windows_for(known, *features.size), objection, self._glance, anew=True)
+        side = self._side if objection else self._glance
+        looked = self._run(features, known, windows_for(known, *features.size), objection, side, anew=True)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:

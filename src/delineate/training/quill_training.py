@@ -203,8 +203,7 @@ class QuillObjective:
 
     def some_maps(self) -> Iterator[Tensor]:
         """Batches of prompt maps to measure norms on: questions as they are."""
-        rng = np.random.default_rng(self.recipe.seed)
-        return (shown(self.pool.draw(self.recipe.batch), self._side(rng)).maps for _ in range(MEASURED))
+        return (shown(self.pool.draw(self.recipe.batch), self.recipe.side).maps for _ in range(MEASURED))
 
     def _drawn(self, rng: np.random.Generator) -> Shown:
         """Questions from the pool, all turned and mirrored in one random way."""
