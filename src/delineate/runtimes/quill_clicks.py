@@ -80,11 +80,21 @@ def backed(masks: NDArray[np.bool_], looked: Sequence[Looked]) -> NDArray[np.flo
 
 
 def _overlaps(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """IoU of N outlines (N, height, width) with M others: (N, M); large frames are thinned out."""
+    """IoU of N outlines (N, height, width) with M others: (N, M); large frames are thinned out.
+
+    Bits are counted: a product of matrices would leave threads of a BLAS spinning, while the network wants the cores.
+    """
     step = max(1, max(one.shape[1:]) // COMPARED)
-    a, b = (x[:, ::step, ::step].reshape(len(x), -1).astype(np.float32) for x in (one, other))
-    shared = a @ b.T
-    return np.asarray(shared / np.maximum(a.sum(1)[:, None] + b.sum(1) - shared, 1), np.float32)
+    a, b = (_bits(x[:, ::step, ::step]) for x in (one, other))
+    shared = np.bitwise_count(a[:, None] & b).sum(axis=2, dtype=np.float32)
+    areas = (np.bitwise_count(x).sum(axis=1, dtype=np.float32) for x in (a, b))
+    return np.asarray(shared / np.maximum(np.add.outer(*areas) - shared, 1), np.float32)
+
+
+def _bits(masks: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Masks (N, height, width) in words of 64 pixels (N, W)."""
+    packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
