@@ -16,7 +16,7 @@ from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 from delineate.runtimes.frame_predictor import EarlierFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
-from delineate.runtimes.quill_clicks import Looked, Objection, backed, obeyed, trust_in, wider, windows_for
+from delineate.runtimes.quill_clicks import Looked, Objection, _overlaps, backed, obeyed, trust_in, wider, windows_for
 
 SIZE = 120
 
@@ -250,6 +250,16 @@ def test_an_outline_that_fills_the_box_is_preferred() -> None:
     outlines[2, 0:10, 0:10] = 1  # beside it; the last one is empty
     assert _fit(outlines, box) == pytest.approx([1, 0.5, 0, 0])
     assert _fit(outlines, np.zeros_like(box)) == pytest.approx([1, 1, 1, 1]), "where there is no box, nothing is told"
+
+
+@pytest.mark.parametrize("shape", [(33, 47), (64, 64), (1100, 30)])
+def test_overlaps_counted_in_bits_are_those_of_the_pixels(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.random((3, *shape)) < 0.3, rng.random((4, *shape)) < 0.6
+    one[0], other[1] = False, one[1]
+    seen = np.s_[:: max(1, max(shape) // 512)]
+    expected = [[(a & b)[seen, seen].sum() / max(1, (a | b)[seen, seen].sum()) for b in other] for a in one]
+    assert np.allclose(_overlaps(one, other), expected, atol=1e-6) and _overlaps(one, other)[1, 1] == 1
 
 
 def test_of_clicks_alone_what_two_windows_show_is_trusted_more() -> None:
