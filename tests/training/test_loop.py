@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,28 +120,22 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "E-TRAIN-RESUME"
 
 
-def test_a_budget_of_time_ends_the_run_and_its_share_is_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Follows(Line):
-        shares: tuple[float, ...] = ()
+def test_a_budget_of_time_ends_the_run_and_the_rate_follows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = partial(options, tmp_path / "out", steps=1000, every=4)
 
-        def at(self, share: float) -> None:
-            self.shares = (*self.shares, round(share, 3))
-
-    def run(minutes: float, resume: bool = False) -> tuple[float, ...]:
+    def run(minutes: float, resume: bool = False) -> list[dict[str, float]]:
         ticks = itertools.count(0, 6)  # a step takes six seconds
         monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-        one = Follows()
-        train(one, options(tmp_path / "out", steps=1000, minutes=minutes, resume=resume, every=4), lines.append)
-        return one.shares
+        lines: list[dict[str, float]] = []
+        train(Line(), recipe(minutes=minutes, resume=resume), lines.append)
+        return lines
 
-    lines: list[dict[str, float]] = []
-    assert run(1.0) == tuple(n / 10 for n in range(10))
+    lines = run(1.0)
     assert [line["step"] for line in lines] == [4, 8, 10] and [line["minutes_left"] for line in lines] == [0.6, 0.2, 0]
     assert lines[0]["rate"] > lines[1]["rate"] > lines[2]["rate"] > 0
-    assert run(2.0, resume=True) == tuple(n / 20 for n in range(10, 20))
-    assert counts_in(tmp_path / "out" / LAST)["minutes"] == pytest.approx(2.0) and lines[-1]["step"] == 20
+    assert [recipe(minutes=2.0).share(n, n / 10) for n in (0, 5, 20)] == [0, 0.25, 1]
+    assert run(2.0, resume=True)[-1]["step"] == 20
+    assert counts_in(tmp_path / "out" / LAST)["minutes"] == pytest.approx(2.0)
 
 
 def test_the_average_follows_weights_and_statistics(tmp_path: Path) -> None:

@@ -335,21 +335,18 @@ def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.Mon
         train_quill(QuillTraining(tmp_path / "none", minutes=0.1, resume=True))
 
 
-def test_crops_grow_and_are_shown_again_corrected() -> None:
+def test_crops_have_several_sizes_and_are_shown_again_corrected() -> None:
     class Pool:
         def draw(self, batch: int) -> Asked:
             return asked(some_questions(batch, 1))
 
     recipe = QuillTraining(Path(), batch=2, correct=1.0, device="cpu")
     objective = QuillObjective(Quill(), Pool(), (), recipe)  # type: ignore[arg-type]
-    sides = []
-    for share in (0.0, 0.29, 0.3, 0.59, 0.6, 1.0):
-        objective.at(share)
-        sides.append(objective.side)
-    assert sides == [128, 128, 192, 192, 256, 256]
-    objective.at(0.0)
-    first = objective.loss(np.random.default_rng(0), 1)
-    assert first["side"] == 128 and objective.again is not None and not objective.again.ambiguous.any()
+    assert {objective._drawn(np.random.default_rng(n)).maps.shape[-1] for n in range(12)} == {128, 192, 256}
+    assert {maps.shape[-1] for maps in objective.some_maps()} == {256}, "what the model is for"
+    first = objective.loss(np.random.default_rng(1), 1)
+    assert objective.again is not None and objective.again.maps.shape[-1] == first["side"]
+    assert not objective.again.ambiguous.any()
     assert objective.again.maps[:, 5:8].any()  # a click, an outline
     for n in range(ROUNDS):
         assert objective.again is not None and objective.again.after == n + 1

@@ -72,13 +72,6 @@ class FollowsSteps(Protocol):
 
 
 @runtime_checkable
-class FollowsShare(Protocol):
-    """An objective that changes over the run: called before each step with the share of the run that is over."""
-
-    def at(self, share: float) -> None: ...
-
-
-@runtime_checkable
 class KeepsMore(Protocol):
     """An objective with more to write than ``weights``: called when those were written."""
 
@@ -247,8 +240,6 @@ class _Run:
         options, parts = self.options, dict[str, float]()
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
             group["lr"] = rate * options.factor(self.step, self.minutes) * self.plateau.factor
-        if isinstance(self.objective, FollowsShare):
-            self.objective.at(options.share(self.step, self.minutes))
         place = (options.seed, self.step, self.accelerator.process_index)
         rng = np.random.default_rng(place)
         torch.manual_seed(int(rng.integers(2**62)))
