@@ -93,7 +93,7 @@ def test_one_click_finds_the_disc(quill: QuillPredictor) -> None:
 
 def test_what_is_clicked_is_looked_for_in_small_crops(monkeypatch: pytest.MonkeyPatch) -> None:
     quill, seen = QuillPredictor(threads=1), list[int]()
-    vars(quill)["_glance"] = 64
+    vars(quill)["glance"] = 64
     answers = QuillPredictor._answers
     monkeypatch.setattr(
         QuillPredictor, "_answers", lambda self, maps: (seen.extend(m.shape[-1] for m in maps), answers(self, maps))[1]

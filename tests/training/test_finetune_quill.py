@@ -56,7 +56,8 @@ def test_what_is_better_is_kept_as_the_file_that_was_measured(own: list, tmp_pat
     assert all(p.grad is not None for p in objective.host.parameters()) and bool(losses["total"].isfinite())
     objective.keep(out)
     assert (out / "quill.onnx").read_bytes() == (out / "current.onnx").read_bytes()
-    assert QuillPredictor(out / "quill.onnx").record.version.endswith("fine-tuned")
+    kept = QuillPredictor(out / "quill.onnx")
+    assert kept.record.version.endswith("fine-tuned") and kept.glance == QuillPredictor().glance < kept._side
 
 
 def test_the_recipe_runs_and_leaves_a_model_or_nothing(own: list, tmp_path: Path) -> None:

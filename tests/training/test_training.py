@@ -273,7 +273,7 @@ def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                            precision="fp32")  # fmt: skip
     model = train_quill(recipe, lines.append)
     assert lines[-1]["step"] == 9 and {line["side"] for line in lines} == {32, 64}
-    assert (QuillPredictor(model)._side, QuillPredictor(model)._glance) == (64, 32)
+    assert (QuillPredictor(model)._side, QuillPredictor(model).glance) == (64, 32)
     assert not load_file(tmp_path / "average.safetensors")["stem.0.weight"][:, 11 * 16 :].any()
 
 

@@ -107,7 +107,7 @@ class QuillPredictor:
         return int(self._network.get_modelmeta().custom_metadata_map.get("side", OLD_SIDE))
 
     @cached_property
-    def _glance(self) -> int:
+    def glance(self) -> int:
         """Pixels along a side of the crops in which what a first click means is looked for: fewer, and so sooner."""
         return int(self._network.get_modelmeta().custom_metadata_map.get("glance", self._side))
 
@@ -204,7 +204,7 @@ class QuillPredictor:
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
-        side = self._side if objection else self._glance
+        side = self._side if objection else self.glance  # anew, a glance finds a little less
         looked = self._run(features, known, windows_for(known, *features.size), objection, side, anew=True)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))

@@ -160,7 +160,8 @@ class QuillObjective(Adapted):
         path.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # shapes are fixed where they look as if they were not
-            export_quill(self.host, path, f"{self.predictor.record.version}, fine-tuned", SIDE)
+            version = f"{self.predictor.record.version}, fine-tuned"
+            export_quill(self.host, path, version, SIDE, self.predictor.glance)
         self.host.to(memory_format=torch.channels_last)
         return path
 
