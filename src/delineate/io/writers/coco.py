@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from delineate.io.atomic import write_bytes
 from delineate.rle import Rle
-from delineate.segmentation import Segmentation
+from delineate.scan import Scan
+from delineate.segmentation import Overlap, Segmentation
+
+
+def write_coco(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
+    write_bytes(path, coco_json(segmentation, scan.file.path.name if scan.file else "scan").encode())
 
 
 def coco_json(segmentation: Segmentation, name: str) -> str:

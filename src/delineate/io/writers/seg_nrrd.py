@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.grid import Placement
-from delineate.scan import ScanKind
-from delineate.segmentation import Segmentation, SegmentedObject
+from delineate.io.atomic import write_bytes
+from delineate.scan import Scan, ScanKind
+from delineate.segmentation import Overlap, Segmentation, SegmentedObject
+
+
+def write_seg_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
+    write_bytes(path, seg_nrrd_bytes(segmentation))
 
 
 def seg_nrrd_bytes(segmentation: Segmentation) -> bytes:
