@@ -102,6 +102,17 @@ class PromptLog(BaseModel):
         return self.events[: self.done]
 
     @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the objects there are after the events in force."""
+        names: dict[str, None] = {}
+        for event in self.current:
+            if isinstance(event, AddObject):
+                names[event.object] = None
+            elif isinstance(event, RemoveObject):
+                names.pop(event.object, None)
+        return tuple(names)
+
+    @property
     def can_undo(self) -> bool:
         return self.done > 0
 

@@ -100,6 +100,14 @@ class Segmentation:
     def __contains__(self, name: str) -> bool:
         return any(o.name == name for o in self.objects)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(o.name for o in self.objects)
+
+    def only(self, name: str) -> Segmentation:
+        """One object alone, with its label value."""
+        return replace(self, objects=(self[name],))
+
     def adding(self, name: str, colour: Colour | None = None, label: int | None = None) -> Segmentation:
         """With a new, empty object; label values are never reused or renumbered."""
         if name in self:

@@ -110,11 +110,16 @@ def test_what_is_wrong_is_said_with_exit_code_2(
 
 
 def test_an_existing_output_is_kept_unless_told_otherwise(scans: Path, tmp_path: Path) -> None:
-    (tmp_path / "o.png").write_text("mine")
     command = ("segment", scans / "us.png", "--box", "80,70,180,210", "-o", "o.png")
+    assert delineate(*command, cwd=tmp_path).returncode == 0
+    before = (tmp_path / "o.png").stat().st_mtime_ns
     ran = delineate(*command, cwd=tmp_path)
-    assert ran.returncode == 2 and "--overwrite" in ran.stderr and (tmp_path / "o.png").read_text() == "mine"
+    assert ran.returncode == 2 and "--overwrite" in ran.stderr
+    assert (tmp_path / "o.png").stat().st_mtime_ns == before
     assert delineate(*command, "--overwrite", cwd=tmp_path).returncode == 0
+    (tmp_path / "o.png").write_text("mine")
+    ran = delineate(*command, "--overwrite", cwd=tmp_path)
+    assert ran.returncode == 2 and "E-OUTPUT-FOREIGN" in ran.stderr and (tmp_path / "o.png").read_text() == "mine"
 
 
 def test_json_is_for_machines(scans: Path, tmp_path: Path) -> None:

@@ -88,13 +88,15 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], int, Task, str]] = {
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts_are_recognised_and_their_cases_open(name: str, tmp_path: Path) -> None:
     make, count, task, structure = LAYOUTS[name]
-    make(tmp_path)
-    found, cases = read_dataset(tmp_path)
+    root = tmp_path / "data"
+    root.mkdir()
+    make(root)
+    found, cases = read_dataset(root)
     assert (found, len(cases), {c.task for c in cases}) == (name, count, {task})
     for case in cases:
         (target,) = case.open().targets(9, 0)
         assert target.name == structure and target.area == int(DISC.sum())
-    card = check_dataset(tmp_path, tmp_path / "sheet.png")
+    card = check_dataset(root, tmp_path / "sheet.png")
     assert not card.problems and card.structures[structure] == count
     assert Image.open(tmp_path / "sheet.png").width > 100
 

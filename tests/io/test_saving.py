@@ -12,7 +12,7 @@ from PIL import Image
 
 from delineate.errors import OutputError
 from delineate.grid import Grid
-from delineate.io.atomic import replacing, replacing_folder, write_bytes
+from delineate.io.atomic import replacing, write_bytes
 from delineate.io.opening import open_scan
 from delineate.io.saving import save
 from delineate.rle import Rle
@@ -188,16 +188,3 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "out"
-    with replacing_folder(target) as temporary:
-        (temporary / "a").write_text("1")
-    with pytest.raises(OutputError), replacing_folder(target) as temporary:
-        (temporary / "b").write_text("2")
-        raise OSError(28, "No space left on device")
-    assert [p.name for p in target.iterdir()] == ["a"]
-    with replacing_folder(target) as temporary:
-        (temporary / "c").write_text("3")
-    assert [p.name for p in target.iterdir()] == ["c"] and len(list(tmp_path.iterdir())) == 1

@@ -36,8 +36,9 @@ def auto(
     from delineate.everything import EverythingSettings, everything
     from delineate.io.naming import beside, default_output
     from delineate.io.opening import open_scan
+    from delineate.io.outputs import Outputs
     from delineate.io.overlay import save_preview
-    from delineate.io.saving import check_output, save
+    from delineate.io.saving import outline_files, write_outlines
     from delineate.scan import Scan
     from delineate.segmentation import Segmentation
     from delineate.systems import BuildOptions, build
@@ -45,7 +46,8 @@ def auto(
     scan = open_scan(input)
     target = output or default_output(scan)
     shown = scan if len(scan) == 1 else Scan.from_image(scan.frame(frame))
-    check_output(target, shown.kind, overwrite)
+    preview, files = beside(target, ".preview.png"), outline_files(target, shown.kind)
+    outputs = Outputs((*files, preview), (input, options.model_file(model)), overwrite)
     predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
     if not hasattr(predictor, "decode_clicks"):
         raise ModelError(
@@ -59,14 +61,14 @@ def auto(
         crop_layers=crop_layers,
         least_area=least_area,
     )
-    found = everything(predictor, shown.frame(0), settings)
-    outlines = Segmentation.empty(shown)
-    for number, one in enumerate(found):  # the largest first, so that smaller ones lie on top in a label map
-        name = f"object {number + 1}"
-        outlines = outlines.adding(name).with_masks(name, {0: one.mask}, {0: one.iou})
-    files = save(outlines, target, shown, overwrite)
-    preview = beside(target, ".preview.png")
-    save_preview(shown, outlines, preview)
+    with outputs:
+        found = everything(predictor, shown.frame(0), settings)
+        outlines = Segmentation.empty(shown)
+        for number, one in enumerate(found):  # the largest first, so that smaller ones lie on top in a label map
+            name = f"object {number + 1}"
+            outlines = outlines.adding(name).with_masks(name, {0: one.mask}, {0: one.iou})
+        write_outlines(outlines, files, shown, outputs)
+        save_preview(shown, outlines, outputs.stage(preview))
     if json:
         rows = [
             {"area": f.mask.area, "box": f.box, "predicted_iou": f.iou, "stability": f.stability, "click": f.click}

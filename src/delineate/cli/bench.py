@@ -106,16 +106,18 @@ def corruptions(
     image: Annotated[Path, typer.Argument(help="A picture.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet (.png).")],
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
     """Draw a picture under every corruption of the robustness protocols, severities 1 to 5."""
     from delineate.evaluation.corruption_sheet import corruption_sheet
-    from delineate.io.atomic import replacing
     from delineate.io.opening import open_scan
+    from delineate.io.outputs import Outputs
+    from delineate.io.own_files import png_mark
     from delineate.preprocess.display import display_window, shown
 
     scan = open_scan(image)
-    sheet = corruption_sheet(shown(scan.frame(0), display_window(scan)), seed=seed)
-    with replacing(output) as temporary:
-        sheet.save(temporary, format="PNG")
+    with Outputs([output], [image], overwrite) as outputs:
+        sheet = corruption_sheet(shown(scan.frame(0), display_window(scan)), seed=seed)
+        sheet.save(outputs.stage(output), format="PNG", pnginfo=png_mark())
     tell(f"Drawn: {output}")

@@ -15,6 +15,7 @@ from delineate.errors import PromptError
 def check(
     folder: Annotated[Path, typer.Argument(help="Labelled scans in any known layout.")],
     sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw a contact sheet here (.png).")] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -23,7 +24,7 @@ def check(
     from delineate.data.check import check_dataset
 
     with progress_bar("Opening every case", quiet or json) as progress:
-        card = check_dataset(folder, sheet, progress)
+        card = check_dataset(folder, sheet, progress, overwrite)
     if json:
         result_json(
             {

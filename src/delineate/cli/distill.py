@@ -41,8 +41,11 @@ def distill(
     from delineate.data.learned_from import write_learned_from
     from delineate.data.subjects import split_by_subject
     from delineate.errors import MissingExtraError, ModelError
+    from delineate.io.outputs import check_run_folder
     from delineate.systems import BuildOptions, build
 
+    read = (data, start, options.model_file(teacher), options.model_file(student))
+    check_run_folder(output, read, new=not resume)
     how = BuildOptions(None, untrained, threads, device, "fp32")
     wise: Any = build(teacher, how, teacher_system)
     young: Any = build(student, replace(how, untrained=True, checkpoint=start))

@@ -118,17 +118,17 @@ def exported(
     delineate models export sam2.1_tiny -o sam2_onnx
     """
     from delineate.errors import ModelError
-    from delineate.io.atomic import check_writable
+    from delineate.io.outputs import Outputs
     from delineate.systems import SYSTEMS, BuildOptions, build
 
     if model == "quill" or model.endswith(".onnx"):
         path = SYSTEMS["quill"].weights if model == "quill" else model
         raise ModelError("E-EXPORT-KIND", f"{model} is ONNX already: {path}", "Copy the file.")
-    predictor = build(model, BuildOptions(None, untrained, device="cpu", precision="fp32"), system)
     from delineate.runtimes.exporting import CARD, export_system
 
-    check_writable(output / CARD, overwrite)
-    card = export_system(predictor, output, check)  # type: ignore[arg-type]
+    with Outputs([output], [options.model_file(model)], overwrite) as outputs:
+        predictor = build(model, BuildOptions(None, untrained, device="cpu", precision="fp32"), system)
+        card = export_system(predictor, outputs.stage(output), check)  # type: ignore[arg-type]
     if json:
         result_json(card)
         return

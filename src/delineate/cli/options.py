@@ -48,6 +48,12 @@ MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture th
 MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
 
 
+def model_file(model: str) -> Path | None:
+    """The file that --model names, where it names one."""
+    path = Path(model)
+    return path if path.is_file() else None
+
+
 def following(**given: Any) -> Following | None:
     """How structures are followed, from the options that were given; None where none was.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,8 @@ from delineate.cli.console import progress_bar, result, result_json, tell
 
 if TYPE_CHECKING:
     from delineate.errors import Notice
+    from delineate.io.outputs import Outputs
+    from delineate.manifest import Manifest
     from delineate.prompts import Prompt
     from delineate.scan import Scan
     from delineate.session import Session
@@ -84,7 +88,8 @@ def segment(
     from delineate.errors import PromptError
     from delineate.io.naming import default_output
     from delineate.io.opening import open_scan
-    from delineate.io.saving import check_output
+    from delineate.io.outputs import Outputs
+    from delineate.prompt_log import PromptLog
     from delineate.session import Session
     from delineate.systems import BuildOptions, build
 
@@ -102,8 +107,6 @@ def segment(
         affine=affine,
         spacing_order=spacing_order,
     )
-    target = output or default_output(scan)
-    check_output(target, scan.kind, overwrite)
     pointed = bool(box or point or neg or mask or text or markers or frame is not None)
     how = options.following(
         memory=memory,
@@ -121,24 +124,30 @@ def segment(
             f"{prompts.name} already says all that is to be done; nothing can be pointed at beside it.",
             "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
         )
+    log = PromptLog.read(prompts) if prompts is not None else None
+    written = _written(
+        output or default_output(scan), scan, (log.objects if log else (label,)) if split else None, film
+    )
+    read = (input, prompts, mask, markers, options.model_file(model), adapter, vocabulary)
+    outputs = Outputs(written.paths, read, overwrite)
     built = BuildOptions(None, untrained, threads, device, precision, backend, vocabulary, adapter)
-    predictor = build(model, built, system)
-    with progress_bar(f"Following {label}", quiet or json) as progress:
-        if prompts is not None:
-            from delineate.prompt_log import PromptLog
-
-            session = Session.replay(scan, PromptLog.read(prompts), predictor, progress, force)
-        else:
-            given, notices = _prompts(scan, box, point, neg, mask, text, frame, space, markers)
-            marked = [one.frame for one in given if one.frame is not None] if markers else []
-            first, stop = (min(marked), max(marked) + 1) if marked else (None, None)
-            session = Session(scan.with_notices(*notices), predictor)
-            session.add_object(label)
-            for one in given:
-                session.prompt(one, label)
-            if len(scan) > 1 and not frame_only:
-                session.propagate((), first, stop, progress, how)
-    _write(session, target, split, film, overwrite, json, quiet, input)
+    with outputs:
+        predictor = build(model, built, system)
+        with progress_bar(f"Following {label}", quiet or json) as progress:
+            if log is not None:
+                session = Session.replay(scan, log, predictor, progress, force)
+            else:
+                given, notices = _prompts(scan, box, point, neg, mask, text, frame, space, markers)
+                marked = [one.frame for one in given if one.frame is not None] if markers else []
+                first, stop = (min(marked), max(marked) + 1) if marked else (None, None)
+                session = Session(scan.with_notices(*notices), predictor)
+                session.add_object(label)
+                for one in given:
+                    session.prompt(one, label)
+                if len(scan) > 1 and not frame_only:
+                    session.propagate((), first, stop, progress, how)
+        manifest = _write(session, written, outputs)
+    _report(session, manifest, written, json, quiet, input)
 
 
 def _prompts(
@@ -185,35 +194,63 @@ def _prompts(
     return given, notices
 
 
-def _write(
-    session: Session, target: Path, split: bool, film: bool, overwrite: bool, json: bool, quiet: bool, input: Path
-) -> None:
+@dataclass(frozen=True)
+class _Written:
+    """What a run writes: outlines (file: the one structure in it, or None), and beside them manifest, preview, film."""
+
+    outlines: dict[Path, str | None]
+    manifest: Path
+    preview: Path
+    film: Path | None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        companions = (self.manifest, self.preview, *([self.film] if self.film is not None else []))
+        return (*self.outlines, *companions)
+
+
+def _written(target: Path, scan: Scan, split: Sequence[str] | None, film: bool) -> _Written:
+    """Raises OutputError for names that cannot be used."""
     from delineate.io.naming import beside
-    from delineate.io.overlay import save_film, save_preview
-    from delineate.io.saving import output_record, save, write_manifest
+    from delineate.io.saving import check_record, outline_files
     from delineate.scan import ScanKind
 
+    manifest, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
+    outlines = outline_files(target, scan.kind, split)
+    check_record(manifest, tuple(outlines))
+    return _Written(
+        outlines, manifest, preview, beside(target, ".film.mp4") if film and scan.kind is ScanKind.VIDEO else None
+    )
+
+
+def _write(session: Session, written: _Written, outputs: Outputs) -> Manifest:
+    from delineate.io.overlay import save_film, save_preview
+    from delineate.io.saving import output_record, write_manifest, write_outlines
+
     scan, outlines = session.scan, session.segmentation
-    files = save(outlines, target, scan, overwrite, split)
-    manifest = session.manifest([output_record(f, _format_of(f)) for f in files])
-    companions = [beside(target, ".manifest.json"), beside(target, ".preview.png")]
-    write_manifest(manifest, companions[0])
-    save_preview(scan, outlines, companions[1])
-    if film and scan.kind is ScanKind.VIDEO:
-        companions.append(beside(target, ".film.mp4"))
-        save_film(scan, outlines, companions[-1])
+    write_outlines(outlines, written.outlines, scan, outputs)
+    manifest = session.manifest([output_record(outputs.stage(f), _format_of(f)) for f in written.outlines])
+    write_manifest(manifest, outputs.stage(written.manifest))
+    save_preview(scan, outlines, outputs.stage(written.preview))
+    if written.film is not None:
+        save_film(scan, outlines, outputs.stage(written.film))
+    return manifest
+
+
+def _report(session: Session, manifest: Manifest, written: _Written, json: bool, quiet: bool, input: Path) -> None:
+    """What was found, where it was written, and how to do it again."""
     if json:
-        result_json({"files": [str(f) for f in (*files, *companions)], "manifest": manifest.model_dump(mode="json")})
+        result_json({"files": [str(f) for f in written.paths], "manifest": manifest.model_dump(mode="json")})
         return
     if not quiet:
         for notice in session.notices:
             tell(f"Note: {notice.message}")
     for one in manifest.objects:
-        result(_found(one, scan))
-    for path in (*files, *companions):
+        result(_found(one, session.scan))
+    for path in written.paths:
         result(f"  {path}")
     if not quiet:
-        tell(f"Again: delineate segment {input} --prompts {companions[0]} -o OTHER-NAME")
+        tell(f"Again: delineate segment {input} --prompts {written.manifest} -o OTHER-NAME")
 
 
 def _found(one: Any, scan: Scan) -> str:
@@ -230,4 +267,4 @@ def _found(one: Any, scan: Scan) -> str:
 
 
 def _format_of(path: Path) -> str:
-    return "folder of PNG masks" if path.is_dir() else "".join(path.suffixes[-2:]).lstrip(".")
+    return "folder of PNG masks" if not path.suffix else "".join(path.suffixes[-2:]).lstrip(".")

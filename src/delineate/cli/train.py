@@ -36,12 +36,14 @@ def quill(
 ) -> None:
     """Train the small model from synthetic scenes, and from real ones marked for training if a data folder is given."""
     from delineate.errors import MissingExtraError
+    from delineate.io.outputs import check_run_folder
 
     try:
         from delineate.training.quill_training import QuillTraining, train_quill
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
+    check_run_folder(output, (data, start), new=not resume)
     recipe = QuillTraining(
         output, minutes, data, start, resume, seed, batch, rate, keep=keep, version=version, threads=threads,
         workers=workers, device=device,
@@ -92,8 +94,10 @@ def finetune(
 ) -> None:
     """Fine-tune a system on labelled scans; measured before the first step, keeps only what is better than that."""
     from delineate.errors import MissingExtraError
+    from delineate.io.outputs import check_run_folder
     from delineate.systems import BuildOptions, build
 
+    check_run_folder(output, (data, options.model_file(model), Path(teacher) if teacher else None), new=not resume)
     how = BuildOptions(None, untrained, threads, _own_device(device), "fp32")
     predictor: Any = build(model, how, system)
     try:

@@ -18,7 +18,8 @@ from delineate.data.cases import Case, LabelledScan
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import split_by_subject, subject_of
 from delineate.errors import DelineateError
-from delineate.io.atomic import replacing
+from delineate.io.outputs import Outputs
+from delineate.io.own_files import png_mark
 from delineate.preprocess.display import display_window, shown
 from delineate.segmentation import PALETTE
 
@@ -67,8 +68,20 @@ class DatasetCard:
         return lines
 
 
-def check_dataset(root: Path, sheet: Path | None = None, progress: Progress | None = None) -> DatasetCard:
-    """Open every case, count what is there and what is wrong; ``sheet``: where to draw a contact sheet."""
+def check_dataset(
+    root: Path, sheet: Path | None = None, progress: Progress | None = None, overwrite: bool = False
+) -> DatasetCard:
+    """Open every case, count what is there and what is wrong.
+
+    sheet  where to draw a contact sheet; ``overwrite`` replaces an earlier one
+    """
+    if sheet is None:
+        return _checked(root, None, progress)
+    with Outputs([sheet], [root], overwrite) as outputs:
+        return _checked(root, outputs.stage(sheet), progress)
+
+
+def _checked(root: Path, sheet: Path | None, progress: Progress | None) -> DatasetCard:
     layout, cases = read_dataset(root)
     card = DatasetCard(layout, len(cases), Counter(case.dataset for case in cases))
     pictures: dict[str, list[Case]] = defaultdict(list)
@@ -85,8 +98,7 @@ def check_dataset(root: Path, sheet: Path | None = None, progress: Progress | No
             tiles.append(_tile(opened))
     card.problems += _leaks(cases, pictures)
     if sheet is not None and tiles:
-        with replacing(sheet) as temporary:
-            _sheet(tiles).save(temporary, format="PNG")
+        _sheet(tiles).save(sheet, format="PNG", pnginfo=png_mark())
     return card
 
 

@@ -27,8 +27,8 @@ import numpy as np
 from delineate.data.cases import Case, LabelledScan, OpenedFiles, Task, Use
 from delineate.data.shard_samples import about, encoded, opened
 from delineate.data.subjects import split_by_subject, subject_of
-from delineate.errors import InputError, OutputError
-from delineate.io.atomic import replacing_folder
+from delineate.errors import InputError
+from delineate.io.outputs import Outputs
 
 INDEX = "shards.json"
 FORMAT = "delineate-shards/1"
@@ -72,9 +72,9 @@ def write_shards(
     Cases are shuffled once, so that a shard is a mixture. Raises OutputError if the folder is there and not empty, and
     InputError for a case that cannot be opened; nothing is left behind then.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise OutputError("E-OUTPUT-EXISTS", f"{output} is there already, and not empty.", "Choose another with -o.")
-    with replacing_folder(output) as folder:
+    with Outputs([output], {path for case in cases for path in (case.image, case.label)}) as outputs:
+        folder = outputs.stage(output)
+        folder.mkdir()
         return _written(list(cases), folder, size, shares, seed, progress)
 
 

@@ -13,9 +13,12 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from delineate.demo.phantom import phantom_volume, ultrasound_clip
+from delineate.io.naming import beside
 from delineate.io.opening import open_scan
+from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
-from delineate.io.saving import output_record, save, write_manifest
+from delineate.io.own_files import MARK, png_mark
+from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
 from delineate.prompts import Box, Point
 from delineate.rle import Rle
 from delineate.segmentation import Segmentation
@@ -52,9 +55,11 @@ def run_demo(folder: Path, progress: Progress | None = None) -> list[DemoResult]
 
 def _volume(folder: Path) -> DemoResult:
     phantom = phantom_volume()
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "abdomen.nii.gz"
-    nib.save(nib.Nifti1Image(phantom.scan.voxels(), phantom.scan.grid.affine), path)
+    image = nib.Nifti1Image(phantom.scan.voxels(), phantom.scan.grid.affine)
+    image.header["descrip"] = MARK
+    with Outputs([path], overwrite=True) as outputs:
+        nib.save(image, outputs.stage(path))
     scan = open_scan(path)
     began = perf_counter()
     session = Session(scan)
@@ -66,7 +71,7 @@ def _volume(folder: Path) -> DemoResult:
     session.propagate()
     seconds = perf_counter() - began
     output = folder / "abdomen_seg.nii.gz"
-    picture = _finish(session, output, folder / "abdomen_seg")
+    picture = _finish(session, output)
     command = f"delineate segment {path} --prompts {folder / 'abdomen_seg.manifest.json'} -o again.nii.gz"
     title = "CT-like volume: four organs, one box each, followed through the slices"
     return DemoResult(title, picture, command, seconds, _dice(session.segmentation, phantom.truth))
@@ -75,17 +80,17 @@ def _volume(folder: Path) -> DemoResult:
 def _clip(folder: Path) -> DemoResult:
     phantom = ultrasound_clip()
     frames = folder / "echo"
-    frames.mkdir(parents=True, exist_ok=True)
-    for n, frame in enumerate(phantom.scan.frames()):
-        Image.fromarray(frame).save(frames / f"{n:03d}.png")
+    with Outputs([frames], overwrite=True) as outputs:
+        outputs.stage(frames).mkdir()
+        for n, frame in enumerate(phantom.scan.frames()):
+            Image.fromarray(frame).save(outputs.stage(frames) / f"{n:03d}.png", pnginfo=png_mark())
     scan = open_scan(frames)
     began = perf_counter()
     session = Session(scan)
     session.prompt(Box(*_bounds(phantom.truth["chamber"].masks[0]), frame=0), "chamber")
     session.propagate()
     seconds = perf_counter() - began
-    picture = _finish(session, folder / "echo_seg", folder / "echo_seg")
-    save_film(scan, session.segmentation, folder / "echo_seg.film.mp4", 30)
+    picture = _finish(session, folder / "echo_seg", folder / "echo_seg.film.mp4")
     command = f"delineate segment {frames} --prompts {folder / 'echo_seg.manifest.json'} -o again"
     title = "Ultrasound-like clip: a beating chamber, one box on the first frame (see also echo_seg.film.mp4)"
     return DemoResult(title, picture, command, seconds, _dice(session.segmentation, phantom.truth))
@@ -99,16 +104,23 @@ def _dicom(folder: Path) -> DemoResult:
     session.prompt(Point(58, 66), "structure")
     seconds = perf_counter() - began
     output = folder / "ct_slice_seg.png"
-    picture = _finish(session, output, folder / "ct_slice_seg")
+    picture = _finish(session, output)
     command = f"delineate segment {path} --point 58,66 -o again.png"
     return DemoResult("One real CT slice (comes with pydicom): one click", picture, command, seconds, None)
 
 
-def _finish(session: Session, output: Path, stem: Path) -> Path:
-    save(session.segmentation, output, session.scan, overwrite=True)
-    write_manifest(session.manifest([output_record(output, output.suffix)]), Path(f"{stem}.manifest.json"))
-    picture = Path(f"{stem}.preview.png")
-    save_preview(session.scan, session.segmentation, picture)
+def _finish(session: Session, output: Path, film: Path | None = None) -> Path:
+    """Write outlines, manifest, picture and film as ``segment`` does; gives the picture."""
+    scan, outlines = session.scan, session.segmentation
+    manifest, picture = beside(output, ".manifest.json"), beside(output, ".preview.png")
+    files = outline_files(output, scan.kind)
+    written = [*files, manifest, picture, *([film] if film is not None else [])]
+    with Outputs(written, [scan.file.path if scan.file else None], overwrite=True) as outputs:
+        write_outlines(outlines, files, scan, outputs)
+        write_manifest(session.manifest([output_record(outputs.stage(output), output.suffix)]), outputs.stage(manifest))
+        save_preview(scan, outlines, outputs.stage(picture))
+        if film is not None:
+            save_film(scan, outlines, outputs.stage(film), 30)
     return picture
 
 

@@ -13,6 +13,7 @@ from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocol import Column, Curve
 from delineate.evaluation.tables import EvaluationReport
+from delineate.io.own_files import MARK
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
@@ -57,7 +58,8 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
         parts.append(f"<h2>Failed</h2><ul>{rows}</ul>")
     title = escape(report.protocol.name)
     body = "\n".join(parts)
-    return f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{STYLE}</style>\n{body}\n"
+    generator = f'<meta name=generator content="{MARK}">'
+    return f"<!doctype html><meta charset=utf-8>{generator}<title>{title}</title><style>{STYLE}</style>\n{body}\n"
 
 
 def _card(lines: Sequence[str]) -> str:

@@ -41,6 +41,12 @@ def check_predictor(name: str) -> None:
         )
 
 
+def weights_file(name: str) -> Path | None:
+    """The file of a predictor that is named by one."""
+    path = Path(name.rpartition("=")[2])
+    return path if path.is_file() else None
+
+
 def predictor_named(name: str) -> FramePredictor:
     """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``."""
     check_predictor(name)

@@ -18,7 +18,8 @@ from delineate.evaluation.page import page
 from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocols import Column
 from delineate.evaluation.tables import EvaluationReport, Line, Measured
-from delineate.io.atomic import replacing, write_bytes
+from delineate.io.outputs import Outputs
+from delineate.io.own_files import MARK, png_mark
 
 TRUTH, FOUND = (70, 220, 120), (245, 20, 255)  # magenta: no tissue has it
 TILE, CAPTION, ACROSS, WORST = 240, 44, 4, 12  # pixels of a tile and its caption; tiles in a row and in all
@@ -26,16 +27,23 @@ GAP, PAPER = 8, (236, 236, 236)  # between tiles; round pictures that are no squ
 LINES = 3, 2  # pixels of the truth's line and of what was found, which is drawn on top: where both are, both are seen
 
 
-def write_report(report: EvaluationReport, cases: Mapping[str, Case], folder: Path, card: Sequence[str] = ()) -> None:
-    """Write ``<protocol>.json``, ``.md``, ``.html`` and, for the first predictor, ``<protocol>-worst.png``."""
-    name = report.protocol.name
-    write_bytes(folder / f"{name}.json", (json.dumps(as_json(report), indent=1, allow_nan=False) + "\n").encode())
-    write_bytes(folder / f"{name}.md", as_markdown(report).encode())
+def report_files(folder: Path, protocol: str) -> tuple[Path, Path, Path, Path]:
+    """Numbers (JSON), tables (Markdown), the page (HTML) and the sheet of the worst cases (PNG)."""
+    json_file, tables, html, sheet = (folder / f"{protocol}{end}" for end in (".json", ".md", ".html", "-worst.png"))
+    return json_file, tables, html, sheet
+
+
+def write_report(
+    report: EvaluationReport, cases: Mapping[str, Case], folder: Path, outputs: Outputs, card: Sequence[str] = ()
+) -> None:
+    """Write the files of ``report_files``; the sheet is of the first predictor, and only if a case was measured."""
+    numbers, tables, html, sheet = (outputs.stage(path) for path in report_files(folder, report.protocol.name))
+    numbers.write_text(json.dumps(as_json(report), indent=1, allow_nan=False) + "\n")
+    tables.write_text(as_markdown(report))
     worst = report.worst(report.predictors[0], WORST)
     if worst:
-        with replacing(folder / f"{name}-worst.png") as temporary:
-            worst_sheet(worst, report.headline, cases).save(temporary, format="PNG")
-    write_bytes(folder / f"{name}.html", page(report, folder / f"{name}-worst.png" if worst else None, card).encode())
+        worst_sheet(worst, report.headline, cases).save(sheet, format="PNG", pnginfo=png_mark())
+    html.write_text(page(report, sheet if worst else None, card))
 
 
 def as_markdown(report: EvaluationReport) -> str:
@@ -53,7 +61,7 @@ def as_markdown(report: EvaluationReport) -> str:
     ]
     if report.failures:
         parts += ["## Failed", "\n".join(f"- {f.case}, {f.predictor}: {f.reason}" for f in report.failures)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, f"<!-- {MARK} -->"]) + "\n"
 
 
 def dataset_table(report: EvaluationReport) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -20,10 +20,11 @@ from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import content_of, learned_by
 from delineate.errors import DelineateError, InputError, PromptError
 from delineate.evaluation.baselines import BASELINES
-from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named, untrained_predictor
+from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named, untrained_predictor, weights_file
 from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
-from delineate.evaluation.report import write_report
+from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
+from delineate.io.outputs import Outputs, check_run_folder
 from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import FramePredictor
 
@@ -115,6 +116,23 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     )
     named = untrained_predictor if options.untrained else predictor_named
     predictors = {name: named(name) for name in options.names}
+    read = [options.root, *(weights_file(name) for name in options.names)]
+    check_run_folder(options.output, read)
+    with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
+        report = _measured(options, protocol, cases, left_out, predictors, progress)
+        write_report(report, {case.id: case for case in cases}, options.output, outputs, card)
+    return report
+
+
+def _measured(
+    options: EvaluateOptions,
+    protocol: Protocol,
+    cases: Sequence[Case],
+    left_out: int,
+    predictors: Mapping[str, FramePredictor],
+    progress: Progress | None,
+) -> EvaluationReport:
+    """Every case with every predictor, taken from an earlier run where that is possible."""
     records = {name: predictor.record for name, predictor in predictors.items()}
     options.output.mkdir(parents=True, exist_ok=True)
     finished = _Finished(options.output / f"{protocol.name}.jsonl")
@@ -135,11 +153,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
                 failures.append(Failure(name, case.id, str(error)))
             if progress is not None:
                 progress(number * len(predictors) + turn, total)
-    report = EvaluationReport(
-        protocol, options.names, records, tuple(measured), tuple(failures), options.seed, left_out
-    )
-    write_report(report, {case.id: case for case in cases}, options.output, card)
-    return report
+    return EvaluationReport(protocol, options.names, records, tuple(measured), tuple(failures), options.seed, left_out)
 
 
 def chosen_cases(options: EvaluateOptions) -> list[Case]:

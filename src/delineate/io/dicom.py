@@ -98,7 +98,7 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
         used = [chosen[0].path]
     else:
         scan, used = _series(chosen, options, notices)
-    from delineate.io.opening import sha256_of
+    from delineate.hashing import sha256_of
 
     return replace(scan, file=SourceFile(folder, "DICOM series", sha256_of(*used))).with_notices(*notices)
 

@@ -44,7 +44,8 @@ def natural_order(path: Path) -> tuple[Any, ...]:
 
 def read(folder: Path, options: ReadOptions) -> Scan:
     """The pictures of a folder as a video. Gaps in the numbering are told; mixed sizes are refused."""
-    from delineate.io.opening import PICTURE_SUFFIXES, sha256_of
+    from delineate.hashing import sha256_of
+    from delineate.io.opening import PICTURE_SUFFIXES
 
     entries = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     paths = sorted((p for p in entries if p.suffix.lower() in PICTURE_SUFFIXES), key=natural_order)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.errors import InputError, Notice
+from delineate.hashing import sha256_of
 from delineate.io.options import ReadOptions
 from delineate.scan import Scan, ScanKind, SourceFile
 
@@ -138,16 +138,6 @@ def file_head(path: Path) -> bytes:
 
 def _damaged_gzip(path: Path, why: str) -> InputError:
     return InputError("E-GZIP-DAMAGED", f"{path.name} is damaged gzip: {why}.", f"Check it with: gzip -t {path.name}")
-
-
-def sha256_of(*paths: Path) -> str:
-    """Hash of the bytes of one or several files, in the order given."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _open_file(path: Path, options: ReadOptions) -> Scan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from delineate.grid import Placement
-from delineate.io.atomic import replacing, write_bytes
+from delineate.io.own_files import MARK, png_mark
 from delineate.preprocess.display import display_window, shown
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Segmentation
@@ -33,9 +32,7 @@ def overlay_frame(scan: Scan, segmentation: Segmentation, frame: int, window: tu
 
 def save_preview(scan: Scan, segmentation: Segmentation, path: Path) -> None:
     """The picture beside an output: the image with its outlines, or a contact sheet of a volume or video."""
-    buffer = io.BytesIO()
-    contact_sheet(scan, segmentation).save(buffer, "PNG")
-    write_bytes(path, buffer.getvalue())
+    contact_sheet(scan, segmentation).save(path, "PNG", pnginfo=png_mark())
 
 
 def contact_sheet(scan: Scan, segmentation: Segmentation) -> Image.Image:
@@ -60,7 +57,8 @@ def save_film(scan: Scan, segmentation: Segmentation, path: Path, rate: float | 
     if rate is None:
         times = scan.times
         rate = (len(times) - 1) / (times[-1] - times[0]) if times and len(times) > 1 and times[-1] > times[0] else 20.0
-    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as film:
+    with av.open(str(path), "w", format="mp4") as film:
+        film.metadata["comment"] = MARK
         stream = film.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))
         stream.width, stream.height = scan.width // 2 * 2, scan.height // 2 * 2
         stream.pix_fmt = "yuv420p"

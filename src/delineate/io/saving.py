@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from delineate.errors import OutputError
-from delineate.io.atomic import check_writable, write_bytes
+from delineate.hashing import sha256_of
+from delineate.io.atomic import write_bytes
+from delineate.io.naming import stem_of
+from delineate.io.outputs import Outputs
 from delineate.io.writers.coco import write_coco
 from delineate.io.writers.label_png import write_png
 from delineate.io.writers.mask_folder import write_mask_folder
@@ -31,30 +37,54 @@ def save(
 
     The name decides: ``.nii``/``.nii.gz`` label map, ``.seg.nrrd`` for 3D Slicer (overlapping objects kept),
     ``.png`` palette label image, ``.npz`` challenge arrays, ``.json`` COCO, a folder of palette PNGs for a video.
-    ``split`` writes one file for each object. An existing output is refused unless ``overwrite``.
+    ``split`` writes one file for each object. The scan itself is never written to; an existing output is refused,
+    or with ``overwrite`` replaced if this program wrote it.
     """
-    path = Path(path)
-    writer = _writer_for(path, segmentation.kind)
-    if not split:
-        check_writable(path, overwrite)
-        writer(segmentation, path, scan, overlap)
-        return (path,)
-    paths = []
-    for one in segmentation.objects:
-        target = path.with_name(_split_name(path, one.name))
-        check_writable(target, overwrite)
-        alone = Segmentation(
-            segmentation.kind, segmentation.grid, segmentation.frame_shape, segmentation.slice_axis, (one,)
-        )
-        writer(alone, target, scan, overlap)
-        paths.append(target)
-    return tuple(paths)
+    files = outline_files(Path(path), segmentation.kind, segmentation.names if split else None)
+    with Outputs(tuple(files), [scan.file.path if scan.file else None], overwrite) as outputs:
+        write_outlines(segmentation, files, scan, outputs, overlap)
+    return tuple(files)
 
 
-def check_output(path: Path, kind: ScanKind, overwrite: bool) -> None:
-    """Everything about an output's name that can be wrong, before the work begins."""
+def outline_files(path: Path, kind: ScanKind, names: Sequence[str] | None = None) -> dict[Path, str | None]:
+    """The files that outlines are written to, and the one structure in each; None stands for all of them.
+
+    ``names`` asks for one file for each of these structures. Raises OutputError if the name of ``path`` says no format
+    that such a scan can be saved in.
+    """
     _writer_for(path, kind)
-    check_writable(path, overwrite)
+    if names is None:
+        return {path: None}
+    return dict(zip((path.with_name(file) for file in _split_names(path, names)), names, strict=True))
+
+
+def write_outlines(
+    segmentation: Segmentation,
+    files: Mapping[Path, str | None],
+    scan: Scan,
+    outputs: Outputs,
+    overlap: Overlap = Overlap.LATER,
+) -> None:
+    """Write outlines to ``files``, as ``outline_files`` gave them; they appear when ``outputs`` ends."""
+    for file, name in files.items():
+        writer = _writer_for(file, segmentation.kind)
+        writer(segmentation if name is None else segmentation.only(name), outputs.stage(file), scan, overlap)
+
+
+def check_record(manifest: Path, files: Sequence[Path]) -> None:
+    """Raise OutputError if ``manifest`` is the record of other outputs that are still there."""
+    try:
+        known = json.loads(manifest.read_bytes())["outputs"]
+        others = {str(one["name"]) for one in known} - {file.name for file in files}
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    still = sorted(name for name in others if manifest.with_name(name).exists())
+    if still:
+        raise OutputError(
+            "E-OUTPUT-RECORD",
+            f"{manifest} is the record of {still[0]}, which would lose it.",
+            "Choose another name with -o: outputs that differ in their ending alone share their record.",
+        )
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -67,8 +97,6 @@ def write_prompts(log: PromptLog, path: Path) -> None:
 
 def output_record(path: Path, format: str) -> OutputRecord:
     """Name and hash of a written file (of all files of a folder, in order of name)."""
-    from delineate.io.opening import sha256_of
-
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     return OutputRecord(name=path.name, format=format, sha256=sha256_of(*files))
 
@@ -78,11 +106,11 @@ Writer = Callable[[Segmentation, Path, Scan, Overlap], None]
 
 def _writer_for(path: Path, kind: ScanKind) -> Writer:
     name = path.name.lower()
-    anywhere = {".nii.gz": write_nifti, ".nii": write_nifti, ".seg.nrrd": write_seg_nrrd}
-    arrays = {".npz": write_npz, ".json": write_coco}
+    anywhere: dict[str, Writer] = {".nii.gz": write_nifti, ".nii": write_nifti, ".seg.nrrd": write_seg_nrrd}
+    arrays: dict[str, Writer] = {".npz": write_npz, ".json": write_coco}
     table: dict[ScanKind, dict[str, Writer]] = {
         ScanKind.VOLUME: anywhere | arrays,
-        ScanKind.IMAGE: {".png": write_png} | anywhere | arrays,
+        ScanKind.IMAGE: {".png": write_png, **anywhere, **arrays},
         ScanKind.VIDEO: arrays,
     }
     for ending, writer in table[kind].items():
@@ -98,8 +126,13 @@ def _writer_for(path: Path, kind: ScanKind) -> Writer:
     )
 
 
-def _split_name(path: Path, name: str) -> str:
-    from delineate.io.naming import stem_of
-
-    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-    return f"{stem_of(path)}_{safe}{path.name[len(stem_of(path)) :]}"
+def _split_names(path: Path, names: Sequence[str]) -> list[str]:
+    """A file name for each structure; no two alike, not even in other letter cases."""
+    stem, taken, chosen = stem_of(path), set[str](), []
+    for name in names:
+        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+        numbered = (safe if n == 1 else f"{safe}_{n}" for n in count(1))
+        free = next(one for one in numbered if unicodedata.normalize("NFC", one).casefold() not in taken)
+        taken.add(unicodedata.normalize("NFC", free).casefold())
+        chosen.append(f"{stem}_{free}{path.name[len(stem) :]}")
+    return chosen

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from delineate.errors import ModelError
-from delineate.io.atomic import replacing
+from delineate.io.atomic import write_bytes
+from delineate.io.own_files import MARK
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import Sam
 from delineate.models.sam2 import Sam2
@@ -64,6 +65,7 @@ def export_system(
     cards = {}
     for part in (encoder_part(network), *parts_of(network)):
         write_part(part, folder / f"{part.name}.onnx")
+        _mark(folder / f"{part.name}.onnx")
         cards[part.name] = _card(part) | (compared(part, folder / f"{part.name}.onnx") if check else {})
     card = {
         "format": FORMAT,
@@ -77,9 +79,15 @@ def export_system(
         "notes": _notes(network),
     }
     text = json.dumps(card, indent=1) + "\n"
-    with replacing(folder / CARD) as temporary:
-        temporary.write_text(text)
+    write_bytes(folder / CARD, text.encode())
     return dict(json.loads(text))
+
+
+def _mark(path: Path) -> None:
+    """Say in a model's metadata what wrote it: a protobuf message is added to by what is appended to it."""
+    entry = b"".join(bytes([tag, len(word)]) + word for tag, word in ((0x0A, b"software"), (0x12, MARK.encode())))
+    with path.open("ab") as stream:
+        stream.write(bytes([14 << 3 | 2, len(entry)]) + entry)  # ModelProto.metadata_props
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from delineate.io.atomic import write_bytes
+from delineate.io.own_files import MARK
 from delineate.rle import Rle
 from delineate.scan import Scan
 from delineate.segmentation import Overlap, Segmentation
@@ -40,7 +41,8 @@ def coco_json(segmentation: Segmentation, name: str) -> str:
             )
     images = [{"id": f + 1, "file_name": name, "frame": f, "width": width, "height": height} for f in used]
     categories = [{"id": o.label, "name": o.name} for o in segmentation.objects]
-    return json.dumps({"images": images, "annotations": annotations, "categories": categories}) + "\n"
+    info = {"description": MARK}
+    return json.dumps({"info": info, "images": images, "annotations": annotations, "categories": categories}) + "\n"
 
 
 def _bbox(rle: Rle) -> list[int]:

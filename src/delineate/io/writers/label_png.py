@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.io.atomic import write_bytes
+from delineate.io.own_files import png_mark
 from delineate.scan import Scan
 from delineate.segmentation import Overlap, Segmentation
 
@@ -30,7 +31,7 @@ def label_png(segmentation: Segmentation, frame: int, overlap: Overlap) -> bytes
                 palette[one.label] = one.colour
         picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    picture.save(buffer, "PNG", pnginfo=png_mark())
     return buffer.getvalue()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from delineate.io.atomic import replacing_folder
+from delineate.io.own_files import MARK
 from delineate.io.writers.label_png import label_png
 from delineate.scan import Scan
 from delineate.segmentation import Overlap, Segmentation
@@ -13,19 +13,18 @@ from delineate.segmentation import Overlap, Segmentation
 
 def write_mask_folder(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
     """A video's outlines as ``masks/00000.png`` and so on, and ``tracks.json`` with confidence by frame."""
-    with replacing_folder(path) as folder:
-        (folder / "masks").mkdir()
-        for index in range(len(segmentation)):
-            (folder / "masks" / f"{index:05d}.png").write_bytes(label_png(segmentation, index, overlap))
-        tracks = [
-            {
-                "name": o.name,
-                "label": o.label,
-                "colour": o.colour,
-                "frames": {
-                    str(i): {"area": o.masks[i].area, "confidence": round(o.scores.get(i, 0.0), 4)} for i in o.frames
-                },
-            }
-            for o in segmentation.objects
-        ]
-        (folder / "tracks.json").write_text(json.dumps({"times": scan.times, "objects": tracks}, indent=1))
+    (path / "masks").mkdir(parents=True)
+    for index in range(len(segmentation)):
+        (path / "masks" / f"{index:05d}.png").write_bytes(label_png(segmentation, index, overlap))
+    tracks = [
+        {
+            "name": o.name,
+            "label": o.label,
+            "colour": o.colour,
+            "frames": {
+                str(i): {"area": o.masks[i].area, "confidence": round(o.scores.get(i, 0.0), 4)} for i in o.frames
+            },
+        }
+        for o in segmentation.objects
+    ]
+    (path / "tracks.json").write_text(json.dumps({"format": MARK, "times": scan.times, "objects": tracks}, indent=1))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from delineate.grid import Placement
 from delineate.io.atomic import write_bytes
+from delineate.io.own_files import MARK
 from delineate.io.writers.label_png import smallest
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Overlap, Segmentation
@@ -43,4 +44,5 @@ def _archive(arrays: Iterable[tuple[str, NDArray[Any]]]) -> bytes:
             content = io.BytesIO()
             np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
             archive.writestr(member, content.getvalue())
+        archive.comment = MARK.encode()
     return buffer.getvalue()

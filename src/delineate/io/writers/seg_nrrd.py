@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from delineate.grid import Placement
 from delineate.io.atomic import write_bytes
+from delineate.io.own_files import MARK
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Overlap, Segmentation, SegmentedObject
 
@@ -53,6 +54,7 @@ def _header(segmentation: Segmentation, voxels: NDArray, shape: tuple[int, ...])
     lines = [
         "NRRD0004",
         "# Complete NRRD file format specification at: http://teem.sourceforge.net/nrrd/format.html",
+        f"# {MARK}",
         f"type: {'unsigned char' if voxels.dtype == np.uint8 else 'unsigned short'}",
         f"dimension: {voxels.ndim}",
         f"space: {'left-posterior-superior' if known else '3D-right-handed'}",

@@ -1,0 +1,281 @@
+"""What one run writes: checked before the work, claimed during it, and put in place all at once.
+
+Every verb and ``delineate.save`` write through this. The rules:
+
+- An output that is an input, holds one or lies in one is refused whatever the options, by inode and through links.
+- A file that exists is refused; with ``overwrite`` it is replaced if this program wrote it (``own_files``), never else.
+- No two outputs share a name, and no two runs write to one name at a time.
+- All outputs of a run appear, or none.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from delineate.errors import OutputError
+from delineate.io.inputs import conflicting_input
+from delineate.io.naming import stem_of
+from delineate.io.own_files import foreign_file, is_own
+
+LONGEST_NAME = 240  # bytes; most file systems take 255, and temporary names are a little longer
+
+
+class Outputs:
+    """The files and folders one run will write, as a context: nothing is there before it ends well.
+
+    Parameters
+    ----------
+    paths
+        Everything that will be written, companions such as manifest and preview among it.
+    inputs
+        Everything the run reads: scan, prompts, masks, model files, data set. None is left out silently.
+    overwrite
+        Replace what an earlier run of this program wrote.
+
+    Raises
+    ------
+    OutputError
+        On construction, if any of it cannot or must not be written; on entering, if another run is writing to one of
+        the names; on leaving, if a name was taken meanwhile.
+    """
+
+    def __init__(self, paths: Sequence[Path], inputs: Iterable[Path | None] = (), overwrite: bool = False) -> None:
+        self.paths = tuple(paths)
+        self.overwrite = overwrite
+        self._staging: dict[Path, Path] = {}  # folder: temporary folder in it
+        self._locks: list[FileLock] = []
+        _check_distinct(self.paths)
+        known = [path for path in inputs if path is not None]
+        for path in self.paths:
+            _check_name(path)
+            _check_no_input(path, known)
+            check_replaceable(path, overwrite)
+            _check_folder(path)
+
+    def __enter__(self) -> Self:
+        for path in sorted({_lock_of(path) for path in self.paths}):
+            self._locks.append(_claimed(path))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            for folder in self._staging.values():
+                shutil.rmtree(folder, ignore_errors=True)
+            for lock in self._locks:
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink(missing_ok=True)
+                lock.release()
+
+    def stage(self, path: Path) -> Path:
+        """Where to write ``path`` for now: a name in a temporary folder beside it, with the same ending."""
+        target = _target(path)
+        try:
+            if target.parent not in self._staging:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made = tempfile.mkdtemp(prefix=".delineate-", suffix=".part", dir=target.parent)
+                self._staging[target.parent] = Path(made)
+        except OSError as error:
+            raise _failed(path, error) from error
+        return self._staging[target.parent] / target.name
+
+    def _commit(self) -> None:
+        """Put everything that was staged in place; take it all back if one cannot be."""
+        undo: list[tuple[Path, Path | None]] = []  # what was put in place, and what stood there before
+        try:
+            for path in self.paths:
+                target = _target(path)
+                staged = self._staging.get(target.parent, Path()) / target.name
+                if target.parent in self._staging and os.path.lexists(staged):
+                    check_replaceable(path, self.overwrite)
+                    undo.append((target, self._put(staged, target)))
+        except BaseException as error:
+            for target, before in reversed(undo):
+                _put_back(target, before)
+            if isinstance(error, OSError):
+                raise _failed(path, error) from error
+            raise
+
+    def _put(self, staged: Path, target: Path) -> Path | None:
+        """Rename into place; gives where the earlier output was put aside."""
+        before = staged.with_name(f"{staged.name}.before")
+        if staged.is_dir():
+            if not target.exists():
+                staged.rename(target)
+                return None
+            target.rename(before)
+            staged.rename(target)
+            return before
+        if not target.exists():
+            _create(staged, target)
+            return None
+        try:
+            os.link(target, before)  # so that the name is never missing
+        except OSError:
+            shutil.copy2(target, before)
+        staged.replace(target)
+        return before
+
+
+def check_replaceable(path: Path, overwrite: bool) -> None:
+    """Raise OutputError if something is at ``path`` that must stay; an empty folder need not."""
+    target = _target(path)
+    if not os.path.lexists(target):
+        return
+    if target.is_dir():
+        if not any(target.iterdir()):
+            return
+        if path.suffix:
+            raise OutputError("E-OUTPUT-FOLDER", f"{path} is a folder.", "Choose another name with -o.")
+    elif not target.is_file():
+        raise OutputError("E-OUTPUT-SPECIAL", f"{path} is no ordinary file.", "Choose another name with -o.")
+    own = is_own(target)
+    if own and overwrite:
+        return
+    if own:
+        raise OutputError(
+            "E-OUTPUT-EXISTS",
+            f"{path} exists already.",
+            "Replace it with --overwrite (overwrite=True in Python), or choose another name with -o.",
+        )
+    alien = foreign_file(target) if target.is_dir() else None
+    what = f"it holds {alien.relative_to(target)}, which" if alien is not None else "it"
+    raise OutputError(
+        "E-OUTPUT-FOREIGN" if overwrite else "E-OUTPUT-EXISTS",
+        f"{path} exists already, and {what} was not written by this program, or was changed since.",
+        "It is never replaced: choose another name with -o, or move it away yourself.",
+    )
+
+
+def check_run_folder(folder: Path, inputs: Iterable[Path | None] = (), new: bool = False) -> None:
+    """Whether a run may keep its files in ``folder``: it is no input, holds none and lies in none.
+
+    A ``new`` run needs an empty folder, or none.
+
+    Raises OutputError.
+    """
+    _check_name(folder)
+    _check_no_input(folder, [path for path in inputs if path is not None])
+    if folder.exists() and not folder.is_dir():
+        raise OutputError("E-OUTPUT-FOLDER", f"{folder} is a file, not a folder.", "Choose another name with -o.")
+    if new and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(
+            "E-OUTPUT-EXISTS",
+            f"{folder} holds files already.",
+            "Go on with --resume, or choose another folder with -o.",
+        )
+    _check_folder(folder / "file")
+
+
+def _target(path: Path) -> Path:
+    """The place itself, behind links."""
+    return path.resolve()
+
+
+def _check_name(path: Path) -> None:
+    if len(path.name.encode()) > LONGEST_NAME:
+        raise OutputError(
+            "E-OUTPUT-NAME", f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter one."
+        )
+
+
+def _check_distinct(paths: Sequence[Path]) -> None:
+    """No two names that a file system could take for the same one."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        key = unicodedata.normalize("NFC", str(_target(path))).casefold()
+        if key in seen:
+            raise OutputError(
+                "E-OUTPUT-TWICE", f"{path} would be written twice in one run.", "Give the outputs different names."
+            )
+        seen[key] = path
+
+
+def _check_no_input(path: Path, inputs: Sequence[Path]) -> None:
+    found = conflicting_input(path, inputs)
+    if found is not None:
+        raise OutputError(
+            "E-OUTPUT-INPUT",
+            f"{path} {found.relation} the input {found.path}: an input is never written to.",
+            "Choose another place with -o.",
+        )
+
+
+def _check_folder(path: Path) -> None:
+    """The nearest folder that exists must take files."""
+    folder = _target(path).parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError("E-OUTPUT-CLOSED", f"{folder} is a file, not a folder.", "Choose another place with -o.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError("E-OUTPUT-CLOSED", f"Nothing can be written in {folder}.", "Choose another place with -o.")
+
+
+def _lock_of(path: Path) -> Path:
+    """One lock for an output and its companions."""
+    target = _target(path)
+    stem = stem_of(target).removesuffix(".manifest").removesuffix(".preview").removesuffix(".film")
+    return target.parent / f".{stem}.lock"
+
+
+def _claimed(path: Path) -> FileLock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        lock.acquire()
+    except Timeout:
+        name = path.name.removeprefix(".").removesuffix(".lock")
+        raise OutputError(
+            "E-OUTPUT-BUSY",
+            f"Another run is writing {path.parent / name} at this moment.",
+            "Wait for it, or choose another name with -o.",
+        ) from None
+    except OSError as error:
+        raise _failed(path, error) from error
+    return lock
+
+
+def _create(staged: Path, target: Path) -> None:
+    """Put a file where none is; the first of two runs wins.
+
+    Raises OutputError if one is there by now.
+    """
+    try:
+        os.link(staged, target)
+        staged.unlink()
+    except FileExistsError:
+        raise OutputError(
+            "E-OUTPUT-EXISTS", f"{target} was written by another run meanwhile.", "Choose another name with -o."
+        ) from None
+    except OSError:  # a file system without hard links
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL))
+        staged.replace(target)
+
+
+def _put_back(target: Path, before: Path | None) -> None:
+    with suppress(OSError):
+        if target.is_dir():
+            shutil.rmtree(target)
+        elif before is None:
+            target.unlink()
+        if before is not None:
+            before.replace(target)
+
+
+def _failed(path: Path, error: OSError) -> OutputError:
+    return OutputError("E-OUTPUT-FAILED", f"{path} could not be written: {error.strerror or error}.")
