@@ -9,6 +9,11 @@ from importlib import import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
+from delineate import telemetry as _telemetry
+
+_telemetry.silence()  # before anything imports a library that reports
+_telemetry.warn_if_too_late()
+
 __version__ = _version("delineate")
 
 _WHERE = {

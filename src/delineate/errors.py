@@ -54,6 +54,10 @@ class MissingExtraError(DelineateError):
         )
 
 
+class DelineateWarning(UserWarning):
+    """Something the person should know that belongs to no scan: how the program was called, or is set up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something the person should know although the work went on; told once and kept in the manifest."""

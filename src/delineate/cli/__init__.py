@@ -20,7 +20,7 @@ from delineate.cli import (
     systems,
     train,
 )
-from delineate.cli.console import report_error
+from delineate.cli.console import report_error, tell_warnings
 
 app = typer.Typer(
     name="delineate",
@@ -65,6 +65,7 @@ def main() -> None:
     """Run the command line: exit code 0 done, 1 a case failed, 2 bad input, 130 interrupted."""
     from delineate.errors import DelineateError
 
+    tell_warnings(quiet=not {"-q", "--quiet"}.isdisjoint(sys.argv))
     try:
         code = app(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from delineate.errors import DelineateError
+from delineate.errors import DelineateError, DelineateWarning
 
 Progress = Callable[[int, int], None]
 
@@ -25,6 +26,19 @@ def report_error(error: DelineateError, as_json: bool) -> None:
 def tell(text: str) -> None:
     """A line for a person, on stderr, so that stdout holds results only."""
     sys.stderr.write(text + "\n")
+
+
+def tell_warnings(quiet: bool) -> None:
+    """Let the library's warnings read as remarks do, without the line of code they came from."""
+    as_python_does = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, DelineateWarning):
+            as_python_does(message, category, *where, **more)
+        elif not quiet:
+            tell(f"Note: {message}")
+
+    warnings.showwarning = show
 
 
 def result(text: str) -> None:

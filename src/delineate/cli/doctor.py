@@ -9,8 +9,10 @@ from typing import Any
 
 import typer
 
+from delineate import telemetry
 from delineate.cli import options
 from delineate.cli.console import result, result_json
+from delineate.threads import usable_cores
 
 PACKAGES = ("delineate", "numpy", "scipy", "onnxruntime", "nibabel", "pydicom", "pillow", "tifffile", "av", "torch")
 
@@ -30,13 +32,11 @@ def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
 
 def examine() -> tuple[dict[str, Any], bool]:
     """What was found by name, and whether a click can be answered."""
-    import os
-
     from delineate.systems.quill import SHIPPED
 
     card: dict[str, Any] = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "memory": _memory(),
         "processor": ", ".join(_features()) or "no wide vector units found",
     }
@@ -48,12 +48,24 @@ def examine() -> tuple[dict[str, Any], bool]:
     if not card["torch"].startswith("not"):
         card["gpu"] = _gpu()
     card["model"] = f"{SHIPPED.name}, {SHIPPED.stat().st_size / 1e6:.1f} MB" if SHIPPED.is_file() else "MISSING"
+    card |= _telemetry()
     healthy = not any(str(value).endswith("MISSING") for value in card.values())
     try:
         card["click"] = f"{_one_click():.0f} ms on a 256 x 256 picture"
     except Exception as error:
         card["click"], healthy = f"FAILED: {error}", False
     return card, healthy
+
+
+def _telemetry() -> dict[str, str]:
+    """What is kept from reporting, and the marks that it left where it was not."""
+    off = f"off in {', '.join(telemetry.stopped())}"
+    card = {"telemetry": f"{off}; {telemetry.too_late()}" if telemetry.TOO_EARLY else off}
+    if traces := telemetry.left_behind():
+        card["traces"] = (
+            f"{', '.join(map(str, traces))}: left by such a library earlier or in another program; yours to delete"
+        )
+    return card
 
 
 def _features() -> list[str]:

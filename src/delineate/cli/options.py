@@ -34,7 +34,7 @@ Fill = Annotated[int | None, typer.Option("--fill", help="Remove holes and speck
 Apart = Annotated[bool, typer.Option("--no-overlap", help="Followed structures share no pixel.")]
 Direction = Annotated[str | None, typer.Option("--directions", help="Follow it both, forward or backward.")]
 NoReset = Annotated[bool, typer.Option("--no-reset", help="Keep the memory for the second direction.")]
-Threads = Annotated[int, typer.Option("--threads", help="CPU threads; 0 means all.")]
+Threads = Annotated[int, typer.Option("--threads", help="CPU threads, at most one a core; 0 means all.")]
 Axis = Annotated[str | None, typer.Option("--axis", help="Axis slices are taken along: i, j, k or R, A, S.")]
 Series = Annotated[str | None, typer.Option("--series", help="Which DICOM series: number, #position or description.")]
 Index = Annotated[int | None, typer.Option("--index", help="Which volume of a 4D file, or which page.")]

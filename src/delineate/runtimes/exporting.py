@@ -43,6 +43,10 @@ SAM2_NOTES = (
     "pointer_times are frames away divided by 15 (by one less than the number of frames in shorter videos).",
     "memory_encoder: pointed_at is true for outlines a person pointed at.",
 )
+RUNTIME_NOTE = (
+    "onnxruntime 1.29 and later reports its use to its makers, unless ORT_DISABLE_TELEMETRY=1 is in the environment "
+    "before it is loaded."
+)
 WORD_NOTES = ("token_ids are CLIP's word pieces with start and end marks, padded with the end mark.",)
 
 
@@ -130,5 +134,5 @@ def _profiles(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dict[s
 
 def _notes(network: Sam | Sam2) -> list[str]:
     if isinstance(network, MedSamText):
-        return list(WORD_NOTES)
-    return list(SAM_NOTES if isinstance(network, Sam) else SAM2_NOTES)
+        return [*WORD_NOTES, RUNTIME_NOTE]
+    return [*(SAM_NOTES if isinstance(network, Sam) else SAM2_NOTES), RUNTIME_NOTE]

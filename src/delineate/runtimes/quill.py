@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from delineate import telemetry
 from delineate.errors import ModelError, PromptError
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
@@ -34,6 +35,7 @@ from delineate.runtimes.quill_clicks import (
 )
 from delineate.runtimes.quill_finer import Mosaic, is_worth_it, windows_on
 
+telemetry.silence()  # once more, as on Windows only a call stops onnxruntime, not its variable
 SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v8.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure

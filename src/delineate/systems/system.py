@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delineate.checkpoints.store import Download
 from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.threads import usable_threads
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class BuildOptions:
 
     checkpoint  a published or trained file, or None
     untrained   random weights where there is no file: to try the machinery, not to outline anything
-    threads     of the CPU; 0 means all
+    threads     of the CPU, at most one for each core; 0 means all
     device      auto, cpu, cuda, cuda:1, mps
     precision   auto, fp32, bf16, fp16
     backend     what runs the image encoder: torch, onnx, openvino; Quill is run by ONNX Runtime or by OpenVINO
@@ -32,6 +33,9 @@ class BuildOptions:
     backend: str = "torch"
     vocabulary: Path | None = None
     adapter: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "threads", usable_threads(self.threads))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from torch.optim.swa_utils import update_bn
 from delineate.errors import ModelError
 from delineate.models.quill import Quill
 from delineate.runtimes.engine import Engine, Precision
+from delineate.threads import usable_threads
 from delineate.training.correction import again
 from delineate.training.export import export_quill
 from delineate.training.exported_start import start_from_export
@@ -64,6 +65,7 @@ class QuillTraining:
     keep     share of the weights begun from that is kept at the end: both are averaged, which holds on to what the
              start knew (WiSE-FT, arXiv 2109.01903)
     blind    channels of the prompt maps (``preprocess.prompt_maps``) that the network does not see
+    threads  of the CPU, at most one for each core; 0: as many as torch takes
     workers  processes that make scenes; 0: one beside a CPU, one on every core but one beside a GPU
     device   where the network learns: auto, cpu, cuda, cuda:1; and in what precision: auto is bf16 where that is fast
     """
@@ -88,6 +90,9 @@ class QuillTraining:
     blind: tuple[int, ...] = ()
     device: str = "auto"
     precision: str = Precision.AUTO
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "threads", usable_threads(self.threads))
 
     @property
     def side(self) -> int:
