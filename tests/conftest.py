@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import delineate  # noqa: F401  (first: it silences libraries that report, see delineate.telemetry)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
