@@ -47,7 +47,11 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "dataset check": (("data",),),
     "dataset shard": (("data", "-o", "shards"),),
     "train quill": (("-o", "quill", "--minutes", "0.01", "--batch", "1", "--threads", "1"),),
-    "train finetune": (("data", *TINY, "--recipe", "quick", "--steps", "1", "--batch", "1", "-o", "finetuned"),),
+    "train finetune": (
+        ("data", *TINY, "--recipe", "quick", "--steps", "1", "--batch", "1", "-o", "finetuned"),
+        ("data", *TINY, "--recipe", "medsam", "--peft", "lora", "--rank", "4", "--steps", "1", "--batch", "1",
+         "-o", "adapted"),
+    ),
     "train recipes": ((),),
     "bench": (("--quick",),),
     "bench reproduce": (("box-2d", "--data", "data", "--predictors", "ellipse", "--limit", "1", "-o", "reproduced"),),

@@ -181,6 +181,7 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
 def test_the_folder_says_how_it_is_used(tmp_path: Path) -> None:
     card = export_system(Sam2Predictor(tiny_sam2(), CPU, RECORD), tmp_path)
     assert card == json.loads((tmp_path / CARD).read_text())
+    assert "ORT_DISABLE_TELEMETRY=1" in card["notes"][-1]
     assert set(card["parts"]) == {"encoder", "decoder", "memory_attention", "memory_encoder"}
     assert card["parts"]["decoder"]["inputs"]["point_coords"] == {"shape": ["O", "N", 2], "dtype": "float32"}
     assert card["preprocessing"]["video"]["side"] == 256 and card["opset"] == 18
