@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from delineate.errors import GeometryError, InputError, Notice
 from delineate.grid import Grid
+from delineate.nifti_geometry import NiftiGeometry
 
 Pixels = NDArray[Any]
 
@@ -122,7 +123,7 @@ class Scan:
     window      (low, high) intensities the file itself suggests for display, or None
     times       seconds of each video frame in presentation order, or None
     notices     what was repaired or should be known, told once
-    header      the reader's own header object, for a writer of the same format
+    geometry    of a NIfTI file: what its header says of place, as stored. Nothing else of a header is kept
     """
 
     kind: ScanKind
@@ -134,7 +135,7 @@ class Scan:
     times: tuple[float, ...] | None = None
     file: SourceFile | None = None
     notices: tuple[Notice, ...] = ()
-    header: Any = None
+    geometry: NiftiGeometry | None = None
 
     def __post_init__(self) -> None:
         width, height = self.frame_axes

@@ -59,5 +59,5 @@ def _on_grid(drawn: Scan, scan: Scan, path: Path) -> tuple[NDArray[np.bool_], tu
     )
     if voxels.any() and not moved.any():
         raise PromptError("E-MASK-ELSEWHERE", f"{path.name} lies elsewhere: it does not overlap the scan.")
-    text = f"{path.name} has another grid than the scan; it was brought onto the scan's (nearest voxel)."
+    text = "The mask has another grid than the scan; it was brought onto the scan's (nearest voxel)."
     return moved != 0, (Notice("W-MASK-RESAMPLED", text),)

@@ -72,6 +72,7 @@ def segment(
     stored_orientation: options.Stored = False,
     max_pixels: options.MaxPixels = 200_000_000,
     max_voxels: options.MaxVoxels = 2_000_000_000,
+    keep_header: options.KeepHeader = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -89,6 +90,7 @@ def segment(
     from delineate.io.naming import default_output
     from delineate.io.opening import open_scan
     from delineate.io.outputs import Outputs
+    from delineate.io.writers.nifti import HEADER_KEPT, require_header
     from delineate.prompt_log import PromptLog
     from delineate.session import Session
     from delineate.systems import BuildOptions, build
@@ -128,6 +130,9 @@ def segment(
     written = _written(
         output or default_output(scan), scan, (log.objects if log else (label,)) if split else None, film
     )
+    if keep_header:
+        require_header(output or default_output(scan), scan)
+        scan = scan.with_notices(HEADER_KEPT)
     read = (input, prompts, mask, markers, options.model_file(model), adapter, vocabulary)
     outputs = Outputs(written.paths, read, overwrite)
     built = BuildOptions(None, untrained, threads, device, precision, backend, vocabulary, adapter)
@@ -146,7 +151,7 @@ def segment(
                     session.prompt(one, label)
                 if len(scan) > 1 and not frame_only:
                     session.propagate((), first, stop, progress, how)
-        manifest = _write(session, written, outputs)
+        manifest = _write(session, written, outputs, keep_header)
     _report(session, manifest, written, json, quiet, input)
 
 
@@ -223,12 +228,12 @@ def _written(target: Path, scan: Scan, split: Sequence[str] | None, film: bool) 
     )
 
 
-def _write(session: Session, written: _Written, outputs: Outputs) -> Manifest:
+def _write(session: Session, written: _Written, outputs: Outputs, keep_header: bool) -> Manifest:
     from delineate.io.overlay import save_film, save_preview
     from delineate.io.saving import output_record, write_manifest, write_outlines
 
     scan, outlines = session.scan, session.segmentation
-    write_outlines(outlines, written.outlines, scan, outputs)
+    write_outlines(outlines, written.outlines, scan, outputs, keep_header=keep_header)
     manifest = session.manifest([output_record(outputs.stage(f), _format_of(f)) for f in written.outlines])
     write_manifest(manifest, outputs.stage(written.manifest))
     save_preview(scan, outlines, outputs.stage(written.preview))

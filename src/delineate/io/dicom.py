@@ -17,20 +17,11 @@ from delineate.errors import InputError, Notice
 from delineate.io import dicom_multiframe
 from delineate.io.dicom_geometry import SliceStack, stack_slices
 from delineate.io.dicom_pixels import pixels_of, window_of
-from delineate.io.modality import from_dicom
+from delineate.io.modality import DICOM_MODALITIES, from_dicom
 from delineate.io.options import ReadOptions
 from delineate.scan import Scan, SourceFile
 
 NOT_IMAGES = {"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC"}
-
-
-@dataclass(frozen=True)
-class DicomHeader:
-    """What a writer needs to refer back to the source."""
-
-    series_uid: str
-    frame_of_reference_uid: str
-    instance_uids: tuple[str, ...]  # in slice order
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +78,7 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
         notices.append(Notice("W-DICOM-SKIPPED", f"{len(files) - len(found)} files that are not DICOM were skipped."))
     images = [f for f in found if str(f.get("Modality")) not in NOT_IMAGES and "Rows" in f.tags]
     if len(images) < len(found):
-        kinds = Counter(str(f.get("Modality")) or "unknown" for f in found if f not in images)
+        kinds = Counter(_kind(f) for f in found if f not in images)
         text = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         notices.append(Notice("W-DICOM-NO-IMAGE", f"Objects without pictures were left out: {text}."))
     if not images:
@@ -101,6 +92,12 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
     from delineate.hashing import sha256_of
 
     return replace(scan, file=SourceFile(folder, "DICOM series", sha256_of(*used))).with_notices(*notices)
+
+
+def _kind(one: _File) -> str:
+    """A kind of object by its code, where it is a known one: whatever else the tag holds goes into no record."""
+    code = str(one.get("Modality"))
+    return code if code in NOT_IMAGES or code in DICOM_MODALITIES else "other"
 
 
 def _header(path: Path) -> Dataset | None:
@@ -130,7 +127,6 @@ def _one_image(file: _File) -> Scan:
         modality=from_dicom(str(file.get("Modality"))),
         window=window_of(tags),
         notices=notices,
-        header=_record([file]),
     )
 
 
@@ -197,7 +193,6 @@ def _series(files: list[_File], options: ReadOptions, notices: list[Notice]) -> 
         stack.grid,
         modality=from_dicom(str(files[0].get("Modality"))),
         window=window_of(files[0].tags),
-        header=_record(ordered),
     )
     return scan, [f.path for f in ordered]
 
@@ -225,11 +220,3 @@ def _voxels(files: list[_File], stack: SliceStack, notices: list[Notice]) -> np.
     volume = np.stack([s.astype(kind) for s in slices], axis=-1 if slices[0].ndim == 2 else 2)
     volume = volume.swapaxes(0, 1)
     return volume if stack.resample is None else stack.resample(volume)
-
-
-def _record(files: Sequence[_File]) -> DicomHeader:
-    return DicomHeader(
-        str(files[0].get("SeriesInstanceUID")),
-        str(files[0].get("FrameOfReferenceUID")),
-        tuple(str(f.get("SOPInstanceUID")) for f in files),
-    )

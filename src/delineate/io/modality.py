@@ -27,8 +27,10 @@ _WORDS = {
 
 def from_dicom(code: str) -> Modality:
     """What a DICOM Modality tag says."""
-    name = DICOM_MODALITIES.get(code.upper(), ModalityName.UNKNOWN)
-    return Modality(name, f"DICOM says {code}" if code else "DICOM does not say")
+    name = DICOM_MODALITIES.get(code.upper())
+    if name is None:  # what the tag holds is not repeated: the reason is kept in manifests
+        return Modality(reason="DICOM names an unknown kind" if code else "DICOM does not say")
+    return Modality(name, f"DICOM says {code.upper()}")
 
 
 def guess(pixels: NDArray[Any], path: Path | None = None, volume: bool = False) -> Modality:

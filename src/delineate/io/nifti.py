@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from delineate.errors import GeometryError, InputError, Notice
 from delineate.grid import Affine, Grid, Placement
 from delineate.io.modality import guess
+from delineate.io.nifti_header import geometry_of
 from delineate.io.options import AffineChoice, Pages, ReadOptions
 from delineate.scan import Scan
 
@@ -56,7 +57,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     Raises InputError or GeometryError for cut files, impossible headers, 4D files without a choice and colour.
     """
     notices: list[Notice] = []
-    image = _loaded(path, notices)
+    image = load_image(path, notices)
     if not isinstance(image, nib.nifti1.Nifti1Pair):
         raise InputError("E-NIFTI-HEADER", f"{path.name} is {type(image).__name__}, not NIfTI.")
     header = image.header
@@ -69,7 +70,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if options.pages is Pages.VIDEO and len(shape) == 4:
         voxels = LazyVoxels(image, shape, None, dtype)
         frames = np.asarray(voxels)[:, :, 0].transpose(2, 1, 0)
-        return Scan.from_frames(frames, modality=guess(frames, path), notices=tuple(notices), header=header)
+        return Scan.from_frames(frames, modality=guess(frames, path), notices=tuple(notices))
     voxels = LazyVoxels(image, shape3, index, dtype)
     if colour:
         return _colour(path, voxels, grid, options, notices, header)
@@ -81,14 +82,14 @@ def read(path: Path, options: ReadOptions) -> Scan:
             )
     small = np.prod(shape3) <= SAMPLE_VOXELS
     modality = guess(np.asarray(voxels)[::2, ::2, ::2] if small else voxels[..., shape3[2] // 2], path, volume=True)
-    about: dict[str, Any] = {"modality": modality, "notices": tuple(notices), "header": header}
+    about: dict[str, Any] = {"modality": modality, "notices": tuple(notices), "geometry": geometry_of(header)}
     if shape3[2] == 1:
         flat = Grid(shape3[:2], grid.affine, ("i", "j"), grid.placement)
         return Scan.from_image(np.asarray(voxels)[:, :, 0].T, flat, **about)
     return Scan.from_volume(voxels, grid, **about)
 
 
-def _loaded(path: Path, notices: list[Notice]) -> Any:
+def load_image(path: Path, notices: list[Notice]) -> Any:
     """The file as nibabel sees it; gzip with something else after its end is unpacked up to there."""
     try:
         return nib.load(path)
@@ -99,9 +100,7 @@ def _loaded(path: Path, notices: list[Notice]) -> Any:
     stream = zlib.decompressobj(wbits=31)
     raw = stream.decompress(packed)
     notices.append(
-        Notice(
-            "W-GZIP-TAIL", f"{len(stream.unused_data)} bytes after the end of the gzip data in {path.name} are ignored."
-        )
+        Notice("W-GZIP-TAIL", f"{len(stream.unused_data)} bytes after the end of the gzip data are ignored.")
     )
     kind = nib.Nifti2Image if raw[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Image
     return kind.from_bytes(raw)
@@ -277,4 +276,6 @@ def _colour(
     stored = np.asarray(voxels)
     grey = np.mean([stored[name] for name in ("R", "G", "B")], axis=0).round().astype(np.uint8)
     notices.append(Notice("W-TO-GREY", "Colours were turned into grey values."))
-    return Scan.from_volume(grey, grid, modality=guess(grey, path, volume=True), notices=tuple(notices), header=header)
+    return Scan.from_volume(
+        grey, grid, modality=guess(grey, path, volume=True), notices=tuple(notices), geometry=geometry_of(header)
+    )

@@ -36,9 +36,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
                 try:
                     stored[name]
                 except ValueError:
-                    notices.append(
-                        Notice("W-NPZ-PICKLE", f'"{name}" in {path.name} needs code to read; it is ignored.')
-                    )
+                    notices.append(Notice("W-NPZ-PICKLE", "An array of the file needs code to read; it is ignored."))
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
         return Scan.from_image(pixels, modality=guess(pixels, path), notices=tuple(notices))
     if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):

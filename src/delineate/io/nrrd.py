@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +33,8 @@ _SPACES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Segment:
-    """One segment of a .seg.nrrd: where it is stored, and how Slicer shows it."""
-
-    id: str
-    name: str
-    label: int
-    layer: int
-    colour: tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class NrrdHeader:
-    """fields as written, lower-case keys; segments of a .seg.nrrd."""
-
-    fields: dict[str, str]
-    segments: tuple[Segment, ...] = ()
-
-
 def read(path: Path, options: ReadOptions) -> Scan:
-    """A NRRD file as an image or volume; for .seg.nrrd the first layer's label map, segments in the header."""
+    """A NRRD file as an image or volume; for .seg.nrrd the first layer's label map."""
     fields, offset = _fields(path)
     try:
         sizes = tuple(int(n) for n in fields["sizes"].split())
@@ -66,7 +46,6 @@ def read(path: Path, options: ReadOptions) -> Scan:
             "E-VOXELS-LARGE", f"{path.name} says its sizes are {sizes}: outside 1 to {options.max_voxels} voxels.",
             "If you trust the file and have the memory, raise the limit with --max-voxels.",
         )  # fmt: skip
-    header = NrrdHeader(fields, _segments(fields))
     directions = _vectors(fields.get("space directions", ""))
     spatial = [n for n, d in enumerate(directions) if d is not None] if directions else _spatial_by_kind(fields, sizes)
     array = _data(path, fields, offset, sizes, dtype).astype(dtype.newbyteorder("="), copy=False)
@@ -75,7 +54,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if len(others) > 1:
         raise InputError("E-NRRD-DIM", f"{path.name} has {len(sizes)} axes, more than one of them not spatial.")
     array = array.transpose(*spatial, *others)
-    if others and header.segments:
+    if others and {"Segment0_ID", "Segment0_Name"} & fields.keys():
         array = array[..., 0]
     elif others and array.shape[-1] not in (1, 3):
         if options.index is None:
@@ -85,7 +64,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
         array = array[..., options.index]
     elif others and array.shape[-1] == 1:
         array = array[..., 0]
-    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(spatial) == 3), "header": header}
+    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(spatial) == 3)}
     if len(spatial) == 2:
         return Scan.from_image(array.swapaxes(0, 1), grid, **about)
     return Scan.from_volume(array, grid, **about)
@@ -176,22 +155,3 @@ def _data(
             "E-NRRD-CUT", f"{path.name} has unusable data: {error}.", "Copy or download it again."
         ) from None
     return np.frombuffer(raw, dtype, count).reshape(sizes, order="F")
-
-
-def _segments(fields: dict[str, str]) -> tuple[Segment, ...]:
-    found = []
-    number = 0
-    while f"Segment{number}_ID" in fields or f"Segment{number}_Name" in fields:
-        key = f"Segment{number}_"
-        shade = [float(v) for v in fields.get(key + "Color", "1 1 1").split()]
-        found.append(
-            Segment(
-                fields.get(key + "ID", ""),
-                fields.get(key + "Name", f"Segment {number + 1}"),
-                int(fields.get(key + "LabelValue", number + 1)),
-                int(fields.get(key + "Layer", 0)),
-                (round(shade[0] * 255), round(shade[1] * 255), round(shade[2] * 255)),
-            )
-        )
-        number += 1
-    return tuple(found)

@@ -151,7 +151,7 @@ def _open_file(path: Path, options: ReadOptions) -> Scan:
     misleads = any(suffix in other.suffixes for other in FORMATS if other is not found and suffix)
     if misleads and suffix not in found.suffixes:
         scan = scan.with_notices(
-            Notice("W-NAME-MISLEADS", f"{path.name} is {found.name} whatever its name says; it was read as that.")
+            Notice("W-NAME-MISLEADS", f"The file is {found.name} whatever its name says; it was read as that.")
         )
     return scan
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +19,14 @@ from delineate.scan import ArrayFrames, Scan
 ALLOWED = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 
 
-@dataclass(frozen=True)
-class PictureHeader:
-    """How the picture was stored.
-
-    exif_orientation  1 to 8; 1 is upright as stored. Frames are shown upright.
-    """
-
-    exif_orientation: int = 1
-
-
 def read(path: Path, options: ReadOptions) -> Scan:
     """A picture as it is meant to be shown, in its own bit depth; an animation as asked for."""
     with _opened(path, options) as picture:
         count = getattr(picture, "n_frames", 1)
-        orientation = _orientation(picture)
     if count > 1 and options.index is None:
         return _animation(path, count, options)
     pixels, notices = read_pixels(path, options)
-    header = PictureHeader(1 if options.stored_orientation else orientation)
-    return Scan.from_image(pixels, modality=guess(pixels, path), notices=notices, header=header)
+    return Scan.from_image(pixels, modality=guess(pixels, path), notices=notices)
 
 
 def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[Notice, ...]]:
@@ -63,7 +50,7 @@ def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[N
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        notices.append(Notice("W-ALPHA-DROPPED", f"The transparency of {path.name} is ignored."))
+        notices.append(Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored."))
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
     if min(pixels.shape[:2]) < 2:
         raise InputError(
@@ -107,13 +94,13 @@ def _plain(picture: Image.Image, path: Path, options: ReadOptions, notices: list
         notices.append(
             Notice(
                 "W-EXIF-ROTATED",
-                f"{path.name} was turned upright as its EXIF tag says; the outline is saved upright too "
+                "The picture was turned upright as its EXIF tag says; the outline is saved upright too "
                 "(--stored-orientation leaves it as stored).",
             )
         )
         picture = ImageOps.exif_transpose(picture) or picture
     if picture.mode in ("CMYK", "YCCK"):
-        notices.append(Notice("W-CMYK", f"{path.name} holds print colours (CMYK); they were converted to RGB."))
+        notices.append(Notice("W-CMYK", "The picture holds print colours (CMYK); they were converted to RGB."))
         return _to_rgb(picture, icc)
     if picture.mode == "P":
         return picture.convert("RGBA" if "transparency" in picture.info else "RGB")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from delineate.io.outputs import Outputs
 from delineate.io.writers.coco import write_coco
 from delineate.io.writers.label_png import write_png
 from delineate.io.writers.mask_folder import write_mask_folder
-from delineate.io.writers.nifti import write_nifti
+from delineate.io.writers.nifti import require_header, write_nifti
 from delineate.io.writers.npz import write_npz
 from delineate.io.writers.seg_nrrd import write_seg_nrrd
 from delineate.manifest import Manifest, OutputRecord
@@ -32,6 +33,7 @@ def save(
     overwrite: bool = False,
     split: bool = False,
     overlap: Overlap = Overlap.LATER,
+    keep_header: bool = False,
 ) -> tuple[Path, ...]:
     """Write outlines on the scan's own grid; returns the files written.
 
@@ -39,10 +41,14 @@ def save(
     ``.png`` palette label image, ``.npz`` challenge arrays, ``.json`` COCO, a folder of palette PNGs for a video.
     ``split`` writes one file for each object. The scan itself is never written to; an existing output is refused,
     or with ``overwrite`` replaced if this program wrote it.
+    Of the input's header the geometry alone goes on; ``keep_header`` copies a NIfTI header whole, with its texts and
+    extensions, which may name the patient.
     """
     files = outline_files(Path(path), segmentation.kind, segmentation.names if split else None)
+    if keep_header:
+        require_header(Path(path), scan)
     with Outputs(tuple(files), [scan.file.path if scan.file else None], overwrite) as outputs:
-        write_outlines(segmentation, files, scan, outputs, overlap)
+        write_outlines(segmentation, files, scan, outputs, overlap, keep_header)
     return tuple(files)
 
 
@@ -64,10 +70,11 @@ def write_outlines(
     scan: Scan,
     outputs: Outputs,
     overlap: Overlap = Overlap.LATER,
+    keep_header: bool = False,
 ) -> None:
     """Write outlines to ``files``, as ``outline_files`` gave them; they appear when ``outputs`` ends."""
     for file, name in files.items():
-        writer = _writer_for(file, segmentation.kind)
+        writer = partial(write_nifti, keep_header=True) if keep_header else _writer_for(file, segmentation.kind)
         writer(segmentation if name is None else segmentation.only(name), outputs.stage(file), scan, overlap)
 
 

@@ -8,35 +8,41 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import numpy as np
 from numpy.typing import NDArray
 
+from delineate.errors import Notice, OutputError
 from delineate.grid import Placement
 from delineate.io.atomic import write_bytes
+from delineate.io.nifti import load_image
+from delineate.io.nifti_header import geometry_of, header_with, label_image
 from delineate.io.writers.label_png import smallest
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Overlap, Segmentation
 
 COMMENT_CODE = 6  # NIfTI header extension: plain text
+HEADER_KEPT = Notice(
+    "W-HEADER-KEPT",
+    "The input's NIfTI header was copied with its texts and extensions (--keep-header); they may name the patient.",
+)
 
 
-def write_nifti(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
-    """A label map whose header is the input's own, affine bit for bit."""
+def write_nifti(
+    segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap, keep_header: bool = False
+) -> None:
+    """A label map under a new header with the input's geometry, affine bit for bit; NIfTI-2 where the input is.
+
+    keep_header  copy the input's header instead, its texts and extensions too (``require_header``)
+    """
     if segmentation.kind is ScanKind.VOLUME:
         labels: NDArray[Any] = segmentation.label_map(overlap)
     else:
         labels = smallest(segmentation.frame_labels(0, overlap)).T[:, :, None]
-    image = nib.Nifti1Image(labels, scan.grid.affine)
-    source = scan.header if isinstance(scan.header, nib.Nifti1Header) else None
-    if source is not None:
-        header = source.copy()
-        header.set_data_dtype(labels.dtype)
-        header.set_data_shape(labels.shape)
-        header["scl_slope"], header["scl_inter"] = np.nan, np.nan
-        header["cal_min"] = header["cal_max"] = 0
-        header.set_intent("label")
-        image = nib.Nifti1Image(labels, None, header)
+    if keep_header:
+        image = label_image(labels, require_header(path, scan))
+    elif scan.geometry is not None:
+        image = label_image(labels, header_with(scan.geometry))
     else:
+        image = nib.Nifti1Image(labels, scan.grid.affine)
         code = 1 if scan.grid.placement is Placement.WORLD else 0
         image.set_sform(scan.grid.affine, code=code)
         image.set_qform(scan.grid.affine, code=code if scan.grid.skew_degrees < 0.01 else 0, strip_shears=True)
@@ -47,3 +53,27 @@ def write_nifti(segmentation: Segmentation, path: Path, scan: Scan, overlap: Ove
     image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_CODE, text))
     data = image.to_bytes()
     write_bytes(path, gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
+
+
+def require_header(path: Path, scan: Scan) -> nib.Nifti1Header:
+    """The whole header of the file a scan was read from, for ``keep_header``: it is read again, no scan holds it.
+
+    Raises OutputError where there is none, where the output is no NIfTI, or where the file has changed since.
+    """
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise OutputError(
+            "E-KEEP-HEADER",
+            f"The header can be kept in NIfTI alone, and {path.name} is none.",
+            "Leave out --keep-header, or name the output .nii.gz.",
+        )
+    if scan.file is None or scan.geometry is None:
+        what = f"{scan.file.path.name} is {scan.file.format}" if scan.file else "The scan was read from no file"
+        raise OutputError(
+            "E-KEEP-HEADER",
+            f"{what}: only the header of a NIfTI file can be kept.",
+            "Leave out --keep-header; the geometry is kept without it.",
+        )
+    header = load_image(scan.file.path, []).header
+    if geometry_of(header) != scan.geometry:
+        raise OutputError("E-KEEP-HEADER", f"{scan.file.path.name} has changed since it was opened.", "Open it again.")
+    return header
