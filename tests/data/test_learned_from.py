@@ -42,7 +42,22 @@ def test_what_a_run_learned_from_is_left_out_wherever_it_lies(cases: list[Case],
     assert unlearned(cases, replace(options, predictors=("lite_medsam",), limit=2)) == (cases[:2], 0)
     with pytest.raises(InputError, match="all 3 cases"):
         unlearned(cases[:3], options)
-    assert json.loads((run / LEARNED_FROM).read_text())["held_out"] == [cases[3].id]
+
+
+def test_no_scan_is_named_and_files_that_do_are_still_read(cases: list[Case], tmp_path: Path) -> None:
+    run = tmp_path / "mine"
+    run.mkdir()
+    (run / "best.safetensors").write_bytes(b"")
+    named = [replace(case, id=f"JANE_{n}", subject="JANE") for n, case in enumerate(cases)]
+    write_learned_from(run, named[:3], named[3:])
+    text = (run / LEARNED_FROM).read_text()
+    said = json.loads(text)
+    assert "JANE" not in text and "data" not in text
+    assert said["learned"] == sorted(content_of(case) for case in cases[:3]) and said["held_out"] == 1
+    found = learned_by([str(run / "best.safetensors")])
+    before = {"learned": {case.id: content_of(case) for case in named[:3]}, "held_out": [named[3].id]}
+    (run / LEARNED_FROM).write_text(json.dumps({"format": "delineate-learned-from/1"} | before))
+    assert learned_by([str(run / "best.safetensors")]) == found == {content_of(case) for case in cases[:3]}
 
 
 def test_folders_and_stages(cases: list[Case], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from delineate.evaluation.frame_prompts import (
     random_points,
 )
 from delineate.evaluation.metrics import per_frame_class_iou
-from delineate.evaluation.predictors import check_predictor, shown_name
+from delineate.evaluation.predictors import check_predictor, reported_names, shown_name
 from delineate.evaluation.protocols import PROTOCOLS, families, protocol_named
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, Script
@@ -305,6 +305,22 @@ def test_any_layout_can_be_measured_on(bright: BrightPredictor, tmp_path: Path) 
 def test_predictors_are_systems_files_or_both(name: str, shown: str) -> None:
     check_predictor(name)
     assert shown_name(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("names", "reported"),
+    [
+        pytest.param(["quill", "ellipse"], ["quill", "ellipse"], id="no files"),
+        pytest.param(["/home/jane/a.onnx", "../jane/b.onnx"], ["a.onnx", "b.onnx"], id="files"),
+        pytest.param(["medsam=/home/jane/old.pth"], ["medsam=old.pth"], id="of a system"),
+        pytest.param(["/home/jane/one/a.onnx", "/home/jane/two/a.onnx"], ["a.onnx", "two/a.onnx"], id="of one name"),
+        pytest.param(["sam=/home/jane/mine/best.pth"], ["sam=mine/best.pth"], id="named by training"),
+        pytest.param(["/x/a/mine/best.pth", "/x/b/mine/best.pth"], ["mine/best.pth", "b/mine/best.pth"], id="twice"),
+        pytest.param(["best.pth"], ["best.pth"], id="beside"),
+    ],
+)
+def test_reports_do_not_say_in_which_folders_models_lie(names: list[str], reported: list[str]) -> None:
+    assert list(reported_names(names).values()) == reported
 
 
 @pytest.mark.parametrize("name", ["nobody", "nobody=best.safetensors", "medsam=best.txt", "=quill"])

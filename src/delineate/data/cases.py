@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.label_pictures import open_labels, pictures
+from delineate.data.relative_paths import without_folders
 from delineate.errors import InputError
 from delineate.io.opening import open_scan
 from delineate.scan import Scan, ScanKind
@@ -91,7 +92,7 @@ class Case:
         """A case from one item of a manifest in the folder ``root``."""
         names = {0 if key == EVERY_NUMBER else int(key): str(name) for key, name in item["labels"].items()}
         paths = root / item["image"], root / item["label"]
-        about = item["id"], item["dataset"], item["modality"], Task(item["task"])
+        about = without_folders(str(item["id"]), root), item["dataset"], item["modality"], Task(item["task"])
         return cls(*about, *paths, names, Use(item["use"]), str(item.get("subject") or ""))
 
     def open(self) -> LabelledScan:

@@ -27,11 +27,14 @@ def content_of(case: Case) -> str:
 
 
 def write_learned_from(folder: Path, learned: Sequence[Case], held_out: Sequence[Case]) -> None:
-    """Say in a run's folder which scans it learned from and which it only measured on."""
+    """Say in a run's folder which scans it learned from, by their contents alone, and how many it only measured on.
+
+    The file goes along with the model, so it names nobody, and the order of the hashes says nothing either.
+    """
     said = {
-        "format": "delineate-learned-from/1",
-        "learned": {case.id: content_of(case) for case in learned},
-        "held_out": [case.id for case in held_out],
+        "format": "delineate-learned-from/2",
+        "learned": sorted({content_of(case) for case in learned}),
+        "held_out": len(held_out),
     }
     write_bytes(folder / LEARNED_FROM, (json.dumps(said, indent=1) + "\n").encode())
 
@@ -47,5 +50,6 @@ def learned_by(models: Iterable[str]) -> frozenset[str]:
         for folder in (weights.parent, weights.parent.parent):
             path = folder / LEARNED_FROM
             if weights.is_file() and path.is_file():
-                found |= set(json.loads(path.read_text())["learned"].values())
+                learned = json.loads(path.read_text())["learned"]
+                found.update(learned.values() if isinstance(learned, dict) else learned)  # /1 had names beside them
     return frozenset(found)

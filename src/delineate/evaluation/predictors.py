@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from delineate.errors import InputError
@@ -27,6 +28,23 @@ def shown_name(name: str) -> str:
     if "/" not in name:
         return name
     return path.parent.name if path.stem in TRAINED else path.stem
+
+
+def reported_names(names: Sequence[str]) -> dict[str, str]:
+    """What reports call each predictor: without the folders its file lies in, but for those that tell two apart.
+
+    Where training named the file (``best.safetensors``), the run's folder is what tells.
+    """
+    reported: dict[str, str] = {}
+    for name in names:
+        system, equals, model = name.rpartition("=")
+        path = Path(model)
+        parts = path.parts[1:] if path.is_absolute() else path.parts
+        least = 2 if path.stem in TRAINED else 1
+        tails = ["/".join(parts[-count:]) for count in range(least, len(parts) + 1)] or [model]
+        free = (tail for tail in tails if system + equals + tail not in reported.values())
+        reported[name] = system + equals + next(free, model)
+    return reported
 
 
 def check_predictor(name: str) -> None:

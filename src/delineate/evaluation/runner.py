@@ -18,9 +18,17 @@ import numpy as np
 from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import content_of, learned_by
+from delineate.data.relative_paths import without_folders
 from delineate.errors import DelineateError, InputError, PromptError
 from delineate.evaluation.baselines import BASELINES
-from delineate.evaluation.predictors import SHIPPED, check_predictor, predictor_named, untrained_predictor, weights_file
+from delineate.evaluation.predictors import (
+    SHIPPED,
+    check_predictor,
+    predictor_named,
+    reported_names,
+    untrained_predictor,
+    weights_file,
+)
 from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
 from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
@@ -115,7 +123,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
         else card
     )
     named = untrained_predictor if options.untrained else predictor_named
-    predictors = {name: named(name) for name in options.names}
+    predictors = {shown: named(name) for name, shown in reported_names(options.names).items()}
     read = [options.root, *(weights_file(name) for name in options.names)]
     check_run_folder(options.output, read)
     with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
@@ -150,10 +158,12 @@ def _measured(
                     finished.add(key, outcomes)
                 measured += [Measured(name, case.id, case.dataset, outcome) for outcome in outcomes]
             except DelineateError as error:
-                failures.append(Failure(name, case.id, str(error)))
+                failures.append(Failure(name, case.id, without_folders(str(error), options.root)))
             if progress is not None:
                 progress(number * len(predictors) + turn, total)
-    return EvaluationReport(protocol, options.names, records, tuple(measured), tuple(failures), options.seed, left_out)
+    return EvaluationReport(
+        protocol, tuple(predictors), records, tuple(measured), tuple(failures), options.seed, left_out
+    )
 
 
 def chosen_cases(options: EvaluateOptions) -> list[Case]:
