@@ -128,7 +128,7 @@ def test_a_header_is_kept_whole_when_that_is_asked_for(tmp_path: Path, kind: typ
     for field in ("descrip", "aux_file", "slice_duration", "slice_code", *GEOMETRY[:-1]):
         if field != "pixdim":
             assert before[field].tobytes() == image.header[field].tobytes(), field
-    assert [e.get_code() for e in image.header.extensions] == [2, 4, 6, 44, 6]
+    assert [e.get_code() for e in image.header.extensions] == [6, 2, 4, 6, 44]
     assert np.array_equal(np.asarray(image.dataobj), outlines.label_map())
 
 

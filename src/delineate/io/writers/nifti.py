@@ -50,7 +50,8 @@ def write_nifti(
         image.header.set_intent("label")
     names = {str(o.label): {"name": o.name, "colour": o.colour} for o in segmentation.objects}
     text = json.dumps({"delineate_labels": names}, ensure_ascii=False).encode()
-    image.header.extensions.append(nib.nifti1.Nifti1Extension(COMMENT_CODE, text))
+    # first, as it marks the file as ours (own_files), and a kept extension may be long
+    image.header.extensions.insert(0, nib.nifti1.Nifti1Extension(COMMENT_CODE, text))
     data = image.to_bytes()
     write_bytes(path, gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
 
