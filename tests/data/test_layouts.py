@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,65 +12,7 @@ from delineate.data.cases import Task
 from delineate.data.check import check_dataset, split_by_subject, subject_of
 from delineate.data.layouts import parse_sa_med2d, read_dataset
 from delineate.errors import InputError
-
-DISC = (np.hypot(*(np.mgrid[:40, :50] - 20)) < 10).astype(np.uint8)
-
-
-def picture(path: Path, values: np.ndarray = DISC * 200) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values).save(path)
-
-
-def volume(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(values, np.diag([1.0, 1, 3, 1])), path)
-
-
-def nnunet(root: Path) -> None:
-    voxels = np.repeat(DISC.T[..., None], 4, axis=2).astype(np.int16)
-    for n in range(2):
-        volume(root / "imagesTr" / f"heart_{n:03}_0000.nii.gz", voxels * (50 + n))
-        volume(root / "labelsTr" / f"heart_{n:03}.nii.gz", voxels)
-    about = {"labels": {"background": 0, "heart": 1}, "channel_names": {"0": "MRI"}, "file_ending": ".nii.gz"}
-    (root / "dataset.json").write_text(json.dumps(about))
-
-
-def vos(root: Path) -> None:
-    for t in range(3):
-        picture(root / "JPEGImages" / "clip" / f"{t:05}.jpg", np.repeat(DISC[..., None] * 180, 3, axis=2))
-        picture(root / "Annotations" / "clip" / f"{t:05}.png", DISC)
-
-
-def sa_med2d(root: Path) -> None:
-    stem = "ct_00--AbdomenCT1K--Case_00011--x_0041"
-    picture(root / "images" / f"{stem}.png")
-    picture(root / "masks" / f"{stem}--0002_000.png", DISC * 255)
-    listed = {f"images/{stem}.png": [f"masks/{stem}--0002_000.png"]}
-    (root / "SAMed2D_v1.json").write_text(json.dumps(listed))
-    (root / "SAMed2D_v1_class_mapping_id.json").write_text(json.dumps({"AbdomenCT1K": {"liver": 1, "spleen": 2}}))
-
-
-def camus(root: Path) -> None:
-    folder = root / "patient0001"
-    volume(folder / "patient0001_2CH_ED.nii.gz", DISC.T.astype(np.int16) * 90)
-    volume(folder / "patient0001_2CH_ED_gt.nii.gz", DISC.T.astype(np.int16))
-
-
-def folders(root: Path) -> None:
-    for n in range(3):
-        picture(root / "images" / f"{n}.png", DISC * (100 + n))
-        picture(root / "masks" / f"{n}_mask.png", DISC)
-
-
-def manifest(root: Path) -> None:
-    picture(root / "a.png")
-    picture(root / "a_label.png", DISC)
-    item = {
-        "id": "a", "dataset": "discs", "modality": "x", "task": "2d", "image": "a.png", "label": "a_label.png",
-        "labels": {"1": "disc"}, "use": "test",
-    }  # fmt: skip
-    (root / "manifest.json").write_text(json.dumps([item]))
-
+from small_data_sets import DISC, camus, folders, manifest, nnunet, picture, sa_med2d, vos
 
 LAYOUTS: dict[str, tuple[Callable[[Path], None], int, Task, str]] = {
     "nnU-Net raw": (nnunet, 2, Task.VOLUME, "heart"),

@@ -19,35 +19,7 @@ from delineate.data.layouts import read_dataset
 from delineate.data.subjects import subject_of, subjects_in
 from delineate.errors import InputError
 from delineate.rle import Rle
-
-DISC = (np.hypot(*(np.mgrid[:40, :50] - 20)) < 10).astype(np.uint8)
-BLUE = np.zeros((40, 50, 3), np.uint8) + np.array([10, 20, 200], np.uint8)
-
-
-def picture(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values).save(path)
-
-
-def coco(root: Path, split: str = "train2017") -> dict:
-    """One picture of a square (polygon), a disc (runs) and a crowd; one picture without annotations."""
-    for n in range(2):
-        picture(root / split / f"slide_{n:03}.png", BLUE + n)
-    runs = [int(n) for n in Rle.encode(DISC > 0).counts]
-    square = [[30.0, 5.0, 40.0, 5.0, 40.0, 15.0, 30.0, 15.0]]
-    whole = {"size": [40, 50], "counts": [0, 2000]}
-    content = {
-        "images": [{"id": n, "file_name": f"slide_{n:03}.png", "width": 50, "height": 40} for n in range(2)],
-        "annotations": [
-            {"id": 1, "image_id": 0, "category_id": 7, "segmentation": square, "iscrowd": 0},
-            {"id": 2, "image_id": 0, "category_id": 9, "segmentation": {"size": [40, 50], "counts": runs}},
-            {"id": 3, "image_id": 0, "category_id": 9, "segmentation": whole, "iscrowd": 1},
-        ],
-        "categories": [{"id": 7, "name": "square"}, {"id": 9, "name": "disc"}],
-    }
-    (root / "annotations").mkdir(exist_ok=True)
-    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
-    return content
+from small_data_sets import BLUE, DISC, coco, endovis17, endovis18, npz, picture
 
 
 def test_coco_instances_are_drawn_and_named(tmp_path: Path) -> None:
@@ -110,11 +82,6 @@ def test_what_is_no_outline_is_refused(outline: object, code: str) -> None:
     assert raised.value.code == code
 
 
-def npz(path: Path, **arrays: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **arrays)
-
-
 def test_challenge_volumes_and_images(tmp_path: Path) -> None:
     labels = np.repeat(DISC[None], 6, axis=0)
     boxes, spacing = np.array([[11, 11, 0, 30, 30, 6]]), np.array([0.8, 0.7, 5.0])
@@ -159,32 +126,6 @@ def test_damaged_challenge_files_are_refused(tmp_path: Path, arrays: dict, code:
         case.open()
     assert raised.value.code == code
     assert check_dataset(tmp_path).problems
-
-
-def endovis17(root: Path) -> None:
-    for n in range(3):
-        picture(root / "instrument_dataset_1" / "left_frames" / f"frame{n:03}.png", BLUE + n)
-        for side, mask in (("Left", DISC), ("Right", np.roll(DISC, 15, 1))):
-            folder = root / "instrument_dataset_1" / "ground_truth" / f"{side}_Prograsp_Forceps_labels"
-            picture(folder / f"frame{n:03}.png", mask * 30)
-        if n:
-            picture(
-                root / "instrument_dataset_1" / "ground_truth" / "Vessel_Sealer_labels" / f"frame{n:03}.png",
-                DISC.copy(),
-            )
-
-
-def endovis18(root: Path) -> None:
-    key = [
-        {"name": "background-tissue", "color": [0, 0, 0], "classid": 0},
-        {"name": "instrument-shaft", "color": [0, 255, 0], "classid": 1},
-        {"name": "kidney", "color": [255, 55, 0], "classid": 2},
-    ]
-    (root / "labels.json").write_text(json.dumps(key))
-    for n in range(3):
-        picture(root / "seq_2" / "left_frames" / f"frame{n:03}.png", BLUE + n)
-    for n in (0, 2):
-        picture(root / "seq_2" / "labels" / f"frame{n:03}.png", DISC[..., None] * np.array([255, 55, 0], np.uint8))
 
 
 def test_endovis_class_folders_count_as_types(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,8 @@ pytest.importorskip("accelerate")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from delineate.data.confined import DataFolder, OutsideError  # noqa: E402
+from delineate.data.layouts import read_dataset  # noqa: E402
 from delineate.errors import ModelError, OutputError  # noqa: E402
 from delineate.models.quill import Quill, QuillConfig  # noqa: E402
 from delineate.preprocess.prompt_maps import CHANNELS  # noqa: E402
@@ -46,6 +49,7 @@ from delineate.training.synthetic.packed import Packed  # noqa: E402
 from delineate.training.synthetic.scenes import Motion  # noqa: E402
 from delineate.training.synthetic.shapes import Blob, Half  # noqa: E402
 from delineate.training.visibility import visible_share  # noqa: E402
+from small_data_sets import manifest  # noqa: E402
 from training.test_shown import some_questions  # noqa: E402
 
 MASK = np.zeros((60, 80), bool)
@@ -221,11 +225,30 @@ def test_a_deeper_network_begins_as_what_the_file_is() -> None:
 
 
 def test_only_items_marked_for_training_are_read(data_root: Path, data_items: list[dict]) -> None:
-    sources = real_sources(data_root)
+    sources = real_sources(DataFolder(data_root))
     marked = {i["dataset"] for i in data_items if i["use"] == "train" and i.get("label")}
     assert {s.dataset for s in sources} == marked
     scene = random_real_scene(np.random.default_rng(0), sources, 2)
     assert scene.kind in marked and scene.targets[:, 0].any()
+
+
+def test_scans_outside_the_data_set_are_not_learned_from(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from delineate.training.frames import to_learn_from
+
+    manifest(tmp_path / "data")
+    kept = tmp_path / "data" / "manifest.json"
+    kept.write_text(kept.read_text().replace('"test"', '"train"').replace("a.png", "../a.png"))
+    (tmp_path / "data" / "a.png").rename(tmp_path / "a.png")
+    with pytest.raises(OutsideError):
+        real_sources(DataFolder(tmp_path / "data"))
+    with pytest.raises(OutsideError):
+        to_learn_from(read_dataset(tmp_path / "data")[1])
+    recipe = QuillTraining(tmp_path / "out", minutes=0.01, data=tmp_path / "data", device="cpu")
+    with pytest.raises(OutsideError):
+        train_quill(recipe)
+    assert len(real_sources(replace(recipe, follow_links=True).scans)) == 1
+    assert len(to_learn_from(read_dataset(tmp_path / "data", follow_links=True)[1])) == 1
 
 
 def test_large_and_small_scans_fit_the_canvas() -> None:

@@ -45,6 +45,7 @@ def reproduce(
         str, typer.Argument(help="A published evaluation or a protocol; all are listed without a name.")
     ] = "",
     data: Annotated[Path | None, typer.Option(help="Folder of labelled scans; default $DELINEATE_DATA.")] = None,
+    follow_links: options.FollowLinks = False,
     protocol: Annotated[str, typer.Option(help="One of its variants instead of its own.")] = "",
     predictors: Annotated[str, typer.Option(help="Comma-separated systems or files instead of its own.")] = "",
     datasets: Annotated[str, typer.Option(help="Comma-separated; all by default.")] = "",
@@ -80,6 +81,7 @@ def reproduce(
         return
     chosen = EvaluateOptions(
         data=folder,
+        follow_links=follow_links,
         protocol=protocol,
         predictors=runs,
         datasets=tuple(d for d in datasets.split(",") if d),

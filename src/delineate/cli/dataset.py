@@ -15,6 +15,7 @@ from delineate.errors import PromptError
 def check(
     folder: Annotated[Path, typer.Argument(help="Labelled scans in any known layout.")],
     sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw a contact sheet here (.png).")] = None,
+    follow_links: options.FollowLinks = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -24,7 +25,7 @@ def check(
     from delineate.data.check import check_dataset
 
     with progress_bar("Opening every case", quiet or json) as progress:
-        card = check_dataset(folder, sheet, progress, overwrite)
+        card = check_dataset(folder, sheet, progress, overwrite, follow_links)
     if json:
         result_json(
             {
@@ -32,7 +33,7 @@ def check(
                 "cases": card.cases,
                 "sizes": dict(card.sizes),
                 "structures": dict(card.structures),
-                "problems": [{"case": p.case, "what": p.what} for p in card.problems],
+                "problems": [{"case": p.case, "what": p.what, "detail": p.detail} for p in card.problems],
             }
         )
     else:
@@ -52,6 +53,7 @@ def shard(
         str, typer.Option("--split", help="Shares of train, val and test, subjects kept whole: 0.8,0.1,0.1.")
     ] = "",
     seed: Annotated[int, typer.Option(help="Of the split and the order.")] = 0,
+    follow_links: options.FollowLinks = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -64,7 +66,7 @@ def shard(
     shares = options.numbers(split, (2, 3), "--split") if split else ()
     if shares and (abs(sum(shares) - 1) > 1e-6 or min(shares) < 0):
         raise PromptError("E-OPTION", f'--split "{split}" does not sum to 1.', "Write it as 0.8,0.1,0.1.")
-    layout, cases = read_dataset(folder)
+    layout, cases = read_dataset(folder, follow_links)
     with progress_bar("Packing", quiet or json) as progress:
         written = write_shards(cases, output, size_in_bytes, shares, seed, progress)
     if json:

@@ -14,6 +14,7 @@ from delineate.cli.console import result, result_json, step_counter, tell
 def distill(
     data: Annotated[Path, typer.Argument(help="A folder of scans; labels are used by kd_sam alone.")],
     teacher: Annotated[str, typer.Option(help="A SAM-shaped system, or its file.")],
+    follow_links: options.FollowLinks = False,
     student: Annotated[str, typer.Option(help="A SAM-shaped system, from random weights.")] = "mobile_sam",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the student and the log.")] = Path(
         "distilled"
@@ -59,7 +60,7 @@ def distill(
         raise MissingExtraError("Training", "train") from error
 
     wishes = Wishes(output, steps, batch, rate, every=every, held_out=held_out, seed=seed, resume=resume, probe=False)
-    layout, cases = read_dataset(data)
+    layout, cases = read_dataset(data, follow_links)
     tell(f"{len(cases)} cases ({layout}); recipe {recipe}")
     with step_counter(json) as (say, progress):
         chosen = replace(wishes, progress=progress).of_distillation(distillation_named(recipe, output))

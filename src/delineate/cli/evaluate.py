@@ -15,6 +15,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(help="Folder of labelled scans in any known layout; default $DELINEATE_DATA.")
     ] = None,
+    follow_links: options.FollowLinks = False,
     protocol: Annotated[str, typer.Option(help="Its name; docs/evaluation.md lists them.")] = "box-2d",
     predictors: Annotated[str, typer.Option(help="Comma-separated; all that suit the protocol by default.")] = "",
     datasets: Annotated[str, typer.Option(help="Comma-separated; all by default.")] = "",
@@ -39,6 +40,7 @@ def evaluate(
 
     chosen = EvaluateOptions(
         data=data,
+        follow_links=follow_links,
         protocol=protocol,
         predictors=tuple(p for p in predictors.split(",") if p),
         datasets=tuple(d for d in datasets.split(",") if d),

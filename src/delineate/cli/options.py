@@ -17,6 +17,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no rema
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 KeepHeader = Annotated[bool, typer.Option("--keep-header", help="Copy a NIfTI header whole, patient texts too.")]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Paths and links of the data set may lead outside its folder.")
+]
 Model = Annotated[str, typer.Option("--model", "-m", help="A system's name, or a model file.")]
 Device = Annotated[str, typer.Option("--device", help="Where published systems run: auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: auto, fp32, bf16 or fp16.")]

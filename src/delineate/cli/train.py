@@ -21,6 +21,7 @@ def quill(
     data: Annotated[
         Path | None, typer.Option(help="Folder with a manifest.json; only items marked train are used.")
     ] = None,
+    follow_links: options.FollowLinks = False,
     start: Annotated[Path | None, typer.Option(help="Weights (.safetensors) or quill.onnx to begin from.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in the output folder stopped.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of data, prompts and weights.")] = 0,
@@ -46,7 +47,7 @@ def quill(
     check_run_folder(output, (data, start), new=not resume)
     recipe = QuillTraining(
         output, minutes, data, start, resume, seed, batch, rate, keep=keep, version=version, threads=threads,
-        workers=workers, device=device,
+        workers=workers, device=device, follow_links=follow_links,
     )  # fmt: skip
 
     def show(line: dict[str, float]) -> None:
@@ -63,6 +64,7 @@ def quill(
 
 def finetune(
     data: Annotated[Path, typer.Argument(help="Labelled scans: delineate dataset check says what it sees.")],
+    follow_links: options.FollowLinks = False,
     model: Annotated[str, typer.Option("--model", "-m", help="A system, or its file.")] = "lite_medsam",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and log.")] = Path("finetuned"),
     recipe: Annotated[
@@ -119,7 +121,7 @@ def finetune(
         on_gpu = engine is not None and engine.device.type == "cuda"
         wishes, plan = chosen.within(getattr(predictor, "network", None), wishes, memory, on_gpu)
         tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
-    layout, cases = read_dataset(data)
+    layout, cases = read_dataset(data, follow_links)
     tell(f"{len(cases)} cases ({layout}); recipe {chosen.name}: {chosen.summary}")
     learned, held = split_by_subject(to_learn_from(cases), (1 - held_out, held_out), seed)
     with step_counter(json) as (say, progress):
@@ -128,7 +130,7 @@ def finetune(
     if json:
         result_json({"before": outcome.before, "best": outcome.best, "weights": str(outcome.weights or "")})
         return
-    _report(outcome, output, predictor.record.name, data)
+    _report(outcome, output, predictor.record.name, f"{data}{' --follow-links' if follow_links else ''}")
 
 
 def recipes(json: options.Json = False) -> None:
@@ -147,7 +149,7 @@ def recipes(json: options.Json = False) -> None:
         result("{name:18}  {summary}\n{blank:18}  {system}; {source}".format(**row, blank=""))
 
 
-def _report(outcome: Any, output: Path, name: str, data: Path) -> None:
+def _report(outcome: Any, output: Path, name: str, data: str) -> None:
     """What was gained, for people; and how much the answer depends on the prompt, where that was measured."""
     from delineate.training.sensitivity import logged_table
 

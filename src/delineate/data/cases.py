@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.label_pictures import open_labels, pictures
 from delineate.data.relative_paths import without_folders
 from delineate.errors import InputError
@@ -74,6 +75,7 @@ class Case:
     structures  label value to name; EVERY_NUMBER's name is under 0
     subject     whose scan it is, where the layout says so; else it is taken from the id (``subjects.subject_of``)
     reader      how it is read, where ``image`` and ``label`` are not simply a scan and its label image
+    home        the data set's folder, outside which nothing is read for it; without one it may lie anywhere
     """
 
     id: str
@@ -86,20 +88,29 @@ class Case:
     use: Use
     subject: str = ""
     reader: CaseReader | None = None
+    home: DataFolder = ANYWHERE
 
     @classmethod
-    def of(cls, item: Mapping[str, Any], root: Path) -> Case:
-        """A case from one item of a manifest in the folder ``root``."""
+    def of(cls, item: Mapping[str, Any], home: DataFolder) -> Case:
+        """A case from one item of the manifest in a folder."""
         names = {0 if key == EVERY_NUMBER else int(key): str(name) for key, name in item["labels"].items()}
-        paths = root / item["image"], root / item["label"]
-        about = without_folders(str(item["id"]), root), item["dataset"], item["modality"], Task(item["task"])
-        return cls(*about, *paths, names, Use(item["use"]), str(item.get("subject") or ""))
+        paths = home.root / item["image"], home.root / item["label"]
+        about = without_folders(str(item["id"]), home.root), item["dataset"], item["modality"], Task(item["task"])
+        return cls(*about, *paths, names, Use(item["use"]), str(item.get("subject") or ""), home=home)
+
+    def files(self) -> list[Path]:
+        """Every file that is read for it.
+
+        Raises OutsideError if one of them leads outside the data set.
+        """
+        return [file for path in dict.fromkeys((self.image, self.label)) for file in self.home.files(path)]
 
     def open(self) -> LabelledScan:
         """Read the scan, and its labels on the same frames.
 
-        Raises InputError where they do not belong together.
+        Raises InputError where they do not belong together, and OutsideError before anything outside is read.
         """
+        self.files()
         found = self.reader(self) if self.reader is not None else self._files()
         scan, truth = found.scan, found.labels
         if (truth.height, truth.width) != (scan.height, scan.width) or truth.channels != 1:
@@ -191,12 +202,17 @@ class LabelledScan:
         return labels if np.issubdtype(labels.dtype, np.integer) else np.round(labels).astype(np.int64)
 
 
-def load_cases(root: Path, tasks: Collection[Task] = tuple(Task), uses: Collection[Use] = (Use.TEST,)) -> list[Case]:
+def load_cases(
+    root: Path, tasks: Collection[Task] = tuple(Task), uses: Collection[Use] = (Use.TEST,), follow_links: bool = False
+) -> list[Case]:
     """The labelled cases of a folder with a manifest.json: those of the given tasks and uses.
+
+    follow_links  whether its paths and links may lead outside the folder (``confined``)
 
     Raises InputError if there is no such file or it cannot be understood.
     """
-    path = root / MANIFEST
+    home = DataFolder(root, follow_links)
+    path = home.inside(MANIFEST)
     if not path.is_file():
         raise InputError(
             "E-EVAL-NO-DATA",
@@ -204,7 +220,7 @@ def load_cases(root: Path, tasks: Collection[Task] = tuple(Task), uses: Collecti
             f"Point --data to a folder with a {MANIFEST}; docs/evaluation.md says what it holds.",
         )
     try:
-        return [case for case in _cases(json.loads(path.read_text()), root) if case.use in uses and case.task in tasks]
+        return [case for case in _cases(json.loads(path.read_text()), home) if case.use in uses and case.task in tasks]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             "E-EVAL-MANIFEST",
@@ -213,15 +229,21 @@ def load_cases(root: Path, tasks: Collection[Task] = tuple(Task), uses: Collecti
         ) from error
 
 
+def refuse_outside(cases: Iterable[Case]) -> None:
+    """Raise OutsideError for the first case that leads outside its data set, before hours go into the others."""
+    for case in cases:
+        case.files()
+
+
 def rng_of(seed: int, *what: str | int) -> np.random.Generator:
     """Random numbers that depend on the seed and on what they are for, not on what was drawn before."""
     digest = hashlib.sha256("\n".join(str(part) for part in (seed, *what)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def _cases(items: Sequence[Mapping[str, Any]], root: Path) -> Iterator[Case]:
+def _cases(items: Sequence[Mapping[str, Any]], home: DataFolder) -> Iterator[Case]:
     tasks = {task.value for task in Task}
-    return (Case.of(item, root) for item in items if item["label"] and item["task"] in tasks)
+    return (Case.of(item, home) for item in items if item["label"] and item["task"] in tasks)
 
 
 def _evenly(ranked: Sequence[Target], most: int, rng: np.random.Generator) -> list[Target]:

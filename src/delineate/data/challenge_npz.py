@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.data.confined import DataFolder
 from delineate.data.subjects import subjects_in
 from delineate.errors import InputError
 from delineate.io.opening import open_scan
@@ -59,15 +60,16 @@ class NpyReader:
         return OpenedFiles(Scan.from_image(pixels), Scan.from_image(_whole(repeated, case.label)))
 
 
-def fits(root: Path) -> bool:
+def fits(home: DataFolder) -> bool:
     """Whether a folder, or folders in it, hold npz files with ``imgs``, or pairs of npy files."""
-    first = next(root.rglob("*.npz"), None)
-    return (first is not None and _holds(first, IMAGES)) or next(_pairs(root), None) is not None
+    first = next((path for path in home.search("*.npz") if path.parent.name != TRUTHS), None)
+    return (first is not None and _holds(first, IMAGES)) or next(_pairs(home), None) is not None
 
 
-def read(root: Path) -> Iterator[Case]:
+def read(home: DataFolder) -> Iterator[Case]:
     """Every file that has a truth, in its own file or under the same name in ``gts``."""
-    archives = [path for path in _archives(root) if path.parent.name != TRUTHS]
+    root = home.root
+    archives = [path for path in home.search("*.npz") if path.parent.name != TRUTHS]
     subjects = subjects_in([path.stem for path in archives])
     for path in archives:
         beside = path.parent.parent / TRUTHS / path.name
@@ -77,7 +79,7 @@ def read(root: Path) -> Iterator[Case]:
         subject = re.sub(r"-\d{3,4}$", "", path.stem) if not volume else subjects[path.stem]
         about = _id(path, root), _dataset(path, root), modality, task, path, label
         yield Case(*about, {0: "structure"}, Use.TRAIN, subject, NpzReader())
-    for image, label in _pairs(root):
+    for image, label in _pairs(home):
         subject = re.sub(r"-\d{3,4}$", "", image.stem)
         about = _id(image, root), _dataset(image, root), _modality(image, root), Task.IMAGE, image, label
         yield Case(*about, {0: "structure"}, Use.TRAIN, subject, NpyReader())
@@ -152,21 +154,20 @@ def _holds(path: Path, name: str) -> bool:
 
 def _is_volume(path: Path) -> bool:
     """Told by the array's shape, which is in the file's first bytes; the name's 2D or 3D need not be right."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{IMAGES}.npy") as stream:
-        version = np.lib.format.read_magic(stream)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape = header(stream)[0]
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{IMAGES}.npy") as stream:
+            version = np.lib.format.read_magic(stream)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape = header(stream)[0]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False  # said when it is opened
     return len(shape) == 4 or (len(shape) == 3 and shape[2] != 3)
 
 
-def _archives(root: Path) -> Iterator[Path]:
-    return iter(sorted(root.rglob("*.npz")))
-
-
-def _pairs(root: Path) -> Iterator[tuple[Path, Path]]:
-    for image in sorted(root.rglob(f"{IMAGES}/*.npy")):
+def _pairs(home: DataFolder) -> Iterator[tuple[Path, Path]]:
+    for image in home.search("*.npy"):
         label = image.parent.parent / TRUTHS / image.name
-        if label.is_file():
+        if image.parent.name == IMAGES and label.is_file():
             yield image, label
 
 

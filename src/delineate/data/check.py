@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 from scipy.ndimage import binary_erosion
 
 from delineate.data.cases import Case, LabelledScan
+from delineate.data.confined import OutsideError
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import split_by_subject, subject_of
 from delineate.errors import DelineateError
@@ -35,8 +36,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Problem:
+    """What is wrong with a case; ``detail``: what differs from case to case with the same problem."""
+
     case: str
     what: str
+    detail: str = ""
 
 
 @dataclass
@@ -64,25 +68,31 @@ class DatasetCard:
         lines.append(f"problems    {len(self.problems)}" if counted else "problems    none")
         for kind, number in counted.most_common():
             first = next(p for p in self.problems if re.sub(r"\d+", "N", p.what) == kind)
-            lines.append(f"  {number} x  {first.what}, such as {first.case}")
+            detail = f" ({first.detail})" if first.detail else ""
+            lines.append(f"  {number} x  {first.what}, such as {first.case}{detail}")
         return lines
 
 
 def check_dataset(
-    root: Path, sheet: Path | None = None, progress: Progress | None = None, overwrite: bool = False
+    root: Path,
+    sheet: Path | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+    follow_links: bool = False,
 ) -> DatasetCard:
     """Open every case, count what is there and what is wrong.
 
-    sheet  where to draw a contact sheet; ``overwrite`` replaces an earlier one
+    sheet         where to draw a contact sheet; ``overwrite`` replaces an earlier one
+    follow_links  whether paths and links may lead outside the folder (``confined``); those that may not are problems
     """
     if sheet is None:
-        return _checked(root, None, progress)
+        return _checked(root, None, progress, follow_links)
     with Outputs([sheet], [root], overwrite) as outputs:
-        return _checked(root, outputs.stage(sheet), progress)
+        return _checked(root, outputs.stage(sheet), progress, follow_links)
 
 
-def _checked(root: Path, sheet: Path | None, progress: Progress | None) -> DatasetCard:
-    layout, cases = read_dataset(root)
+def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_links: bool) -> DatasetCard:
+    layout, cases = read_dataset(root, follow_links)
     card = DatasetCard(layout, len(cases), Counter(case.dataset for case in cases))
     pictures: dict[str, list[Case]] = defaultdict(list)
     tiles: list[Image.Image] = []
@@ -104,6 +114,15 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None) -> Datas
 
 def _opened(case: Case, card: DatasetCard) -> LabelledScan | None:
     """An opened case, its structures counted, what is wrong with it noted; None if it cannot be opened."""
+    try:
+        case.files()
+    except OutsideError as error:
+        what = "it leads outside the data set, which --follow-links allows"
+        card.problems.append(Problem(case.id, what, error.where))
+        return None
+    except DelineateError as error:
+        card.problems.append(Problem(case.id, error.message[:90]))
+        return None
     for path, what in ((case.image, "the picture is missing"), (case.label, "the label is missing")):
         if not path.exists():
             card.problems.append(Problem(case.id, what))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.data.confined import DataFolder
 from delineate.data.subjects import subjects_in
 from delineate.errors import InputError
 from delineate.io.opening import open_scan
@@ -54,19 +55,19 @@ class CocoReader:
         return OpenedFiles(scan, Scan.from_image(labels))
 
 
-def fits(root: Path) -> bool:
+def fits(home: DataFolder) -> bool:
     """Whether a COCO JSON lies in a folder, its ``annotations``, or the folders of a split."""
-    return next(_files(root), None) is not None
+    return next(_files(home.root), None) is not None
 
 
-def read(root: Path) -> Iterator[Case]:
+def read(home: DataFolder) -> Iterator[Case]:
     """One case an image that has annotations, of every COCO JSON there.
 
-    Raises InputError for a JSON whose annotations are no instances.
+    Raises InputError for a JSON whose annotations are no instances, OutsideError for one that lies elsewhere.
     """
-    files = list(_files(root))
+    files = [home.require_inside(file) for file in _files(home.root)]
     for file in files:
-        yield from _cases(json.loads(file.read_text()), file, root, several=len(files) > 1)
+        yield from _cases(json.loads(file.read_text()), file, home.root, several=len(files) > 1)
 
 
 def drawn(outline: Any, height: int, width: int, what: str) -> Mask:
@@ -186,7 +187,7 @@ def _words(file: Path, root: Path) -> list[str]:
 def _files(root: Path) -> Iterator[Path]:
     """COCO files in the folder itself and in the folders in it."""
     for folder in (root, *sorted(path for path in root.iterdir() if path.is_dir())):
-        yield from (file for file in sorted(folder.glob("*.json")) if _is_coco(file))
+        yield from (file for file in sorted(folder.glob("*.json")) if file.is_file() and _is_coco(file))
 
 
 def _is_coco(file: Path) -> bool:

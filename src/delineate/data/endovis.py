@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.data.confined import DataFolder
 from delineate.data.label_pictures import pictures, read_labels
 from delineate.errors import InputError
 from delineate.io.opening import open_scan
@@ -120,16 +121,17 @@ class EndovisReader:
         return OpenedFiles(scan, Scan.from_frames(labels), tuple(position[stem] for stem in stems))
 
 
-def fits(root: Path) -> bool:
+def fits(home: DataFolder) -> bool:
     """Whether sequences lie in a folder, a few levels down at most."""
-    return next(_sequences(root), None) is not None
+    return next(_sequences(home.root), None) is not None
 
 
-def read(root: Path) -> Iterator[Case]:
+def read(home: DataFolder) -> Iterator[Case]:
     """One case a sequence.
 
-    Raises InputError where the key to the colours is damaged.
+    Raises InputError where the key to the colours is damaged, OutsideError where it lies elsewhere.
     """
+    root = home.root
     for sequence, frames, masks, key in _sequences(root):
         inside = sequence.relative_to(root).as_posix()
         name = inside if inside != "." else root.name
@@ -137,7 +139,7 @@ def read(root: Path) -> Iterator[Case]:
             structures = _class_names(_class_folders(masks))
             reader = EndovisReader()
         else:
-            classes = _classes(key)
+            classes = _classes(home.require_inside(key))
             structures = {number: said for number, said, _ in classes}
             reader = EndovisReader(tuple((number, colour) for number, _, colour in classes))
         testing = any(part.lower().startswith(("test", "val")) for part in sequence.relative_to(root).parts)

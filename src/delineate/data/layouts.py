@@ -20,11 +20,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delineate.data import challenge_npz, coco, endovis, shards
 from delineate.data.cases import MANIFEST, Case, Task, Use, load_cases
+from delineate.data.confined import DataFolder
 from delineate.data.label_pictures import pictures
 from delineate.data.subjects import subjects_in
 from delineate.errors import InputError
@@ -42,35 +43,42 @@ SA_MED2D = re.compile(
 @dataclass(frozen=True)
 class Layout:
     name: str
-    fits: Callable[[Path], bool]
-    read: Callable[[Path], Iterator[Case]]
+    fits: Callable[[DataFolder], bool]
+    read: Callable[[DataFolder], Iterator[Case]]
 
 
-def read_dataset(root: Path) -> tuple[str, list[Case]]:
+def read_dataset(root: Path, follow_links: bool = False) -> tuple[str, list[Case]]:
     """The name of a folder's layout, and its labelled cases in a fixed order.
 
-    Raises InputError if there is no such folder, or no layout fits it.
+    follow_links  whether its paths and links may lead outside the folder; where one does and may not, its case is
+                  refused when it is opened (``confined``)
+
+    Raises InputError if there is no such folder, or no layout fits it; OutsideError for an index that lies elsewhere.
     """
     if not root.is_dir():
         raise InputError("E-DATA-FOLDER", f"There is no folder {root}.")
+    home = DataFolder(root, follow_links)
     for layout in LAYOUTS:
-        if layout.fits(root):
-            return layout.name, list(layout.read(root))
+        if layout.fits(home):
+            return layout.name, [replace(case, home=home) for case in layout.read(home)]
     seen = ", ".join(sorted(p.name for p in root.iterdir())[:6])
+    links = sum(path.is_symlink() for path in root.iterdir()) if not follow_links else 0
     raise InputError(
         "E-DATA-LAYOUT",
         f"{root} is laid out as nothing that is known here; it holds: {seen}.",
         f"Known: {', '.join(layout.name for layout in LAYOUTS)}. A manifest.json can describe anything "
-        "(docs/evaluation.md).",
+        "(docs/evaluation.md)."
+        + (f" {links} of them are links; those that lead outside are entered with --follow-links." if links else ""),
     )
 
 
-def _manifest(root: Path) -> Iterator[Case]:
-    yield from load_cases(root, uses=tuple(Use))
+def _manifest(home: DataFolder) -> Iterator[Case]:
+    yield from load_cases(home.root, uses=tuple(Use), follow_links=home.follow_links)
 
 
-def _nnunet(root: Path) -> Iterator[Case]:
-    about = json.loads((root / "dataset.json").read_text())
+def _nnunet(home: DataFolder) -> Iterator[Case]:
+    root = home.root
+    about = json.loads(home.inside("dataset.json").read_text())
     ending = about.get("file_ending", ".nii.gz")
     names = _label_names(about["labels"])
     channel = next(iter((about.get("channel_names") or about.get("modality") or {"0": "unknown"}).values()))
@@ -84,13 +92,18 @@ def _nnunet(root: Path) -> Iterator[Case]:
             yield Case(stem, root.name, str(channel), task, image, label, names, use, subjects[stem])
 
 
+def _is_nnunet(home: DataFolder) -> bool:
+    return (home.root / "dataset.json").is_file() and (home.root / "labelsTr").is_dir()
+
+
 def _label_names(labels: dict) -> dict[int, str]:
     """nnU-Net writes {name: value} since version 2, {value: name} before; a region of several values is left out."""
     turned = {str(v): k for k, v in labels.items()} if "background" in labels else labels
     return {int(v): str(name) for v, name in turned.items() if str(v).isdigit() and int(v) > 0}
 
 
-def _vos(root: Path) -> Iterator[Case]:
+def _vos(home: DataFolder) -> Iterator[Case]:
+    root = home.root
     for base in _vos_roots(root):
         split = base.name.lower() if base != root else ""
         use = Use.TRAIN if split.startswith("train") else Use.TEST
@@ -108,10 +121,11 @@ def _vos_roots(root: Path) -> list[Path]:
     return [path for path in places if (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()]
 
 
-def _sa_med2d(root: Path) -> Iterator[Case]:
-    listed = json.loads(next(root.glob("SAMed2D*v1.json")).read_text())
+def _sa_med2d(home: DataFolder) -> Iterator[Case]:
+    root = home.root
+    listed = json.loads(home.require_inside(next(root.glob("SAMed2D*v1.json"))).read_text())
     classes = next(iter(root.glob("SAMed2D*class_mapping_id.json")), None)
-    names = json.loads(classes.read_text()) if classes else {}
+    names = json.loads(home.require_inside(classes).read_text()) if classes else {}
     for image, masks in sorted(listed.items()):
         for mask in masks:
             told = parse_sa_med2d(mask)
@@ -143,15 +157,16 @@ def parse_sa_med2d(name: str) -> dict[str, str | None]:
     return match.groupdict()
 
 
-def _camus(root: Path) -> Iterator[Case]:
+def _camus(home: DataFolder) -> Iterator[Case]:
     names = {1: "left ventricle", 2: "myocardium", 3: "left atrium"}
-    for label in sorted(root.rglob("*_gt.nii.gz")):
+    for label in home.search("*_gt.nii.gz"):
         image = label.with_name(label.name.replace("_gt.nii.gz", ".nii.gz"))
         task = Task.VIDEO if "sequence" in label.name else Task.IMAGE
         yield Case(label.name.removesuffix("_gt.nii.gz"), "CAMUS", "ultrasound", task, image, label, names, Use.TRAIN)
 
 
-def _folders(root: Path) -> Iterator[Case]:
+def _folders(home: DataFolder) -> Iterator[Case]:
+    root = home.root
     for base, images, masks in _pairs_of_folders(root):
         split = base.name if base != root else ""
         use = Use.TEST if split.lower().startswith(("test", "val")) else Use.TRAIN
@@ -185,14 +200,14 @@ def _stem(path: Path) -> str:
 
 
 LAYOUTS = (
-    Layout("manifest", lambda root: (root / MANIFEST).is_file(), _manifest),
-    Layout("shards", lambda root: (root / shards.INDEX).is_file(), shards.cases_of),
-    Layout("nnU-Net raw", lambda root: (root / "dataset.json").is_file() and (root / "labelsTr").is_dir(), _nnunet),
-    Layout("VOS", lambda root: bool(_vos_roots(root)), _vos),
-    Layout("SA-Med2D", lambda root: any(root.glob("SAMed2D*v1.json")), _sa_med2d),
+    Layout("manifest", lambda home: (home.root / MANIFEST).is_file(), _manifest),
+    Layout("shards", lambda home: (home.root / shards.INDEX).is_file(), shards.cases_of),
+    Layout("nnU-Net raw", _is_nnunet, _nnunet),
+    Layout("VOS", lambda home: bool(_vos_roots(home.root)), _vos),
+    Layout("SA-Med2D", lambda home: any(home.root.glob("SAMed2D*v1.json")), _sa_med2d),
     Layout("COCO", coco.fits, coco.read),
     Layout("EndoVis", endovis.fits, endovis.read),
     Layout("MedSAM npz", challenge_npz.fits, challenge_npz.read),
-    Layout("images and masks", lambda root: bool(_pairs_of_folders(root)), _folders),
-    Layout("CAMUS", lambda root: any(root.rglob("*_gt.nii.gz")), _camus),
+    Layout("images and masks", lambda home: bool(_pairs_of_folders(home.root)), _folders),
+    Layout("CAMUS", lambda home: bool(home.search("*_gt.nii.gz")), _camus),
 )

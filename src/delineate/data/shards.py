@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from delineate.data.cases import Case, LabelledScan, OpenedFiles, Task, Use
+from delineate.data.cases import Case, LabelledScan, OpenedFiles, Task, Use, refuse_outside
+from delineate.data.confined import DataFolder
 from delineate.data.shard_samples import about, encoded, opened
 from delineate.data.subjects import split_by_subject, subject_of
 from delineate.errors import InputError
@@ -45,7 +46,11 @@ class ShardReader:
     places: tuple[tuple[str, int, int], ...]
 
     def __call__(self, case: Case) -> OpenedFiles:
-        return opened(_Members(case.image, {name: (start, size) for name, start, size in self.places}))
+        return opened(self.members(case))
+
+    def members(self, case: Case) -> Mapping[str, bytes]:
+        """The sample's files by name, each read when it is asked for."""
+        return _Members(case.image, {name: (start, size) for name, start, size in self.places})
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,10 @@ def write_shards(
     progress  called with (cases done, all)
 
     Cases are shuffled once, so that a shard is a mixture. Raises OutputError if the folder is there and not empty, and
-    InputError for a case that cannot be opened; nothing is left behind then.
+    InputError for a case that cannot be opened; nothing is left behind then. A case that leads outside its data set is
+    refused before anything is packed.
     """
+    refuse_outside(cases)
     with Outputs([output], {path for case in cases for path in (case.image, case.label)}) as outputs:
         folder = outputs.stage(output)
         folder.mkdir()
@@ -99,29 +106,38 @@ def _written(
     return Written(counts, shards)
 
 
-def cases_of(root: Path) -> Iterator[Case]:
+def cases_of(home: DataFolder) -> Iterator[Case]:
     """The cases of a folder of shards, each read on its own when it is opened.
 
     Raises InputError for an index that is none.
     """
-    for entry in _entries(root):
+    for entry in _entries(home):
         places = tuple((name, int(start), int(size)) for name, start, size in entry["places"])
-        path = root / entry["shard"]
-        yield _case(entry["about"], path, entry["part"], ShardReader(places))
+        path = home.root / entry["shard"]
+        yield _case(entry["about"], path, entry["part"], home, ShardReader(places))
 
 
 def stream(
-    root: Path, part: str = "train", worker: int = 0, workers: int = 1, buffer: int = 0, seed: int = 0, epoch: int = 0
+    root: Path,
+    part: str = "train",
+    worker: int = 0,
+    workers: int = 1,
+    buffer: int = 0,
+    seed: int = 0,
+    epoch: int = 0,
+    follow_links: bool = False,
 ) -> Iterator[LabelledScan]:
     """The samples of one part, once each, over all workers together.
 
-    worker  of ``workers``: shards are dealt out to them; where there are fewer shards than workers, samples are
-    buffer  samples kept in memory and drawn from; 0 keeps the order
+    worker        of ``workers``: shards are dealt out to them; where there are fewer shards than workers, samples are
+    buffer        samples kept in memory and drawn from; 0 keeps the order
+    follow_links  whether tar files may lie outside the folder (``confined``)
 
     Every epoch has its own order; the same seed and epoch give the same one. Raises InputError if there is no such
     part.
     """
-    names = sorted({entry["shard"] for entry in _entries(root) if entry["part"] == part})
+    home = DataFolder(root, follow_links)
+    names = sorted({entry["shard"] for entry in _entries(home) if entry["part"] == part})
     if not names:
         raise InputError("E-SHARDS-PART", f"{root} has no shards of {part}.", f"Parts are {', '.join(PARTS)}.")
     rng = np.random.default_rng((seed, epoch))
@@ -130,11 +146,11 @@ def stream(
     by_shard = len(names) >= workers
     mine = names[worker::workers] if by_shard else names
     rng = np.random.default_rng((seed, epoch, worker))
-    samples = (sample for name in mine for sample in _samples(root / name))
+    samples = (sample for name in mine for sample in _samples(home.inside(name)))
     if not by_shard:
         samples = (sample for number, sample in enumerate(samples) if number % workers == worker)
     for path, members in _shuffled(samples, buffer, rng):
-        case = _case(json.loads(members["json"]), path, part, None)
+        case = _case(json.loads(members["json"]), path, part, home)
         found = opened(members)
         yield LabelledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes)
 
@@ -217,15 +233,15 @@ class _Members(Mapping[str, bytes]):
         return len(self.places)
 
 
-def _case(told: Mapping[str, Any], path: Path, part: str, reader: ShardReader | None) -> Case:
+def _case(told: Mapping[str, Any], path: Path, part: str, home: DataFolder, reader: ShardReader | None = None) -> Case:
     structures = {int(value): str(name) for value, name in told["structures"].items()}
     use = Use.TRAIN if part == "train" else Use.TEST
     shown = told["id"], told["dataset"], told["modality"], Task(told["task"])
-    return Case(*shown, path, path, structures, use, told["subject"], reader)
+    return Case(*shown, path, path, structures, use, told["subject"], reader, home)
 
 
-def _entries(root: Path) -> list[dict[str, Any]]:
-    path = root / INDEX
+def _entries(home: DataFolder) -> list[dict[str, Any]]:
+    path = home.inside(INDEX)
     try:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
@@ -248,7 +264,7 @@ def _samples(path: Path) -> Iterator[tuple[Path, dict[str, bytes]]]:
                 yield path, members
                 members = {}
             present = key
-            file = tar.extractfile(header)
+            file = tar.extractfile(header) if header.isreg() else None
             if file is not None:
                 members[name] = file.read()
     if members:

@@ -49,6 +49,7 @@ class EvaluateOptions:
     data           folder of labelled scans in any known layout; by default the environment variable DELINEATE_DATA
     protocol       its name (``protocols.PROTOCOLS``)
     predictors     names; all that suit the protocol unless given
+    follow_links   whether paths and links of the data may lead outside its folder (``data.confined``)
     output         folder for the tables; outcomes of earlier runs there are used again
     datasets       only these
     limit          at most so many cases of each data set
@@ -59,6 +60,7 @@ class EvaluateOptions:
     """
 
     data: Path | None = None
+    follow_links: bool = False
     protocol: str = "box-2d"
     predictors: tuple[str, ...] = ()
     output: Path = Path("evaluation")
@@ -169,7 +171,7 @@ def _measured(
 def chosen_cases(options: EvaluateOptions) -> list[Case]:
     """The cases that the options name; raises InputError if there are none."""
     root, protocol = options.root, protocol_named(options.protocol)
-    cases = _cases(root, protocol, options.with_training)
+    cases = _cases(root, protocol, options)
     there = sorted({case.dataset for case in cases})
     missing = [name for name in options.datasets if name not in there]
     if missing or not cases:
@@ -198,16 +200,17 @@ def unlearned(cases: Sequence[Case], options: EvaluateOptions) -> tuple[list[Cas
     return chosen, len(cases) - len(left)
 
 
-def _cases(root: Path, protocol: Protocol, with_training: bool) -> list[Case]:
+def _cases(root: Path, protocol: Protocol, options: EvaluateOptions) -> list[Case]:
     """Cases of the kinds a protocol takes.
 
     A layout other than the manifest need not mark any for testing; all of its cases count then.
     """
     if not root.is_dir() or (root / MANIFEST).is_file():
-        return load_cases(root, protocol.tasks, tuple(Use) if with_training else (Use.TEST,))
-    found = [case for case in read_dataset(root)[1] if case.task in protocol.tasks]
+        uses = tuple(Use) if options.with_training else (Use.TEST,)
+        return load_cases(root, protocol.tasks, uses, options.follow_links)
+    found = [case for case in read_dataset(root, options.follow_links)[1] if case.task in protocol.tasks]
     marked = [case for case in found if case.use is Use.TEST]
-    return found if with_training or not marked else marked
+    return found if options.with_training or not marked else marked
 
 
 def _first_of_each(cases: Iterable[Case], limit: int) -> Iterable[Case]:

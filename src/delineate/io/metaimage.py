@@ -66,6 +66,17 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     raise InputError("E-META-HEADER", f"{path.name} does not say where its voxels are (ElementDataFile).")
 
 
+def detached_data(path: Path) -> list[Path]:
+    """Files beside a header that hold its voxels, if they are not in the same file."""
+    fields, offset = _fields(path)
+    place = fields["ElementDataFile"]
+    if place.upper() == "LOCAL":
+        return []
+    listed = place.upper().startswith("LIST")
+    names = path.read_bytes()[offset:].decode("latin-1").split() if listed else [place]
+    return [path.parent / name for name in names]
+
+
 def _flag(fields: dict[str, str], name: str) -> bool:
     return fields.get(name, "False").lower() in ("true", "1")
 
@@ -90,13 +101,10 @@ def _data(
     if place.upper() == "LOCAL":
         raw = path.read_bytes()[offset:]
     else:
-        names = [place]
-        if place.upper().startswith("LIST"):
-            names = path.read_bytes()[offset:].decode("latin-1").split()
-        sources = [(path.parent / name).resolve() for name in names]
-        for name, source in zip(names, sources, strict=True):
-            if source.parent != path.parent.resolve() or not source.is_file():
-                raise InputError("E-META-DATA", f"{path.name} keeps its voxels in {name}, which is not beside it.")
+        sources = detached_data(path)
+        for source in sources:
+            if source.resolve().parent != path.parent.resolve() or not source.is_file():
+                raise InputError("E-META-DATA", f"{path.name} keeps its voxels in {source}, which is not beside it.")
         raw = b"".join(source.read_bytes() for source in sources)
     count = int(np.prod(shape, dtype=np.int64))
     expected = count * dtype.itemsize

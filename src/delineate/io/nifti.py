@@ -10,6 +10,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from delineate.errors import GeometryError, InputError, Notice
@@ -87,6 +88,15 @@ def read(path: Path, options: ReadOptions) -> Scan:
         flat = Grid(shape3[:2], grid.affine, ("i", "j"), grid.placement)
         return Scan.from_image(np.asarray(voxels)[:, :, 0].T, flat, **about)
     return Scan.from_volume(voxels, grid, **about)
+
+
+def detached_data(path: Path) -> list[Path]:
+    """The .img beside an .hdr; nothing for a file that holds both."""
+    try:
+        pair = nib.Nifti1Pair.filespec_to_file_map(path)
+    except ImageFileError:
+        return []
+    return [Path(holder.filename) for holder in pair.values() if Path(holder.filename) != path]
 
 
 def load_image(path: Path, notices: list[Notice]) -> Any:

@@ -84,6 +84,13 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     return fields, end
 
 
+def detached_data(path: Path) -> list[Path]:
+    """The file beside a header that holds its voxels, if they are not in the same file."""
+    fields, _ = _fields(path)
+    detached = fields.get("data file") or fields.get("datafile")
+    return [path.parent / detached] if detached else []
+
+
 def _vectors(text: str) -> list[tuple[float, ...] | None]:
     parts = text.replace(") (", ")|(").replace("none (", "none|(").replace(") none", ")|none").split("|")
     return [

@@ -26,12 +26,14 @@ class FileFormat:
     suffixes  the names its files usually end in; only for telling that a name misleads
     matches   decides from the first HEAD_BYTES bytes of a file (ungzipped if they were gzip)
     module    the reader: a module with ``read(path, options) -> Scan``
+    detached  whether voxels may lie in files beside the header: the module's ``detached_data(path)`` names them
     """
 
     name: str
     suffixes: tuple[str, ...]
     matches: Callable[[bytes], bool]
     module: str
+    detached: bool = False
 
 
 def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
@@ -62,10 +64,14 @@ FORMATS: tuple[FileFormat, ...] = (
     FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.picture"),
     FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.picture"),
     FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.tiff"),
-    FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.nrrd"),
-    FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.nifti"),
+    FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.nrrd", detached=True),
+    FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.nifti", detached=True),
     FileFormat(
-        "MetaImage", (".mha", ".mhd"), lambda h: b"ObjectType" in h or b"ElementDataFile" in h, "delineate.io.metaimage"
+        "MetaImage",
+        (".mha", ".mhd"),
+        lambda h: b"ObjectType" in h or b"ElementDataFile" in h,
+        "delineate.io.metaimage",
+        detached=True,
     ),
     FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.npz"),
     FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.video"),
@@ -110,6 +116,15 @@ def identify(path: Path) -> FileFormat:
         f"{path.name} is none of the formats that can be read.",
         f"These can: {known}, DICOM folders.",
     )
+
+
+def detached_data(path: Path) -> tuple[Path, ...]:
+    """Files beside a header that hold its voxels; none where it holds them itself, or cannot be read."""
+    try:
+        found = identify(path)
+        return tuple(vars(import_module(found.module))["detached_data"](path)) if found.detached else ()
+    except InputError:
+        return ()
 
 
 def file_head(path: Path) -> bytes:
@@ -157,10 +172,18 @@ def _open_file(path: Path, options: ReadOptions) -> Scan:
 
 
 def _open_folder(path: Path, options: ReadOptions) -> Scan:
+    """A DICOM series, or pictures as frames. Links to files are read, as a person named their folder; it is said how
+    many lead out of it, and how many nowhere. Linked folders are not entered.
+    """
     files: list[Path] = []
+    inside = path.resolve()
+    links = broken = 0
     for entry in sorted(path.rglob("*")):
-        if entry.is_file() and not entry.is_symlink():
+        if entry.is_file():
             files.append(entry)
+            links += entry.is_symlink() and not entry.resolve().is_relative_to(inside)
+        elif entry.is_symlink() and not entry.exists():
+            broken += 1
         if len(files) > options.max_files:
             raise InputError(
                 "E-FOLDER-LARGE",
@@ -168,12 +191,24 @@ def _open_folder(path: Path, options: ReadOptions) -> Scan:
                 "Name the folder of one study, or raise --max-files.",
             )
     if not files:
-        raise InputError("E-FOLDER-EMPTY", f"The folder {path} holds no files.")
+        raise InputError(
+            "E-FOLDER-EMPTY",
+            f"The folder {path} holds no files{f', only {broken} links that lead nowhere' if broken else ''}.",
+            "Fetch what they stand for first (dvc pull, git annex get)." if broken else "",
+        )
+    notices = []
+    if links:
+        notices.append(
+            Notice("W-LINKS-OUTSIDE", f"{links} files are links that lead outside the folder; they were followed.")
+        )
+    if broken:
+        notices.append(Notice("W-LINKS-BROKEN", f"{broken} links lead nowhere and were left out."))
     direct = [f for f in files if f.parent == path and f.suffix.lower() in PICTURE_SUFFIXES]
     if direct and len(direct) * 2 >= sum(f.parent == path for f in files):
         from delineate.io import frame_folder
 
-        return frame_folder.read(path, options)
+        return frame_folder.read(path, options).with_notices(*notices)
     from delineate.io import dicom
 
-    return dicom.read_files(path, files, options)
+    once = {file.resolve(): file for file in reversed(files)}  # a link beside its file is no second slice
+    return dicom.read_files(path, sorted(once.values()), options).with_notices(*notices)

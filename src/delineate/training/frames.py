@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from delineate.data.cases import LEAST_PIXELS, Case, Task, Use
+from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
 from delineate.data.subjects import split_by_subject
 from delineate.errors import InputError
 from delineate.preprocess.fitting import Fitted
@@ -51,9 +51,13 @@ class FrameOptions:
 
 
 def to_learn_from(cases: Sequence[Case]) -> list[Case]:
-    """Cases that are not kept for testing, where the data set says which those are."""
-    marked = [case for case in cases if case.use is Use.TRAIN]
-    return marked or list(cases)
+    """Cases that are not kept for testing, where the data set says which those are.
+
+    Raises OutsideError if one of them leads outside the data set: before the first step, not after hours.
+    """
+    marked = [case for case in cases if case.use is Use.TRAIN] or list(cases)
+    refuse_outside(marked)
+    return marked
 
 
 class Frames(Protocol):

@@ -12,7 +12,6 @@ import os
 import queue
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delineate.data.confined import DataFolder
 from delineate.training.prompt_simulation import Rng
 from delineate.training.questions import QUESTIONS, Question, questions_about
 from delineate.training.real import RealSource, random_real_scene, real_sources, real_textures
@@ -178,7 +178,7 @@ class ScenePool:
     """
 
     def __init__(
-        self, capacity: int, seed: int, data: Path | None, workers: int = 1, device: torch.device | str = "cpu"
+        self, capacity: int, seed: int, data: DataFolder | None, workers: int = 1, device: torch.device | str = "cpu"
     ) -> None:
         context = mp.get_context("spawn")
         self.capacity, self.made = capacity, 0
@@ -222,7 +222,7 @@ class ScenePool:
         return True
 
 
-def _work(outbox: mp.Queue[Exercise], seed: int, data: Path | None) -> None:
+def _work(outbox: mp.Queue[Exercise], seed: int, data: DataFolder | None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     os.nice(10)  # the network comes first

@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
+from delineate.data.cases import refuse_outside
+from delineate.data.confined import DataFolder
 from delineate.errors import ModelError
 from delineate.models.quill import Quill
 from delineate.runtimes.engine import Engine, Precision
@@ -31,6 +33,7 @@ from delineate.training.loop import LoopOptions, Schedule, Tell, train
 from delineate.training.losses import QuillLoss, quill_loss
 from delineate.training.questions import Question, questions_about
 from delineate.training.quill_data import ScenePool, asked, random_scene
+from delineate.training.real import training_cases
 from delineate.training.run_files import LAST, averaged_weights, counts_in, save_arrays
 from delineate.training.scene import Scene
 from delineate.training.shown import Look, Shown, shown
@@ -68,6 +71,7 @@ class QuillTraining:
     threads  of the CPU, at most one for each core; 0: as many as torch takes
     workers  processes that make scenes; 0: one beside a CPU, one on every core but one beside a GPU
     device   where the network learns: auto, cpu, cuda, cuda:1; and in what precision: auto is bf16 where that is fast
+    follow_links  whether paths and links of ``data`` may lead outside that folder (``data.confined``)
     """
 
     output: Path
@@ -90,6 +94,7 @@ class QuillTraining:
     blind: tuple[int, ...] = ()
     device: str = "auto"
     precision: str = Precision.AUTO
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", usable_threads(self.threads))
@@ -98,6 +103,11 @@ class QuillTraining:
     def side(self) -> int:
         """Pixels along a side of the largest crops."""
         return max(side for _, side in self.sides)
+
+    @property
+    def scans(self) -> DataFolder | None:
+        """The folder of real scans, if one is given."""
+        return None if self.data is None else DataFolder(self.data, self.follow_links)
 
     @property
     def loop(self) -> LoopOptions:
@@ -131,12 +141,14 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     engine = Engine.chosen(recipe.device, recipe.precision)
     device, recipe = engine.device, replace(recipe, device=str(engine.device), precision=engine.precision)
     torch.backends.cudnn.benchmark = True
+    if recipe.scans is not None:
+        refuse_outside(training_cases(recipe.scans))
     network = Quill().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     exported = recipe.start is not None and recipe.start.suffix == ".onnx"
     if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
     done = int(counts_in(last)["step"]) if recipe.resume else 0
-    pool = ScenePool(POOL, recipe.seed + 10 * done, recipe.data, recipe.workers or _spare_cores(device), device)
+    pool = ScenePool(POOL, recipe.seed + 10 * done, recipe.scans, recipe.workers or _spare_cores(device), device)
     try:
         objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, recipe.side, device), recipe)
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from delineate.data.cases import Case, Use, load_cases
+from delineate.data.confined import DataFolder
 from delineate.io.opening import open_scan
 from delineate.scan import ScanKind
 from delineate.training.scene import Scene
@@ -87,24 +87,31 @@ class RealSource:
         return shown, all_labels
 
 
-def real_sources(root: Path) -> list[RealSource]:
-    """All items of ``root/manifest.json`` that are marked ``train`` and labelled; nothing else is opened."""
+def training_cases(home: DataFolder) -> list[Case]:
+    """The labelled items of a folder's manifest.json that are marked ``train``."""
+    return load_cases(home.root, uses=(Use.TRAIN,), follow_links=home.follow_links)
+
+
+def real_sources(home: DataFolder) -> list[RealSource]:
+    """Scans and labels of ``training_cases``; nothing else is opened.
+
+    Raises OutsideError for one that leads outside the folder.
+    """
     sources = []
-    for item in json.loads((root / "manifest.json").read_text()):
-        if item["use"] != "train" or not item.get("label"):
-            continue
-        scan, labels = open_scan(root / item["image"]), open_scan(root / item["label"])
+    for case in training_cases(home):
+        case.files()
+        scan, labels = open_scan(case.image), open_scan(case.label)
         if scan.kind is ScanKind.VOLUME:
             voxels = scan.voxels().astype(np.float32)
             low, high = np.percentile(voxels, (0.5, 99.5))
             grey = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-            sources.append(RealSource(item["dataset"], grey, labels.voxels().astype(np.uint16)))
+            sources.append(RealSource(case.dataset, grey, labels.voxels().astype(np.uint16)))
             continue
         for n in range(len(scan)):
             frame, label = scan.frame(n), labels.frame(n)
             colour = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
             flat = label if label.ndim == 2 else label[..., 0]
-            sources.append(RealSource(item["dataset"], colour.astype(np.uint8), flat.astype(np.uint16)))
+            sources.append(RealSource(case.dataset, colour.astype(np.uint8), flat.astype(np.uint16)))
     return sources
 
 
