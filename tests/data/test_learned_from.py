@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,12 @@ import pytest
 from PIL import Image
 
 from delineate.data.cases import Case
+from delineate.data.confined import ANYWHERE
 from delineate.data.layouts import read_dataset
-from delineate.data.learned_from import LEARNED_FROM, content_of, learned_by, write_learned_from
+from delineate.data.learned_from import LEARNED_FROM, content_of, learned_by, was_learned, write_learned_from
 from delineate.errors import InputError
 from delineate.evaluation.runner import EvaluateOptions, unlearned
+from small_data_sets import challenge, coco, endovis17, folders, vos
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ def test_what_a_run_learned_from_is_left_out_wherever_it_lies(cases: list[Case],
     (run / "best.safetensors").write_bytes(b"")
     copied = tmp_path / "elsewhere.png"
     copied.write_bytes(cases[0].image.read_bytes())
-    moved = replace(cases[0], id="another name", image=copied)
+    moved = replace(cases[0], id="another name", image=copied, home=ANYWHERE)
     options = EvaluateOptions(predictors=(f"lite_medsam={run / 'best.safetensors'}",), data=tmp_path / "data")
     assert unlearned([*cases, moved], options) == ([cases[3]], 4)
     assert unlearned(cases, replace(options, with_training=True)) == (cases, 0)
@@ -64,7 +68,7 @@ def test_folders_and_stages(cases: list[Case], tmp_path: Path) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     (folder / "0.png").write_bytes(b"one")
-    clip = replace(cases[0], image=folder)
+    clip = replace(cases[0], image=folder, home=ANYWHERE)
     before = content_of(clip)
     (folder / "1.png").write_bytes(b"two")
     assert content_of(clip) != before != content_of(cases[0])
@@ -72,3 +76,35 @@ def test_folders_and_stages(cases: list[Case], tmp_path: Path) -> None:
     (tmp_path / "stage2").mkdir()
     (tmp_path / "stage2" / "best.safetensors").write_bytes(b"")
     assert learned_by([str(tmp_path / "stage2" / "best.safetensors"), "quill"]) == {content_of(clip)}
+
+
+def _as_version_0_1(case: Case) -> str:
+    """A fingerprint as runs wrote it before contents were hashed."""
+    if case.image.is_dir():
+        text = "".join(f"{path.name} {path.stat().st_size}\n" for path in sorted(case.image.iterdir()))
+        return hashlib.sha256(text.encode()).hexdigest()
+    if case.reader is None:
+        return hashlib.sha256(case.image.read_bytes()).hexdigest()
+    return hashlib.sha256(f"{case.dataset} {case.id}".encode()).hexdigest()
+
+
+@pytest.mark.parametrize("make", [folders, vos, coco, challenge, endovis17])
+def test_what_runs_of_earlier_versions_learned_from_is_left_out(make: Callable, tmp_path: Path) -> None:
+    make(tmp_path / "data")
+    case = read_dataset(tmp_path / "data")[1][0]
+    (tmp_path / "best.safetensors").write_bytes(b"")
+    said = {"format": "delineate-learned-from/1", "learned": {case.id: _as_version_0_1(case)}, "held_out": []}
+    (tmp_path / LEARNED_FROM).write_text(json.dumps(said))
+    learned = learned_by([str(tmp_path / "best.safetensors")])
+    assert was_learned(case, learned)
+    edited = next(path for path in [*case.image.glob("*"), case.image] if path.is_file())
+    content = bytearray(edited.read_bytes())
+    content[-1] ^= 1
+    now = content_of(case)
+    edited.write_bytes(bytes(content))
+    assert content_of(case) != now and not was_learned(case, {now})
+
+
+def test_a_case_that_cannot_be_read_was_not_learned(cases: list[Case]) -> None:
+    outside = replace(cases[0], image=cases[0].image.parent.parent.parent / "scan.png")
+    assert not was_learned(outside, {content_of(cases[0])})

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -145,6 +147,84 @@ def test_a_run_goes_on_where_it_stopped(bright: BrightParts, collection: Path, t
     assert [m.outcome.values for m in again.measured] == [m.outcome.values for m in first.measured]
     evaluate(options(collection, tmp_path, seed=1))
     assert len(bright.asked) == 2 * asked + 1, "another seed prompts otherwise"
+
+
+def small_volume(root: Path, tall: bool) -> None:
+    """Volume, label and manifest of one case; the files have the same sizes whatever is labelled."""
+    labels = np.zeros((64, 64, 4), np.uint8)
+    labels[10:35, 10:30] = 1
+    nib.save(nib.Nifti1Image(labels * 200, np.eye(4)), root / "image.nii")
+    if tall:
+        labels[:, 20:] = 0
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), root / "label.nii")
+    item = {"id": "c", "dataset": "d", "task": "3d", "modality": "CT", "image": "image.nii", "label": "label.nii"}
+    (root / "manifest.json").write_text(json.dumps([{**item, "labels": {"1": "x"}, "use": "test"}]))
+
+
+def test_a_label_that_was_replaced_is_measured_again(bright: BrightParts, tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    small_volume(data, tall=False)
+    before = (data / "label.nii").stat()
+    (first,) = evaluate(options(data, output)).measured
+    small_volume(data, tall=True)
+    os.utime(data / "label.nii", ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = (data / "label.nii").stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns), "neither tells it"
+    (second,) = evaluate(options(data, output)).measured
+    assert first.outcome.values["dice"] == 1 and second.outcome.values["dice"] < 0.8
+    asked = len(bright.asked)
+    assert [m.outcome.values for m in evaluate(options(data, output)).measured] == [second.outcome.values]
+    assert len(bright.asked) == asked, "what did not change is not measured again"
+
+
+def better(line: dict) -> None:
+    line["outcomes"][0]["values"]["dice"] = 0.999
+
+
+def longer(line: dict) -> None:
+    line["outcomes"].append(line["outcomes"][0])
+
+
+def other_outline(line: dict) -> None:
+    line["outcomes"][0]["outline"][2][0] += 1
+
+
+@pytest.mark.parametrize("edit", [better, longer, other_outline])
+def test_edited_results_are_not_believed(edit: Any, bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    first = evaluate(options(collection, tmp_path))
+    kept = tmp_path / "box-2d.jsonl"
+    lines = kept.read_text().splitlines()
+    changed = json.loads(lines[0])
+    edit(changed)
+    kept.write_text("\n".join([json.dumps(changed), *lines[1:]]) + "\n")
+    again = evaluate(options(collection, tmp_path))
+    assert again.distrusted == 1
+    assert [m.outcome.values for m in again.measured] == [m.outcome.values for m in first.measured]
+    asked = len(bright.asked)
+    assert evaluate(options(collection, tmp_path)).distrusted == 0, "the new line stands for the edited one"
+    assert len(bright.asked) == asked
+
+
+def test_a_run_that_was_stopped_within_a_line_spoils_no_other(
+    bright: BrightParts, collection: Path, tmp_path: Path
+) -> None:
+    evaluate(options(collection, tmp_path))
+    kept = tmp_path / "box-2d.jsonl"
+    kept.write_text(kept.read_text()[:-30])
+    assert evaluate(options(collection, tmp_path)).distrusted == 0
+    asked = len(bright.asked)
+    evaluate(options(collection, tmp_path))
+    assert len(bright.asked) == asked
+
+
+def test_results_without_a_digest_are_measured_again(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    evaluate(options(collection, tmp_path))
+    kept, asked = tmp_path / "box-2d.jsonl", len(bright.asked)
+    lines = [{k: v for k, v in json.loads(line).items() if k != "digest"} for line in kept.read_text().splitlines()]
+    kept.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert evaluate(options(collection, tmp_path)).distrusted == 0
+    assert len(bright.asked) == 2 * asked
 
 
 def test_a_failing_case_is_listed_and_the_others_go_on(bright: BrightParts, collection: Path, tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ def reproduce(
         result(f"\n{dataset_table(report)}\n\n{summary_table(report)}")
         if untrained:
             tell("Random weights: this shows that the path runs, and nothing else.")
+        if report.distrusted:
+            tell(f"{report.distrusted} results kept in {output} were edited since they were written: measured again.")
         tell(f"Tables, curves and pictures: {output / protocol}.html")
     if report.failures:
         tell(f"{len(report.failures)} cases failed: {report.failures[0].case}: {report.failures[0].reason}")

@@ -61,6 +61,8 @@ def evaluate(
         result(summary_table(report))
         if report.left_out:
             tell(f"{report.left_out} cases were left out: a model learned from them (--with-training measures them).")
+        if report.distrusted:
+            tell(f"{report.distrusted} results kept in {output} were edited since they were written: measured again.")
         tell(f"Tables and pictures: {output}\nTo look at: {output / protocol}.html")
     if report.failures:
         tell(f"{len(report.failures)} cases failed: {report.failures[0].case}: {report.failures[0].reason}")

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from delineate.data.cases import Case
+from delineate.data.contents import file_content, scan_content
+from delineate.errors import InputError
 from delineate.io.atomic import write_bytes
 
 LEARNED_FROM = "learned_from.json"
 
 
 def content_of(case: Case) -> str:
-    """What tells a scan from others, wherever it lies: of a file its sha256, of a folder its names and sizes."""
+    """What tells a scan from others, wherever it lies: the hash of what is in its files (``contents``)."""
+    return scan_content(case)
+
+
+def was_learned(case: Case, learned: Collection[str]) -> bool:
+    """Whether a scan is among what ``learned_by`` gives; as runs of earlier versions wrote it, too.
+
+    A case that cannot be read is none: it fails by name when it is opened.
+    """
+    try:
+        return bool(learned) and (content_of(case) in learned or _content_before(case) in learned)
+    except (InputError, OSError):
+        return False
+
+
+def _content_before(case: Case) -> str:
+    """What ``content_of`` was in version 0.1: of a folder names and sizes, of what needs a reader its name."""
     digest = hashlib.sha256()
     if case.image.is_file() and case.reader is None:
-        digest.update(case.image.read_bytes())
-    elif case.image.is_dir():
+        return file_content(case.image)
+    if case.image.is_dir():
         for path in sorted(case.image.iterdir()):
             digest.update(f"{path.name} {path.stat().st_size}\n".encode())
     else:

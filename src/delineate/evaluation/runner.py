@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
+from delineate.data.contents import case_content
 from delineate.data.layouts import read_dataset
-from delineate.data.learned_from import content_of, learned_by
+from delineate.data.learned_from import learned_by, was_learned
 from delineate.data.relative_paths import without_folders
 from delineate.errors import DelineateError, InputError, PromptError
 from delineate.evaluation.baselines import BASELINES
@@ -50,7 +51,8 @@ class EvaluateOptions:
     protocol       its name (``protocols.PROTOCOLS``)
     predictors     names; all that suit the protocol unless given
     follow_links   whether paths and links of the data may lead outside its folder (``data.confined``)
-    output         folder for the tables; outcomes of earlier runs there are used again
+    output         folder for the tables; outcomes of earlier runs there are used again, while nothing they depend on
+                   has changed
     datasets       only these
     limit          at most so many cases of each data set
     structures     at most so many structures of a case, drawn evenly over their sizes
@@ -152,8 +154,8 @@ def _measured(
     for number, case in enumerate(cases):
         opened = _Opened(case, options)
         for turn, (name, predictor) in enumerate(predictors.items(), 1):
-            key = _key(options, case, predictor)
             try:
+                key = _key(options, opened.content, predictor)
                 outcomes = finished.get(key)
                 if outcomes is None:
                     outcomes = list(protocol.measure(opened.scan, opened.targets, predictor, options.seed))
@@ -164,7 +166,14 @@ def _measured(
             if progress is not None:
                 progress(number * len(predictors) + turn, total)
     return EvaluationReport(
-        protocol, tuple(predictors), records, tuple(measured), tuple(failures), options.seed, left_out
+        protocol,
+        tuple(predictors),
+        records,
+        tuple(measured),
+        tuple(failures),
+        options.seed,
+        left_out,
+        finished.distrusted,
     )
 
 
@@ -189,7 +198,7 @@ def unlearned(cases: Sequence[Case], options: EvaluateOptions) -> tuple[list[Cas
     Raises InputError if a model learned from all of them.
     """
     learned = frozenset() if options.with_training else learned_by(options.names)
-    left = [case for case in cases if content_of(case) not in learned] if learned else list(cases)
+    left = [case for case in cases if not was_learned(case, learned)]
     if not left:
         raise InputError(
             "E-EVAL-NO-CASES",
@@ -229,6 +238,10 @@ class _Opened:
     options: EvaluateOptions
 
     @cached_property
+    def content(self) -> str:
+        return case_content(self.case)
+
+    @cached_property
     def scan(self) -> LabelledScan:
         return self.case.open()
 
@@ -237,27 +250,38 @@ class _Opened:
         return self.scan.targets(self.options.structures, self.options.seed)
 
 
-def _key(options: EvaluateOptions, case: Case, predictor: FramePredictor) -> str:
-    """What the outcomes of one case depend on."""
+def _key(options: EvaluateOptions, content: str, predictor: FramePredictor) -> str:
+    """What the outcomes of a case of that content depend on."""
     record = predictor.record
-    files = [[path.name, path.stat().st_size] for path in (case.image, case.label) if path.exists()]
-    known = [version("delineate"), VERSION, options.protocol, options.seed, options.structures, case.id, files]
+    known = [version("delineate"), VERSION, options.protocol, options.seed, options.structures, content]
     known += [record.name, record.version, record.sha256]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
 
 
 class _Finished:
-    """Outcomes of finished cases: one line of JSON a case, added as it ends."""
+    """Outcomes of finished cases: one line of JSON a case, added as it ends.
+
+    Each line carries a digest of its key and its outcomes, so that one that was edited, by a slip or to look better, is
+    not believed. It is no signature: who means to deceive can write a digest, too.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines: dict[str, list[dict[str, Any]]] = {}
-        for line in path.read_text().splitlines() if path.is_file() else ():
+        edited: set[str] = set()
+        text = path.read_text(errors="replace") if path.is_file() else ""
+        self._cut = bool(text) and not text.endswith("\n")
+        for line in text.splitlines():
             try:
                 record = json.loads(line)
-                self._lines[record["key"]] = record["outcomes"]
+                key, outcomes, digest = str(record["key"]), record["outcomes"], record["digest"]
             except (ValueError, KeyError, TypeError):
-                continue  # the line a run was stopped in
+                continue  # the line a run was stopped in, or one of an earlier version
+            if digest == _digest(key, outcomes):
+                self._lines[key] = outcomes
+            else:
+                edited.add(key)
+        self.distrusted = len(edited - self._lines.keys())
 
     def get(self, key: str) -> list[Outcome] | None:
         """The outcomes of a case measured before, or None."""
@@ -265,9 +289,15 @@ class _Finished:
         return None if found is None else [_outcome(fields) for fields in found]
 
     def add(self, key: str, outcomes: list[Outcome]) -> None:
-        line = json.dumps({"key": key, "outcomes": [_fields(outcome) for outcome in outcomes]}, allow_nan=False)
+        fields = [_fields(outcome) for outcome in outcomes]
+        line = json.dumps({"key": key, "outcomes": fields, "digest": _digest(key, fields)}, allow_nan=False)
         with self.path.open("a") as file:
-            file.write(line + "\n")
+            file.write(("\n" if self._cut else "") + line + "\n")
+        self._cut = False
+
+
+def _digest(key: str, outcomes: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps([key, outcomes], sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

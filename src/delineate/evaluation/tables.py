@@ -80,7 +80,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Everything one run measured; ``left_out``: cases that were not, because a model learned from them."""
+    """Everything one run measured.
+
+    left_out    cases that were not measured, because a model learned from them
+    distrusted results of earlier runs that were edited since they were written: measured again
+    """
 
     protocol: Protocol
     predictors: tuple[str, ...]
@@ -89,6 +93,7 @@ class EvaluationReport:
     failures: tuple[Failure, ...]
     seed: int
     left_out: int = 0
+    distrusted: int = 0
 
     @property
     def headline(self) -> Column:

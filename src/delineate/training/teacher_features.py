@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from delineate.io.atomic import replacing
 from delineate.runtimes.sam import SamPredictor
 
-SAMPLED = 64  # numbers of each array that tell one teacher from another
-
 
 class TeacherFeatures:
     """Embeddings of pictures; one file each, so that runs can share a folder and a stopped one loses nothing."""
@@ -21,9 +19,10 @@ class TeacherFeatures:
     def __init__(self, teacher: SamPredictor, folder: Path) -> None:
         self._teacher, self._folder = teacher, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._key = hashlib.sha256(teacher.behaviour.profile.summary.encode())
-        for value in teacher.network.state_dict().values():
-            self._key.update(value.flatten()[:SAMPLED].float().cpu().numpy().tobytes())
+        self._key = hashlib.sha256(repr(teacher.behaviour.profile).encode())
+        for name, value in teacher.network.state_dict().items():
+            self._key.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            self._key.update(value.detach().flatten().contiguous().view(torch.uint8).cpu().numpy().data)
 
     def of(self, picture: NDArray[np.uint8]) -> torch.Tensor:
         """(256, f, f), float32, of a picture (height, width[, 3])."""
