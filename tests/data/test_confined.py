@@ -195,6 +195,14 @@ def test_names_that_lead_outside_are_refused(make: Callable, spelling: str, tmp_
     assert not refusals(read_dataset(tmp_path / "ds", follow_links=True)[1])
 
 
+def test_a_copy_in_the_data_set_is_preferred_to_the_original_elsewhere(tmp_path: Path) -> None:
+    picture(tmp_path / "slide_000.png", BLUE)
+    named_in_coco(tmp_path / "ds", f"{tmp_path}/slide_000.png")
+    (tmp_path / "ds" / "train2017" / "slide_000.png").rename(tmp_path / "ds" / "slide_000.png")
+    (case,) = read_dataset(tmp_path / "ds")[1]
+    assert case.image == tmp_path / "ds" / "slide_000.png" and not refusals([case])
+
+
 def test_shards_that_are_streamed_are_in_their_folder(tmp_path: Path) -> None:
     named_in_shards(tmp_path / "ds", "../scan.png")
     with pytest.raises(OutsideError):

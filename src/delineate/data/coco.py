@@ -67,7 +67,7 @@ def read(home: DataFolder) -> Iterator[Case]:
     """
     files = [home.require_inside(file) for file in _files(home.root)]
     for file in files:
-        yield from _cases(json.loads(file.read_text()), file, home.root, several=len(files) > 1)
+        yield from _cases(json.loads(file.read_text()), file, home, several=len(files) > 1)
 
 
 def drawn(outline: Any, height: int, width: int, what: str) -> Mask:
@@ -134,7 +134,8 @@ def _filled(polygons: Sequence[Sequence[float]], height: int, width: int) -> Mas
     return whole
 
 
-def _cases(content: Mapping[str, Any], file: Path, root: Path, several: bool) -> Iterator[Case]:
+def _cases(content: Mapping[str, Any], file: Path, home: DataFolder, several: bool) -> Iterator[Case]:
+    root = home.root
     names = {one["id"]: str(one["name"]) for one in content["categories"]}
     by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for one in content["annotations"]:
@@ -156,20 +157,25 @@ def _cases(content: Mapping[str, Any], file: Path, root: Path, several: bool) ->
         structures = {n: names.get(one["category_id"], "structure") for n, one in enumerate(annotations, 1)}
         reader = CocoReader(tuple(one["segmentation"] for one in annotations), frame)
         case_id = prefix + name + (f"/{frame}" if frame is not None else "")
-        path = _picture(str(image["file_name"]), file, root)
+        path = _picture(str(image["file_name"]), file, home)
         about = case_id, root.name, "unknown", Task.IMAGE, path, file, structures, use
         yield Case(*about, subjects[name], reader)
 
 
-def _picture(name: str, file: Path, root: Path) -> Path:
-    """Where the picture of that name lies; the likeliest place if it lies nowhere."""
+def _picture(name: str, file: Path, home: DataFolder) -> Path:
+    """Where the picture of that name lies, within the data set if possible; the likeliest place if it lies nowhere.
+
+    Some tools write absolute names, which lead to the original where a copy lies in the data set.
+    """
+    root = home.root
     split = _split(file, root)
     places = [file.parent / name]
     places += [
         base / folder / name for base in (root, file.parent) for folder in (split, "images", f"images/{split}", "")
     ]
     places += [root / Path(name).name]
-    return next((place for place in places if place.is_file()), places[0])
+    there = [place for place in places if place.is_file()] or places[:1]
+    return next((place for place in there if home.holds(place)), there[0])
 
 
 def _split(file: Path, root: Path) -> str:

@@ -77,6 +77,14 @@ class DataFolder:
             raise OutsideError(self.root, self.entry(path), target)
         return path
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path leads to a place in the folder, or may lead elsewhere."""
+        try:
+            self.require_inside(path)
+        except InputError:
+            return False
+        return True
+
     def files(self, path: Path) -> list[Path]:
         """Every file that is read for a path of the data set, in a fixed order; none where nothing is.
 
