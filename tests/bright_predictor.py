@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
+from delineate.preprocess.intensity import WindowRule
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
 
@@ -17,13 +19,14 @@ class BrightPredictor:
     """Outlines the bright component that is pointed at, or that overlaps the earlier outline."""
 
     record = ModelRecord(name="bright", version="1", sha256="", licence="Apache-2.0")
+    window_rule = WindowRule.CROP
 
     def __init__(self) -> None:
         self.encoded = 0
 
-    def encode(self, frame: NDArray[Any]) -> NDArray[Any]:
+    def encode(self, frame: Frame) -> NDArray[Any]:
         self.encoded += 1
-        return np.array(frame)
+        return np.array(frame.pixels)
 
     def decode(
         self,

@@ -46,7 +46,7 @@ def test_slices_along_every_axis(axis: int) -> None:
     scan = VOLUME.sliced_along(axis)
     assert len(scan) == VOXELS.shape[axis]
     for index in range(len(scan)):
-        frame = scan.frame(index)
+        frame = scan.pixels(index)
         assert frame.dtype == VOXELS.dtype
         for y in range(scan.height):
             for x in range(scan.width):
@@ -62,7 +62,7 @@ def test_slice_axes_by_name(name: str, axis: int) -> None:
 
 def test_scans_refuse_what_is_not_there() -> None:
     with pytest.raises(InputError, match="0 to 5"):
-        VOLUME.frame(6)
+        VOLUME.pixels(6)
     with pytest.raises(DelineateError, match="axis"):
         VOLUME.sliced_along("Q")
     with pytest.raises(DelineateError, match="image"):
@@ -184,7 +184,7 @@ def test_a_locked_object_keeps_shared_pixels_whatever_the_policy() -> None:
 def test_slices_stack_back_into_the_volume(axis: int) -> None:
     scan = VOLUME.sliced_along(axis)
     wanted = VOXELS % 3 == 0
-    frames = {n: Rle.encode(scan.frame(n) % 3 == 0) for n in range(len(scan))}
+    frames = {n: Rle.encode(scan.pixels(n) % 3 == 0) for n in range(len(scan))}
     outlines = Segmentation.empty(scan).adding("thirds").with_masks("thirds", frames)
     assert np.array_equal(outlines.voxels("thirds"), wanted)
     assert np.array_equal(outlines.label_map() == 1, wanted)

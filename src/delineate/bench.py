@@ -88,7 +88,7 @@ def _first_click() -> float:
     """Milliseconds for the first box in a process, model loading included."""
     clip = ultrasound_clip(frames=1).scan
     began = perf_counter()
-    Session(Scan.from_image(clip.frame(0)), shipped_predictor()).prompt(Box(80, 70, 180, 210))
+    Session(Scan.from_image(clip.pixels(0)), shipped_predictor()).prompt(Box(80, 70, 180, 210))
     return (perf_counter() - began) * 1000
 
 
@@ -97,7 +97,7 @@ def _clicks(predictor: FramePredictor, clip: Scan, count: int, kind: str, how: s
     predictor.decode(predictor.encode(clip.frame(0)), FramePrompts(box=(80, 70, 180, 210)))
     times = []
     for n in range(count):
-        session = Session(Scan.from_image(clip.frame(n % len(clip))), predictor)
+        session = Session(Scan.from_image(clip.pixels(n % len(clip))), predictor)
         dx, dy = rng.integers(-4, 5, 2)
         prompt = Box(80 + dx, 70 + dy, 180, 210) if kind == "box" else Point(128 + int(dx), 140 + int(dy))
         began = perf_counter()
@@ -131,7 +131,7 @@ class _LoopedFrames:
         self._clip, self.shape, self.dtype = clip, (count, clip.height, clip.width), clip.dtype
 
     def read(self, index: int) -> np.ndarray:
-        return self._clip.frame(index % len(self._clip))
+        return self._clip.pixels(index % len(self._clip))
 
 
 def _memory(predictor: FramePredictor, frames: int) -> Measure:

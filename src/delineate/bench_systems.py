@@ -16,6 +16,7 @@ import torch
 
 from delineate.bench import Measure, Progress
 from delineate.demo.phantom import ultrasound_clip
+from delineate.frame import Frame
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
 from delineate.memory.tracker import MemoryTracker
 from delineate.models.sam import Sam, SamEncoder, SamShape
@@ -148,9 +149,9 @@ def _away(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def _pictures(frames: int) -> list[np.ndarray]:
+def _pictures(frames: int) -> list[Frame]:
     clip = ultrasound_clip(frames=frames).scan
-    return [np.repeat(np.asarray(clip.frame(t))[..., None], 3, axis=2) for t in range(frames)]
+    return [Frame.of(np.repeat(clip.pixels(t)[..., None], 3, axis=2), index=t) for t in range(frames)]
 
 
 def _sam2(shape: Sam2Shape) -> Sam2:
@@ -240,13 +241,13 @@ def _preparing() -> list[Measure]:
 
 
 def _followed(
-    network: Sam2, engine: Engine, policy: MemoryPolicy, pictures: list[np.ndarray]
+    network: Sam2, engine: Engine, policy: MemoryPolicy, pictures: list[Frame]
 ) -> tuple[float, list[torch.Tensor]]:
     """Seconds, and the logits of all objects on every frame after the first."""
     tracker, logits = MemoryTracker(network, engine, policy), []
 
     def follow() -> None:
-        tracker.look(pictures[0], 0)
+        tracker.look(pictures[0])
         for n, box in enumerate(BOXES):
             tracker.add(str(n), FramePrompts(box=box))
         for picture in pictures[1:]:
@@ -256,13 +257,13 @@ def _followed(
 
 
 def _hosted(
-    host: Any, side: int, pictures: list[np.ndarray], device: torch.device, dtype: torch.dtype = torch.float32
+    host: Any, side: int, pictures: list[Frame], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> float:
     """Seconds of the host library's session; outlines of each frame come back to the CPU, as ours do."""
     from transformers import Sam2VideoInferenceSession
 
     profile = sam2_video(side)
-    height, width = pictures[0].shape[:2]
+    height, width = pictures[0].size
 
     def follow() -> None:
         session = Sam2VideoInferenceSession(
@@ -314,11 +315,11 @@ def _kept(frames: int, device: torch.device) -> list[Measure]:
     clip = ultrasound_clip(frames=8).scan
     predictor: Any = build("efficient_tam_ti_512", BuildOptions(untrained=True, device=str(device)))
     tracker = predictor.tracker()
-    tracker.look(clip.frame(0), 0)
+    tracker.look(clip.frame(0))
     tracker.add("one", FramePrompts(box=BOXES[0]))
     sizes = []
     for t in range(1, frames):
-        tracker.push(clip.frame(t % 8))
+        tracker.push(Frame.of(clip.pixels(t % 8)))
         sizes.append(tracker.bytes / 2**20)
     return [
         Measure(f"kept of one object at 512 px after 20 / {frames} frames", f"{sizes[19]:.1f} / {sizes[-1]:.1f} MiB")

@@ -7,12 +7,21 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from delineate.grid import Placement
+from delineate.intensities import IntensityWindow
 from delineate.prompt_log import PromptLog
 from delineate.scan import Scan
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class WindowRecord(_Record):
+    """The intensity window the scan was seen through, and who decided it."""
+
+    low: float
+    high: float
+    source: str
 
 
 class InputRecord(_Record):
@@ -27,10 +36,11 @@ class InputRecord(_Record):
     spacing_mm: tuple[float, ...] | None
     modality: str
     modality_reason: str
+    window: WindowRecord | None = None  # None: values as they are, or scaled crop by crop
 
     @classmethod
-    def of(cls, scan: Scan) -> Self:
-        """The record of a scan."""
+    def of(cls, scan: Scan, window: IntensityWindow | None = None) -> Self:
+        """The record of a scan that was seen through ``window``; ``Scan.with_window`` takes it back."""
         known = scan.grid.placement is not Placement.PIXELS
         return cls(
             name=scan.file.path.name if scan.file else "",
@@ -42,6 +52,7 @@ class InputRecord(_Record):
             spacing_mm=scan.grid.spacing if known else None,
             modality=scan.modality.name.value,
             modality_reason=scan.modality.reason,
+            window=None if window is None else WindowRecord(low=window.low, high=window.high, source=window.source),
         )
 
 

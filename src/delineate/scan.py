@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from delineate.errors import GeometryError, InputError, Notice
-from delineate.grid import Grid
+from delineate.frame import Frame, Modality
+from delineate.frame import ModalityName as ModalityName
+from delineate.frame_source import ArrayFrames, FrameSource, Pixels, VolumeFrames
+from delineate.grid import Grid, Placement
+from delineate.intensities import Intensities, IntensityWindow
 from delineate.nifti_geometry import NiftiGeometry
-
-Pixels = NDArray[Any]
 
 
 class ScanKind(StrEnum):
@@ -24,84 +26,7 @@ class ScanKind(StrEnum):
     VIDEO = "video"
 
 
-class ModalityName(StrEnum):
-    CT = "CT"
-    MR = "MR"
-    ULTRASOUND = "ultrasound"
-    XRAY = "X-ray"
-    PET = "PET"
-    MICROSCOPY = "microscopy"
-    ENDOSCOPY = "endoscopy"
-    FUNDUS = "fundus"
-    DERMOSCOPY = "dermoscopy"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Modality:
-    """What kind of picture this is, and what made us think so."""
-
-    name: ModalityName = ModalityName.UNKNOWN
-    reason: str = "nothing in the file says so"
-
-
-class FrameSource(Protocol):
-    """Where the pixels come from; frames are read when they are asked for.
-
-    shape  (frames, height, width) or (frames, height, width, channels)
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    def read(self, index: int) -> Pixels:
-        """Frame ``index`` as (height, width[, channels]) in the file's own data type."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayFrames:
-    """Frames of an array in memory: (frames, height, width[, channels])."""
-
-    array: Pixels
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.array.dtype
-
-    def read(self, index: int) -> Pixels:
-        return np.asarray(self.array[index])
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeFrames:
-    """Slices of a volume along one of its axes.
-
-    voxels      (i, j, k[, channels]); anything that indexes like an array and reads lazily will do
-    slice_axis  0, 1 or 2. In a slice the first remaining axis runs to the right (x), the second one down (y).
-    """
-
-    voxels: Any
-    slice_axis: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        x_axis, y_axis = (axis for axis in range(3) if axis != self.slice_axis)
-        sizes = self.voxels.shape
-        return (sizes[self.slice_axis], sizes[y_axis], sizes[x_axis], *sizes[3:])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self.voxels.dtype)
-
-    def read(self, index: int) -> Pixels:
-        cut = tuple(index if axis == self.slice_axis else slice(None) for axis in range(3))
-        return np.asarray(self.voxels[cut]).swapaxes(0, 1)
+VIDEO_FRAMES_SAMPLED = 32  # for the intensities of a video
 
 
 @dataclass(frozen=True)
@@ -121,6 +46,7 @@ class Scan:
     grid        ``(x, y)``, ``(i, j, k)`` or ``(x, y, t)``; outputs are written on exactly this grid
     slice_axis  the grid axis the frames are stacked along (2 for images and video)
     window      (low, high) intensities the file itself suggests for display, or None
+    intensity_window  what models see it through, where a person or a record chose it; None: each system's own rule
     times       seconds of each video frame in presentation order, or None
     notices     what was repaired or should be known, told once
     geometry    of a NIfTI file: what its header says of place, as stored. Nothing else of a header is kept
@@ -132,6 +58,7 @@ class Scan:
     slice_axis: int = 2
     modality: Modality = field(default_factory=Modality)
     window: tuple[float, float] | None = None
+    intensity_window: IntensityWindow | None = None
     times: tuple[float, ...] | None = None
     file: SourceFile | None = None
     notices: tuple[Notice, ...] = ()
@@ -197,7 +124,25 @@ class Scan:
     def __len__(self) -> int:
         return int(self.source.shape[0])
 
-    def frame(self, index: int) -> Pixels:
+    @cached_property
+    def intensities(self) -> Intensities:
+        """Of all frames (of a video: of 32, evenly spaced), whatever axis slices are taken along."""
+        if isinstance(self.source, VolumeFrames):
+            return Intensities(VolumeFrames(self.source.voxels, self.grid.thick_axis))
+        return Intensities(self.source, VIDEO_FRAMES_SAMPLED if self.kind is ScanKind.VIDEO else None)
+
+    def frame(self, index: int) -> Frame:
+        """Frame or slice ``index``, with all a model needs to know of it."""
+        return Frame(
+            self.pixels(index),
+            self.intensities,
+            self.intensity_window,
+            self.modality,
+            None if self.grid.placement is Placement.PIXELS else self.frame_spacing,
+            index,
+        )
+
+    def pixels(self, index: int) -> Pixels:
         """Frame or slice ``index``: (height, width) or (height, width, channels), in the file's own data type."""
         if not 0 <= index < len(self):
             raise InputError(
@@ -205,9 +150,9 @@ class Scan:
             )
         return self.source.read(index)
 
-    def frames(self) -> Iterator[Pixels]:
+    def frames(self) -> Iterator[Frame]:
         """All frames in order, one in memory at a time."""
-        return (self.source.read(index) for index in range(len(self)))
+        return (self.frame(index) for index in range(len(self)))
 
     def sliced_along(self, axis: int | str) -> Scan:
         """The same volume with its slices along another axis: a number, or an axis name or code (``"i"``, ``"S"``)."""
@@ -253,6 +198,15 @@ class Scan:
         """mm between neighbouring pixels of a frame, (x, y)."""
         x, y = self.frame_axes
         return self.grid.spacing[x], self.grid.spacing[y]
+
+    def with_window(self, window: IntensityWindow | None) -> Scan:
+        """The same scan, seen by models through this window; None: through each system's own.
+
+        Raises InputError for a scan of colors, which have no window.
+        """
+        if window is not None and self.channels > 1:
+            raise InputError("E-WINDOW-COLOR", "A color scan has no intensity window.", "Leave --window out.")
+        return replace(self, intensity_window=window)
 
     def with_notices(self, *notices: Notice) -> Scan:
         return replace(self, notices=(*self.notices, *notices))

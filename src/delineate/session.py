@@ -14,6 +14,7 @@ from delineate.errors import DelineateError, Notice, PromptError
 from delineate.following import Following
 from delineate.manifest import InputRecord, Manifest, OutputRecord
 from delineate.placing import FramePrompts, join, place
+from delineate.preprocess.intensity import scan_window
 from delineate.prompt_log import (
     AddObject,
     AddPrompt,
@@ -101,7 +102,7 @@ class Session:
         """The record of this session to save beside its outputs."""
         return Manifest(
             software=f"delineate {version('delineate')}",
-            input=InputRecord.of(self.scan),
+            input=InputRecord.of(self.scan, scan_window(self.scan, self.predictor.window_rule)),
             model=self.predictor.record,
             objects=[object_record(one, self.tracks[one.name], self.scan) for one in self.segmentation.objects],
             outputs=list(outputs),

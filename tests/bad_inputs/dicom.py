@@ -112,7 +112,7 @@ def cine(folder: Path) -> Any:
         "PlanarConfiguration": 0, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelData": frames.tobytes(),
     }  # fmt: skip
     scan = open_scan(slice_file(folder, "c.dcm", 0, setting(**values)))
-    np.testing.assert_array_equal(scan.frame(4), frames[4])
+    np.testing.assert_array_equal(scan.pixels(4), frames[4])
     return scan
 
 
@@ -143,7 +143,7 @@ def check_frames(count: int) -> Callable[[Any], None]:
 
 
 def inverted(scan: Any) -> None:
-    frame = scan.frame(0)
+    frame = scan.pixels(0)
     assert frame[0, 0] > frame[-1, -1]
 
 

@@ -64,7 +64,7 @@ def deep(filters: int) -> Row:
     return Row(
         f"37-16-bit-colour-filter-{filters}",
         lambda folder: open_scan(png16(folder, pixels, filters)),
-        check=lambda scan: np.testing.assert_array_equal(scan.frame(0), pixels),
+        check=lambda scan: np.testing.assert_array_equal(scan.pixels(0), pixels),
     )
 
 
@@ -119,7 +119,7 @@ def is_kind(kind: ScanKind, frames: int) -> Any:
 
 
 def pixels_are(expected: np.ndarray) -> Any:
-    return lambda scan: np.testing.assert_array_equal(scan.frame(0), expected)
+    return lambda scan: np.testing.assert_array_equal(scan.pixels(0), expected)
 
 
 ROWS = [
@@ -132,7 +132,7 @@ ROWS = [
     Row(
         "38-palette",
         lambda f: open_scan(saved(f, Image.fromarray(RGB).quantize(16), "a.png")),
-        check=lambda s: np.testing.assert_array_equal(s.frame(0), np.asarray(Image.fromarray(RGB).quantize(16).convert("RGB"))),
+        check=lambda s: np.testing.assert_array_equal(s.pixels(0), np.asarray(Image.fromarray(RGB).quantize(16).convert("RGB"))),
     ),
     Row(
         "38-one-bit",

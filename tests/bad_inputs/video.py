@@ -71,7 +71,7 @@ def in_order(count: int) -> Any:
         assert (scan.kind, len(scan)) == (ScanKind.VIDEO, count)
         order = [*range(count), *reversed(range(count)), *np.random.default_rng(0).integers(0, count, 25)]
         for n in order:
-            assert abs(float(scan.frame(int(n)).mean()) - grey_of(int(n))) < 3.5
+            assert abs(float(scan.pixels(int(n)).mean()) - grey_of(int(n))) < 3.5
 
     return check
 

@@ -27,9 +27,9 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a picture, a volume and a clip."""
     folder = tmp_path_factory.mktemp("scans")
     clip = ultrasound_clip(frames=6).scan
-    Image.fromarray(clip.frame(0)).save(folder / "us.png")
+    Image.fromarray(clip.pixels(0)).save(folder / "us.png")
     (folder / "clip").mkdir()
-    for n, frame in enumerate(clip.frames()):
+    for n, frame in enumerate(one.pixels for one in clip.frames()):
         Image.fromarray(frame).save(folder / "clip" / f"{n}.png")
     volume = phantom_volume().scan
     nib.save(nib.Nifti1Image(volume.voxels()[:, :, 14:22], volume.grid.affine), folder / "ct.nii.gz")

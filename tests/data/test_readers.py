@@ -27,7 +27,7 @@ def test_coco_instances_are_drawn_and_named(tmp_path: Path) -> None:
     found, (case,) = read_dataset(tmp_path)
     assert (found, case.id, case.task, case.use) == ("COCO", "slide_000", Task.IMAGE, Use.TRAIN)
     opened = pickle.loads(pickle.dumps(case)).open()
-    labels = opened.labels.frame(0)
+    labels = opened.labels.pixels(0)
     assert (labels == 2).sum() == DISC.sum() and (labels == 1).sum() == 100 and labels[5:15, 30:40].min() == 1
     assert {t.name: t.area for t in opened.targets(9, 0)} == {"disc": int(DISC.sum()), "square": 100}
     assert check_dataset(tmp_path).structures == {"square": 1, "disc": 1}
@@ -134,7 +134,7 @@ def test_endovis_class_folders_count_as_types(tmp_path: Path) -> None:
     assert (found, case.id, case.task) == ("EndoVis", "instrument_dataset_1", Task.VIDEO)
     assert case.structures == {2: "prograsp forceps", 4: "vessel sealer"}
     opened = case.open()
-    assert opened.frames == (0, 1, 2) and set(np.unique(opened.labels.frame(0))) == {0, 2}
+    assert opened.frames == (0, 1, 2) and set(np.unique(opened.labels.pixels(0))) == {0, 2}
     targets = {t.name: t.frame for t in opened.targets(9, 0)}
     assert targets == {"prograsp forceps": 0, "vessel sealer": 1}, "each where it is labelled first"
 

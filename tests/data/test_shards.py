@@ -61,8 +61,8 @@ def mixed(tmp_path: Path) -> list[Case]:
 
 def same(one: Case, other: Case) -> bool:
     a, b = one.open(), other.open()
-    frames = all((a.scan.frame(n) == b.scan.frame(n)).all() for n in range(len(a.scan)))
-    labels = all((a.labels.frame(n) == b.labels.frame(n)).all() for n in range(len(a.labels)))
+    frames = all((a.scan.pixels(n) == b.scan.pixels(n)).all() for n in range(len(a.scan)))
+    labels = all((a.labels.pixels(n) == b.labels.pixels(n)).all() for n in range(len(a.labels)))
     return (
         frames and labels and a.frames == b.frames and a.scan.grid.same_as(b.scan.grid) and a.scan.kind == b.scan.kind
     )
@@ -116,7 +116,7 @@ def test_streamed_scans_are_whole(mixed: list[Case], tmp_path: Path) -> None:
     write_shards(mixed, tmp_path / "out")
     found = {scan.case.id: scan for scan in stream(tmp_path / "out")}
     before = {case.id: case.open() for case in mixed}
-    assert (found["clip9"].scan.frame(3) == before["clip9"].scan.frame(3)).all() and found["clip9"].frames == (1, 3)
+    assert (found["clip9"].scan.pixels(3) == before["clip9"].scan.pixels(3)).all() and found["clip9"].frames == (1, 3)
     assert found["volume8"].targets(9, 0) == before["volume8"].targets(9, 0)
 
 

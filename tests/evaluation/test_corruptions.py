@@ -66,9 +66,9 @@ def test_the_black_mask_of_an_endoscope_stays_black(name: str) -> None:
 def test_scans_are_spoilt_as_they_are_read(dtype: type) -> None:
     clip = np.repeat((TISSUE[None] * 200), 3, axis=0).astype(dtype)
     scan = corrupted_scan(Scan.from_frames(clip), "gaussian-noise", 3)
-    frames = [scan.frame(n) for n in range(3)]
+    frames = [scan.pixels(n) for n in range(3)]
     assert len(scan) == 3 and all(f.dtype == dtype and f.shape == (72, 96, 3) for f in frames)
-    assert (frames[0] != frames[1]).any() and (scan.frame(1) == frames[1]).all()
+    assert (frames[0] != frames[1]).any() and (scan.pixels(1) == frames[1]).all()
     assert np.abs(frames[0].astype(float) - clip[0]).mean() > 5
 
 

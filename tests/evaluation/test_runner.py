@@ -20,8 +20,10 @@ from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.protocols import PROTOCOLS
 from delineate.evaluation.report import FOUND, TRUTH
 from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
+from delineate.preprocess.intensity import WindowRule
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
 
@@ -29,12 +31,13 @@ class BrightParts:
     """A predictor that is right on the collection: the bright part under the prompt; it counts what it is asked."""
 
     record = ModelRecord(name="bright parts", version="1", sha256="", licence="")
+    window_rule = WindowRule.CROP
 
     def __init__(self) -> None:
         self.asked: list[tuple[FramePrompts, bool]] = []
 
-    def encode(self, frame: np.ndarray) -> np.ndarray:
-        return frame
+    def encode(self, frame: Frame) -> np.ndarray:
+        return frame.pixels
 
     def decode(
         self,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from delineate.everything import EverythingSettings, everything
 from delineate.everything.generate import cleaned, crops, grid
 from delineate.everything.suppression import keep_best
+from delineate.frame import Frame
 
 DISCS = ((30, 40, 18), (90, 100, 25), (140, 30, 9))  # x, y, radius
 
@@ -32,8 +33,8 @@ def disc(x: int, y: int, r: int) -> NDArray[np.bool_]:
 class KnowsDiscs:
     """Answers a click on a disc with the disc, the disc and its surroundings, and something unstable."""
 
-    def encode(self, frame: NDArray[Any]) -> NDArray[Any]:
-        return frame
+    def encode(self, frame: Frame) -> NDArray[Any]:
+        return frame.pixels
 
     def decode_clicks(self, features: NDArray[Any], points: NDArray[np.float64], offset: float):
         masks, iou, stability = [], [], []
@@ -47,7 +48,7 @@ class KnowsDiscs:
 
 
 def test_each_disc_is_found_once_the_largest_first() -> None:
-    found = everything(KnowsDiscs(), picture())
+    found = everything(KnowsDiscs(), Frame.of(picture()))
     assert [f.mask.area for f in found] == sorted((int(disc(*d).sum()) for d in DISCS), reverse=True)
     x, y, r = DISCS[1]
     assert found[0].box == (x - r + 1, y - r + 1, x + r, y + r)
@@ -55,7 +56,7 @@ def test_each_disc_is_found_once_the_largest_first() -> None:
 
 
 def test_parts_of_the_picture_find_the_same_discs_and_nothing_twice() -> None:
-    found = everything(KnowsDiscs(), picture(), EverythingSettings(crop_layers=1, points_per_side=16))
+    found = everything(KnowsDiscs(), Frame.of(picture()), EverythingSettings(crop_layers=1, points_per_side=16))
     areas = sorted(f.mask.area for f in found)
     assert areas == sorted(int(disc(*d).sum()) for d in DISCS)
 
@@ -119,15 +120,15 @@ def test_sam_and_sam2_answer_many_clicks_at_once() -> None:
     engine = Engine(torch.device("cpu"), Precision.FP32)
     record = ModelRecord(name="tiny", version="0", sha256="", licence="")
     sam = SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), engine, record)
-    features = sam.encode(picture())
+    features = sam.encode(Frame.of(picture()))
     points = np.array([[30.0, 40.0], [90.0, 100.0]])
     masks, iou, stability = sam.decode_clicks(features, points, 1.0)
     assert masks.shape == (6, 160, 170) and iou.shape == stability.shape == (6,)
     placed = torch.from_numpy(features.place.points(points[1:]))[None]
     alone = sam.network.decode(features.embedding, SamPrompts(placed, torch.ones(1, 1, dtype=torch.int64)), True)[1]
     assert np.allclose(iou[3:], alone[0].detach().numpy(), atol=1e-3)
-    assert len(everything(sam, picture(), EverythingSettings(8, least_iou=-9, least_stability=0.0))) > 0
+    assert len(everything(sam, Frame.of(picture()), EverythingSettings(8, least_iou=-9, least_stability=0.0))) > 0
     masks, _, _ = Sam2Predictor(tiny_sam2(), engine, record).decode_clicks(
-        Sam2Predictor(tiny_sam2(), engine, record).encode(picture()), points, 1.0
+        Sam2Predictor(tiny_sam2(), engine, record).encode(Frame.of(picture())), points, 1.0
     )
     assert masks.shape == (6, 160, 170)

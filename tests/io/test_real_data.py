@@ -23,7 +23,7 @@ def test_every_item_opens_on_the_grid_of_its_label(data_root: Path, data_items: 
             continue
         scan = open_scan(data_root / item["image"])
         assert scan.kind is KINDS[item["task"]], item["id"]
-        assert scan.frame(len(scan) // 2).shape[:2] == (scan.height, scan.width)
+        assert scan.pixels(len(scan) // 2).shape[:2] == (scan.height, scan.width)
         if item.get("label") and item["task"] != "video":
             label = open_scan(data_root / item["label"])
             assert label.grid.shape == scan.grid.shape, item["id"]
@@ -41,7 +41,7 @@ def test_dicom_folders_open_or_say_why_not(data_root: Path, data_items: list[dic
             with pytest.raises(InputError, match=r"series|place"):
                 open_scan(data_root / item["image"])
         else:
-            assert open_scan(data_root / item["image"]).frame(0).size > 0
+            assert open_scan(data_root / item["image"]).pixels(0).size > 0
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_the_files_that_come_with_pydicom_open(name: str, kind: ScanKind) -> Non
         pytest.skip(f"{name} is not part of the installed pydicom")
     scan = open_scan(Path(str(path)))
     assert scan.kind is kind
-    assert scan.frame(len(scan) - 1).shape[:2] == (scan.height, scan.width)
+    assert scan.pixels(len(scan) - 1).shape[:2] == (scan.height, scan.width)

@@ -17,6 +17,7 @@ pytest.importorskip("transformers")
 
 from delineate.errors import DelineateError, PromptError
 from delineate.following import Directions, Following, MemoryRule
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.memory.bank import Memory
 from delineate.memory.policies import (
@@ -125,12 +126,14 @@ def tracked_by_hand(predictor: Sam2Predictor, reset: bool) -> dict[int, np.ndarr
     )
     y, x = np.mgrid[:256, :256]
     disc = (y - 136) ** 2 + (x - 116) ** 2 < 42**2
-    tracker.look(frames[START], START)
+    tracker.look(Frame.of(frames[START], index=START))
     tracker.add("disc", disc)
-    found = {n: tracker.push(frames[n], n)["disc"].mask for n in range(START + 1, FRAMES)}
+    found = {n: tracker.push(Frame.of(frames[n], index=n))["disc"].mask for n in range(START + 1, FRAMES)}
     if reset:
         tracker.reset()
-    found |= {n: tracker.push(frames[n], n, reverse=True)["disc"].mask for n in range(START - 1, -1, -1)}
+    found |= {
+        n: tracker.push(Frame.of(frames[n], index=n), reverse=True)["disc"].mask for n in range(START - 1, -1, -1)
+    }
     return found
 
 
@@ -195,9 +198,9 @@ def test_holes_and_specks_are_removed(predictor: Sam2Predictor) -> None:
     frames, area, small = moving_frames(2), 64, {}
     for fill in (0, area):
         tracker = predictor.tracker(2, Following(fill=fill))
-        tracker.look(frames[0], 0)
+        tracker.look(Frame.of(frames[0], index=0))
         tracker.add("disc", frames[0][..., 0] > 120)
-        inside = tracker.push(frames[1], 1)["disc"].logits.numpy() > 0
+        inside = tracker.push(Frame.of(frames[1], index=1))["disc"].logits.numpy() > 0
         found = 0
         for region in (inside, ~inside):
             parts, count = ndimage.label(region, structure=np.ones((3, 3)))

@@ -16,6 +16,7 @@ pytest.importorskip("transformers")
 
 from transformers import Sam2VideoInferenceSession
 
+from delineate.frame import Frame
 from delineate.memory.bank import Memory
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import Sam2, Sam2Version
@@ -40,7 +41,7 @@ def prompts(points: list[tuple[float, float]], labels: list[int]) -> FramePrompt
 
 def hosted(network: Sam2, frames: list, points: list, labels: list[int]) -> tuple[list[torch.Tensor], dict]:
     """Low-resolution logits of each frame, and what the host stored."""
-    pixels = torch.stack([torch.from_numpy(sam2_video(network.side).prepare(f)[0]) for f in frames])
+    pixels = torch.stack([torch.from_numpy(sam2_video(network.side).prepare(Frame.of(f))[0]) for f in frames])
     session = Sam2VideoInferenceSession(video=pixels, video_height=256, video_width=256, dtype=torch.float32)
     object_index = session.obj_id_to_idx(1)
     session.add_point_inputs(
@@ -68,14 +69,14 @@ def test_follows_as_the_host_does(case: str, version: Sam2Version) -> None:
     points, labels = CASES[case]
     wanted, outputs = hosted(network, frames, points, labels)
     tracker = MemoryTracker(network, CPU, settings=TrackerSettings(frames=FRAMES))
-    tracker.look(frames[0], 0)
+    tracker.look(Frame.of(frames[0], index=0))
     differences = [_difference(tracker.add("one", prompts(points, labels)).logits, wanted[0])]
     remembered, pointed = [], []
     for index in range(1, FRAMES):
         bank = tracker.bank("one")
         bank.prompted = {0: stored(outputs["cond_frame_outputs"][0], 0)}
         bank.tracked = {i: stored(outputs["non_cond_frame_outputs"][i], i) for i in range(1, index)}
-        differences.append(_difference(tracker.push(frames[index], index)["one"].logits, wanted[index]))
+        differences.append(_difference(tracker.push(Frame.of(frames[index], index=index))["one"].logits, wanted[index]))
         mine, theirs = bank.tracked[index], stored(outputs["non_cond_frame_outputs"][index], index)
         assert mine.tokens is not None and theirs.tokens is not None
         remembered.append(_difference(mine.tokens.float(), theirs.tokens.float()) / float(theirs.tokens.abs().max()))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from delineate.frame import Frame
 from delineate.preprocess.fitting import Filter, Fit, fitted, resampled
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import (
@@ -28,7 +29,7 @@ SMALL = PICTURE[:120, :90]
 
 
 def test_sam_keeps_the_aspect_and_pads_after_normalising() -> None:
-    pixels, place = SAM.prepare(PICTURE)
+    pixels, place = SAM.prepare(Frame.of(PICTURE))
     assert place.inner == (731, 1024) and pixels.shape == (3, 1024, 1024)
     assert not pixels[:, 731:].any()
     mean, deviation = (np.array(v)[:, None, None] for v in IMAGENET_255)
@@ -41,7 +42,7 @@ def test_medsam_is_scikit_images_resize_scaled_to_its_range() -> None:
     transform = pytest.importorskip("skimage.transform")
     wanted = transform.resize(PICTURE, (1024, 1024), order=3, preserve_range=True, anti_aliasing=True)
     wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
-    pixels, _ = MEDSAM.prepare(PICTURE)
+    pixels, _ = MEDSAM.prepare(Frame.of(PICTURE))
     assert np.abs(pixels.transpose(1, 2, 0) - wanted).max() < 1e-4
 
 
@@ -49,7 +50,7 @@ def test_lite_medsam_is_opencvs_area_resize() -> None:
     cv2 = pytest.importorskip("cv2")
     wanted = cv2.resize(PICTURE.astype(np.float32), (256, 183), interpolation=cv2.INTER_AREA)
     assert np.abs(resampled(PICTURE, (183, 256), Filter.AREA) - wanted).max() < 1e-2
-    pixels, place = LITE_MEDSAM.prepare(PICTURE)
+    pixels, place = LITE_MEDSAM.prepare(Frame.of(PICTURE))
     assert place.inner == (183, 256) and not pixels[:, 183:].any() and pixels.max() == 1
 
 
@@ -57,9 +58,9 @@ def test_sam_med2d_squares_with_nearest_or_pads_around_small_pictures() -> None:
     cv2 = pytest.importorskip("cv2")
     wanted = cv2.resize(PICTURE, (256, 256), interpolation=cv2.INTER_NEAREST)
     mean, deviation = (np.array(v) for v in IMAGENET_255)
-    pixels, _ = SAM_MED2D.prepare(PICTURE)
+    pixels, _ = SAM_MED2D.prepare(Frame.of(PICTURE))
     assert np.abs(pixels.transpose(1, 2, 0) - (wanted - mean) / deviation).max() < 1e-5
-    pixels, place = SAM_MED2D.prepare(SMALL)
+    pixels, place = SAM_MED2D.prepare(Frame.of(SMALL))
     assert (place.top, place.left) == (68, 83) and not pixels[:, :68].any()
     assert np.abs(pixels[:, 68:188, 83:173].transpose(1, 2, 0) - (SMALL - mean) / deviation).max() < 1e-5
 
@@ -68,9 +69,9 @@ def test_sam2_resizes_images_as_tensors_and_frames_as_pictures() -> None:
     mean, deviation = (torch.tensor(v)[:, None, None] for v in IMAGENET)
     tensor = torch.from_numpy(PICTURE).permute(2, 0, 1)[None] / 255
     wanted = F.interpolate(tensor, size=(512, 512), mode="bilinear", antialias=True)[0]
-    pixels, _ = sam2_image(512).prepare(PICTURE)
+    pixels, _ = sam2_image(512).prepare(Frame.of(PICTURE))
     assert np.abs(pixels - ((wanted - mean) / deviation).numpy()).max() < 1e-4
-    pixels, _ = sam2_video(512).prepare(PICTURE)
+    pixels, _ = sam2_video(512).prepare(Frame.of(PICTURE))
     back = (pixels * deviation.numpy() + mean.numpy()) * 255
     assert np.allclose(back, np.round(back), atol=1e-3)
 
@@ -110,7 +111,7 @@ def test_a_drawn_outline_comes_back_where_it_was(profile) -> None:
 
 def test_ct_is_windowed_and_other_scans_are_scaled_by_percentiles_without_their_zeros() -> None:
     ct = np.array([[-1000, -160, 40, 240, 900]], np.int16)
-    assert eight_bit(ct)[0, :, 0].tolist() == [0, 0, 127, 255, 255]
+    assert eight_bit(Frame.of(ct))[0, :, 0].tolist() == [0, 0, 127, 255, 255]
     mr = np.concatenate([np.zeros(500), np.linspace(100, 1100, 500)]).reshape(20, 50).astype(np.float32)
-    shown = eight_bit(mr)[..., 0]
+    shown = eight_bit(Frame.of(mr))[..., 0]
     assert not shown[:10].any() and shown[10:].max() == 255 and shown[15, 0] > 100

@@ -20,6 +20,7 @@ pytest.importorskip("onnx")
 import onnxruntime
 
 from delineate.errors import ModelError
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.edge_tam import EdgeTam, EdgeTamShape
@@ -133,7 +134,7 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
     memories, pointers, differences = [], [], []
     for index, frame in enumerate(frames):
         coarse, fine_4, fine_8, places, alone = run(
-            tmp_path / "encoder.onnx", pixels=torch.from_numpy(profile.prepare(frame)[0])[None]
+            tmp_path / "encoder.onnx", pixels=torch.from_numpy(profile.prepare(Frame.of(frame))[0])[None]
         )
         if index:
             order = [*range(index - 1, 0, -1)][::-1]  # the farthest first, after the frame pointed at
@@ -147,11 +148,11 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
                 pointer_times=torch.tensor([index, *(index - n for n in order[::-1])]) / 15,
             )
             points, labels, answers = torch.zeros(1, 2, 2), -torch.ones(1, 2), slice(1, 4)
-            wanted = tracker.push(frame, index)["one"].logits
+            wanted = tracker.push(Frame.of(frame, index=index))["one"].logits
         else:
             embedding, answers = alone, slice(1, 4)
             points, labels = torch.tensor([[[128.0, 128.0], [0, 0]]]), torch.tensor([[1.0, -1.0]])
-            tracker.look(frame, 0)
+            tracker.look(Frame.of(frame, index=0))
             wanted = tracker.add("one", FramePrompts(np.array([[128.0, 128.0]]), np.array([True]))).logits
         masks, iou, pointed, present = run(
             tmp_path / "decoder.onnx",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from delineate.errors import ModelError, PromptError
+from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
@@ -47,7 +48,7 @@ def test_a_box_is_outlined_in_every_data_type(quill: QuillPredictor, dtype: type
     frame = picture().astype(dtype)
     if channels == 3:
         frame = np.repeat(frame[..., None], 3, axis=2)
-    answer = quill.decode(quill.encode(frame), FramePrompts(box=(16, 21, 55, 60)))
+    answer = quill.decode(quill.encode(Frame.of(frame)), FramePrompts(box=(16, 21, 55, 60)))
     assert answer.masks.shape == (3, SIZE, SIZE) and answer.scores.shape == (3,)
     assert dice(answer.mask, disc(35, 40, 18)) > 0.9
 
@@ -57,7 +58,7 @@ def test_openvino_answers_alike(quill: QuillPredictor, precision: str, least: fl
     pytest.importorskip("openvino")
     faster = QuillPredictor(threads=1, backend="openvino", precision=precision)
     for prompts in (FramePrompts(box=(16, 21, 55, 60)), FramePrompts(np.array([[35.0, 40.0]]), np.array([True]))):
-        one, other = (p.decode(p.encode(picture()), prompts) for p in (quill, faster))
+        one, other = (p.decode(p.encode(Frame.of(picture())), prompts) for p in (quill, faster))
         assert dice(one.mask, other.mask) > least and np.abs(one.scores - other.scores).max() < most
 
 
@@ -67,7 +68,7 @@ def test_the_record_says_what_computed(quill: QuillPredictor) -> None:
     assert QuillPredictor(backend="openvino", precision="bf16").record.preprocessing.endswith("; cpu, bf16, openvino")
     with pytest.raises(ModelError, match="fp16"):
         QuillPredictor(backend="openvino", precision="fp16").decode(
-            quill.encode(picture()), FramePrompts(box=(16, 21, 55, 60))
+            quill.encode(Frame.of(picture())), FramePrompts(box=(16, 21, 55, 60))
         )
 
 
@@ -75,19 +76,19 @@ def test_without_openvino_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ModelError, match="not installed") as caught:
         predictor = QuillPredictor(backend="openvino")
-        predictor.decode(predictor.encode(picture()), FramePrompts(box=(16, 21, 55, 60)))
+        predictor.decode(predictor.encode(Frame.of(picture())), FramePrompts(box=(16, 21, 55, 60)))
     assert caught.value.code == "E-MODEL-EXTRA"
 
 
 def test_the_prompt_decides_which_structure_is_meant(quill: QuillPredictor) -> None:
-    features = quill.encode(picture())
+    features = quill.encode(Frame.of(picture()))
     first = quill.decode(features, FramePrompts(box=(16, 21, 55, 60))).mask
     second = quill.decode(features, FramePrompts(box=(70, 65, 101, 96))).mask
     assert not (first & second).any() and second[80, 85] and first[40, 35]
 
 
 def test_one_click_finds_the_disc(quill: QuillPredictor) -> None:
-    answer = quill.decode(quill.encode(picture()), FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
+    answer = quill.decode(quill.encode(Frame.of(picture())), FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
     assert max(dice(m, disc(85, 80, 14)) for m in answer.masks) > 0.8
 
 
@@ -98,14 +99,14 @@ def test_what_is_clicked_is_looked_for_in_small_crops(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         QuillPredictor, "_answers", lambda self, maps: (seen.extend(m.shape[-1] for m in maps), answers(self, maps))[1]
     )
-    features = quill.encode(np.tile(picture(), (3, 3)))
+    features = quill.encode(Frame.of(np.tile(picture(), (3, 3))))
     quill.decode(features, FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
     assert len(seen) > 2 and set(seen[:-1]) == {64} and seen[-1] == quill._side
 
 
 def test_an_outline_is_followed_to_the_next_frame(quill: QuillPredictor) -> None:
-    before = quill.encode(picture())
-    after = quill.encode(np.roll(picture(), (3, 4), axis=(0, 1)))
+    before = quill.encode(Frame.of(picture()))
+    after = quill.encode(Frame.of(np.roll(picture(), (3, 4), axis=(0, 1))))
     answer = quill.decode(after, FramePrompts(), earlier=EarlierFrame(before, disc(35, 40, 18)))
     assert dice(answer.mask, disc(39, 43, 18)) > 0.85 and answer.presence > 0.5
 
@@ -113,17 +114,20 @@ def test_an_outline_is_followed_to_the_next_frame(quill: QuillPredictor) -> None
 def test_what_is_not_finite_does_not_spread(quill: QuillPredictor) -> None:
     frame = picture().astype(np.float32)
     frame[5, 5], frame[6, 6] = np.nan, np.inf
-    assert dice(quill.decode(quill.encode(frame), FramePrompts(box=(16, 21, 55, 60))).mask, disc(35, 40, 18)) > 0.9
+    assert (
+        dice(quill.decode(quill.encode(Frame.of(frame)), FramePrompts(box=(16, 21, 55, 60))).mask, disc(35, 40, 18))
+        > 0.9
+    )
 
 
 def test_the_same_prompt_gives_the_same_answer(quill: QuillPredictor) -> None:
-    answers = [quill.decode(quill.encode(picture()), FramePrompts(box=(16, 21, 55, 60))) for _ in range(2)]
+    answers = [quill.decode(quill.encode(Frame.of(picture())), FramePrompts(box=(16, 21, 55, 60))) for _ in range(2)]
     assert np.array_equal(answers[0].masks, answers[1].masks) and np.array_equal(answers[0].scores, answers[1].scores)
 
 
 def test_only_negative_clicks_are_refused(quill: QuillPredictor) -> None:
     with pytest.raises(PromptError, match="where"):
-        quill.decode(quill.encode(picture()), FramePrompts(np.array([[5.0, 5.0]]), np.array([False])))
+        quill.decode(quill.encode(Frame.of(picture())), FramePrompts(np.array([[5.0, 5.0]]), np.array([False])))
 
 
 def test_a_missing_or_damaged_model_is_said(tmp_path: Path) -> None:
@@ -133,7 +137,7 @@ def test_a_missing_or_damaged_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not a readable"):
         QuillPredictor(tmp_path / "bad.onnx").record  # noqa: B018
     with pytest.raises(ModelError, match="grey or RGB"):
-        QuillPredictor().encode(np.zeros((4, 4, 4, 4)))
+        QuillPredictor().encode(Frame.of(np.zeros((4, 4, 4, 4))))
 
 
 def test_the_shipped_file_is_small_and_says_what_it_is(quill: QuillPredictor) -> None:
@@ -318,7 +322,7 @@ def test_what_was_not_objected_to_stays() -> None:
 
 
 def test_more_certainty_follows_less(quill: QuillPredictor) -> None:
-    before, after = (quill.encode(picture()) for _ in range(2))
+    before, after = (quill.encode(Frame.of(picture())) for _ in range(2))
     earlier = EarlierFrame(before, disc(35, 40, 18))
     followed = [
         quill.decode(after, FramePrompts(), earlier=replace(earlier, certainty=least)).masks
@@ -374,7 +378,7 @@ def test_what_was_missed_is_looked_for_in_a_wider_window() -> None:
 def test_a_click_far_from_an_outline_that_stands_adds_to_it() -> None:
     """As on a slice where the outline came by following: there is one click, and it takes nothing away."""
     predictor = QuillPredictor(threads=1)
-    features, outline = predictor.encode(picture()), disc(35, 40, 18)
+    features, outline = predictor.encode(Frame.of(picture())), disc(35, 40, 18)
     prompts = FramePrompts(np.array([[85.0, 80.0]]), np.array([True]))
     mask = predictor.decode(features, prompts, outline).mask
     assert (mask & outline).sum() > 0.8 * outline.sum()

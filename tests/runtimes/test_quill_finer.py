@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.runtimes import quill
@@ -70,7 +71,7 @@ def test_vessels_on_a_large_frame_are_traced_better(monkeypatch: pytest.MonkeyPa
     predictor = quill.QuillPredictor()
 
     def dice() -> float:
-        found = predictor.decode(predictor.encode(frame), FramePrompts(box=(30.0, 30.0, 870.0, 870.0))).mask
+        found = predictor.decode(predictor.encode(Frame.of(frame)), FramePrompts(box=(30.0, 30.0, 870.0, 870.0))).mask
         return float(2 * (found & vessels).sum() / (found.sum() + vessels.sum()))
 
     closer = dice()

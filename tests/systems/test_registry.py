@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from delineate.errors import ModelError
+from delineate.frame import Frame
 from delineate.systems import SYSTEMS, BuildOptions, build
 
 FIELDS = ("summary", "prompts", "follows", "profile", "recipe", "citation", "licence")
@@ -113,7 +114,7 @@ def test_a_published_file_runs_by_itself(tmp_path: Path) -> None:
     loaded = build(str(tmp_path / "lite_medsam_best.pth"), BuildOptions(device="cpu", precision="fp32"))
     assert loaded.record.name == "lite_medsam" and TINY_VIT
     frame = np.random.default_rng(0).integers(0, 255, (70, 90, 3)).astype(np.uint8)
-    one, other = made.encode(frame), loaded.encode(frame)
+    one, other = made.encode(Frame.of(frame)), loaded.encode(Frame.of(frame))
     assert torch.equal(one.embedding, other.embedding)
 
 

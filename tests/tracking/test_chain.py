@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from bright_predictor import BrightPredictor
 from delineate.errors import PromptError
+from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.prompts import Point
 from delineate.scan import Scan
@@ -36,10 +37,10 @@ def click(x: float, y: float) -> FramePrompts:
 
 def test_a_structure_is_followed_as_frames_arrive() -> None:
     tracker = ChainTracker(BrightPredictor())
-    assert tracker.push(moving_square(0)) == {}
+    assert tracker.push(Frame.of(moving_square(0))) == {}
     assert tracker.add("square", click(25, 30)).mask.sum() == 100
     for n in range(1, 40):
-        step = tracker.push(moving_square(n))["square"]
+        step = tracker.push(Frame.of(moving_square(n)))["square"]
         assert np.array_equal(step.mask, moving_square(n) > 0)
         assert step.drift == () and step.confidence > 0.8
 
@@ -51,22 +52,22 @@ def test_pointing_before_the_first_frame_is_refused() -> None:
 
 def test_structures_come_and_go_at_any_frame() -> None:
     tracker = ChainTracker(BrightPredictor())
-    tracker.push(moving_square(0))
+    tracker.push(Frame.of(moving_square(0)))
     tracker.add("first", click(25, 30))
-    tracker.push(moving_square(1))
+    tracker.push(Frame.of(moving_square(1)))
     tracker.add("second", click(25, 30))
-    assert set(tracker.push(moving_square(2))) == {"first", "second"}
+    assert set(tracker.push(Frame.of(moving_square(2)))) == {"first", "second"}
     tracker.remove("first")
-    assert set(tracker.push(moving_square(3))) == {"second"}
+    assert set(tracker.push(Frame.of(moving_square(3)))) == {"second"}
 
 
 def test_a_lost_structure_is_found_again() -> None:
     tracker = ChainTracker(BrightPredictor())
-    tracker.push(moving_square(0))
+    tracker.push(Frame.of(moving_square(0)))
     tracker.add("square", click(25, 30))
-    hidden = tracker.push(np.zeros((SIZE, SIZE), dtype=np.uint8))["square"]
+    hidden = tracker.push(Frame.of(np.zeros((SIZE, SIZE), dtype=np.uint8)))["square"]
     assert hidden.lost and not hidden.mask.any() and hidden.confidence == 0
-    assert tracker.push(moving_square(1))["square"].mask.sum() == 100
+    assert tracker.push(Frame.of(moving_square(1)))["square"].mask.sum() == 100
 
 
 class NearSighted(BrightPredictor):
@@ -98,18 +99,18 @@ def test_what_is_relied_on_is_followed_and_all_is_shown() -> None:
     tracker = ChainTracker(Unsure())
     frame = np.zeros((SIZE, SIZE), np.uint8)
     frame[SIZE // 2 - 6 : SIZE // 2 + 4, 20:30] = 200
-    tracker.push(frame)
+    tracker.push(Frame.of(frame))
     tracker.add("square", click(25, SIZE // 2))
-    shown = [int(tracker.push(frame)["square"].mask.sum()) for _ in range(2)]
+    shown = [int(tracker.push(Frame.of(frame))["square"].mask.sum()) for _ in range(2)]
     assert shown == [100, 100] and Unsure.told == (100, 60)
 
 
 @pytest.mark.parametrize(("search", "found"), [(1.0, 0), (3.0, 100)], ids=["not-looked-for", "looked-for"])
 def test_what_has_jumped_is_looked_for_farther_off(search: float, found: int) -> None:
     tracker = ChainTracker(NearSighted(), GuardSettings(search=search))
-    tracker.push(moving_square(0))
+    tracker.push(Frame.of(moving_square(0)))
     tracker.add("square", click(25, 30))
-    assert tracker.push(np.roll(moving_square(0), 25, axis=0))["square"].mask.sum() == found
+    assert tracker.push(Frame.of(np.roll(moving_square(0), 25, axis=0)))["square"].mask.sum() == found
 
 
 @pytest.mark.parametrize(
@@ -119,9 +120,9 @@ def test_what_has_jumped_is_looked_for_farther_off(search: float, found: int) ->
 )
 def test_drift_is_seen_and_lowers_the_confidence(later: np.ndarray, sign: Drift) -> None:
     tracker = ChainTracker(BrightPredictor(), GuardSettings(appearance=0.4))
-    tracker.push(moving_square(0))
+    tracker.push(Frame.of(moving_square(0)))
     tracker.add("square", click(25, 30))
-    step = tracker.push(later)["square"]
+    step = tracker.push(Frame.of(later))["square"]
     assert sign in step.drift
     assert step.confidence < 0.8
 
@@ -129,11 +130,11 @@ def test_drift_is_seen_and_lowers_the_confidence(later: np.ndarray, sign: Drift)
 def test_an_outline_cannot_jump_across_the_frame() -> None:
     tracker = ChainTracker(BrightPredictor())
     first = moving_square(0)
-    tracker.push(first)
+    tracker.push(Frame.of(first))
     tracker.add("square", click(25, 30))
     leaked = first.copy()
     leaked[30, :] = 200
-    step = tracker.push(leaked)["square"]
+    step = tracker.push(Frame.of(leaked))["square"]
     assert not step.mask[:, :10].any() and not step.mask[:, 45:].any()
 
 
@@ -182,11 +183,11 @@ def test_frames_are_not_held_by_the_tracker() -> None:
 
     tracker = ChainTracker(BrightPredictor())
     frames = clip()
-    tracker.push(next(frames))
+    tracker.push(Frame.of(next(frames)))
     tracker.add("square", click(25, 30))
     tracemalloc.start()
     for frame in frames:
-        tracker.push(frame)
+        tracker.push(Frame.of(frame))
     current, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert current < 2**18

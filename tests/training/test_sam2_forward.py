@@ -11,6 +11,7 @@ from torch import Tensor
 
 pytest.importorskip("transformers")
 
+from delineate.frame import Frame
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import Sam2Maps, Sam2Version
@@ -97,10 +98,10 @@ def tracked(network: object, policy: MemoryPolicy, script: Script) -> list[np.nd
 
     for index in [*script.begin, *(n for n in range(FRAMES) if n not in script.begin)]:
         if index in script.begin:
-            tracker.look(frames[index], index)
+            tracker.look(Frame.of(frames[index], index=index))
             found[index] = all_objects(script.begin[index])
         else:
-            shown = tracker.push(frames[index], index)
+            shown = tracker.push(Frame.of(frames[index], index=index))
             found[index] = np.stack([shown[str(n)].logits.numpy() for n in range(count)])
         for told in script.correct.get(index, ()):
             found[index] = all_objects(told)
@@ -110,7 +111,7 @@ def tracked(network: object, policy: MemoryPolicy, script: Script) -> list[np.nd
 def embedded(network: object) -> list[Sam2Maps]:
     profile = sam2_video(SIDE)
     frames = moving_frames(FRAMES, SIDE)
-    return [network.embed(torch.from_numpy(profile.prepare(f)[0])[None]) for f in frames]  # type: ignore[attr-defined]
+    return [network.embed(torch.from_numpy(profile.prepare(Frame.of(f))[0])[None]) for f in frames]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("version", list(Sam2Version))

@@ -21,6 +21,7 @@ def auto(
     least_stability: Annotated[float, typer.Option(help="0 to 1.")] = 0.95,
     crop_layers: Annotated[int, typer.Option(help="Also look at parts of the picture: 1 or 2 layers.")] = 0,
     least_area: Annotated[int, typer.Option(help="Pixels; smaller outlines and holes go.")] = 0,
+    window: options.Window = None,
     system: options.SystemName = None,
     untrained: options.Untrained = False,
     device: options.Device = "auto",
@@ -43,9 +44,9 @@ def auto(
     from delineate.segmentation import Segmentation
     from delineate.systems import BuildOptions, build
 
-    scan = open_scan(input)
+    scan = open_scan(input, window=window)
     target = output or default_output(scan)
-    shown = scan if len(scan) == 1 else Scan.from_image(scan.frame(frame))
+    shown = scan if len(scan) == 1 else Scan.from_image(scan.pixels(frame)).with_window(scan.intensity_window)
     preview, files = beside(target, ".preview.png"), outline_files(target, shown.kind)
     outputs = Outputs((*files, preview), (input, options.model_file(model)), overwrite)
     predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
@@ -62,7 +63,7 @@ def auto(
         least_area=least_area,
     )
     with outputs:
-        found = everything(predictor, shown.frame(0), settings)
+        found = everything(predictor, scan.frame(0 if len(scan) == 1 else frame), settings)
         outlines = Segmentation.empty(shown)
         for number, one in enumerate(found):  # the largest first, so that smaller ones lie on top in a label map
             name = f"object {number + 1}"

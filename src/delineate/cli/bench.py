@@ -122,6 +122,6 @@ def corruptions(
 
     scan = open_scan(image)
     with Outputs([output], [image], overwrite) as outputs:
-        sheet = corruption_sheet(shown(scan.frame(0), display_window(scan)), seed=seed)
+        sheet = corruption_sheet(shown(scan.pixels(0), display_window(scan)), seed=seed)
         sheet.save(outputs.stage(output), format="PNG", pnginfo=png_mark())
     tell(f"Drawn: {output}")

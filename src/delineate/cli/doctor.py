@@ -101,6 +101,7 @@ def _one_click() -> float:
 
     import numpy as np
 
+    from delineate.frame import Frame
     from delineate.placing import FramePrompts
     from delineate.systems import shipped_predictor
 
@@ -110,5 +111,5 @@ def _one_click() -> float:
     prompts = FramePrompts(np.array([[120.0, 130.0]]), np.array([True]))
     for _ in range(2):
         began = perf_counter()
-        predictor.decode(predictor.encode(picture), prompts)
+        predictor.decode(predictor.encode(Frame.of(picture)), prompts)
     return (perf_counter() - began) * 1000

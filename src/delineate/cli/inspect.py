@@ -75,7 +75,7 @@ def describe(scan: Scan) -> dict[str, Any]:
     from delineate.scan import ScanKind
 
     numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), 9)).astype(int))
-    values = np.concatenate([np.asarray(scan.frame(int(n)), np.float64).ravel() for n in numbers])
+    values = np.concatenate([np.asarray(scan.pixels(int(n)), np.float64).ravel() for n in numbers])
     values = values[np.isfinite(values)]
     grid = scan.grid
     known = grid.placement is not Placement.PIXELS

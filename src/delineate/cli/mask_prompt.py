@@ -23,7 +23,7 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[
     """
     drawn = open_scan(path)
     if scan.kind is not ScanKind.VOLUME or drawn.kind is not ScanKind.VOLUME:
-        flat = drawn.frame(0)
+        flat = drawn.pixels(0)
         return _mask(np.asarray(flat.any(axis=2) if flat.ndim == 3 else flat != 0), frame, path), ()
     voxels, notices = _on_grid(drawn, scan, path)
     slices = np.moveaxis(voxels, scan.slice_axis, 0)

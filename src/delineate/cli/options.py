@@ -45,6 +45,10 @@ Index = Annotated[int | None, typer.Option("--index", help="Which volume of a 4D
 PagesOption = Annotated[str | None, typer.Option("--pages", help="What several pages are: stack or video.")]
 AffineOption = Annotated[str | None, typer.Option("--affine", help="Which NIfTI affine to believe: sform or qform.")]
 Spacing = Annotated[str | None, typer.Option("--spacing-order", help="Order of an npz file's spacing: xyz or zyx.")]
+Window = Annotated[
+    str | None,
+    typer.Option("--window", help="Intensities models see: lung, brain, bone, soft, abdomen, mediastinum or LOW,HIGH."),
+]
 ToGrey = Annotated[bool, typer.Option("--to-grey", help="Turn a colour volume into grey values.")]
 Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICOM gaps, straighten tilted gantries.")]
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]

@@ -198,7 +198,7 @@ class LabelledScan:
         return tuple(_evenly(ranked, most, rng_of(seed, self.case.id)))
 
     def _labels_on(self, index: int) -> Labels:
-        labels = self.labels.frame(index)
+        labels = self.labels.pixels(index)
         return labels if np.issubdtype(labels.dtype, np.integer) else np.round(labels).astype(np.int64)
 
 

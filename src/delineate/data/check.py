@@ -129,7 +129,7 @@ def _opened(case: Case, card: DatasetCard) -> LabelledScan | None:
             return None
     try:
         opened = case.open()
-        labels = [opened.labels.frame(n) for n in range(len(opened.labels))]
+        labels = [opened.labels.pixels(n) for n in range(len(opened.labels))]
     except DelineateError as error:
         card.problems.append(Problem(case.id, error.message.replace(str(case.label), "the label")[:90]))
         return None
@@ -174,17 +174,17 @@ def _leaks(cases: list[Case], pictures: dict[str, list[Case]]) -> list[Problem]:
 
 
 def _content(opened: LabelledScan) -> str:
-    middle = np.ascontiguousarray(opened.scan.frame(len(opened.scan) // 2))
+    middle = np.ascontiguousarray(opened.scan.pixels(len(opened.scan) // 2))
     return hashlib.sha256(middle.tobytes()).hexdigest()
 
 
 def _tile(opened: LabelledScan) -> Image.Image:
     """The frame that shows most labels, structures in colour."""
-    areas = [int((opened.labels.frame(n) > 0).sum()) for n in range(len(opened.labels))]
+    areas = [int((opened.labels.pixels(n) > 0).sum()) for n in range(len(opened.labels))]
     best = int(np.argmax(areas))
-    frame = shown(opened.scan.frame(opened.frames[best]), display_window(opened.scan))
+    frame = shown(opened.scan.pixels(opened.frames[best]), display_window(opened.scan))
     scaled = ImageOps.contain(Image.fromarray(frame), (TILE, TILE), Image.Resampling.LANCZOS)
-    outlined = _outlined(np.asarray(scaled), np.rint(opened.labels.frame(best)).astype(np.int64))
+    outlined = _outlined(np.asarray(scaled), np.rint(opened.labels.pixels(best)).astype(np.int64))
     tile = Image.new("RGB", (TILE, TILE + CAPTION), PAPER)
     tile.paste(Image.fromarray(outlined), ((TILE - scaled.width) // 2, (TILE - scaled.height) // 2))
     ImageDraw.Draw(tile).rectangle((0, TILE, TILE, TILE + CAPTION), fill="white")

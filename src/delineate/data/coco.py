@@ -46,7 +46,7 @@ class CocoReader:
     def __call__(self, case: Case) -> OpenedFiles:
         scan = open_scan(case.image)
         if self.frame is not None and len(scan) > 1:
-            scan = Scan.from_image(scan.frame(self.frame))
+            scan = Scan.from_image(scan.pixels(self.frame))
         size = scan.height, scan.width
         masks = [drawn(outline, *size, f"annotation {n} of {case.id}") for n, outline in enumerate(self.outlines, 1)]
         labels = np.zeros(size, dtype=np.int32)

@@ -69,7 +69,7 @@ def read_labels(path: Path) -> Labels:
     palette = _palette_indices(path)
     if palette is not None:
         return palette
-    pixels = np.asarray(open_scan(path).frame(0))
+    pixels = np.asarray(open_scan(path).pixels(0))
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any() and path.suffix.lower() not in JPEG:
             raise InputError(

@@ -62,9 +62,9 @@ def encoded(scan: LabelledScan) -> Iterator[tuple[str, bytes]]:
     position = {frame: number for number, frame in enumerate(scan.frames)}
     for frame in range(len(scan.scan)):
         before = f"{frame:06d}." if scan.scan.kind is ScanKind.VIDEO else ""
-        yield _picture(f"{before}image", scan.scan.frame(frame))
+        yield _picture(f"{before}image", scan.scan.pixels(frame))
         if frame in position:
-            yield _picture(f"{before}label", scan.labels.frame(position[frame]))
+            yield _picture(f"{before}label", scan.labels.pixels(position[frame]))
 
 
 def opened(members: Mapping[str, bytes]) -> OpenedFiles:

@@ -17,8 +17,10 @@ from PIL import Image
 from delineate.errors import PromptError
 from delineate.evaluation.graph_segmentation import grab_cut, random_walker
 from delineate.evaluation.simulated_prompts import FrameBox, bounding_box
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
+from delineate.preprocess.intensity import WindowRule
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
 
 Mask = NDArray[np.bool_]
@@ -154,8 +156,12 @@ class BaselinePredictor:
     def record(self) -> ModelRecord:
         return ModelRecord(name=self.name, version="1", sha256="", licence="Apache-2.0")
 
-    def encode(self, frame: NDArray[Any]) -> NDArray[Any]:
-        return frame
+    @property
+    def window_rule(self) -> WindowRule:
+        return WindowRule.CROP
+
+    def encode(self, frame: Frame) -> NDArray[Any]:
+        return frame.pixels if frame.window is None else frame.window.clip(frame.pixels)
 
     def decode(
         self,

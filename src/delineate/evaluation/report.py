@@ -151,7 +151,7 @@ def _tile(one: Measured, case: Case) -> Image.Image:
     truth = opened.truth(outcome.frame, Target(outcome.label, outcome.structure, outcome.frame, 0))
     found = outcome.outline.decode()
     window = _window(truth | found)
-    frame = _displayed(opened.scan.frame(outcome.frame)[window])
+    frame = _displayed(opened.scan.pixels(outcome.frame)[window])
     scale = TILE / max(frame.shape[:2])
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     picture = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.everything.suppression import keep_best
+from delineate.frame import Frame
 from delineate.rle import Rle
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
@@ -22,7 +23,7 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
 class AnswersManyClicks(Protocol):
     """A predictor that outlines what each of many clicks means."""
 
-    def encode(self, frame: NDArray[Any]) -> Any: ...
+    def encode(self, frame: Frame) -> Any: ...
 
     def decode_clicks(
         self, features: Any, points: NDArray[np.float64], offset: float
@@ -82,13 +83,11 @@ class Found:
     crop: Box
 
 
-def everything(
-    predictor: AnswersManyClicks, frame: NDArray[Any], settings: EverythingSettings | None = None
-) -> list[Found]:
-    """Outlines on a frame (height, width[, 3]), the largest first."""
+def everything(predictor: AnswersManyClicks, frame: Frame, settings: EverythingSettings | None = None) -> list[Found]:
+    """Outlines on a frame, the largest first."""
     settings = settings or EverythingSettings()
     found: list[Found] = []
-    for layer, crop in crops(frame.shape[0], frame.shape[1], settings):
+    for layer, crop in crops(*frame.size, settings):
         found += _in_crop(predictor, frame, crop, layer, settings)
     if settings.crop_layers:  # what a small part shows is seen better there
         sizes = np.array([(f.crop[2] - f.crop[0]) * (f.crop[3] - f.crop[1]) for f in found], float)
@@ -111,11 +110,10 @@ def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tup
 
 
 def _in_crop(
-    predictor: AnswersManyClicks, frame: NDArray[Any], crop: Box, layer: int, settings: EverythingSettings
+    predictor: AnswersManyClicks, frame: Frame, crop: Box, layer: int, settings: EverythingSettings
 ) -> list[Found]:
     x0, y0, x1, y1 = crop
-    part = frame[y0:y1, x0:x1]
-    features = predictor.encode(part)
+    features = predictor.encode(frame.with_pixels(frame.pixels[y0:y1, x0:x1]))
     clicks = grid(settings.points_per_side // settings.coarser**layer) * (x1 - x0, y1 - y0)
     found: list[Found] = []
     for start in range(0, len(clicks), settings.points_at_once):
@@ -125,9 +123,9 @@ def _in_crop(
         for n in np.flatnonzero((iou > settings.least_iou) & (stability >= settings.least_stability)):
             mask = cleaned(masks[n], settings.least_area)
             box = _box_of(mask)
-            if box is None or _cut_off(box, crop, frame.shape):
+            if box is None or _cut_off(box, crop, frame.size):
                 continue
-            whole = np.zeros(frame.shape[:2], bool)
+            whole = np.zeros(frame.size, bool)
             whole[y0:y1, x0:x1] = mask
             moved = (box[0] + x0, box[1] + y0, box[2] + x0, box[3] + y0)
             place = asked[n // each]

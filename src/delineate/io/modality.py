@@ -1,4 +1,4 @@
-"""A guess at what kind of picture this is, with its reason. Nothing depends on it being right."""
+"""A guess at what kind of picture this is, with its reason. CT gets a window of its own; else nothing depends on it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.intensities import IntensityStatistics
 from delineate.scan import Modality, ModalityName
 
 DICOM_MODALITIES = {
@@ -40,12 +41,13 @@ def guess(pixels: NDArray[Any], path: Path | None = None, volume: bool = False) 
         return Modality()
     if sample.ndim >= 3 and sample.shape[-1] == 3 and not volume:
         return _guess_colour(sample)
-    low, high = float(np.nanmin(sample)), float(np.nanmax(sample))
-    if -4096 <= low <= -900 and 200 < high < 32768:
+    statistics = IntensityStatistics.of(sample)
+    low, high = statistics.minimum, statistics.maximum
+    if statistics.look_like_hounsfield:
         return Modality(ModalityName.CT, f"values from {low:g} to {high:g} look like Hounsfield units")
     words = set((path.name if path else "").lower().replace(".", "_").replace("-", "_").split("_"))
     for name, hints in _WORDS.items():
-        if found := words.intersection(hints):
+        if (found := words.intersection(hints)) and (name is not ModalityName.CT or low < 0):  # fat is below water
             return Modality(name, f'the file name says "{sorted(found)[0]}"')
     if volume and low >= 0 and high > 255:
         return Modality(ModalityName.MR, f"a volume of positive values up to {high:g}, not Hounsfield units")

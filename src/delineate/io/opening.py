@@ -12,6 +12,7 @@ from typing import Any
 from delineate.errors import InputError, Notice
 from delineate.hashing import sha256_of
 from delineate.io.options import ReadOptions
+from delineate.preprocess.intensity import named_window
 from delineate.scan import Scan, ScanKind, SourceFile
 
 HEAD_BYTES = 1024
@@ -91,7 +92,7 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
     scan = _open_folder(path, chosen) if path.is_dir() else _open_file(path, chosen)
     if chosen.slice_axis is not None and scan.kind is ScanKind.VOLUME:
         scan = scan.sliced_along(chosen.slice_axis)
-    return scan
+    return scan.with_window(named_window(chosen.window)) if chosen.window is not None else scan
 
 
 def identify(path: Path) -> FileFormat:

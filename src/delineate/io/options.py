@@ -39,6 +39,7 @@ class ReadOptions:
     series               part of the SeriesInstanceUID, number or description of the DICOM series to read
     affine               which NIfTI affine wins where they disagree
     spacing_order        of an npz file
+    window               intensities models see: a CT preset (``"lung"``) or ``"LOW,HIGH"``; None = the system's rule
     to_grey              turn a colour volume into grey values
     resample_irregular   rebuild evenly spaced slices where a DICOM series has gaps or a tilted gantry
     stored_orientation   leave a photograph as stored, ignoring its EXIF rotation
@@ -51,6 +52,7 @@ class ReadOptions:
     series: str | None = None
     affine: AffineChoice | None = None
     spacing_order: SpacingOrder | None = None
+    window: str | None = None
     to_grey: bool = False
     resample_irregular: bool = False
     stored_orientation: bool = False

@@ -27,7 +27,7 @@ _OPPOSITE = dict(zip("LRPAIS", "RLAPSI", strict=True))
 
 def overlay_frame(scan: Scan, segmentation: Segmentation, frame: int, window: tuple[float, float]) -> NDArray[np.uint8]:
     """One frame with its outlines, (height, width, 3) uint8, at the frame's own resolution."""
-    return _painted(shown(scan.frame(frame), window), segmentation, frame, 1)
+    return _painted(shown(scan.pixels(frame), window), segmentation, frame, 1)
 
 
 def save_preview(scan: Scan, segmentation: Segmentation, path: Path) -> None:
@@ -96,7 +96,7 @@ def _painted(picture: NDArray[np.uint8], segmentation: Segmentation, frame: int,
 def _tile(scan: Scan, segmentation: Segmentation, frame: int, window: tuple[float, float]) -> Image.Image:
     """One labelled picture: enlarged, pixels in their true proportion, turned as radiologists look at it."""
     zoom = max(1, round(TILE / max(scan.width, scan.height)))
-    picture = np.kron(shown(scan.frame(frame), window), np.ones((zoom, zoom, 1), np.uint8))
+    picture = np.kron(shown(scan.pixels(frame), window), np.ones((zoom, zoom, 1), np.uint8))
     image = Image.fromarray(_painted(picture, segmentation, frame, zoom))
     sx, sy = scan.frame_spacing if scan.kind is not ScanKind.VIDEO else (1.0, 1.0)
     wide, high = scan.width * sx, scan.height * sy

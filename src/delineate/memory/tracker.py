@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.errors import PromptError
+from delineate.frame import Frame
 from delineate.memory.bank import MemoryBank
 from delineate.memory.cleaning import apart, without_specks
 from delineate.memory.policies import MemoryPolicy, Window
@@ -85,9 +85,9 @@ class _Points:
 class MemoryTracker:
     """Follows objects through frames; ``push`` is the primitive, files and cameras are loops around it.
 
-    To correct an object on a frame followed before, push that frame again (its number says which it is) and ``add``:
-    it is a frame pointed at from then on, and never forgotten (the released predictor would follow it anew and lose
-    the correction, unless its ``add_all_frames_to_correct_as_cond`` is set).
+    To correct an object on a frame followed before, push that frame again (``Frame.index`` says which it is) and
+    ``add``: it is a frame pointed at from then on, and never forgotten (the released predictor would follow it anew and
+    lose the correction, unless its ``add_all_frames_to_correct_as_cond`` is set).
     """
 
     network: Sam2
@@ -114,17 +114,18 @@ class MemoryTracker:
         return self._banks[name]
 
     @torch.inference_mode()
-    def push(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> Mapping[str, Tracked]:
-        """Take a frame (height, width[, 3]) and outline every object on it.
+    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Tracked]:
+        """Take a frame and outline every object on it.
 
-        index    its number; by default one on from the last (one back if ``reverse``)
+        A frame without an index comes after the last one (before it if ``reverse``).
         """
-        now = self.look(frame, index, reverse)
+        now = self.look(frame, reverse)
         return self._track(now, list(self._banks))
 
     @torch.inference_mode()
-    def look(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> _Frame:
+    def look(self, frame: Frame, reverse: bool = False) -> _Frame:
         """Take a frame to be pointed at, without outlining anything on it."""
+        index = frame.index
         if index is None:
             index = 0 if self._now is None else self._now.index + (-1 if reverse else 1)
         profile = self.profile or sam2_video(self.network.side)

@@ -13,7 +13,9 @@ CT_SOFT_TISSUE = (-160.0, 240.0)  # Hounsfield units
 
 
 def display_window(scan: Scan) -> tuple[float, float]:
-    """(low, high) intensities to show: the file's own window, soft tissue for CT, else the 1st to 99.5th percentile."""
+    """(low, high) to show: as chosen, the file's own, soft tissue for CT, else the 1st to 99.5th percentile."""
+    if scan.intensity_window is not None:
+        return scan.intensity_window.low, scan.intensity_window.high
     if scan.window is not None:
         return scan.window
     if scan.modality.name is ModalityName.CT and scan.dtype.kind in "if" and scan.dtype != np.uint8:
@@ -21,7 +23,7 @@ def display_window(scan: Scan) -> tuple[float, float]:
     if scan.dtype == np.uint8 and scan.kind is not ScanKind.VOLUME:
         return 0.0, 255.0
     numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), 7)).astype(int))
-    sample = np.concatenate([np.asarray(scan.frame(int(n)), np.float32).ravel()[::7] for n in numbers])
+    sample = np.concatenate([np.asarray(scan.pixels(int(n)), np.float32).ravel()[::7] for n in numbers])
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return 0.0, 1.0

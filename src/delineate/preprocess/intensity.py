@@ -1,44 +1,80 @@
-"""Scanner values turned into the 8-bit pictures that models of photographs expect."""
+"""Scanner values turned into the 8-bit pictures that models of photographs expect, through one window a scan."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-# level and width in Hounsfield units (MedSAM's presets)
+from delineate.errors import InputError
+from delineate.frame import Frame, Modality, ModalityName
+from delineate.intensities import Intensities, IntensityWindow
+from delineate.scan import Scan
+
+# level and width in Hounsfield units (MedSAM's presets; bone as radiologists set it)
 CT_WINDOWS: Final = {
-    "abdomen": (40.0, 400.0), "lung": (-600.0, 1500.0), "brain": (40.0, 80.0), "mediastinum": (50.0, 350.0),
+    "soft": (40.0, 400.0), "abdomen": (40.0, 400.0), "lung": (-600.0, 1500.0), "brain": (40.0, 80.0),
+    "mediastinum": (50.0, 350.0), "bone": (400.0, 1800.0),
 }  # fmt: skip
-PERCENTILES = (0.5, 99.5)  # of the voxels that are not zero (MedSAM, pre_CT_MR)
-AIR = -500.0  # grey frames with values below it are taken for CT
 
 
-def eight_bit(frame: NDArray[Any], window: tuple[float, float] | None = None) -> NDArray[np.uint8]:
-    """A frame (height, width[, 3]) as RGB (height, width, 3) uint8.
+class WindowRule(StrEnum):
+    """How a system decides the intensity window of a scan that nobody chose one for."""
 
-    8-bit frames stay as they are. Others are scaled by ``window`` (low, high) if given; else as CT in the abdominal
-    window where values below -500 say that it is CT; else from the 0.5th to the 99.5th percentile of what is not zero,
-    zeros staying black.
+    MEDSAM = "CT: -160 to 240 HU; 8 bit: as it is; others: 0.5th to 99.5th percentile of the scan's nonzero values"
+    CROP = "each crop by its own percentiles"  # Quill
+
+
+def named_window(text: str) -> IntensityWindow:
+    """A preset for CT by its name, or ``LOW,HIGH``.
+
+    Raises InputError for anything else.
     """
-    frame = frame[..., 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
-    if frame.dtype != np.uint8:
-        frame = _scaled(np.nan_to_num(np.asarray(frame, np.float32)), window)
-    return np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame[..., :3]
+    if text in CT_WINDOWS:
+        level, width = CT_WINDOWS[text]
+        return IntensityWindow(level - width / 2, level + width / 2, f"preset {text}")
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            "E-WINDOW",
+            f'"{text}" is no intensity window.',
+            f"Use {', '.join(CT_WINDOWS)}, or LOW,HIGH such as -160,240.",
+        ) from None
+    return IntensityWindow(low, high)
 
 
-def _scaled(values: NDArray[np.float32], window: tuple[float, float] | None) -> NDArray[np.uint8]:
-    if window is None and values.ndim == 2 and values.size and values.min() < AIR:
-        level, width = CT_WINDOWS["abdomen"]
-        window = (level - width / 2, level + width / 2)
-    zero = None
-    if window is None:
-        seen = values[values != 0]
-        zero = values == 0
-        window = tuple(np.percentile(seen, PERCENTILES)) if seen.size else (0.0, 1.0)
-    low, high = window
-    scaled = (np.clip(values, low, high) - low) / max(high - low, 1e-6) * 255
-    if zero is not None and low > 0:
-        scaled[zero] = 0
-    return scaled.astype(np.uint8)
+def scan_window(scan: Scan, rule: WindowRule) -> IntensityWindow | None:
+    """The window a system with this rule sees a scan through; None: 8-bit values as they are, or crop by crop."""
+    return _decided(rule, scan.intensity_window, scan.modality, scan.intensities)
+
+
+def frame_window(frame: Frame, rule: WindowRule = WindowRule.MEDSAM) -> IntensityWindow | None:
+    """The same for one frame: it is the window of its scan."""
+    return _decided(rule, frame.window, frame.modality, frame.intensities)
+
+
+def _decided(
+    rule: WindowRule, chosen: IntensityWindow | None, modality: Modality, intensities: Intensities
+) -> IntensityWindow | None:
+    if chosen is not None or rule is WindowRule.CROP or intensities.dtype == np.uint8:
+        return chosen
+    unknown = modality.name is ModalityName.UNKNOWN
+    if modality.name is ModalityName.CT or (unknown and intensities.statistics.look_like_hounsfield):
+        return replace(named_window("soft"), source="CT: soft tissue")
+    return IntensityWindow(*intensities.statistics.display_range, "0.5th to 99.5th percentile of nonzero values")
+
+
+def eight_bit(frame: Frame, rule: WindowRule = WindowRule.MEDSAM) -> NDArray[np.uint8]:
+    """A frame as RGB (height, width, 3) uint8, seen through the window of its scan.
+
+    NaN is shown as the low end of the window, -inf too, +inf as the high end.
+    """
+    pixels, window = frame.pixels, frame_window(frame, rule)
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if window is not None:
+        pixels = window.to_8bit(pixels)
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., :3]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.frame import Frame
 from delineate.preprocess.fitting import Filter, Fit, Fitted, fitted, resampled
-from delineate.preprocess.intensity import eight_bit
+from delineate.preprocess.intensity import WindowRule, eight_bit
 
 IMAGENET_255 = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -40,9 +41,10 @@ class Answer(StrEnum):
 class Profile:
     """From a frame to a network's input and back.
 
-    side     pixels along a side of the input
-    normal   mean and deviation, per channel
-    answer   how logits become a mask
+    side         pixels along a side of the input
+    normal       mean and deviation, per channel
+    answer       how logits become a mask
+    window_rule  how the intensity window of a scan is decided
     """
 
     name: str
@@ -53,10 +55,11 @@ class Profile:
     normal: tuple[tuple[float, float, float], tuple[float, float, float]]
     answer: Answer
     bgr: bool = False
+    window_rule: WindowRule = WindowRule.MEDSAM
 
-    def prepare(self, frame: NDArray[Any]) -> tuple[NDArray[np.float32], Fitted]:
-        """A frame (height, width[, 3]) as the input (3, side, side), and where it lies in it."""
-        picture = eight_bit(frame)
+    def prepare(self, frame: Frame) -> tuple[NDArray[np.float32], Fitted]:
+        """A frame as the input (3, side, side), and where it lies in it."""
+        picture = eight_bit(frame, self.window_rule)
         if self.bgr:
             picture = picture[..., ::-1]
         place = fitted(picture.shape[0], picture.shape[1], self.side, self.fit)

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
+from delineate.preprocess.intensity import WindowRule
 
 Features = Any  # what a predictor made of a frame; opaque, cacheable
 
@@ -71,8 +73,13 @@ class FramePredictor(Protocol):
         """The model's name, version, file hash, licence and preprocessing, as written into manifests."""
         ...
 
-    def encode(self, frame: NDArray[Any]) -> Features:
-        """Prepare a frame (height, width) or (height, width, 3) of any data type; the costly part, done once."""
+    @property
+    def window_rule(self) -> WindowRule:
+        """How it decides the intensity window of a scan that nobody chose one for."""
+        ...
+
+    def encode(self, frame: Frame) -> Features:
+        """Prepare a frame, gray or of three colors, of any data type; the costly part, done once."""
         ...
 
     def decode(

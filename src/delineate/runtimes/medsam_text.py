@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 from delineate.checkpoints.vocabulary import Vocabulary
 from delineate.errors import PromptError
 from delineate.following import Following
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.models.medsam_text import MedSamText
 from delineate.placing import FramePrompts
+from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile
 from delineate.runtimes.answers import masks_on_frame
 from delineate.runtimes.engine import Engine
@@ -34,14 +35,18 @@ class TextPredictor:
     record: ModelRecord
     takes_text = True
 
+    @property
+    def window_rule(self) -> WindowRule:
+        return self.profile.window_rule
+
     def tracker(self, frames: int | None = None, following: Following | None = None) -> WordTracker:
         """Asks every frame for the words each structure was named with. ``following`` has nothing to choose here."""
         (following or Following()).require_plain(self.record.name)
         return WordTracker(self)
 
     @torch.inference_mode()
-    def encode(self, frame: NDArray[Any]) -> SamFeatures:
-        """Embed a frame (height, width[, 3]) of any data type."""
+    def encode(self, frame: Frame) -> SamFeatures:
+        """Embed a frame of any data type."""
         pixels, place = self.profile.prepare(frame)
         with self.engine.encoding():
             embedding = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
@@ -85,8 +90,8 @@ class WordTracker:
     predictor: TextPredictor
     _words: dict[str, str] = field(default_factory=dict)
 
-    def push(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> Mapping[str, Named]:
-        """Take a frame (height, width[, 3]) and ask it for every structure."""
+    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Named]:
+        """Take a frame and ask it for every structure."""
         if not self._words:
             return {}
         features = self.predictor.encode(frame)

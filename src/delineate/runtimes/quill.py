@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from delineate import telemetry
 from delineate.errors import ModelError, PromptError
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Array, Window
 from delineate.preprocess.field_of_view import is_no_view, without_rim
+from delineate.preprocess.intensity import WindowRule, frame_window
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.compiled import Run, bf16_is_native, compiled
 from delineate.runtimes.cutting import dice_cut
@@ -125,16 +127,28 @@ class QuillPredictor:
             f"cpu, {self._precision}, {'openvino' if self.backend == 'openvino' else 'onnxruntime'}",
         )
 
-    def encode(self, frame: NDArray[Any]) -> QuillFeatures:
-        """Keep a frame (height, width) or (height, width, 3); numbers that are not finite become the smallest one."""
-        if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] not in (1, 3)):
-            raise ModelError("E-FRAME-SHAPE", f"Quill takes grey or RGB frames, not an array of shape {frame.shape}.")
-        frame = frame[..., 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
-        if frame.dtype.kind == "f":
-            finite = np.isfinite(frame)
+    @property
+    def window_rule(self) -> WindowRule:
+        return WindowRule.CROP
+
+    def encode(self, frame: Frame) -> QuillFeatures:
+        """Keep a frame, gray or of three colors.
+
+        Each crop of it is scaled to its own 1st to 99th percentile when it is looked at. Where a person chose an
+        intensity window, values are brought into that first, and crops are made of those; else numbers that are not
+        finite become the smallest one.
+        """
+        pixels, window = frame.pixels, frame_window(frame, self.window_rule)
+        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
+            raise ModelError("E-FRAME-SHAPE", f"Quill takes grey or RGB frames, not an array of shape {pixels.shape}.")
+        pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        if window is not None:
+            pixels = window.clip(pixels)
+        elif pixels.dtype.kind == "f":
+            finite = np.isfinite(pixels)
             if not finite.all():
-                frame = np.where(finite, frame, frame[finite].min() if finite.any() else 0)
-        return QuillFeatures(frame)
+                pixels = np.where(finite, pixels, pixels[finite].min() if finite.any() else 0)
+        return QuillFeatures(pixels)
 
     def decode(
         self,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.models.sam import Sam, SamPrompts
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
@@ -67,9 +68,13 @@ class SamPredictor:
     engine: Engine
     record: ModelRecord
 
+    @property
+    def window_rule(self) -> WindowRule:
+        return self.behaviour.profile.window_rule
+
     @torch.inference_mode()
-    def encode(self, frame: NDArray[Any]) -> SamFeatures:
-        """Embed a frame (height, width[, 3]) of any data type."""
+    def encode(self, frame: Frame) -> SamFeatures:
+        """Embed a frame of any data type."""
         pixels, place = self.behaviour.profile.prepare(frame)
         with self.engine.encoding():
             embedding = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))

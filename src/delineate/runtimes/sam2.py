@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from delineate.following import Following
+from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Maps
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
@@ -43,6 +44,10 @@ class Sam2Predictor:
     video_profile: Callable[[int], Profile] = sam2_video
     policy: MemoryPolicy = field(default_factory=Window)
 
+    @property
+    def window_rule(self) -> WindowRule:
+        return self.image_profile(self.network.side).window_rule
+
     def tracker(self, frames: int | None = None, following: Following | None = None) -> MemoryTracker:
         """A tracker with an empty memory; ``frames`` in all, where that is known; ``following``: how."""
         how = following or Following()
@@ -51,8 +56,8 @@ class Sam2Predictor:
         return MemoryTracker(self.network, self.engine, policy, settings, self.video_profile(self.network.side))
 
     @torch.inference_mode()
-    def encode(self, frame: NDArray[Any]) -> Sam2Features:
-        """Embed a frame (height, width[, 3]) of any data type."""
+    def encode(self, frame: Frame) -> Sam2Features:
+        """Embed a frame of any data type."""
         pixels, place = self.image_profile(self.network.side).prepare(frame)
         with self.engine.encoding():
             maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))

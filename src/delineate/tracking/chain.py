@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.errors import PromptError
+from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.runtimes.frame_predictor import Candidates, EarlierFrame, Features, FramePredictor
 from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge, resembling, within_reach
@@ -56,15 +56,15 @@ class ChainTracker:
     predictor: FramePredictor
     guards: GuardSettings = field(default_factory=GuardSettings)
     _memory: dict[str, _Memory] = field(default_factory=dict)
-    _now: tuple[NDArray[Any], Features] | None = None
+    _now: tuple[Frame, Features] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The structures being followed."""
         return tuple(self._memory)
 
-    def push(self, frame: NDArray[Any]) -> Mapping[str, Step]:
-        """Take the next frame (height, width[, channels]) and outline every structure on it."""
+    def push(self, frame: Frame) -> Mapping[str, Step]:
+        """Take the next frame and outline every structure on it."""
         features = self.predictor.encode(frame)
         self._now = (frame, features)
         return {name: self._follow(name, frame, features) for name in self._memory}
@@ -86,7 +86,9 @@ class ChainTracker:
         else:
             mask, score = np.asarray(prompts, dtype=bool), 1.0
         if mask.any():
-            self._memory[name] = _Memory(EarlierFrame(features, mask), Appearance.of(frame, mask), int(mask.sum()))
+            self._memory[name] = _Memory(
+                EarlierFrame(features, mask), Appearance.of(frame.pixels, mask), int(mask.sum())
+            )
             return Step(mask, score)
         self._memory.pop(name, None)
         return Step(mask, 0.0, (Drift.LOST,))
@@ -105,17 +107,17 @@ class ChainTracker:
         jumped = _sureness(far) >= max(self.guards.presence, _sureness(near))
         return (far if jumped else near), jumped
 
-    def _follow(self, name: str, frame: NDArray[Any], features: Features) -> Step:
+    def _follow(self, name: str, frame: Frame, features: Features) -> Step:
         memory = self._memory[name]
         asked = replace(memory.last, certainty=self.guards.certainty, relied=self.guards.relied)
         answer, jumped = self._answered(features, asked)
         last = memory.last.mask
         reached = answer.mask if jumped else within_reach(answer.mask, last, self.guards.reach)
-        mask = resembling(reached, last, frame, memory.look)
+        mask = resembling(reached, last, frame.pixels, memory.look)
         area = int(mask.sum())
         if _sureness(answer) < self.guards.presence or area <= self.guards.least_area * memory.area:
             return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
-        now = Appearance.of(frame, mask)
+        now = Appearance.of(frame.pixels, mask)
         if memory.look.change(now) > self.guards.gone:
             return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
         last_area = int(last.sum())

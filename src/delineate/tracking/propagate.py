@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.following import Directions, Following, MemoryRule
+from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.scan import Scan, ScanKind
@@ -154,11 +154,11 @@ class _Sweep:
             return min((f for f in frames if f >= index), default=sys.maxsize)
         return max((f for f in frames if f <= index), default=-1)
 
-    def visit(self, index: int, frame: NDArray[Any]) -> Iterator[Followed]:
+    def visit(self, index: int, frame: Frame) -> Iterator[Followed]:
         for name, anchor in list(self._following.items()):
             if not anchor.first <= index < anchor.stop or (index, name) in self.anchors:
                 self._let_go(name)
-        for name, step in self._pushed(index, frame).items():
+        for name, step in self._pushed(frame).items():
             yield self._followed(name, index, step)
         for name in [n for n in self._following if self._gave_up(n)]:
             self._let_go(name)
@@ -173,9 +173,9 @@ class _Sweep:
         for name in list(self._following):
             self._let_go(name)
 
-    def _pushed(self, index: int, frame: NDArray[Any]) -> Mapping[str, Step]:
+    def _pushed(self, frame: Frame) -> Mapping[str, Step]:
         if isinstance(self.tracker, RememberingTracker):
-            return self.tracker.push(frame, index, self.direction is Direction.BACKWARD)
+            return self.tracker.push(frame, self.direction is Direction.BACKWARD)
         return self.tracker.push(frame)
 
     def _leads_on(self, anchor: Anchor) -> bool:
@@ -199,7 +199,7 @@ class _Sweep:
 
 def _frames(
     scan: Scan, first: int, stop: int, direction: Direction, waits_until: Callable[[int], int]
-) -> Iterator[tuple[int, NDArray[Any]]]:
+) -> Iterator[tuple[int, Frame]]:
     """Frames in sweep order, one at a time, skipping those nobody waits for."""
     if direction is Direction.FORWARD:
         index = first

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.tracking.chain import Step
 from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge
@@ -30,9 +31,7 @@ class TrackedObject(Protocol):
 class FrameTracker(Protocol):
     """A tracker with memory: frames are pushed one at a time."""
 
-    def push(
-        self, frame: NDArray[Any], index: int | None = None, reverse: bool = False
-    ) -> Mapping[str, TrackedObject]: ...
+    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, TrackedObject]: ...
     def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> TrackedObject: ...
     def remove(self, name: str) -> None: ...
     def rest(self, name: str) -> None: ...
@@ -44,17 +43,17 @@ class RememberingTracker:
 
     tracker: FrameTracker
     guards: GuardSettings = field(default_factory=GuardSettings)
-    _frame: NDArray[Any] | None = None
+    _frame: Frame | None = None
     _looks: dict[str, Appearance] = field(default_factory=dict)
     _areas: dict[str, int] = field(default_factory=dict)
 
-    def push(self, frame: NDArray[Any], index: int | None = None, reverse: bool = False) -> Mapping[str, Step]:
-        """Take a frame (height, width[, channels]) and outline every structure on it.
+    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Step]:
+        """Take a frame and outline every structure on it.
 
-        index  its number; by default one on from the last (one back if ``reverse``)
+        A frame without an index comes after the last one (before it if ``reverse``).
         """
         self._frame = frame
-        found = self.tracker.push(frame, index, reverse)
+        found = self.tracker.push(frame, reverse)
         return {name: self._step(name, frame, one) for name, one in found.items()}
 
     def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> Step:
@@ -64,7 +63,7 @@ class RememberingTracker:
         if not one.mask.any():
             self.remove(name)
             return Step(one.mask, 0.0, (Drift.LOST,))
-        self._looks[name], self._areas[name] = Appearance.of(self._frame, one.mask), int(one.mask.sum())
+        self._looks[name], self._areas[name] = Appearance.of(self._frame.pixels, one.mask), int(one.mask.sum())
         return Step(one.mask, one.score)
 
     def remove(self, name: str) -> None:
@@ -79,11 +78,11 @@ class RememberingTracker:
         self._looks.pop(name, None)
         self._areas.pop(name, None)
 
-    def _step(self, name: str, frame: NDArray[Any], one: TrackedObject) -> Step:
+    def _step(self, name: str, frame: Frame, one: TrackedObject) -> Step:
         area = int(one.mask.sum())
         if one.present < ABSENT or not area:
             return Step(np.zeros_like(one.mask), 0.0, (Drift.LOST,))
-        now = Appearance.of(frame, one.mask)
+        now = Appearance.of(frame.pixels, one.mask)
         verdict = judge(one.score * one.present, area, self._areas[name], now, self._looks[name], self.guards)
         self._areas[name] = area
         return Step(one.mask, verdict.confidence, verdict.drift)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from delineate.data.cases import LEAST_PIXELS, Case, LabelledScan, Task
 from delineate.data.subjects import split_by_subject
 from delineate.errors import InputError, ModelError
+from delineate.frame import Frame
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import Profile
@@ -106,7 +107,7 @@ class ClipSource:
         """Label values of at least LEAST_PIXELS pixels with their pixels, for each labelled frame."""
         found, labels = [], self.opened.labels
         for n in range(len(self.opened.frames)):
-            values, areas = np.unique(np.rint(labels.frame(n)).astype(int), return_counts=True)
+            values, areas = np.unique(np.rint(labels.pixels(n)).astype(int), return_counts=True)
             pairs = zip(values.tolist(), areas.tolist(), strict=True)
             found.append({value: area for value, area in pairs if value > 0 and area >= LEAST_PIXELS})
         return tuple(found)
@@ -144,13 +145,13 @@ class ClipSource:
         prepared, place = [], None
         jitter = None if augment is None or rng is None else _Jitter.drawn(rng, augment)
         for position in positions if pixels else positions[:1]:
-            frame = eight_bit(self.opened.scan.frame(self.opened.frames[position]))
+            frame = eight_bit(self.opened.scan.frame(self.opened.frames[position]), profile.window_rule)
             if jitter is not None and rng is not None:
                 frame = jitter.applied(rng, frame)
-            one, place = profile.prepare(frame)
+            one, place = profile.prepare(Frame.of(frame))
             prepared.append(torch.from_numpy(one))
         assert place is not None
-        truth = torch.stack([_placed(self.opened.labels.frame(position), values, place) for position in positions], 1)
+        truth = torch.stack([_placed(self.opened.labels.pixels(position), values, place) for position in positions], 1)
         shown = torch.stack(prepared)
         if augment is not None and rng is not None and pixels:
             shown, truth = _viewed(rng, augment, shown, truth)

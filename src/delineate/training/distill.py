@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from delineate.data.cases import Case, Task
 from delineate.data.subjects import split_by_subject
 from delineate.errors import InputError, ModelError
+from delineate.frame import Frame
 from delineate.preprocess.intensity import eight_bit
 from delineate.runtimes.sam import SamPredictor
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
@@ -130,7 +131,7 @@ class EncoderDistillation:
         return -float(np.mean(errors))
 
     def _embedded(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-        pixels = torch.from_numpy(np.stack([self.profile.prepare(p)[0] for p in pictures]))
+        pixels = torch.from_numpy(np.stack([self.profile.prepare(Frame.of(p))[0] for p in pictures]))
         return self.network.embed(pixels.to(self.device))
 
     def _targets(self, pictures: Sequence[NDArray[np.uint8]], cells: int) -> Tensor:

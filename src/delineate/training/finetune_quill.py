@@ -21,6 +21,7 @@ from torch import Tensor
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
+from delineate.frame import Frame
 from delineate.models.quill import Quill
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import eight_bit
@@ -86,11 +87,11 @@ class Pictures:
         key = source.number, frame
         if key not in self.ready:
             seen = eight_bit(source.opened.scan.frame(source.opened.frames[frame]))
-            labels = np.rint(source.opened.labels.frame(frame)).astype(np.uint16)
+            labels = np.rint(source.opened.labels.pixels(frame)).astype(np.uint16)
             self.ready[key] = RealSource(source.case.dataset, seen, labels)
         return self.ready[key]
 
-    def structures(self) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_]]]:
+    def structures(self) -> Iterator[tuple[Frame, NDArray[np.bool_]]]:
         """Each frame, and its structures (O, H, W)."""
         for source in self.sources:
             for frame in source.slices(self.slices):

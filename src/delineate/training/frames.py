@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
 from delineate.data.subjects import split_by_subject
 from delineate.errors import InputError
+from delineate.frame import Frame
 from delineate.preprocess.fitting import Fitted
 from delineate.runtimes.sam import SamPredictor
 from delineate.training.shelf import Shelf, opened_scans
@@ -132,7 +133,7 @@ class LabelledFrames:
         """Which labelled frames of a case are used; it is opened for that once."""
         if number not in self._chosen:
             labels = self._opened.get(number, self.cases[number].open).labels
-            labelled = [n for n in range(len(labels)) if (labels.frame(n) > 0).any()]
+            labelled = [n for n in range(len(labels)) if (labels.pixels(n) > 0).any()]
             spread = np.linspace(0, len(labelled) - 1, self._most(number)).astype(int) if labelled else ()
             self._chosen[number] = [labelled[n] for n in np.unique(spread)] if labelled else []
         return self._chosen[number]
@@ -143,7 +144,7 @@ class LabelledFrames:
     def _frame(self, number: int, index: int) -> TrainingFrame | None:
         def ready() -> TrainingFrame | None:
             opened = self._opened.get(number, self.cases[number].open)
-            frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels.frame(index))
+            frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels.pixels(index))
             return _embedded(self.predictor, frame) if frame is not None and self.options.kept else frame
 
         return self._ready.get((number, index), ready)
@@ -156,7 +157,7 @@ def _bytes_of(frame: TrainingFrame | None) -> float:
     return float(frame.masks.nbytes + sum(t.numel() * t.element_size() for t in tensors))
 
 
-def _prepared(predictor: SamPredictor, frame: NDArray, labels: NDArray) -> TrainingFrame | None:
+def _prepared(predictor: SamPredictor, frame: Frame, labels: NDArray) -> TrainingFrame | None:
     pixels, place = predictor.behaviour.profile.prepare(frame)
     masks = []
     for value in np.unique(labels):

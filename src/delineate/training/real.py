@@ -108,7 +108,7 @@ def real_sources(home: DataFolder) -> list[RealSource]:
             sources.append(RealSource(case.dataset, grey, labels.voxels().astype(np.uint16)))
             continue
         for n in range(len(scan)):
-            frame, label = scan.frame(n), labels.frame(n)
+            frame, label = scan.pixels(n), labels.pixels(n)
             colour = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
             flat = label if label.ndim == 2 else label[..., 0]
             sources.append(RealSource(case.dataset, colour.astype(np.uint8), flat.astype(np.uint16)))

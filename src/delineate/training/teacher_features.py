@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from delineate.frame import Frame
 from delineate.io.atomic import replacing
 from delineate.runtimes.sam import SamPredictor
 
@@ -30,7 +31,7 @@ class TeacherFeatures:
         key.update(str(picture.shape).encode() + np.ascontiguousarray(picture).tobytes())
         path = self._folder / f"{key.hexdigest()[:32]}.npy"
         if not path.is_file():
-            embedding = self._teacher.encode(picture).embedding[0].half().cpu().numpy()
+            embedding = self._teacher.encode(Frame.of(picture)).embedding[0].half().cpu().numpy()
             with replacing(path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, embedding)
         return torch.from_numpy(np.load(path, mmap_mode="r").astype(np.float32))
