@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from delineate.errors import PromptError
 from delineate.grid import Placement
 from delineate.intensities import IntensityWindow
 from delineate.prompt_log import PromptLog
@@ -33,7 +36,7 @@ class InputRecord(_Record):
     kind: str
     shape: tuple[int, ...]
     axes: str
-    spacing_mm: tuple[float, ...] | None
+    spacing_mm: tuple[float, ...] | None = None
     modality: str
     modality_reason: str
     window: WindowRecord | None = None  # None: values as they are, or scaled crop by crop
@@ -57,13 +60,19 @@ class InputRecord(_Record):
 
 
 class ModelRecord(_Record):
-    """The model that answered."""
+    """The model that answered.
+
+    device, precision and backend are those it computed with, not "auto"; "" where it has no choice.
+    """
 
     name: str
     version: str
     sha256: str
     licence: str
     preprocessing: str = ""  # what it does to a frame before looking: windowing, resampling
+    device: str = ""
+    precision: str = ""
+    backend: str = ""
 
 
 class ObjectRecord(_Record):
@@ -88,10 +97,33 @@ class OutputRecord(_Record):
     sha256: str
 
 
-class Manifest(_Record):
-    """Provenance of one run; ``delineate segment INPUT --prompts THIS`` does it again."""
+class RunRecord(_Record):
+    """What was asked beside the prompts: with them, enough to do the run again.
 
-    format: Literal["delineate-manifest/1"] = "delineate-manifest/1"
+    Of files it keeps the names, no folders.
+    """
+
+    reading: dict[str, str | int | bool] = Field(default_factory=dict, description="Fields of ReadOptions, as chosen.")
+    model: str = Field(default="quill", description="The system's name, or the name of the model file.")
+    system: str | None = None
+    adapter: str | None = None
+    vocabulary: str | None = None
+    untrained: bool = False
+    threads: int = 0
+    guards: dict[str, float] = Field(default_factory=dict, description="Fields of GuardSettings.")
+    split: bool = False
+    film: bool = False
+    keep_header: bool = False
+    libraries: dict[str, str] = Field(default_factory=dict, description="Versions of what computed the outlines.")
+
+
+class Manifest(_Record):
+    """Provenance of one run; ``delineate replay THIS`` does it again.
+
+    Version 1, of earlier releases, has no ``run``; it is read all the same.
+    """
+
+    format: Literal["delineate-manifest/1", "delineate-manifest/2"] = "delineate-manifest/2"
     software: str
     intended_use: str = "research use only, not a medical device"
     input: InputRecord
@@ -100,6 +132,26 @@ class Manifest(_Record):
     outputs: list[OutputRecord] = Field(default_factory=list)
     notices: list[str] = Field(default_factory=list)
     prompts: PromptLog
+    run: RunRecord | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest | None:
+        """The manifest in a file; None if it is something else, such as a prompt log.
+
+        Raises PromptError if it says it is a manifest and is not a valid one.
+        """
+        try:
+            data = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(data, dict) or not str(data.get("format")).startswith("delineate-manifest/"):
+            return None
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise PromptError("E-MANIFEST", f"{path.name}: {where}: {first['msg']}.") from None
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1, exclude_none=True) + "\n"

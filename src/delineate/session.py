@@ -195,6 +195,7 @@ class Session:
         predictor: FramePredictor | None = None,
         progress: Progress | None = None,
         force: bool = False,
+        guards: GuardSettings | None = None,
     ) -> Session:
         """The session that a log records, on the same scan.
 
@@ -209,7 +210,7 @@ class Session:
             )
         if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
             scan = scan.sliced_along(log.slice_axis)
-        session = cls(scan, predictor)
+        session = cls(scan, predictor, guards)
         for event in log.current:
             session._do(event, progress)
         return session

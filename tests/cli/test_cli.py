@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,6 +65,19 @@ def test_segment_writes_and_its_manifest_repeats_it(
         first = tmp_path / output if again.is_file() else tmp_path / output / path.relative_to(again)
         assert path.read_bytes() == first.read_bytes()
     assert json.loads(manifest.read_text())["objects"][0]["frames"] >= 1
+    ran = delineate("replay", manifest, "--input", source, cwd=tmp_path)
+    assert ran.returncode == 0 and "to the last bit" in ran.stderr, ran.stderr
+
+
+def test_the_printed_command_runs_the_same_model_again(scans: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    chosen = ("-m", "mobile_sam", "--untrained", "--device", "cpu", "--precision", "fp32")
+    ran = delineate("segment", scans / "us.png", "--box", "80,70,180,210", *chosen, "-o", "one two.png", cwd=tmp_path)
+    command = next(line for line in ran.stderr.splitlines() if line.startswith("Again: delineate "))
+    again = delineate(*shlex.split(command)[2:], cwd=tmp_path)
+    assert again.returncode == 0 and "to the last bit" in again.stderr, again.stderr
+    given = delineate("segment", scans / "us.png", "--prompts", "one two.manifest.json", "-o", "b.png", cwd=tmp_path)
+    assert given.returncode == 0 and (tmp_path / "b.png").read_bytes() == (tmp_path / "one two.png").read_bytes()
 
 
 def test_the_output_lies_where_the_input_lies(scans: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def tiny_table() -> Iterator[None]:
             one = make()
             network: nn.Module = one.network
             _, sha256 = loaded(name, options, network, one.network.host, named)
-            return replace(one, record=record_of(name, sha256, "Apache-2.0", "", ""))
+            return replace(one, record=record_of(name, sha256, "Apache-2.0", "", one.engine))
 
         return made
 

@@ -16,11 +16,13 @@ from delineate.cli import (
     evaluate,
     inspect,
     models,
+    replay,
     segment,
     systems,
     train,
 )
 from delineate.cli.console import report_error, tell_warnings
+from delineate.cli.groups import GroupedCommand
 
 app = typer.Typer(
     name="delineate",
@@ -34,9 +36,10 @@ models_app = typer.Typer(help="Model files.", no_args_is_help=True)
 dataset_app = typer.Typer(help="Labelled scans.", no_args_is_help=True)
 bench_app = typer.Typer(invoke_without_command=True)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
-app.command()(segment.segment)
+app.command(cls=GroupedCommand)(segment.segment)
+app.command(cls=GroupedCommand)(replay.replay)
 app.command()(auto.auto)
-app.command()(inspect.inspect)
+app.command(cls=GroupedCommand)(inspect.inspect)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(distill.distill)

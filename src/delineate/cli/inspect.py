@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json
+from delineate.cli.groups import grouped
 
 if TYPE_CHECKING:
     from delineate.scan import Scan
@@ -16,39 +17,17 @@ if TYPE_CHECKING:
 BARS = " ▁▂▃▄▅▆▇█"
 
 
+@grouped
 def inspect(
     input: Annotated[Path, typer.Argument(help="Image, volume, video, DICOM folder or folder of frames.")],
-    axis: options.Axis = None,
-    series: options.Series = None,
-    index: options.Index = None,
-    pages: options.PagesOption = None,
-    affine: options.AffineOption = None,
-    spacing_order: options.Spacing = None,
-    to_grey: options.ToGrey = False,
-    stored_orientation: options.Stored = False,
-    max_pixels: options.MaxPixels = 200_000_000,
-    max_voxels: options.MaxVoxels = 2_000_000_000,
-    resample_irregular: options.Irregular = False,
+    reading: options.Reading,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Show what a scan is: size, geometry, intensities, kind of picture, and the command to start with."""
     from delineate.io.opening import open_scan
 
-    scan = open_scan(
-        input,
-        slice_axis=axis,
-        series=series,
-        index=index,
-        to_grey=to_grey,
-        resample_irregular=resample_irregular,
-        stored_orientation=stored_orientation,
-        max_pixels=max_pixels,
-        max_voxels=max_voxels,
-        pages=pages,
-        affine=affine,
-        spacing_order=spacing_order,
-    )
+    scan = open_scan(input, reading.options)
     card = describe(scan)
     if json:
         result_json(card)

@@ -1,9 +1,10 @@
-"""Options that several verbs share."""
+"""Options that several verbs share: single ones, and groups of them (``groups``)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -11,6 +12,8 @@ from delineate.errors import PromptError
 
 if TYPE_CHECKING:
     from delineate.following import Following
+    from delineate.io.options import ReadOptions
+    from delineate.verbs.segment import ModelChoice, OutputChoice
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
@@ -54,6 +57,124 @@ Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICO
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture that is opened.")]
 MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the file is read."""
+
+    TITLE: ClassVar[str] = "How to read the file"
+
+    axis: Axis = None
+    series: Series = None
+    index: Index = None
+    pages: PagesOption = None
+    affine: AffineOption = None
+    spacing_order: Spacing = None
+    window: Window = None
+    to_grey: ToGrey = False
+    resample_irregular: Irregular = False
+    stored_orientation: Stored = False
+    max_pixels: MaxPixels = 200_000_000
+    max_voxels: MaxVoxels = 2_000_000_000
+
+    @property
+    def options(self) -> ReadOptions:
+        """Raises InputError for words that are not offered."""
+        from delineate.io.options import ReadOptions
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ReadOptions(slice_axis=values.pop("axis"), **values)
+
+
+@dataclass(frozen=True)
+class FollowingOptions:
+    """How structures are followed."""
+
+    TITLE: ClassVar[str] = "Following"
+
+    frame_only: Annotated[
+        bool, typer.Option("--frame-only", "--no-propagate", help="Do not follow it to other frames.")
+    ] = False
+    directions: Direction = None
+    memory: Memory = None
+    stride: Stride = None
+    memories: Memories = None
+    prompted_memories: PromptedMemories = None
+    no_reset: NoReset = False
+    fill: Fill = None
+    no_overlap: Apart = False
+
+    @property
+    def chosen(self) -> Following | None:
+        """None where nothing was chosen. Raises PromptError for what is not offered."""
+        return following(
+            memory=self.memory,
+            stride=self.stride,
+            memories=self.memories,
+            prompted=self.prompted_memories,
+            fill=self.fill,
+            exclusive=self.no_overlap,
+            directions=self.directions,
+            no_reset=self.no_reset,
+        )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Which model answers, and what it runs on; None where nobody said."""
+
+    TITLE: ClassVar[str] = "Model and machine"
+
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A system's name, or a model file.  [default: quill]")
+    ] = None
+    adapter: Adapter = None
+    system: SystemName = None
+    untrained: Untrained = False
+    device: Device = "auto"
+    precision: Precision = "auto"
+    backend: Backend = "torch"
+    threads: Threads = 0
+    vocabulary: Vocabulary = None
+
+    @property
+    def choice(self) -> ModelChoice:
+        from delineate.verbs.segment import ModelChoice
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return ModelChoice(name=values.pop("model") or "quill", **values)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What is written where."""
+
+    TITLE: ClassVar[str] = "Output"
+
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File or folder to write.")] = None
+    split: Annotated[bool, typer.Option("--split", help="One file for each structure.")] = False
+    film: Annotated[bool, typer.Option("--film", help="Also write a video with its outlines (MP4).")] = False
+    keep_header: KeepHeader = False
+    overwrite: Overwrite = False
+
+    @property
+    def choice(self) -> OutputChoice:
+        from delineate.verbs.segment import OutputChoice
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return OutputChoice(path=values.pop("output"), **values)
+
+
+@dataclass(frozen=True)
+class Talking:
+    """What is printed."""
+
+    TITLE: ClassVar[str] = "What is printed"
+
+    json: Json = False
+    quiet: Quiet = False
+    debug: Debug = False
 
 
 def model_file(model: str) -> Path | None:

@@ -125,6 +125,9 @@ class QuillPredictor:
             licence="Apache-2.0",
             preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile; "
             f"cpu, {self._precision}, {'openvino' if self.backend == 'openvino' else 'onnxruntime'}",
+            device="cpu",
+            precision=str(self._precision),
+            backend=self.backend,
         )
 
     @property

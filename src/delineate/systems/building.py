@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from delineate.checkpoints.reading import Weights
+    from delineate.runtimes.engine import Engine
 
 SEED = 0  # of random weights
 
@@ -71,10 +72,19 @@ def _with_weights(
     return network.eval(), "random weights"
 
 
-def record_of(name: str, sha256: str, licence: str, preprocessing: str, engine: str) -> ModelRecord:
+def record_of(
+    name: str, sha256: str, licence: str, preprocessing: str, engine: Engine, backend: str = "torch"
+) -> ModelRecord:
     """What manifests say of a model."""
     return ModelRecord(
-        name=name, version="published", sha256=sha256, licence=licence, preprocessing=f"{preprocessing}; {engine}"
+        name=name,
+        version="published",
+        sha256=sha256,
+        licence=licence,
+        preprocessing=f"{preprocessing}; {engine.summary}, {backend}",
+        device=str(engine.device),
+        precision=engine.precision.value,
+        backend=backend,
     )
 
 

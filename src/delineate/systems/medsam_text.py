@@ -42,7 +42,7 @@ def _build(options: BuildOptions) -> FramePredictor:
     run_exported(network, Backend(options.backend), f"{NAME}-{sha256[:16]}", engine.precision, options.threads)
     engine.settle(network.host.vision_encoder)
     summary = f"{MEDSAM.summary}; words in CLIP's pieces, padded to {network.text.length}"
-    record = record_of(NAME, sha256, _MEDSAM.licence, summary, f"{engine.summary}, {options.backend}")
+    record = record_of(NAME, sha256, _MEDSAM.licence, summary, engine, options.backend)
     vocabulary = Vocabulary(network.text.words, network.text.length, options.vocabulary)
     return TextPredictor(network.to(engine.device), MEDSAM, vocabulary, engine, record)
 

@@ -65,7 +65,8 @@ class Sam2Shaped:
             sha256,
             self.licence,
             self.video_profile(self.side).summary,
-            f"{engine.summary}, {options.backend}",
+            engine,
+            options.backend,
         )
         return Sam2Predictor(
             network.to(engine.device),

@@ -77,9 +77,7 @@ class SamShaped:
         )
         run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
         engine.settle(network.host.vision_encoder)
-        record = record_of(
-            self.name, sha256, self.licence, self.profile.summary, f"{engine.summary}, {options.backend}"
-        )
+        record = record_of(self.name, sha256, self.licence, self.profile.summary, engine, options.backend)
         return SamPredictor(network.to(engine.device), behaviour, engine, record)
 
     @property

@@ -1,4 +1,4 @@
-"""A mask file as a prompt: on the scan's grid, or brought onto it."""
+"""Prompts that come in files: a mask on the scan's grid or brought onto it, and marks on a few slices."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from scipy.ndimage import affine_transform
 from delineate.errors import Notice, PromptError
 from delineate.grid import Placement
 from delineate.io.opening import open_scan
-from delineate.prompts import Mask
+from delineate.prompts import Box, Mask
 from delineate.scan import Scan, ScanKind
+from delineate.tracking.markers import marker_boxes
 
 
 def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[Notice, ...]]:
@@ -31,6 +32,24 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[
     if not 0 <= number < len(slices):
         raise PromptError("E-PROMPT-FRAME", f"--frame {number} is not in the scan: it has 0 to {len(slices) - 1}.")
     return _mask(slices[number].T, number, path), notices
+
+
+def marker_prompts(path: Path, scan: Scan) -> list[Box]:
+    """A box for each slice between the first and the last marked one.
+
+    Raises PromptError for scans that are no volume, marks on another grid, and empty ones.
+    """
+    if scan.kind is not ScanKind.VOLUME:
+        raise PromptError("E-MARKS-VOLUME", f"--markers are for volumes; this is a {scan.kind.value}.", "Use --box.")
+    drawn = open_scan(path)
+    if drawn.kind is not ScanKind.VOLUME or drawn.grid.shape != scan.grid.shape:
+        raise PromptError(
+            "E-MARKS-GRID",
+            f"{path.name} has another grid ({drawn.grid!r}) than the scan ({scan.grid!r}).",
+            "Draw the marks on the scan itself, or bring them onto its grid first.",
+        )
+    slices = np.moveaxis(drawn.voxels() != 0, scan.slice_axis, 0)  # slice, x, y
+    return marker_boxes(slices.transpose(0, 2, 1))
 
 
 def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:

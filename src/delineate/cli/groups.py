@@ -1,0 +1,74 @@
+"""Options in reusable groups: a frozen dataclass a group, its fields the options, ``TITLE`` its heading in --help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from typer.core import TyperCommand
+from typer.models import ParameterInfo
+
+
+def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take whole groups: for a parameter that is one, the command line offers the group's fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if name != "return" and is_dataclass(kind)}
+    parameters: list[Parameter] = []
+    for parameter in signature(command).parameters.values():
+        group = groups.get(parameter.name)
+        if group is None:
+            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=Parameter.KEYWORD_ONLY))
+        else:
+            parameters += _options(group)
+
+    @wraps(command)
+    def run(**values: Any) -> Any:
+        filled = {name: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
+        return command(**values, **filled)
+
+    del run.__wrapped__
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose --help lists each group under its own heading."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            if record is not None:
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _options(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    found = []
+    for field in fields(group):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        default = Parameter.empty if default is MISSING else default
+        annotation = _under(hints[field.name], group.TITLE)
+        found.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+    return found
+
+
+def _under(annotation: Any, title: str) -> Any:
+    """The same option, listed under a heading."""
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    kind, *about = get_args(annotation)
+    titled = [copy(one) for one in about]
+    for one in titled:
+        if isinstance(one, ParameterInfo):
+            one.rich_help_panel = title
+    return Annotated[(kind, *titled)]

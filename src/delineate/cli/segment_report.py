@@ -1,0 +1,44 @@
+"""What ``segment`` and ``replay`` print: what was found, where it was written, how to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from delineate.cli import options
+from delineate.cli.console import result, result_json, tell
+
+if TYPE_CHECKING:
+    from delineate.manifest import ObjectRecord
+    from delineate.scan import Scan
+    from delineate.verbs.segment import SegmentResult
+
+
+def print_result(done: SegmentResult, talking: options.Talking, input: Path) -> None:
+    """A line an object, then the files; with --json the whole manifest."""
+    if talking.json:
+        result_json({"files": [str(f) for f in done.files], "manifest": done.manifest.model_dump(mode="json")})
+        return
+    if not talking.quiet:
+        for notice in done.session.notices:
+            tell(f"Note: {notice.message}")
+    for one in done.manifest.objects:
+        result(_found(one, done.session.scan))
+    for path in done.files:
+        result(f"  {path}")
+    if not talking.quiet:
+        tell(f"Again: delineate replay {shlex.quote(str(done.manifest_file))} --input {shlex.quote(str(input))}")
+
+
+def _found(one: ObjectRecord, scan: Scan) -> str:
+    """One line on one object."""
+    from delineate.scan import ScanKind
+
+    if not one.frames:
+        return f"{one.name}: nothing found"
+    mean = sum(one.confidence.values()) / max(1, len(one.confidence))
+    where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
+    size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {one.pixels} pixels"
+    doubts = f"; look at {', '.join(str(f) for f in list(one.warnings)[:8])}" if one.warnings else ""
+    return f"{one.name}{where}{size}, mean confidence {mean:.2f}{doubts}"
