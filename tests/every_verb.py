@@ -29,6 +29,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
             for backend in ("torch", "onnx", "openvino")
         ),
     ),
+    "replay": (("onnxruntime.manifest.json", "--input", SCAN),),
     "auto": ((SCAN, *TINY, "--points-per-side", "2", "-o", "auto.png"),),
     "inspect": ((SCAN,),),
     "demo": (("-o", "demo"),),
@@ -87,7 +88,7 @@ def _prepare(folder: Path) -> None:
     def built(options: BuildOptions) -> FramePredictor:
         one = tiny_predictor(side=128)
         _, sha256 = loaded("tiny_sam", options, one.network, one.network.host, key_maps.sam_weights)
-        return replace(one, record=record_of("tiny_sam", sha256, "Apache-2.0", "", ""))
+        return replace(one, record=record_of("tiny_sam", sha256, "Apache-2.0", "", one.engine))
 
     discs(folder / "data", 4)
     torch.save(tiny_predictor(side=128).network.host.state_dict(), folder / "tiny.pt")
