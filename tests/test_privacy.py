@@ -282,7 +282,7 @@ def tiny_sam(monkeypatch: pytest.MonkeyPatch) -> str:
     def built(options: BuildOptions) -> Any:
         one = tiny_predictor()
         _, sha256 = loaded("tiny_sam", options, one.network, one.network.host, key_maps.sam_weights)
-        return replace(one, record=record_of("tiny_sam", sha256, "Apache-2.0", "", ""))
+        return replace(one, record=record_of("tiny_sam", sha256, "Apache-2.0", "", one.engine))
 
     monkeypatch.setitem(SYSTEMS, "tiny_sam", replace(SYSTEMS["sam_vit_b"], name="tiny_sam", build=built))
     return "tiny_sam"

@@ -9,13 +9,13 @@ import numpy as np
 
 from bad_inputs.table import Row
 from bright_predictor import BrightPredictor
-from delineate.cli.mask_prompt import mask_prompt
 from delineate.errors import Notice
 from delineate.grid import Grid
 from delineate.prompt_log import PromptLog
 from delineate.prompts import Box, Lasso, Mask, Point, Scribble
 from delineate.scan import Scan, SourceFile
 from delineate.session import Session
+from delineate.verbs.prompt_files import mask_prompt
 
 PICTURE = np.zeros((30, 40), np.uint8)
 PICTURE[10:20, 15:30] = 200
