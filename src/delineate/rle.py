@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask2D = NDArray[np.bool_]
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,78 @@ class Rle:
     def area(self) -> int:
         """Foreground pixels."""
         return int(self.counts[1::2].sum())
+
+    @property
+    def runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where foreground runs start and stop (excluded) in the mask read column by column; empty runs left out."""
+        edges = np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64)))
+        starts, stops = edges[1:-1:2], edges[2::2]
+        filled = stops > starts
+        return starts[filled], stops[filled]
+
+    @property
+    def box(self) -> Box | None:
+        """The smallest box (x0, y0, x1, y1), half-open, around the foreground; None if there is none."""
+        starts, stops = self.runs
+        if not len(starts):
+            return None
+        first, last = starts // self.height, (stops - 1) // self.height
+        x0, x1 = int(first[0]), int(last[-1]) + 1
+        if (last > first).any():  # a run that goes on in the next column touches the lower and the upper edge
+            return x0, 0, x1, self.height
+        return x0, int((starts % self.height).min()), x1, int(((stops - 1) % self.height).max()) + 1
+
+    def columns(self, first: int, stop: int) -> Mask2D:
+        """The mask's columns ``first`` to ``stop`` (excluded): (height, columns)."""
+        low, high = first * self.height, stop * self.height
+        edges = np.clip(np.concatenate(([0], np.cumsum(self.counts, dtype=np.int64))), low, high)
+        values = np.arange(len(self.counts)) % 2 == 1
+        return np.repeat(values, np.diff(edges)).reshape((self.height, stop - first), order="F")
+
+    def intersection(self, other: Rle) -> int:
+        """Pixels both masks of one size hold."""
+        starts, stops = self.runs
+        others, ends = other.runs
+        if not len(starts) or not len(others):
+            return 0
+        before = np.concatenate(([0], np.cumsum(ends - others)))  # the other's foreground before each of its runs
+
+        def foreground_before(places: NDArray[np.int64]) -> NDArray[np.int64]:
+            run = np.searchsorted(others, places, side="right") - 1
+            inside = np.minimum(places, ends[run]) - others[run]
+            return np.where(run < 0, 0, before[run] + inside)
+
+        return int((foreground_before(stops) - foreground_before(starts)).sum())
+
+    def union(self, other: Rle) -> Rle:
+        """The pixels of either of two masks of one size."""
+        (starts, stops), (others, ends) = self.runs, other.runs
+        return Rle._of_runs(self.height, self.width, np.concatenate((starts, others)), np.concatenate((stops, ends)))
+
+    def placed(self, x: int, y: int, height: int, width: int) -> Rle:
+        """This mask as a part of a larger one (height, width), its upper left pixel at (x, y)."""
+        starts, stops = self.runs
+        first, last = starts // self.height, (stops - 1) // self.height
+        pieces = last - first + 1  # a run is cut where a column ends
+        run = np.repeat(np.arange(len(starts)), pieces)
+        column = np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + first[run]
+        top = column * self.height
+        low, high = np.maximum(starts[run], top) - top, np.minimum(stops[run], top + self.height) - top
+        offset = (column + x) * height + y
+        return Rle._of_runs(height, width, offset + low, offset + high)
+
+    @classmethod
+    def _of_runs(cls, height: int, width: int, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Rle:
+        """Foreground runs in any order, which may touch or overlap."""
+        if not len(starts):
+            return cls(height, width, np.array([height * width]))
+        order = np.argsort(starts, kind="stable")
+        starts, reached = starts[order], np.maximum.accumulate(stops[order])
+        fresh = np.concatenate(([True], starts[1:] > reached[:-1]))
+        starts, stops = starts[fresh], reached[np.concatenate((fresh[1:], [True]))]
+        edges = np.concatenate(([0], np.stack([starts, stops], axis=1).ravel(), [height * width]))
+        counts = np.diff(edges)
+        return cls(height, width, counts if counts[-1] else counts[:-1])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rle):

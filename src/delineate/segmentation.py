@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from delineate.rle import Rle
 from delineate.scan import Scan, ScanKind
 
 Colour = tuple[int, int, int]
+PIECE_BYTES = 1 << 25  # of a label map written piece by piece
 
 # Distinct on grey and on tissue colours, in the order objects are added.
 PALETTE: tuple[Colour, ...] = (
@@ -159,9 +161,14 @@ class Segmentation:
                 taken |= one.masks[frame].decode()
         return taken
 
-    def frame_labels(self, frame: int, overlap: Overlap = Overlap.LATER) -> NDArray[np.uint16]:
-        """One frame as a label map (height, width); locked objects keep their pixels whatever the policy."""
-        labels = np.zeros(self.frame_shape, dtype=np.uint16)
+    def frame_labels(
+        self, frame: int, overlap: Overlap = Overlap.LATER, rows: slice = slice(None)
+    ) -> NDArray[np.uint16]:
+        """One frame, or some of its rows, as a label map (height, width).
+
+        Locked objects keep their pixels whatever the policy.
+        """
+        labels = np.zeros(self.frame_shape, dtype=np.uint16)[rows]
         drawn = list(self.objects)
         if overlap is Overlap.EARLIER:
             drawn.reverse()
@@ -169,25 +176,53 @@ class Segmentation:
             drawn.sort(key=lambda o: o.scores.get(frame, 0.0))
         drawn.sort(key=lambda o: o.locked)
         for one in drawn:
-            if frame in one.masks:
-                labels[one.masks[frame].decode()] = one.label
+            box = one.masks[frame].box if frame in one.masks else None
+            if box is not None:
+                x0, x1 = box[0], box[2]
+                labels[:, x0:x1][one.masks[frame].columns(x0, x1)[rows]] = one.label
         return labels
 
     def voxels(self, name: str) -> NDArray[np.bool_]:
         """One object as a volume (i, j, k) on the scan's grid."""
-        return self._stacked({i: m.decode() for i, m in self[name].masks.items()}, np.dtype(bool))
+        return self._stacked(((i, m.decode()) for i, m in self[name].masks.items()), np.dtype(bool))
 
     def label_map(self, overlap: Overlap = Overlap.LATER) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """All objects as one volume (i, j, k) of label values; uint8 unless a label is above 255."""
-        used = sorted({index for o in self.objects for index in o.masks})
-        dtype = np.dtype(np.uint8 if max((o.label for o in self.objects), default=0) < 256 else np.uint16)
-        return self._stacked({i: self.frame_labels(i, overlap) for i in used}, dtype)
+        return self._stacked(((i, self.frame_labels(i, overlap)) for i in self._used_frames), self.label_dtype)
 
-    def _stacked(self, frames: Mapping[int, NDArray], dtype: np.dtype) -> NDArray:
+    @property
+    def label_dtype(self) -> np.dtype[Any]:
+        """What label values are stored as: uint8 unless one is above 255."""
+        return np.dtype(np.uint8 if max((o.label for o in self.objects), default=0) < 256 else np.uint16)
+
+    def label_planes(self, overlap: Overlap = Overlap.LATER, piece_bytes: int = PIECE_BYTES) -> Iterator[NDArray[Any]]:
+        """The label map (k, j, i) in pieces of a few planes, in the order in which files hold it, ``i`` fastest.
+
+        An image is one plane. A piece has at most ``piece_bytes``, or one plane where that is more.
+        """
+        if self.kind is not ScanKind.VOLUME or self.slice_axis == 2:
+            for index in range(len(self)):
+                yield self.frame_labels(index, overlap).astype(self.label_dtype)[None]
+            return
+        width, height, depth = self.grid.shape
+        step = max(1, piece_bytes // (width * height * self.label_dtype.itemsize))
+        for first in range(0, depth, step):
+            planes = slice(first, min(first + step, depth))  # rows of each frame
+            piece = np.zeros((planes.stop - first, height, width), self.label_dtype)
+            across = piece.transpose(2, 0, 1) if self.slice_axis == 0 else piece.swapaxes(0, 1)
+            for index in self._used_frames:
+                across[index] = self.frame_labels(index, overlap, planes)
+            yield piece
+
+    @property
+    def _used_frames(self) -> list[int]:
+        return sorted({index for o in self.objects for index in o.masks})
+
+    def _stacked(self, frames: Iterable[tuple[int, NDArray]], dtype: np.dtype) -> NDArray:
         if self.kind is not ScanKind.VOLUME:
             raise ValueError(f"Only a volume is stacked into voxels, not {self.kind}.")
         out = np.zeros(self.grid.shape, dtype=dtype)
-        for index, values in frames.items():
+        for index, values in frames:
             cut = tuple(index if axis == self.slice_axis else slice(None) for axis in range(3))
             out[cut] = values.T
         return out

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.grid import Placement
-from delineate.io.atomic import write_bytes
+from delineate.io.atomic import replacing
 from delineate.io.own_files import MARK
-from delineate.io.writers.label_png import smallest
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Overlap, Segmentation
 
 
 def write_npz(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
-    """``segs`` (D, H, W) (frames first), with the spacing and its order said."""
-    frames = np.stack([segmentation.frame_labels(i, overlap) for i in range(len(segmentation))])
+    """``segs`` (D, H, W) (frames first), with the spacing and its order said; a few frames in memory at a time."""
+    volume = segmentation.kind is ScanKind.VOLUME
+    placed = volume and scan.grid.placement is not Placement.PIXELS
+    shape: tuple[int, ...] = (len(segmentation), *segmentation.frame_shape)
+    pieces: Iterator[NDArray[Any]]
+    if placed:
+        shape, pieces = segmentation.grid.shape[::-1], segmentation.label_planes(overlap)
+    else:
+        pieces = (segmentation.frame_labels(n, overlap) for n in range(len(segmentation)))
+    if segmentation.kind is ScanKind.IMAGE:
+        shape = segmentation.frame_shape
     arrays: dict[str, NDArray[Any]] = {
-        "segs": smallest(frames if segmentation.kind is not ScanKind.IMAGE else frames[0]),
         "names": np.array([o.name for o in segmentation.objects]),
         "labels": np.array([o.label for o in segmentation.objects]),
     }
-    if scan.grid.placement is not Placement.PIXELS and segmentation.kind is ScanKind.VOLUME:
-        if segmentation.slice_axis != 2:
-            arrays["segs"] = segmentation.label_map(overlap).transpose(2, 1, 0)
+    if placed:
         arrays |= {"spacing": np.array(scan.grid.spacing), "spacing_order": np.array("xyz")}
-    write_bytes(path, _archive(arrays.items()))
-
-
-def _archive(arrays: Iterable[tuple[str, NDArray[Any]]]) -> bytes:
-    """An npz whose bytes depend on nothing but the arrays."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays:
-            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            member.compress_type = zipfile.ZIP_DEFLATED
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(member, content.getvalue())
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        _store(archive, "segs", shape, segmentation.label_dtype, pieces)
+        for name, array in arrays.items():
+            _store(archive, name, array.shape, array.dtype, [array])
         archive.comment = MARK.encode()
-    return buffer.getvalue()
+
+
+def _store(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], pieces: Iterable[NDArray[Any]]
+) -> None:
+    """An array of an npz, written piece by piece; its bytes depend on nothing but its values."""
+    member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    member.compress_type = zipfile.ZIP_DEFLATED
+    member.file_size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize  # whether the archive needs 64-bit sizes
+    about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with archive.open(member, "w") as stream:
+        np.lib.format.write_array_header_1_0(stream, about)
+        for piece in pieces:
+            stream.write(np.ascontiguousarray(piece, dtype).tobytes())

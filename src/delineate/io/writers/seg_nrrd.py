@@ -3,62 +3,71 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from delineate.grid import Placement
-from delineate.io.atomic import write_bytes
+from delineate.io.atomic import replacing
 from delineate.io.own_files import MARK
+from delineate.rle import Rle
 from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Overlap, Segmentation, SegmentedObject
+from delineate.segmentation import PIECE_BYTES, Overlap, Segmentation, SegmentedObject
 
 
 def write_seg_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
-    write_bytes(path, seg_nrrd_bytes(segmentation))
+    """Header and gzipped voxels (layer first where there are several), a few planes in memory at a time."""
+    layers = _layers(segmentation)
+    parts = [replace(segmentation, objects=tuple(layer)) for layer in layers] or [segmentation]
+    header = _header(segmentation, len(parts)) + _segment_fields(segmentation, layers)
+    dtype, room = segmentation.label_dtype, PIECE_BYTES // len(parts)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(header.encode() + b"\n")
+        with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
+            for planes in zip(*(part.label_planes(overlap, room) for part in parts), strict=True):
+                packed.write(np.stack(planes, axis=-1).astype(dtype, copy=False).data)
 
 
-def seg_nrrd_bytes(segmentation: Segmentation) -> bytes:
-    """The file's content: header and gzipped voxels (layer first where there are several)."""
-    volumes = {o.name: _voxels(segmentation, o) for o in segmentation.objects}
-    layers: list[NDArray[np.uint16]] = []
-    places: dict[str, int] = {}
+def _layers(segmentation: Segmentation) -> list[list[SegmentedObject]]:
+    """Objects in layers within which none shares a voxel with another: each in the first that has room."""
+    layers: list[list[SegmentedObject]] = []
+    taken: list[dict[int, Rle]] = []  # by layer and frame
     for one in segmentation.objects:
-        mask = volumes[one.name]
-        free = next((n for n, layer in enumerate(layers) if not (layer[mask] > 0).any()), len(layers))
+        masks = {frame: one.masks[frame] for frame in one.frames}
+        free = next((n for n, frames in enumerate(taken) if not _meet(masks, frames)), len(layers))
         if free == len(layers):
-            layers.append(np.zeros(mask.shape, np.uint16))
-        layers[free][mask] = one.label
-        places[one.name] = free
-    shape = next(iter(volumes.values())).shape if volumes else (*segmentation.grid.shape, 1)[:3]
-    layers = layers or [np.zeros(shape, np.uint16)]
-    top = max((o.label for o in segmentation.objects), default=0)
-    voxels = np.stack(layers).astype(np.uint8 if top < 256 else np.uint16)
-    voxels = voxels if len(layers) > 1 else voxels[0]
-    header = _header(segmentation, voxels, shape) + _segment_fields(segmentation, volumes, places, shape)
-    return header.encode() + b"\n" + gzip.compress(voxels.tobytes(order="F"), 6, mtime=0)
+            layers.append([])
+            taken.append({})
+        layers[free].append(one)
+        for frame, mask in masks.items():
+            taken[free][frame] = mask.union(taken[free][frame]) if frame in taken[free] else mask
+    return layers
 
 
-def _voxels(segmentation: Segmentation, one: SegmentedObject) -> NDArray[np.bool_]:
-    if segmentation.kind is ScanKind.VOLUME:
-        return segmentation.voxels(one.name)
-    return segmentation.mask(one.name).T[:, :, None]
+def _meet(masks: dict[int, Rle], taken: dict[int, Rle]) -> bool:
+    return any(frame in taken and mask.intersection(taken[frame]) > 0 for frame, mask in masks.items())
 
 
-def _header(segmentation: Segmentation, voxels: NDArray, shape: tuple[int, ...]) -> str:
+def _shape(segmentation: Segmentation) -> tuple[int, int, int]:
+    width, height, depth = (*segmentation.grid.shape, 1)[:3]
+    return width, height, depth
+
+
+def _header(segmentation: Segmentation, layers: int) -> str:
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ segmentation.grid.affine
     vectors = [f"({','.join(repr(float(v)) for v in lps[:3, axis])})" for axis in range(3)]
-    several = voxels.ndim == 4
+    several = layers > 1
+    sizes = (layers, *_shape(segmentation)) if several else _shape(segmentation)
     known = segmentation.grid.placement is Placement.WORLD
     lines = [
         "NRRD0004",
         "# Complete NRRD file format specification at: http://teem.sourceforge.net/nrrd/format.html",
         f"# {MARK}",
-        f"type: {'unsigned char' if voxels.dtype == np.uint8 else 'unsigned short'}",
-        f"dimension: {voxels.ndim}",
+        f"type: {'unsigned char' if segmentation.label_dtype == np.uint8 else 'unsigned short'}",
+        f"dimension: {len(sizes)}",
         f"space: {'left-posterior-superior' if known else '3D-right-handed'}",
-        f"sizes: {' '.join(str(n) for n in voxels.shape)}",
+        f"sizes: {' '.join(str(n) for n in sizes)}",
         f"space directions: {'none ' if several else ''}{' '.join(vectors)}",
         f"kinds: {'list ' if several else ''}domain domain domain",
         "endian: little",
@@ -68,19 +77,16 @@ def _header(segmentation: Segmentation, voxels: NDArray, shape: tuple[int, ...])
     return "\n".join(lines) + "\n"
 
 
-def _segment_fields(
-    segmentation: Segmentation, volumes: dict[str, NDArray[np.bool_]], places: dict[str, int], shape: tuple[int, ...]
-) -> str:
+def _segment_fields(segmentation: Segmentation, layers: list[list[SegmentedObject]]) -> str:
     lines = [
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
         "Segmentation_MasterRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
     ]
+    places = {one.name: number for number, layer in enumerate(layers) for one in layer}
     for number, one in enumerate(segmentation.objects):
         key = f"Segment{number}_"
         colour = " ".join(f"{c / 255:.6f}" for c in one.colour)
-        where = np.nonzero(volumes[one.name])
-        extent = " ".join(f"{axis.min()} {axis.max()}" for axis in where) if len(where[0]) else "0 -1 0 -1 0 -1"
         lines += [
             f"{key}ID:=Segment_{one.label}",
             f"{key}Name:={one.name}",
@@ -89,7 +95,19 @@ def _segment_fields(
             f"{key}ColorAutoGenerated:=0",
             f"{key}LabelValue:={one.label}",
             f"{key}Layer:={places[one.name]}",
-            f"{key}Extent:={extent}",
+            f"{key}Extent:={_extent(segmentation, one)}",
             f"{key}Tags:=Segmentation.Status:inprogress|",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _extent(segmentation: Segmentation, one: SegmentedObject) -> str:
+    """First and last voxel along i, j and k."""
+    if not one.frames:
+        return "0 -1 0 -1 0 -1"
+    boxes = np.array([one.masks[frame].box for frame in one.frames])
+    (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0) - 1
+    ranges = [(x0, x1), (y0, y1)]
+    axis = segmentation.slice_axis if segmentation.kind is ScanKind.VOLUME else 2
+    ranges.insert(axis, (one.frames[0], one.frames[-1]))
+    return " ".join(f"{first} {last}" for first, last in ranges)
