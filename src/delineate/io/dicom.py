@@ -16,7 +16,9 @@ from pydicom.errors import InvalidDicomError
 from delineate.errors import InputError, Notice
 from delineate.io import dicom_multiframe
 from delineate.io.dicom_geometry import SliceStack, stack_slices
-from delineate.io.dicom_pixels import pixels_of, window_of
+from delineate.io.dicom_pixels import pixel_bytes, pixels_of, window_of
+from delineate.io.dicom_stream import opened
+from delineate.io.limits import check_picture, check_volume
 from delineate.io.modality import DICOM_MODALITIES, from_dicom
 from delineate.io.options import ReadOptions
 from delineate.scan import Scan, SourceFile
@@ -56,8 +58,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
             "E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {modality or 'unknown'}).",
             "Name the image series it belongs to.",
         )  # fmt: skip
-    if int(tags.get("Rows", 0)) * int(tags.get("Columns", 0)) > options.max_pixels:
-        raise InputError("E-PICTURE-LARGE", f"{path.name} is {tags.Columns} x {tags.Rows} pixels: more than allowed.")
+    check_picture(path, int(tags.get("Columns", 0)), int(tags.get("Rows", 0)), pixel_bytes(tags), options)
     if int(tags.get("NumberOfFrames", 1) or 1) > 1:
         return dicom_multiframe.read(path, tags, options)
     return _one_image(_File(path, tags))
@@ -103,7 +104,8 @@ def _kind(one: _File) -> str:
 def _header(path: Path) -> Dataset | None:
     """All tags but the pixels; None if this is no DICOM file."""
     try:
-        tags = pydicom.dcmread(path, stop_before_pixels=True)
+        with opened(path) as stream:
+            tags = pydicom.dcmread(stream, stop_before_pixels=True)
     except InvalidDicomError:
         with path.open("rb") as stream:
             if not looks_like_dicom(stream.read(132)):
@@ -185,8 +187,7 @@ def _series(files: list[_File], options: ReadOptions, notices: list[Notice]) -> 
     stack = stack_slices([f.tags for f in files], [f.path for f in files], options.resample_irregular)
     notices.extend(stack.notices)
     ordered = [files[n] for n in stack.order]
-    if np.prod(stack.grid.shape, dtype=float) > options.max_voxels:
-        raise InputError("E-VOXELS-LARGE", f"The series holds {stack.grid.shape} voxels, more than allowed.")
+    check_volume(files[0].path.parent, stack.grid.shape, pixel_bytes(files[0].tags), options)
     voxels = _voxels(ordered, stack, notices)
     scan = Scan.from_volume(
         voxels,

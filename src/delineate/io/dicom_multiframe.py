@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 from delineate.errors import InputError
 from delineate.grid import Grid, Placement
 from delineate.io.dicom_geometry import stack_slices
-from delineate.io.dicom_pixels import pixels_of, window_of
+from delineate.io.dicom_pixels import PixelReader, pixel_bytes, window_of
+from delineate.io.limits import check_frames, check_volume
 from delineate.io.modality import from_dicom
 from delineate.io.options import ReadOptions
 from delineate.scan import Scan
@@ -23,19 +24,18 @@ from delineate.scan import Scan
 class CineFrames:
     """Frames of a DICOM clip, decoded one at a time."""
 
-    path: Path
+    reader: PixelReader
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
     def read(self, index: int) -> NDArray[Any]:
-        return pixels_of(self.path, index)[0]
+        return self.reader.read(index)[0]
 
 
 def read(path: Path, tags: Dataset, options: ReadOptions) -> Scan:
     """A volume if the frames have places in the patient, else a clip."""
     count = int(tags.NumberOfFrames)
-    if count > options.max_frames:
-        raise InputError("E-FRAMES-LARGE", f"{path.name} holds {count} frames, more than {options.max_frames}.")
+    check_frames(path, count, options)
     if "MOSAIC" in [str(v).upper() for v in tags.get("ImageType", ())]:
         raise InputError("E-DICOM-MOSAIC", f"{path.name} is a mosaic of slices.", "Convert it with dcm2niix first.")
     if "TotalPixelMatrixColumns" in tags:
@@ -44,15 +44,17 @@ def read(path: Path, tags: Dataset, options: ReadOptions) -> Scan:
             f"{tags.TotalPixelMatrixRows} pixels.", "Export a region of it as TIFF or PNG.",
         )  # fmt: skip
     modality = from_dicom(str(tags.get("Modality", "")))
+    reader = PixelReader(path)
     slices = _placed_frames(tags)
     if slices is not None:
         stack = stack_slices(slices, [path] * count, options.resample_irregular)
-        frames = [pixels_of(path, n)[0] for n in stack.order]
+        check_volume(path, stack.grid.shape, pixel_bytes(tags), options)
+        frames = [reader.read(n)[0] for n in stack.order]
         voxels = np.stack(frames, axis=2).swapaxes(0, 1)
         voxels = voxels if stack.resample is None else stack.resample(voxels)
         return Scan.from_volume(voxels, stack.grid, modality=modality, window=window_of(tags), notices=stack.notices)
-    first, notices = pixels_of(path, 0)
-    source = CineFrames(path, (count, *first.shape), first.dtype)
+    first, notices = reader.read(0)
+    source = CineFrames(reader, (count, *first.shape), first.dtype)
     return Scan.from_frames(
         source, modality=modality, window=window_of(tags), times=_times(tags, count), notices=notices
     )

@@ -2,38 +2,87 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, pixel_array
 
 from delineate.errors import InputError, MissingExtraError, Notice
+from delineate.io.dicom_stream import opened
+
+
+class PixelReader:
+    """The frames of one DICOM file, decoded one at a time; its tags are read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._stream = opened(path)
+            self.tags = pydicom.dcmread(self._stream, force=True, stop_before_pixels=True)
+            self._point_at_pixels()
+        except (ValueError, AttributeError, OSError, EOFError, KeyError, struct.error) as error:
+            raise _damaged(path, error) from None
+
+    def read(self, index: int | None = None) -> tuple[NDArray[Any], tuple[Notice, ...]]:
+        """(height, width) or (height, width, 3) of the file (or of one of its frames), and what was done to it.
+
+        Whole-number results of the rescaling stay whole numbers (int16 where they fit), others become float32.
+        """
+        tags = self.tags
+        array = _decoded(tags, self._path, index)
+        notices: tuple[Notice, ...] = ()
+        if str(tags.get("PhotometricInterpretation")) == "PALETTE COLOR":
+            array = apply_color_lut(array, tags)
+            array = (array // 256).astype(np.uint8) if array.dtype == np.uint16 else array
+        if array.ndim == 3:
+            return np.ascontiguousarray(array[..., :3]), notices
+        array = rescaled(array, tags, index)
+        if str(tags.get("PhotometricInterpretation")) == "MONOCHROME1":
+            notices = (
+                Notice("W-MONOCHROME1", "The file shows low values bright (MONOCHROME1); grey values were inverted."),
+            )
+            array = _inverted(array)
+        return array, notices
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _point_at_pixels(self) -> None:
+        """The pixels stay in the file: the tag's value is the stream, standing where they begin."""
+        head = self._stream.read(8)
+        syntax = self.tags.file_meta.get("TransferSyntaxUID") if hasattr(self.tags, "file_meta") else None
+        order = ">" if syntax == pydicom.uid.ExplicitVRBigEndian else "<"
+        tag = struct.unpack(f"{order}HH", head[:4])
+        if tag not in _PIXEL_TAGS:
+            raise ValueError("it holds no pixels")
+        kind = "OW"
+        if head[4:6].isalpha():  # explicit; a file may say so and not be
+            kind = head[4:6].decode()
+            self._stream.read(4)
+        self.tags[tag] = DataElement(tag, kind, self._stream)
+
+
+_PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0009), (0x7FE0, 0x0008))
 
 
 def pixels_of(path: Path, index: int | None = None) -> tuple[NDArray[Any], tuple[Notice, ...]]:
-    """(height, width) or (height, width, 3) of a file (or of one of its frames), and what was done to it.
+    """The pixels of one file, as ``PixelReader.read`` gives them."""
+    reader = PixelReader(path)
+    try:
+        return reader.read(index)
+    finally:
+        reader.close()
 
-    Whole-number results of the rescaling stay whole numbers (int16 where they fit), others become float32.
-    """
-    tags = pydicom.dcmread(path, force=True)
-    array = _decoded(tags, path, index)
-    notices: tuple[Notice, ...] = ()
-    if str(tags.get("PhotometricInterpretation")) == "PALETTE COLOR":
-        array = apply_color_lut(array, tags)
-        array = (array // 256).astype(np.uint8) if array.dtype == np.uint16 else array
-    if array.ndim == 3:
-        return np.ascontiguousarray(array[..., :3]), notices
-    array = rescaled(array, tags, index)
-    if str(tags.get("PhotometricInterpretation")) == "MONOCHROME1":
-        notices = (
-            Notice("W-MONOCHROME1", "The file shows low values bright (MONOCHROME1); grey values were inverted."),
-        )
-        array = _inverted(array)
-    return array, notices
+
+def pixel_bytes(tags: Dataset) -> int:
+    """Bytes of a stored pixel."""
+    return max(1, int(tags.get("SamplesPerPixel") or 1)) * max(1, int(tags.get("BitsAllocated") or 8) // 8)
 
 
 def rescaled(array: NDArray[Any], tags: Dataset, index: int | None = None) -> NDArray[Any]:

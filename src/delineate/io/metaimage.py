@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
+import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from delineate.errors import InputError
 from delineate.grid import Grid
 from delineate.io.itk_space import ras_affine
+from delineate.io.limits import check_volume
 from delineate.io.modality import guess
 from delineate.io.options import ReadOptions
+from delineate.io.unpacking import Packing, unpacked
 from delineate.scan import Scan
 
 _TYPES = {
@@ -29,22 +31,18 @@ def read(path: Path, options: ReadOptions) -> Scan:
     try:
         shape = tuple(int(n) for n in fields["DimSize"].split())
         dtype = np.dtype(_TYPES[fields["ElementType"]])
+        channels = int(fields.get("ElementNumberOfChannels", 1))
     except (KeyError, ValueError) as error:
         raise InputError("E-META-HEADER", f"{path.name}: the field {error} is missing or unknown.") from None
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise InputError("E-META-DIM", f"{path.name} has the size {shape}; two or three axes are read.")
-    if np.prod(shape, dtype=float) > options.max_voxels:
-        raise InputError(
-            "E-VOXELS-LARGE", f"{path.name} says it holds {shape} voxels, more than {options.max_voxels}.",
-            "If you trust the file and have the memory, raise the limit with --max-voxels.",
-        )  # fmt: skip
+    if channels not in (1, 3):
+        raise InputError("E-META-CHANNELS", f"{path.name} has {channels} values a voxel; grey and RGB are read.")
+    check_volume(path, shape, channels * dtype.itemsize, options)
     big = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
-    channels = int(fields.get("ElementNumberOfChannels", 1))
     stored = dtype.newbyteorder(">" if big else "<")
     array = _data(path, fields, offset, (channels, *shape), stored).astype(dtype, copy=False)
     array = array[0] if channels == 1 else array.transpose(*range(1, array.ndim), 0)
-    if channels not in (1, 3):
-        raise InputError("E-META-CHANNELS", f"{path.name} has {channels} values a voxel; grey and RGB are read.")
     grid = _grid(fields, shape)
     about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(shape) == 3)}
     if len(shape) == 2:
@@ -97,26 +95,38 @@ def _grid(fields: dict[str, str], shape: tuple[int, ...]) -> Grid:
 def _data(
     path: Path, fields: dict[str, str], offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> NDArray[Any]:
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    packing = Packing.ZLIB if _flag(fields, "CompressedData") else Packing.RAW
+    skip = int(fields.get("HeaderSize", 0))
+    try:
+        with _source(path, fields, offset, size) as stream:
+            if skip == -1:
+                stream.seek(max(0, stream.seek(0, io.SEEK_END) - size))
+            else:
+                stream.seek(max(0, skip), io.SEEK_CUR)
+            return unpacked(stream, packing, size).values(dtype).reshape(shape, order="F")
+    except ValueError as error:
+        raise InputError(
+            "E-META-CUT", f"{path.name} is cut short or damaged: {error}.", "Copy or download it again."
+        ) from None
+
+
+def _source(path: Path, fields: dict[str, str], offset: int, size: int) -> BinaryIO:
+    """Where the voxels begin: in the file itself, in one beside it, or in a list of files, taken together."""
     place = fields["ElementDataFile"]
     if place.upper() == "LOCAL":
-        raw = path.read_bytes()[offset:]
-    else:
-        sources = detached_data(path)
-        for source in sources:
-            if source.resolve().parent != path.parent.resolve() or not source.is_file():
-                raise InputError("E-META-DATA", f"{path.name} keeps its voxels in {source}, which is not beside it.")
-        raw = b"".join(source.read_bytes() for source in sources)
-    count = int(np.prod(shape, dtype=np.int64))
-    expected = count * dtype.itemsize
-    try:
-        if _flag(fields, "CompressedData"):
-            raw = zlib.decompressobj().decompress(raw, expected)
-    except zlib.error as error:
-        raise InputError("E-META-CUT", f"{path.name} has damaged compressed voxels: {error}.") from None
-    skip = int(fields.get("HeaderSize", 0))
-    raw = raw[-expected:] if skip == -1 else raw[max(0, skip) :]
-    if len(raw) < expected:
-        raise InputError(
-            "E-META-CUT", f"{path.name} is cut short: {len(raw)} of {expected} bytes.", "Copy or download it again."
-        )
-    return np.frombuffer(raw, dtype, count).reshape(shape, order="F")
+        stream = path.open("rb")
+        stream.seek(offset)
+        return stream
+    sources = detached_data(path)
+    for source in sources:
+        if source.resolve().parent != path.parent.resolve() or not source.is_file():
+            raise InputError("E-META-DATA", f"{path.name} keeps its voxels in {source}, which is not beside it.")
+    if len(sources) == 1:
+        return sources[0].open("rb")
+    joined = io.BytesIO()
+    for source in sources:
+        with source.open("rb") as part:
+            joined.write(part.read(max(0, size - joined.tell())))
+    joined.seek(0)
+    return joined

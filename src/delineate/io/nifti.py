@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +14,15 @@ from numpy.typing import NDArray
 
 from delineate.errors import GeometryError, InputError, Notice
 from delineate.grid import Affine, Grid, Placement
+from delineate.io.limits import check_volume
 from delineate.io.modality import guess
 from delineate.io.nifti_header import geometry_of
 from delineate.io.options import AffineChoice, Pages, ReadOptions
+from delineate.io.unpacking import Packing, unpacked
 from delineate.scan import Scan
 
 SKEW_ALLOWED = 0.5  # degrees
+MOST_OFFSET = 1 << 27  # bytes before the voxels: a header and its extensions
 SAMPLE_VOXELS = 60_000_000  # volumes up to this size are looked through for NaN when they are opened
 
 
@@ -34,15 +36,17 @@ class LazyVoxels:
     @cached_property
     def _array(self) -> NDArray[Any]:
         proxy = self._image.dataobj
+        name = Path(self._image.get_filename() or "").name
         try:
             data = proxy if self._index is None else proxy[..., self._index]
             array = np.asarray(data) if self.dtype.kind != "f" else np.asarray(data, dtype=self.dtype)
         except (OSError, EOFError, ValueError, zlib.error) as error:
             raise InputError(
                 "E-NIFTI-CUT",
-                f"{Path(self._image.get_filename() or '').name} ends before its voxels do: {error}.",
+                f"{name} ends before its voxels do: {error}.",
                 "Copy or download it again.",
             ) from None
+        del self._image  # and with it the bytes a gzip file was unpacked to
         return array.reshape(self.shape)
 
     def __getitem__(self, cut: Any) -> NDArray[Any]:
@@ -58,7 +62,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     Raises InputError or GeometryError for cut files, impossible headers, 4D files without a choice and colour.
     """
     notices: list[Notice] = []
-    image = load_image(path, notices)
+    image = load_image(path, options, notices)
     if not isinstance(image, nib.nifti1.Nifti1Pair):
         raise InputError("E-NIFTI-HEADER", f"{path.name} is {type(image).__name__}, not NIfTI.")
     header = image.header
@@ -99,21 +103,47 @@ def detached_data(path: Path) -> list[Path]:
     return [Path(holder.filename) for holder in pair.values() if Path(holder.filename) != path]
 
 
-def load_image(path: Path, notices: list[Notice]) -> Any:
-    """The file as nibabel sees it; gzip with something else after its end is unpacked up to there."""
+def load_image(path: Path, options: ReadOptions, notices: list[Notice]) -> Any:
+    """The file as nibabel sees it; gzip is unpacked here, once and as far as the header promises voxels."""
+    from delineate.io.opening import file_head
+
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
     try:
-        return nib.load(path)
+        if not packed:
+            return nib.load(path)
+        head = file_head(path)
+        kind = nib.Nifti2Image if head[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Image
+        header = kind.header_class(head[: kind.header_class.sizeof_hdr])
+    except InputError:
+        raise
     except Exception as error:
-        packed = path.read_bytes()
-        if packed[:2] != b"\x1f\x8b":
-            raise InputError("E-NIFTI-HEADER", f"{path.name} has an unusable NIfTI header: {error}.") from None
-    stream = zlib.decompressobj(wbits=31)
-    raw = stream.decompress(packed)
-    notices.append(
-        Notice("W-GZIP-TAIL", f"{len(stream.unused_data)} bytes after the end of the gzip data are ignored.")
-    )
-    kind = nib.Nifti2Image if raw[4:8] in (b"n+2\0", b"ni2\0") else nib.Nifti1Image
-    return kind.from_bytes(raw)
+        raise InputError("E-NIFTI-HEADER", f"{path.name} has an unusable NIfTI header: {error}.") from None
+    if not header.is_single:
+        return nib.load(path)
+    expected = _expected(path, header, _shape(path, header, options), int(header.get_data_offset()))
+    try:
+        with path.open("rb") as stream:
+            content = unpacked(stream, Packing.GZIP, expected)
+    except ValueError as error:
+        raise _cut(path, str(error)) from None
+    if content.tail:
+        notices.append(Notice("W-GZIP-TAIL", f"{content.tail} bytes after the end of the gzip data are ignored."))
+    try:
+        return kind.from_stream(content.stream)
+    except Exception as error:
+        raise InputError("E-NIFTI-HEADER", f"{path.name} has an unusable NIfTI header: {error}.") from None
+
+
+def _expected(path: Path, header: Any, shape: tuple[int, ...], offset: int) -> int:
+    """Bytes up to the last voxel, where the first lies at ``offset``."""
+    if not 0 <= offset <= MOST_OFFSET:
+        raise InputError("E-NIFTI-HEADER", f"{path.name} says its voxels begin at byte {offset}.")
+    return int(np.prod(shape, dtype=np.int64)) * header.get_data_dtype().itemsize + offset
+
+
+def _cut(path: Path, why: str) -> InputError:
+    return InputError("E-NIFTI-CUT", f"{path.name} is cut short or damaged: {why}.", "Copy or download it again.")
 
 
 def _shape(path: Path, header: Any, options: ReadOptions) -> tuple[int, ...]:
@@ -126,42 +156,27 @@ def _shape(path: Path, header: Any, options: ReadOptions) -> tuple[int, ...]:
     if len(shape) == 5 and shape[3] == 1:  # vector images keep time at 1
         shape = [*shape[:3], shape[4]]
     shape += [1] * (3 - len(shape))
-    if np.prod(shape, dtype=float) > options.max_voxels:
-        size = np.prod(shape, dtype=float) * header.get_data_dtype().itemsize / 2**30
-        raise InputError(
-            "E-VOXELS-LARGE",
-            f"{path.name} says it holds {' x '.join(map(str, shape))} voxels ({size:.1f} GiB), "
-            f"more than {options.max_voxels}.",
-            "If you trust the file and have the memory, raise the limit with --max-voxels.",
-        )
+    check_volume(path, shape, header.get_data_dtype().itemsize, options)
     return tuple(shape)
 
 
 def _require_data(path: Path, image: Any, shape: tuple[int, ...]) -> None:
-    """Whether the file is as long as its header says; for gzip the stream is read through without keeping it."""
-    header = image.header
+    """Whether the file with the voxels is as long as the header says."""
     if image.file_map["image"].filename is None:
         return  # unpacked already
     data = Path(image.file_map["image"].filename)
-    expected = int(np.prod(shape, dtype=np.int64)) * header.get_data_dtype().itemsize + int(image.dataobj.offset)
     if not data.exists():
         raise InputError("E-NIFTI-PAIR", f"{path.name} keeps its voxels in {data.name}, which is missing.")
+    expected = _expected(path, image.header, shape, int(image.dataobj.offset))
     if data.suffix != ".gz":
-        found = data.stat().st_size
-    else:
-        found = 0
-        try:
-            with gzip.open(data) as stream:
-                while block := stream.read(1 << 22):
-                    found += len(block)
-        except (EOFError, OSError, zlib.error):
-            pass  # cut short or garbage at its end: what counts is whether all voxels are there
-    if found < expected:
-        raise InputError(
-            "E-NIFTI-CUT",
-            f"{path.name} is cut short: its header promises {expected} bytes, {found} are there.",
-            "Copy or download it again.",
-        )
+        if data.stat().st_size < expected:
+            raise _cut(path, f"{data.stat().st_size} of {expected} bytes are there")
+        return
+    try:
+        with data.open("rb") as stream:
+            unpacked(stream, Packing.GZIP, expected)
+    except ValueError as error:
+        raise _cut(path, str(error)) from None
 
 
 def _dtype(path: Path, image: Any, notices: list[Notice]) -> np.dtype[Any]:

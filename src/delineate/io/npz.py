@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from delineate.errors import InputError, Notice
 from delineate.grid import Grid, Placement
+from delineate.io.limits import check_volume
 from delineate.io.modality import guess
 from delineate.io.options import ReadOptions, SpacingOrder
+from delineate.io.unpacking import DEFLATE_RATIO
 from delineate.scan import Scan
 
 
@@ -22,21 +25,18 @@ def read(path: Path, options: ReadOptions) -> Scan:
     Writers disagree on whether ``spacing`` is x, y, z or z, y, x, so a spacing that is not the same along all axes
     needs ``options.spacing_order`` (our own files say it themselves).
     """
-    _require_safe(path, options)
+    _require_safe(path)
     notices: list[Notice] = []
     with np.load(path, allow_pickle=False) as stored:
         if "imgs" not in stored.files:
             names = ", ".join(stored.files[:8]) or "nothing"
             raise InputError("E-NPZ-IMGS", f"{path.name} holds {names}, but no array imgs.")
+        for name in stored.files:
+            if _needs_code(stored, name, path, options) and name not in ("imgs", "spacing", "spacing_order"):
+                notices.append(Notice("W-NPZ-PICKLE", "An array of the file needs code to read; it is ignored."))
         pixels = _array(stored, "imgs", path)
         spacing = _array(stored, "spacing", path) if "spacing" in stored.files else None
-        order = str(stored["spacing_order"]) if "spacing_order" in stored.files else None
-        for name in stored.files:
-            if name not in ("imgs", "spacing", "gts", "spacing_order"):
-                try:
-                    stored[name]
-                except ValueError:
-                    notices.append(Notice("W-NPZ-PICKLE", "An array of the file needs code to read; it is ignored."))
+        order = str(_array(stored, "spacing_order", path)) if "spacing_order" in stored.files else None
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
         return Scan.from_image(pixels, modality=guess(pixels, path), notices=tuple(notices))
     if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
@@ -46,8 +46,8 @@ def read(path: Path, options: ReadOptions) -> Scan:
     return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True), notices=tuple(notices))
 
 
-def _require_safe(path: Path, options: ReadOptions) -> None:
-    """Only arrays, none absurdly large, before anything is unpacked."""
+def _require_safe(path: Path) -> None:
+    """Only arrays, before anything is unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -58,15 +58,35 @@ def _require_safe(path: Path, options: ReadOptions) -> None:
         raise InputError(
             "E-NPZ-MEMBERS", f"{path.name} is an archive, but not of arrays: it holds {(odd or ['…'])[0]}."
         )
-    total = sum(m.file_size for m in members)
-    if total > 8 * options.max_voxels:
-        raise InputError("E-VOXELS-LARGE", f"{path.name} would unpack to {total / 2**30:.1f} GiB.")
+
+
+def _needs_code(stored: Any, name: str, path: Path, options: ReadOptions) -> bool:
+    """Whether an array is a pickle, from its header alone; its size is held against the limits and the archive.
+
+    Raises InputError where the array would be too large, or larger than what the archive holds of it.
+    """
+    member = stored.zip.getinfo(f"{name}.npy")
+    try:
+        with stored.zip.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = header(stream)
+            room = member.file_size - stream.tell()
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no plain array: {error}.') from None
+    if dtype.hasobject:
+        return True
+    check_volume(path, shape, dtype.itemsize, options)
+    size = int(np.prod(shape, dtype=float)) * dtype.itemsize
+    if size > room or room > DEFLATE_RATIO * (member.compress_size + 1):
+        raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} says it has {size} bytes, which are not there.')
+    return False
 
 
 def _array(stored: Any, name: str, path: Path) -> NDArray[Any]:
     try:
         value = stored[name]
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no plain array: {error}.') from None
     if not isinstance(value, np.ndarray):
         raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no array.')

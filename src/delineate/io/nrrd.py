@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.errors import GeometryError, InputError
+from delineate.errors import GeometryError, InputError, Notice
 from delineate.grid import Grid, Placement
 from delineate.io.itk_space import ras_affine
+from delineate.io.limits import check_volume
 from delineate.io.modality import guess
 from delineate.io.options import ReadOptions
+from delineate.io.unpacking import PIECE, Packing, unpacked
 from delineate.scan import Scan
 
 _TYPES = {
@@ -31,6 +30,10 @@ _SPACES = {
     "right-anterior-superior": "RAS", "ras": "RAS", "left-anterior-superior": "LAS", "las": "LAS",
     "left-posterior-superior": "LPS", "lps": "LPS",
 }  # fmt: skip
+_PACKINGS = {
+    "raw": Packing.RAW, "gzip": Packing.GZIP, "gz": Packing.GZIP, "bzip2": Packing.BZIP2, "bz2": Packing.BZIP2,
+}  # fmt: skip
+_TEXT = ("ascii", "text", "txt")
 
 
 def read(path: Path, options: ReadOptions) -> Scan:
@@ -41,14 +44,13 @@ def read(path: Path, options: ReadOptions) -> Scan:
         dtype = np.dtype(_TYPES[fields["type"].lower()]).newbyteorder("<" if fields.get("endian") != "big" else ">")
     except (KeyError, ValueError) as error:
         raise InputError("E-NRRD-HEADER", f"{path.name}: the field {error} is missing or unknown.") from None
-    if min(sizes, default=0) < 1 or np.prod(sizes, dtype=float) > options.max_voxels:
-        raise InputError(
-            "E-VOXELS-LARGE", f"{path.name} says its sizes are {sizes}: outside 1 to {options.max_voxels} voxels.",
-            "If you trust the file and have the memory, raise the limit with --max-voxels.",
-        )  # fmt: skip
+    if min(sizes, default=0) < 1:
+        raise InputError("E-NRRD-HEADER", f"{path.name} says its sizes are {sizes}: they must be 1 or more.")
+    check_volume(path, sizes, dtype.itemsize, options)
     directions = _vectors(fields.get("space directions", ""))
     spatial = [n for n, d in enumerate(directions) if d is not None] if directions else _spatial_by_kind(fields, sizes)
-    array = _data(path, fields, offset, sizes, dtype).astype(dtype.newbyteorder("="), copy=False)
+    stored, notices = _data(path, fields, offset, sizes, dtype)
+    array = stored.astype(dtype.newbyteorder("="), copy=False)
     grid = _grid(path, fields, [sizes[n] for n in spatial], [d for d in directions if d is not None])
     others = [n for n in range(len(sizes)) if n not in spatial]
     if len(others) > 1:
@@ -65,6 +67,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     elif others and array.shape[-1] == 1:
         array = array[..., 0]
     about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(spatial) == 3)}
+    about["notices"] = notices
     if len(spatial) == 2:
         return Scan.from_image(array.swapaxes(0, 1), grid, **about)
     return Scan.from_volume(array, grid, **about)
@@ -133,32 +136,60 @@ def _grid(path: Path, fields: dict[str, str], sizes: list[int], directions: list
 
 def _data(
     path: Path, fields: dict[str, str], offset: int, sizes: tuple[int, ...], dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    detached = fields.get("data file") or fields.get("datafile")
-    if detached:
-        source = (path.parent / detached).resolve()
-        if source.parent != path.parent.resolve():
-            raise InputError("E-NRRD-DATA", f"{path.name} points to data outside its own folder: {detached}.")
-        if not source.is_file():
-            raise InputError("E-NRRD-DATA", f"{path.name} keeps its voxels in {detached}, which is missing.")
-        raw = source.read_bytes()
-    else:
-        raw = path.read_bytes()[offset:]
+) -> tuple[NDArray[Any], tuple[Notice, ...]]:
+    source = _detached(path, fields)
     encoding = fields.get("encoding", "raw").lower()
     count = int(np.prod(sizes, dtype=np.int64))
+    notices: tuple[Notice, ...] = ()
     try:
-        if encoding in ("gzip", "gz"):
-            raw = gzip.decompress(raw)
-        elif encoding in ("bzip2", "bz2"):
-            raw = bz2.decompress(raw)
-        elif encoding in ("ascii", "text", "txt"):
-            raw = np.array(raw.split(), dtype=np.float64).astype(dtype).tobytes()
-        elif encoding != "raw":
-            raise ValueError(f"unknown encoding {encoding}")
-        if len(raw) < count * dtype.itemsize:
-            raise ValueError(f"{len(raw)} of {count * dtype.itemsize} bytes are there")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+        with (source or path).open("rb") as stream:
+            stream.seek(0 if source else offset)
+            if encoding in _TEXT:
+                values = _written_out(stream, count, dtype)
+            elif encoding in _PACKINGS:
+                found = unpacked(stream, _PACKINGS[encoding], count * dtype.itemsize)
+                values = found.values(dtype)
+                if found.surplus:
+                    notices = (Notice("W-DATA-SURPLUS", "The data go on after the voxels; the rest is ignored."),)
+            else:
+                raise ValueError(f"unknown encoding {encoding}")
+    except (OSError, ValueError) as error:
         raise InputError(
             "E-NRRD-CUT", f"{path.name} has unusable data: {error}.", "Copy or download it again."
         ) from None
-    return np.frombuffer(raw, dtype, count).reshape(sizes, order="F")
+    return values.reshape(sizes, order="F"), notices
+
+
+def _detached(path: Path, fields: dict[str, str]) -> Path | None:
+    """The file of its own the voxels are in, if they are."""
+    name = fields.get("data file") or fields.get("datafile")
+    if not name:
+        return None
+    source = (path.parent / name).resolve()
+    if source.parent != path.parent.resolve():
+        raise InputError("E-NRRD-DATA", f"{path.name} points to data outside its own folder: {name}.")
+    if not source.is_file():
+        raise InputError("E-NRRD-DATA", f"{path.name} keeps its voxels in {name}, which is missing.")
+    return source
+
+
+def _written_out(stream: BinaryIO, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers as text. Raises ValueError if there are fewer than ``count``."""
+    parts: list[NDArray[Any]] = []
+    found, rest = 0, b""
+    while found < count and (block := stream.read(PIECE)):
+        whole, rest = _at_last_gap(rest + block)
+        parts.append(np.array(whole.split(), dtype=np.float64).astype(dtype))
+        found += len(parts[-1])
+        if len(rest) > PIECE:
+            raise ValueError("a number has no end")
+    parts.append(np.array(rest.split(), dtype=np.float64).astype(dtype))
+    if found + len(parts[-1]) < count:
+        raise ValueError(f"{found + len(parts[-1])} of {count} numbers are there")
+    return np.concatenate(parts)[:count]
+
+
+def _at_last_gap(text: bytes) -> tuple[bytes, bytes]:
+    """Text up to its last white space, and the beginning of a number behind it."""
+    at = max(text.rfind(gap) for gap in (b" ", b"\n", b"\t", b"\r")) + 1
+    return text[:at], text[at:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,26 @@ from numpy.typing import NDArray
 
 from delineate.errors import InputError
 from delineate.grid import Grid
+from delineate.io.limits import check_frames, check_picture, check_volume
 from delineate.io.modality import guess
 from delineate.io.options import Pages, ReadOptions
+from delineate.io.unpacking import DEFLATE_RATIO, PIECE, Packing, holds_more
 from delineate.scan import Scan
 
 _MM = {"micron": 1e-3, "um": 1e-3, "µm": 1e-3, "\\u00B5m": 1e-3, "mm": 1.0, "cm": 10.0, "nm": 1e-6}
+_DEFLATE = (8, 32946, 50013)  # what TIFF calls it
 
 
-@dataclass(frozen=True, eq=False)
 class TiffFrames:
-    """Pages of a TIFF, read one at a time."""
+    """Pages of a TIFF, read one at a time; the file's table of pages is read once."""
 
-    path: Path
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.uint8))
+    def __init__(self, path: Path, pages: int, options: ReadOptions) -> None:
+        self._path, self._options, self._pages = path, options, tifffile.TiffFile(path).pages
+        first = self.read(0)
+        self.shape, self.dtype = (pages, *first.shape), first.dtype
 
     def read(self, index: int) -> NDArray[Any]:
-        return _page(self.path, index)
+        return _pixels(self._path, self._pages, index, self._options)
 
 
 def read(path: Path, options: ReadOptions) -> Scan:
@@ -38,33 +41,43 @@ def read(path: Path, options: ReadOptions) -> Scan:
             pages = len(file.pages)
             if pages == 0:
                 raise ValueError("it has no pages")
-            first = file.pages[0]
-            size = first.shape
-            if int(np.prod(size, dtype=np.int64)) > options.max_pixels * 3:
-                raise InputError(
-                    "E-PICTURE-LARGE",
-                    f"{path.name} would unpack to {' x '.join(map(str, size))} values, more than allowed.",
-                    "If you trust the file, raise the limit with --max-pixels.",
-                )
+            _check(path, file.pages[0], options)
             axes = file.series[0].axes
             spacing = _spacing(file)
-            dtype = np.dtype(first.dtype or np.uint8)
     except InputError:
         raise
     except Exception as error:
         raise InputError("E-TIFF-DAMAGED", f"{path.name} is not a usable TIFF: {error}.") from None
     if pages > 1 and options.index is None:
-        return _stack(path, pages, axes, spacing, dtype, options)
-    pixels = _page(path, options.index or 0, pages)
+        return _stack(path, pages, axes, spacing, options)
+    index = options.index or 0
+    if not 0 <= index < pages:
+        raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {pages - 1}, not {index}.")
+    with tifffile.TiffFile(path) as file:
+        pixels = _pixels(path, file.pages, index, options)
     grid = Grid.scaled((pixels.shape[1], pixels.shape[0]), spacing[:2]) if spacing else None
     return Scan.from_image(pixels, grid, modality=guess(pixels, path))
 
 
-def _page(path: Path, index: int, pages: int | None = None) -> NDArray[Any]:
-    if pages is not None and not 0 <= index < pages:
-        raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {pages - 1}, not {index}.")
+def _check(path: Path, page: Any, options: ReadOptions) -> None:
+    """What a page declares, against the limits."""
+    values = int(np.prod(page.shape, dtype=np.int64))
+    pixels = page.imagewidth * page.imagelength
+    if not pixels or not values:
+        raise ValueError("a page without pixels")
+    each = max(values, pixels) // pixels * np.dtype(page.dtype or np.uint8).itemsize
+    check_picture(path, page.imagewidth, page.imagelength, each, options)
+
+
+def _pixels(path: Path, pages: Any, index: int, options: ReadOptions) -> NDArray[Any]:
+    """One page, (height, width) or (height, width, 3)."""
     try:
-        pixels = np.asarray(tifffile.imread(path, key=index))
+        page = pages[index]
+        _check(path, page, options)
+        _require_bounded(page)
+        pixels = np.asarray(page.asarray(maxworkers=1))
+    except InputError:
+        raise
     except Exception as error:
         raise InputError("E-TIFF-DAMAGED", f"Page {index} of {path.name} cannot be read: {error}.") from None
     if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
@@ -81,9 +94,25 @@ def _page(path: Path, index: int, pages: int | None = None) -> NDArray[Any]:
     return pixels
 
 
-def _stack(
-    path: Path, pages: int, axes: str, spacing: tuple[float, ...] | None, dtype: np.dtype[Any], options: ReadOptions
-) -> Scan:
+def _require_bounded(page: Any) -> None:
+    """That strips and tiles packed by deflate unpack to what the page declares of them: tifffile takes all there is.
+
+    Small ones cannot unpack to much. Raises ValueError.
+    """
+    if page.compression not in _DEFLATE:
+        return
+    piece = page.tile or (page.rowsperstrip or page.imagelength, page.imagewidth)
+    promised = int(np.prod(piece, dtype=np.int64)) * max(1, page.samplesperpixel) * page.bitspersample // 8
+    stream = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count * DEFLATE_RATIO < promised + PIECE * 16:
+            continue
+        stream.seek(offset)
+        if holds_more(io.BytesIO(stream.read(min(count, promised + PIECE))), Packing.ZLIB, promised + PIECE):
+            raise ValueError("its compressed data hold more than the page")
+
+
+def _stack(path: Path, pages: int, axes: str, spacing: tuple[float, ...] | None, options: ReadOptions) -> Scan:
     kind = options.pages
     if kind is None and axes[:1] in ("Z", "T") and len(axes.rstrip("S")) == 3:
         kind = Pages.STACK if axes[0] == "Z" else Pages.VIDEO
@@ -93,13 +122,14 @@ def _stack(
             f"{path.name} holds {pages} pages (axes {axes}).",
             "Say what they are: --index N for one of them, --pages stack for slices, --pages video for frames.",
         )
-    if pages > options.max_frames:
-        raise InputError("E-FRAMES-LARGE", f"{path.name} holds {pages} pages, more than {options.max_frames}.")
-    first = _page(path, 0)
-    frames = TiffFrames(path, (pages, *first.shape), dtype)
+    check_frames(path, pages, options)
+    frames = TiffFrames(path, pages, options)
     if kind is Pages.VIDEO:
-        return Scan.from_frames(frames, modality=guess(first, path))
-    stack = np.stack([frames.read(n) for n in range(pages)])
+        return Scan.from_frames(frames, modality=guess(frames.read(0), path))
+    check_volume(path, frames.shape[:3], int(np.prod(frames.shape[3:])) * frames.dtype.itemsize, options)
+    stack = np.empty(frames.shape, frames.dtype)
+    for n in range(pages):
+        stack[n] = frames.read(n)
     voxels = stack.transpose(2, 1, 0, *range(3, stack.ndim))
     grid = Grid.scaled(voxels.shape[:3], spacing or (1.0, 1.0, 1.0))
     return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True))

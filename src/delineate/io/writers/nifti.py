@@ -15,6 +15,7 @@ from delineate.grid import Placement
 from delineate.io.atomic import write_bytes
 from delineate.io.nifti import load_image
 from delineate.io.nifti_header import geometry_of, header_with, label_image
+from delineate.io.options import ReadOptions
 from delineate.io.writers.label_png import smallest
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Overlap, Segmentation
@@ -74,7 +75,8 @@ def require_header(path: Path, scan: Scan) -> nib.Nifti1Header:
             f"{what}: only the header of a NIfTI file can be kept.",
             "Leave out --keep-header; the geometry is kept without it.",
         )
-    header = load_image(scan.file.path, []).header
+    opened = ReadOptions(max_voxels=2**62)  # whatever limit it was opened with
+    header = load_image(scan.file.path, opened, []).header
     if geometry_of(header) != scan.geometry:
         raise OutputError("E-KEEP-HEADER", f"{scan.file.path.name} has changed since it was opened.", "Open it again.")
     return header
