@@ -57,7 +57,7 @@ def test_tags_are_read_as_often_for_many_frames_as_for_few(
         path, pixels = make(tmp_path, frames)
         calls.clear()
         scan = open_scan(path)
-        found = [scan.frame(n) for n in (*range(frames), 0)]
+        found = [scan.pixels(n) for n in (*range(frames), 0)]
         assert np.array_equal(found[:-1], pixels) and np.array_equal(found[-1], pixels[0])
         counts.append(len(calls))
     assert counts[0] == counts[1]

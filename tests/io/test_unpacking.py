@@ -198,13 +198,13 @@ def test_a_small_file_takes_the_memory_its_header_promises(
     assert path.stat().st_size < 1 << 20
     if error is None:
         scan = open_scan(path)
-        assert scan.width * scan.height == 192 and not scan.frame(0).any()
+        assert scan.width * scan.height == 192 and not scan.pixels(0).any()
     else:
         with pytest.raises(DelineateError) as caught:
             open_scan(path)
         assert caught.value.code == error
     code = f"""
-try: open_scan(Path({str(path)!r})).frame(0)
+try: open_scan(Path({str(path)!r})).pixels(0)
 except DelineateError: pass
 """
     prepare = f"""
@@ -226,7 +226,8 @@ def test_an_honest_volume_takes_a_small_multiple_of_its_size(encoding: str, tmp_
         "raw": lambda: raw, "gzip": lambda: gzip.compress(raw, 1), "bz2": lambda: bz2.compress(raw, 1),
         "ascii": lambda: " ".join(map(str, np.frombuffer(raw, np.int16))).encode(),
     }[encoding]()  # fmt: skip
-    head = f"NRRD0004\ntype: short\nendian: little\ndimension: 3\nsizes: {' '.join(map(str, shape))}\nencoding: {encoding}\n\n"
+    sizes = " ".join(map(str, shape))
+    head = f"NRRD0004\ntype: short\nendian: little\ndimension: 3\nsizes: {sizes}\nencoding: {encoding}\n\n"
     (tmp_path / "a.nrrd").write_bytes(head.encode() + packed)
     prepare = "from pathlib import Path\nfrom delineate.io.opening import open_scan\nfrom delineate.io import nrrd"
     peak = peak_mib(f"scan = open_scan(Path({str(tmp_path / 'a.nrrd')!r}))", prepare)

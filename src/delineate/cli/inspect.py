@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from delineate.scan import Scan
 
 BARS = " ▁▂▃▄▅▆▇█"
+SAMPLE = 4_000_000  # values the histogram is drawn from
 
 
 @grouped
@@ -48,14 +49,10 @@ def inspect(
 
 def describe(scan: Scan) -> dict[str, Any]:
     """The card's lines by name."""
-    import numpy as np
-
     from delineate.grid import Placement
     from delineate.scan import ScanKind
 
-    numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), 9)).astype(int))
-    values = np.concatenate([np.asarray(scan.pixels(int(n)), np.float64).ravel() for n in numbers])
-    values = values[np.isfinite(values)]
+    low, high, values = _sampled(scan)
     grid = scan.grid
     known = grid.placement is not Placement.PIXELS
     colour = f", {scan.channels} channels" if scan.channels > 1 else ""
@@ -70,9 +67,7 @@ def describe(scan: Scan) -> dict[str, Any]:
         if scan.kind is ScanKind.VOLUME
         else "",
         "length": f"{scan.times[-1]:.2f} s" if scan.times else "",
-        "values": f"{scan.dtype}, {values.min():g} to {values.max():g}"
-        if values.size
-        else f"{scan.dtype}, none finite",
+        "values": f"{scan.dtype}, {low:g} to {high:g}" if values.size else f"{scan.dtype}, none finite",
         "histogram": _histogram(values),
         "looks_like": f"{scan.modality.name.value}: {scan.modality.reason}",
         "geometry": _verdict(scan),
@@ -80,6 +75,27 @@ def describe(scan: Scan) -> dict[str, Any]:
         "sha256": scan.file.sha256[:16] if scan.file else "",
     }
     return card | {"command": _command(scan)}
+
+
+def _sampled(scan: Scan) -> tuple[float, float, Any]:
+    """The least and the greatest value of nine frames, and SAMPLE of their values at most: finite ones, one frame and
+    one block at a time.
+    """
+    import numpy as np
+
+    numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), 9)).astype(int))
+    step = -(-len(numbers) * scan.width * scan.height * scan.channels // SAMPLE)
+    low, high, parts = np.inf, -np.inf, []
+    for n in numbers:
+        flat = np.asarray(scan.pixels(int(n))).reshape(-1)
+        for start in range(0, flat.size, SAMPLE):
+            block = flat[start : start + SAMPLE]
+            block = block[np.isfinite(block)] if block.dtype.kind == "f" else block
+            if block.size:
+                low, high = min(low, float(block.min())), max(high, float(block.max()))
+        part = flat[::step].astype(np.float64)
+        parts.append(part[np.isfinite(part)])
+    return low, high, np.concatenate(parts)
 
 
 def _histogram(values: Any) -> str:

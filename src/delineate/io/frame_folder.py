@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.errors import InputError, Notice
+from delineate.io.limits import check_frames
 from delineate.io.modality import guess
 from delineate.io.options import ReadOptions
 from delineate.io.picture import read_pixels
@@ -54,8 +55,7 @@ def read(folder: Path, options: ReadOptions) -> Scan:
         notices.append(
             Notice("W-FRAMES-SKIPPED", f"{len(entries) - len(paths)} files that are no pictures were skipped.")
         )
-    if len(paths) > options.max_frames:
-        raise InputError("E-FRAMES-LARGE", f"{folder} holds {len(paths)} frames, more than {options.max_frames}.")
+    check_frames(folder, len(paths), options)
     sizes: dict[tuple[int, int], Path] = {}
     for path in paths:
         with Image.open(path) as picture:

@@ -12,11 +12,13 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from delineate.errors import InputError, Notice
 from delineate.io import png16
+from delineate.io.limits import check_frames, check_picture, check_volume
 from delineate.io.modality import guess
 from delineate.io.options import Pages, ReadOptions
-from delineate.scan import ArrayFrames, Scan
+from delineate.scan import Scan
 
 ALLOWED = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+KEPT_BYTES = 1 << 27  # of an animation's decoded pictures where it is read backwards
 
 
 def read(path: Path, options: ReadOptions) -> Scan:
@@ -48,7 +50,7 @@ def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[N
                 "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
             ) from None
     if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
+        pixels = pixels.view(np.uint8) * np.uint8(255)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         notices.append(Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored."))
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
@@ -69,14 +71,19 @@ def _opened(path: Path, options: ReadOptions) -> Image.Image:
         raise InputError(
             "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
         ) from None
-    if picture.width * picture.height > options.max_pixels:
+    try:
+        check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
+    except InputError:
         picture.close()
-        raise InputError(
-            "E-PICTURE-LARGE",
-            f"{path.name} would unpack to {picture.width} x {picture.height} pixels, more than {options.max_pixels}.",
-            "If you trust the file, raise the limit with --max-pixels.",
-        )
+        raise
     return picture
+
+
+def _pixel_bytes(picture: Image.Image, path: Path) -> int:
+    """Bytes of a pixel once it is decoded and its palette is resolved."""
+    deep = picture.format == "PNG" and png16.is_deep_colour(path)
+    each = {"1": 1, "L": 1, "P": 3, "LA": 2, "PA": 4, "I;16": 2, "I;16B": 2, "I;16L": 2, "RGB": 3}.get(picture.mode, 4)
+    return 2 * each if deep else each
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -130,17 +137,50 @@ def _animation(path: Path, count: int, options: ReadOptions) -> Scan:
             f"{path.name} holds {count} pictures.",
             "Say what they are: --index N for one of them, --pages video, or --pages stack.",
         )
-    if count > options.max_frames:
-        raise InputError("E-FRAMES-LARGE", f"{path.name} holds {count} frames, more than {options.max_frames}.")
-    with _opened(path, options) as picture:
-        frames = []
-        for n in range(count):
-            picture.seek(n)
-            frames.append(np.asarray(picture.convert("RGB")))
-    stack = np.stack(frames)
+    check_frames(path, count, options)
+    frames = AnimationFrames(path, count, options)
+    first = frames.read(0)
     if options.pages is Pages.VIDEO:
-        return Scan.from_frames(ArrayFrames(stack), modality=guess(stack[0], path))
+        return Scan.from_frames(frames, modality=guess(first, path))
     from delineate.grid import Grid
 
-    voxels = stack.mean(axis=3).astype(np.uint8).transpose(2, 1, 0)
+    check_volume(path, frames.shape[:3], 1, options)
+    stack = np.empty(frames.shape[:3], np.uint8)
+    for n in range(count):
+        stack[n] = frames.read(n).mean(axis=2).astype(np.uint8)
+    voxels = stack.transpose(2, 1, 0)
     return Scan.from_volume(voxels, Grid.scaled(voxels.shape, (1, 1, 1)), 2, modality=guess(voxels, path, volume=True))
+
+
+class AnimationFrames:
+    """Pictures of an animation, decoded one at a time: forwards each once, elsewhere from the first one on.
+
+    A few are kept, so that reading backwards does not begin anew for each.
+    """
+
+    def __init__(self, path: Path, count: int, options: ReadOptions) -> None:
+        self._path = path
+        self._picture = _opened(path, options)
+        self.shape = (count, self._picture.height, self._picture.width, 3)
+        self.dtype = np.dtype(np.uint8)
+        self._kept: dict[int, NDArray[Any]] = {}
+
+    def read(self, index: int) -> NDArray[Any]:
+        if index in self._kept:
+            return self._kept[index]
+        room = max(1, KEPT_BYTES // int(np.prod(self.shape[1:])))
+        backwards = index < self._picture.tell()
+        if not backwards:
+            self._kept.clear()
+            return self._decoded(index)
+        self._kept = {n: self._decoded(n) for n in range(max(0, index - room + 1), index + 1)}
+        return self._kept[index]
+
+    def _decoded(self, index: int) -> NDArray[Any]:
+        try:
+            self._picture.seek(index)
+            return np.asarray(self._picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise InputError(
+                "E-PICTURE-DAMAGED", f"Picture {index} of {self._path.name} is damaged or cut short: {error}."
+            ) from None
