@@ -1,75 +1,182 @@
-"""Fetching from a server that breaks off, sends the wrong file, or is not there; a real one, on this machine."""
+"""Fetching from a server that breaks off, sends the wrong file, or is not there (a real one, on this machine); two
+processes at once; planted, changed and damaged files; folders that cannot be written."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import multiprocessing
+import os
+import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from delineate.checkpoints import store
-from delineate.checkpoints.store import Download
-from delineate.errors import ModelError
+from delineate.checkpoints.store import Download, State
+from delineate.errors import DelineateError, ModelError
 
 CONTENT = bytes(range(256)) * 8192
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+processes = multiprocessing.get_context("spawn")
+posix = pytest.mark.skipif(os.name != "posix", reason="rights and links of POSIX")
 
 
 class Server(BaseHTTPRequestHandler):
     breaks_at = 0  # how many bytes the first answer holds; 0: all
+    says_length = True
+    ignores_ranges = False
+    pause = 0.0  # seconds between two pieces of an answer
+    meanwhile: Callable[[], object] | None = None  # after the first piece
     asked: list[str]
 
     def do_GET(self) -> None:
-        start = int((self.headers.get("Range") or "bytes=0-")[6:].split("-")[0])
+        wanted = "" if self.ignores_ranges else self.headers.get("Range") or ""
+        start = int((wanted or "bytes=0-")[6:].split("-")[0])
         type(self).asked.append(self.headers.get("Range") or "")
         if start >= len(CONTENT):
             self.send_error(416)
             return
         body = CONTENT[start:]
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        if self.says_length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         stop, type(self).breaks_at = type(self).breaks_at or len(body), 0
-        self.wfile.write(body[:stop])
+        for place in range(0, stop, len(CONTENT) // 4):
+            self.wfile.write(body[place : min(stop, place + len(CONTENT) // 4)])
+            time.sleep(self.pause)
+            if (then := type(self).meanwhile) is not None:
+                type(self).meanwhile = None
+                then()
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
-def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "models"))
-    Server.asked, Server.breaks_at = [], 0
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def address(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    Server.asked = []
+    for name in ("breaks_at", "says_length", "ignores_ranges", "pause", "meanwhile"):
+        monkeypatch.setattr(Server, name, getattr(Server, name))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/mobile_sam.pt"
     server.shutdown()
+    server.server_close()
 
 
-def test_a_file_is_fetched_once_and_checked(address: str) -> None:
+def left(folder: Path) -> list[str]:
+    """Everything in a store but locks and empty folders."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock")
+
+
+def partial(models: Path, url: str, sha256: str = SHA256) -> Path:
+    """Where a download of mobile_sam lies until it is whole."""
+    models.mkdir(parents=True, exist_ok=True)
+    return store.partial_path(models, "mobile_sam", Download(url, sha256))
+
+
+def kept_model(tmp_path: Path, content: bytes = CONTENT) -> Path:
+    (tmp_path / "model.pth").write_bytes(content)
+    return store.keep("medsam", tmp_path / "model.pth")
+
+
+# fetching
+
+
+def test_a_file_is_fetched_once_and_checked(address: str, models: Path) -> None:
     path = store.pull("mobile_sam", Download(address, SHA256))
     assert path.read_bytes() == CONTENT and store.kept("mobile_sam") == path
     assert store.pull("mobile_sam", Download(address, SHA256)) == path and len(Server.asked) == 1
-    assert list(store.verify()) == [("mobile_sam", path, True)]
-    assert not list(path.parent.glob("*.part"))
+    assert list(store.verify()) == [("mobile_sam", path, State.INTACT, "", True)]
+    assert left(models) == ["mobile_sam.json", "mobile_sam.pt"]
+    assert json.loads((models / "mobile_sam.json").read_text()) == {
+        "file": "mobile_sam.pt",
+        "sha256": SHA256,
+        "source": address,
+        "size": len(CONTENT),
+        "mtime_ns": path.stat().st_mtime_ns,
+    }
 
 
-def test_an_interrupted_fetch_goes_on_where_it_stopped(address: str) -> None:
+def test_an_interrupted_fetch_goes_on_where_it_stopped(address: str, models: Path) -> None:
     Server.breaks_at = 500_000
     with pytest.raises(ModelError) as caught:
         store.pull("mobile_sam", Download(address, SHA256))
     assert caught.value.code == "E-MODEL-PULL" and store.kept("mobile_sam") is None
     assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
-    assert Server.asked[1] == "bytes=500000-"
+    assert Server.asked == ["", "bytes=500000-"] and left(models) == ["mobile_sam.json", "mobile_sam.pt"]
 
 
-def test_another_file_than_the_published_one_is_not_kept(address: str) -> None:
+def test_a_server_that_cannot_go_on_starts_over(address: str) -> None:
+    Server.breaks_at, Server.ignores_ranges = 500_000, True
+    with pytest.raises(ModelError):
+        store.pull("mobile_sam", Download(address, SHA256))
+    assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
+
+
+def test_without_a_published_hash_nothing_is_gone_on_with(address: str, models: Path) -> None:
+    Server.breaks_at = 500_000
+    with pytest.raises(ModelError):
+        store.pull("mobile_sam", Download(address))
+    assert left(models) == []
+    assert store.pull("mobile_sam", Download(address)).read_bytes() == CONTENT and Server.asked == ["", ""]
+
+
+def test_an_unknown_file_of_unknown_length_is_refused(address: str, models: Path) -> None:
+    Server.says_length = False
+    with pytest.raises(ModelError, match="does not say how long"):
+        store.pull("mobile_sam", Download(address))
+    assert left(models) == []
+    assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        pytest.param(b"EVIL" * (len(CONTENT) // 4), id="of full length"),
+        pytest.param(b"EVIL" * 1000, id="shorter"),
+        pytest.param(b"EVIL" * len(CONTENT), id="longer"),
+    ],
+)
+@pytest.mark.parametrize("sha256", [pytest.param(SHA256, id="hash published"), pytest.param("", id="no hash")])
+def test_a_partial_file_of_something_else_is_not_believed(
+    planted: bytes, sha256: str, address: str, models: Path
+) -> None:
+    partial(models, address, sha256).write_bytes(planted)
+    (models / "mobile_sam.pt.part").write_bytes(planted)  # as earlier versions called it
+    assert store.pull("mobile_sam", Download(address, sha256)).read_bytes() == CONTENT
+    assert [found.intact for found in store.verify()] == [True]
+
+
+def test_another_file_than_the_published_one_is_not_kept(address: str, models: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         store.pull("mobile_sam", Download(address, "0" * 64))
-    assert caught.value.code == "E-MODEL-HASH" and not list(store.folder().iterdir())
+    assert caught.value.code == "E-MODEL-HASH" and left(models) == [] and len(Server.asked) == 1
+
+
+def test_an_earlier_file_stays_until_the_new_one_is_whole(address: str, models: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.pt").write_bytes(b"mine")
+    path = store.keep("mobile_sam", tmp_path / "mine.pt")
+    path.write_bytes(b"changed")
+    with pytest.raises(ModelError, match="not the published file"):
+        store.pull("mobile_sam", Download(address, "0" * 64))
+    assert path.read_bytes() == b"changed" and left(models) == ["mobile_sam.json", "mobile_sam.pt"]
+    assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
+    assert store.kept("mobile_sam") == path
 
 
 def test_offline_nothing_is_asked(address: str) -> None:
@@ -84,10 +191,293 @@ def test_a_server_that_is_not_there(address: str) -> None:
     assert caught.value.code == "E-MODEL-PULL"
 
 
-def test_a_file_changed_after_it_was_kept_is_found(address: str, tmp_path: Path) -> None:
-    file = tmp_path / "model.pth"
-    file.write_bytes(CONTENT)
-    kept = store.keep("medsam", file)
-    assert [intact for _, _, intact in store.verify()] == [True]
-    kept.write_bytes(CONTENT[:-1])
-    assert [intact for _, _, intact in store.verify()] == [False]
+def test_a_folder_removed_during_a_fetch_is_told(address: str, models: Path) -> None:
+    Server.meanwhile = lambda: shutil.rmtree(models)
+    with pytest.raises(DelineateError):
+        store.pull("mobile_sam", Download(address, SHA256))
+    assert not models.exists() or left(models) == []
+    assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
+
+
+# two at once
+
+
+def _keep(file: Path) -> None:
+    store.keep("sam_vit_b", file)
+
+
+def _pull(address: str) -> None:
+    store.pull("mobile_sam", Download(address, SHA256))
+
+
+def at_once(work: Callable[..., None], *arguments: object) -> list[int | None]:
+    """The same in one process for each argument; their exit codes."""
+    started = [processes.Process(target=work, args=(one,)) for one in arguments]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(120)
+    return [process.exitcode for process in started]
+
+
+def test_imports_at_once_keep_one_of_the_files(models: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "a.pt", tmp_path / "b.pt"]
+    contents = {b"A" * 20_000_000, b"B" * 20_000_000}
+    for file, content in zip(files, sorted(contents), strict=True):
+        file.write_bytes(content)
+    assert at_once(_keep_often, *files) == [0, 0]
+    assert (models / "sam_vit_b.pt").read_bytes() in contents
+    assert [found.intact for found in store.verify()] == [True]
+    assert left(models) == ["sam_vit_b.json", "sam_vit_b.pt"]
+
+
+def _keep_often(file: Path) -> None:
+    """Each time, what is kept is one of the files, and its record is that of this file."""
+    for _ in range(4):
+        store.keep("sam_vit_b", file)
+        assert store.kept("sam_vit_b") is not None
+
+
+def test_fetches_at_once_fetch_once(address: str, models: Path) -> None:
+    Server.pause = 0.5
+    assert at_once(_pull, address, address) == [0, 0]
+    assert (models / "mobile_sam.pt").read_bytes() == CONTENT and Server.asked == [""]
+    assert [found.intact for found in store.verify()] == [True]
+
+
+def test_threads_wait_for_each_other_as_well(address: str, models: Path) -> None:
+    Server.pause = 0.05
+    threads = [threading.Thread(target=_pull, args=(address,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Server.asked == [""] and store.kept("mobile_sam") == models / "mobile_sam.pt"
+
+
+def test_one_who_waits_too_long_is_told(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.locked(models, "medsam"), pytest.raises(ModelError) as caught, store.locked(models, "medsam", 0.1):
+        pass
+    assert caught.value.code == "E-MODEL-BUSY"
+
+
+def _die_holding(models: Path) -> None:
+    with store.locked(models, "medsam"):
+        (models / ".medsam.pth.x1.part").write_bytes(b"half")
+        os._exit(1)
+
+
+def test_what_a_process_that_died_left_is_removed(models: Path, tmp_path: Path) -> None:
+    at_once(_die_holding, models)
+    kept_model(tmp_path)
+    assert left(models) == ["medsam.json", "medsam.pth"]
+
+
+# planted links
+
+
+@posix
+@pytest.mark.parametrize("name", ["medsam.pth.part", "medsam.json.part", "medsam.pth", "medsam.json", ".medsam.lock"])
+def test_a_planted_link_is_not_followed(name: str, models: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("VICTIM")
+    models.mkdir()
+    (models / name).symlink_to(victim)
+    try:
+        path = kept_model(tmp_path)
+    except ModelError:
+        assert name == ".medsam.lock"  # refused
+    else:
+        assert path.read_bytes() == CONTENT and not path.is_symlink()
+        assert store.kept("medsam") == path
+    assert victim.read_text() == "VICTIM"
+
+
+@posix
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize("sha256", [SHA256, ""], ids=["hash published", "no hash"])
+def test_a_planted_partial_file_is_not_followed(
+    link: Callable[[Path, Path], None], sha256: str, address: str, models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "victim.txt").write_text("VICTIM")
+    link(partial(models, address, sha256), tmp_path / "victim.txt")
+    path = store.pull("mobile_sam", Download(address, sha256))
+    assert path.read_bytes() == CONTENT and not path.is_symlink()
+    assert (tmp_path / "victim.txt").read_text() == "VICTIM"
+
+
+@posix
+def test_a_folder_for_partial_files_that_others_may_write_is_refused(address: str, models: Path) -> None:
+    partial(models, address).parent.chmod(0o777)
+    with pytest.raises(ModelError, match="not made by this user alone"):
+        store.pull("mobile_sam", Download(address, SHA256))
+
+
+# checks on use
+
+
+def test_a_changed_file_is_refused(models: Path, tmp_path: Path) -> None:
+    path = kept_model(tmp_path)
+    assert store.kept("medsam") == path
+    path.write_bytes(CONTENT[:-1])
+    with pytest.raises(ModelError) as caught:
+        store.kept("medsam")
+    assert caught.value.code == "E-MODEL-CHANGED" and "models import FILE --system medsam" in caught.value.hint
+    assert [found.state for found in store.verify()] == [State.CHANGED]
+    store.keep("medsam", path)  # the change was meant
+    assert store.kept("medsam") == path and path.read_bytes() == CONTENT[:-1]
+
+
+def test_a_changed_file_of_the_same_size_and_time_is_found_by_its_hash(models: Path, tmp_path: Path) -> None:
+    path = kept_model(tmp_path)
+    status = path.stat()
+    path.write_bytes(bytes(len(CONTENT)))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert [found.state for found in store.verify()] == [State.CHANGED]
+    with pytest.raises(ModelError) as caught:
+        store.require_kept("medsam", hashlib.sha256(path.read_bytes()).hexdigest())
+    assert caught.value.code == "E-MODEL-CHANGED"
+
+
+def test_a_file_that_was_only_touched_or_copied_is_the_same(models: Path, tmp_path: Path) -> None:
+    path = kept_model(tmp_path)
+    os.utime(path, (1, 1))
+    assert store.kept("medsam") == path
+    assert json.loads((models / "medsam.json").read_text())["mtime_ns"] == 10**9
+
+
+def test_a_record_of_an_earlier_version_is_read_and_completed(models: Path, tmp_path: Path) -> None:
+    path = kept_model(tmp_path)
+    record = {"file": "medsam.pth", "sha256": SHA256, "source": "model.pth"}
+    (models / "medsam.json").write_text(json.dumps(record, indent=1))
+    assert store.kept("medsam") == path
+    assert json.loads((models / "medsam.json").read_text())["size"] == len(CONTENT)
+
+
+def test_a_file_with_another_ending_replaces_the_earlier_one(models: Path, tmp_path: Path) -> None:
+    kept_model(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"new")
+    path = store.keep("medsam", tmp_path / "model.safetensors")
+    assert store.kept("medsam") == path and left(models) == ["medsam.json", "medsam.safetensors"]
+
+
+DAMAGED = [
+    pytest.param(b"{bad", id="no JSON"),
+    pytest.param(b"", id="empty"),
+    pytest.param(b"\xff\xfe", id="no text"),
+    pytest.param(b"[" * 100_000, id="deep"),
+    pytest.param(b"[1]", id="a list"),
+    pytest.param(b'{"file": "medsam.pth"}', id="no hash"),
+    pytest.param(b'{"file": "medsam.pth", "sha256": "12"}', id="short hash"),
+    *(
+        pytest.param(json.dumps({"file": name, "sha256": SHA256}).encode(), id=f"file {name!a}")
+        for name in ("../evil.pt", "/etc/passwd", "a/b.pt", "..", ".", "", "..\\evil.pt", "C:evil.pt", "a\0b", "a\nb")
+    ),
+]
+
+
+@pytest.mark.parametrize("record", DAMAGED)
+def test_a_damaged_record_is_one_error_with_the_way_out(record: bytes, address: str, models: Path) -> None:
+    models.mkdir()
+    (models.parent / "evil.pt").write_bytes(CONTENT)
+    (models / "medsam.json").write_bytes(record)
+    (models / "other.json").write_text('{"file": "other.pt", "sha256": "' + SHA256 + '"}')
+    (models / "other.pt").write_bytes(CONTENT)
+    with pytest.raises(ModelError) as caught:
+        store.kept("medsam")
+    assert caught.value.code == "E-MODEL-RECORD" and "models pull medsam" in caught.value.hint
+    assert [(found.name, found.state) for found in store.verify()] == [
+        ("medsam", State.DAMAGED),
+        ("other", State.INTACT),
+    ]
+    store.pull("medsam", Download(address, SHA256))
+    assert [found.intact for found in store.verify()] == [True, True]
+
+
+@posix
+def test_a_kept_file_that_became_a_link_is_refused(models: Path, tmp_path: Path) -> None:
+    path = kept_model(tmp_path)
+    path.rename(tmp_path / "elsewhere.pth")
+    path.symlink_to(tmp_path / "elsewhere.pth")
+    with pytest.raises(ModelError, match="is a link"):
+        store.kept("medsam")
+
+
+def test_a_missing_file_is_none(models: Path, tmp_path: Path) -> None:
+    kept_model(tmp_path).unlink()
+    assert store.kept("medsam") is None
+    assert [found.state for found in store.verify()] == [State.MISSING]
+
+
+# folders that cannot be written
+
+
+def _full_disk(models: Path, address: str) -> None:
+    """No file may grow beyond a megabyte, as on a full disk."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    for work in (
+        lambda: store.keep("medsam", models.parent / "new.pth"),
+        lambda: store.pull("mobile_sam", Download(address)),
+    ):
+        with pytest.raises(DelineateError, match="File too large"):
+            work()
+
+
+@posix
+def test_a_full_disk_loses_and_leaves_nothing(address: str, models: Path, tmp_path: Path) -> None:
+    path = kept_model(tmp_path)
+    (tmp_path / "new.pth").write_bytes(bytes(len(CONTENT)))
+    process = processes.Process(target=_full_disk, args=(models, address))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 0
+    assert left(models) == ["medsam.json", "medsam.pth"] and store.kept("medsam") == path
+
+
+def _as_nobody(models: Path, address: str) -> None:
+    """Another user, who may only read; from within the folder, as its parents may be closed to them."""
+    os.chdir(models)
+    os.environ["DELINEATE_MODELS"] = "."
+    if os.getuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    assert store.kept("medsam") is not None
+    for work in (
+        lambda: store.keep("medsam", Path("medsam.pth")),
+        lambda: store.keep("ft_sam", Path("medsam.pth")),
+        lambda: store.pull("mobile_sam", Download(address, SHA256)),
+    ):
+        with pytest.raises(ModelError) as caught:
+            work()
+        assert caught.value.code == "E-MODEL-STORE" and "DELINEATE_MODELS" in caught.value.hint
+    assert [found.intact for found in store.verify()] == [True]
+
+
+@posix
+@pytest.mark.parametrize(
+    ("folder", "touched"),
+    [
+        pytest.param(0o555, True, id="a closed folder"),
+        pytest.param(0o777, False, id="locks of another user"),
+    ],
+)
+def test_a_store_of_another_user_can_be_read_only(
+    folder: int, touched: bool, address: str, models: Path, tmp_path: Path
+) -> None:
+    if folder == 0o777 and os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    path = kept_model(tmp_path)
+    if touched:
+        os.utime(path, (1, 1))
+    for name in ("medsam", "mobile_sam", "ft_sam"):
+        (models / f".{name}.lock").touch(0o644)
+    models.chmod(folder)
+    process = processes.Process(target=_as_nobody, args=(models, address))
+    process.start()
+    process.join(120)
+    models.chmod(0o755)
+    assert process.exitcode == 0 and left(models) == ["medsam.json", "medsam.pth"]

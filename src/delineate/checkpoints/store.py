@@ -1,36 +1,45 @@
-"""Model files kept on this machine: pulled from where their authors publish them, or imported from a file."""
+"""Model files kept on this machine: pulled from where their authors publish them, or imported from a file.
+
+Each has a record beside it (``SYSTEM.json``). One process at a time changes an entry; a file takes its place whole,
+with the hash of the very bytes that were written, and is compared with its record whenever it is used.
+"""
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import json
 import os
-import urllib.error
-import urllib.request
+import stat
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
-from delineate.errors import ModelError
+from delineate.checkpoints.download import CHUNK, Download, Progress, fetch, partial_path
+from delineate.checkpoints.entries import StoreRecord, not_readable, read_record, refresh_record, sha256_of, write_entry
+from delineate.checkpoints.entry_lock import locked, not_writable
+from delineate.errors import DelineateError, ModelError
 
-CHUNK = 1 << 20
-Progress = Callable[[int, int], None]
+READER_WAIT = 5.0  # seconds for an import that is about to end
 
 
-@dataclass(frozen=True)
-class Download:
-    """Where authors publish a file.
+class State(StrEnum):
+    INTACT = "intact"
+    CHANGED = "changed"
+    MISSING = "missing"
+    DAMAGED = "damaged"  # the record, or a file that cannot be read
 
-    sha256  of the published file ("" where none is known: it is then recorded when the file is first pulled, and
-            checked from then on)
-    """
 
-    url: str
-    sha256: str = ""
+class Checked(NamedTuple):
+    """What ``verify`` finds of an entry: its file (its record where that is damaged), and what is wrong with it."""
 
-    @property
-    def name(self) -> str:
-        return self.url.rsplit("/", 1)[-1].split("?")[0]
+    name: str
+    path: Path
+    state: State
+    reason: str
+    intact: bool
 
 
 def folder() -> Path:
@@ -42,104 +51,189 @@ def folder() -> Path:
 
 
 def kept(system: str) -> Path | None:
-    """The file kept for a system, or None."""
-    record = folder() / f"{system}.json"
-    if not record.is_file():
+    """The file kept for a system, or None.
+
+    Its size and time are compared with the record; where they differ, its hash is.
+    Raises ModelError if the file is another one than was kept, or the record is damaged.
+    """
+    entry = _entry(system)
+    if entry is not None and entry.untouched:
+        return entry.path
+    if not _record_path(system).exists():
         return None
-    path = folder() / json.loads(record.read_text())["file"]
-    return path if path.is_file() else None
+    with _reading(system) as alone:  # it may just be replaced
+        return _checked(system, refresh=alone)
+
+
+def require_kept(system: str, sha256: str) -> None:
+    """Raise ModelError unless ``sha256``, of a file that was just read, is that of the file kept for a system."""
+    entry = _entry(system)
+    if entry is not None and entry.record.sha256 != sha256:
+        raise _changed(system, entry)
 
 
 def keep(system: str, file: Path) -> Path:
-    """Keep a copy of a checkpoint for a system; returns the copy."""
-    target = folder() / f"{system}{file.suffix}"
-    folder().mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    with file.open("rb") as source, part.open("wb") as copy:
-        while block := source.read(CHUNK):
-            copy.write(block)
-    part.replace(target)
-    _record(system, target, str(file.name))
-    return target
+    """Keep a copy of a checkpoint for a system; returns the copy.
+
+    Raises ModelError if there is no such file or the store cannot be written, OutputError if the disk is full.
+    """
+    if not file.is_file():
+        raise ModelError("E-MODEL-MISSING", f"There is no checkpoint at {file}.", "Check the path.")
+
+    def copy(place: Path) -> str:
+        digest = hashlib.sha256()
+        with file.open("rb") as source, place.open("wb") as stream:
+            while block := source.read(CHUNK):
+                stream.write(block)
+                digest.update(block)
+        return digest.hexdigest()
+
+    with _changing(system):
+        return _replace(system, file.suffix, file.name, copy)
 
 
 def pull(system: str, download: Download, progress: Progress | None = None, offline: bool = False) -> Path:
     """Fetch a published file, going on where an earlier try stopped; returns where it is kept.
 
-    Raises ModelError if offline, if the address does not answer, or if the file is not the published one.
+    What is kept and intact is not fetched again; what was changed, or has a damaged record, is replaced.
+    Raises ModelError if offline, if the address does not answer, if the file is not the published one, or if the
+    store cannot be written.
     """
-    if (there := kept(system)) is not None:
-        return there
     if offline:
+        if (there := kept(system)) is not None:
+            return there
         raise ModelError(
             "E-MODEL-OFFLINE",
             f"{system} is not on this machine, and nothing is fetched offline.",
             f"Fetch {download.url} elsewhere, then: delineate models import {download.name} --system {system}",
         )
-    folder().mkdir(parents=True, exist_ok=True)
-    target = folder() / f"{system}{Path(download.name).suffix}"
-    part = target.with_name(target.name + ".part")
-    _fetch(download, part, progress)
-    found = _sha256(part)
-    if download.sha256 and found != download.sha256:
-        part.unlink()
-        raise ModelError(
-            "E-MODEL-HASH",
-            f"What {download.url} sent is not the published file (sha256 {found[:12]}..., wanted "
-            f"{download.sha256[:12]}...).",
-            "Try again; if it stays so, the authors may have changed the file.",
-        )
-    part.replace(target)
-    _record(system, target, download.url)
+    with suppress(ModelError):
+        if (there := kept(system)) is not None:
+            return there
+    with _changing(system):
+        with suppress(ModelError):
+            if (there := _checked(system, refresh=True)) is not None:  # another process has just fetched it
+                return there
+        part = partial_path(folder(), system, download)
+        try:
+            sha256 = fetch(download, part, progress)
+        except BaseException:
+            if not download.sha256:
+                part.unlink(missing_ok=True)
+            raise
+
+        def move(place: Path) -> str:
+            part.replace(place)
+            return sha256
+
+        return _replace(system, Path(download.name).suffix, download.url, move)
+
+
+def verify() -> Iterator[Checked]:
+    """Each kept system with its file, and whether the file is still what was kept; every byte is read."""
+    for record in sorted(folder().glob("*.json")):
+        path, state, reason = record, State.MISSING, ""
+        with _reading(record.stem):
+            try:
+                if (entry := _entry(record.stem)) is not None:
+                    path = entry.path
+                    state = State.INTACT if sha256_of(path) == entry.record.sha256 else State.CHANGED
+            except ModelError as error:
+                state, reason = State.DAMAGED, error.message
+            except OSError as error:
+                state, reason = State.DAMAGED, not_readable(path, error).message
+        yield Checked(record.stem, path, state, reason, state is State.INTACT)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: Path
+    record: StoreRecord
+    untouched: bool  # size and time are those of the record
+
+
+def _entry(system: str) -> _Entry | None:
+    """What is kept for a system. Raises ModelError if its record is damaged."""
+    record = read_record(_record_path(system))
+    if record is None:
+        return None
+    path = folder() / record.file
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _Entry(path, record, record.describes(status)) if stat.S_ISREG(status.st_mode) else None
+
+
+def _checked(system: str, refresh: bool) -> Path | None:
+    """The file kept for a system, by its hash unless it is untouched.
+
+    refresh  whether its new time may be recorded: only by the one who holds the entry
+    """
+    entry = _entry(system)
+    if entry is None:
+        return None
+    if entry.untouched:
+        return entry.path
+    try:
+        same = sha256_of(entry.path) == entry.record.sha256
+    except OSError as error:
+        raise not_readable(entry.path, error) from None
+    if not same:
+        raise _changed(system, entry)
+    if refresh:
+        with suppress(DelineateError, OSError):  # a store that can only be read: the hash is taken again next time
+            refresh_record(_record_path(system), entry.record, entry.path)
+    return entry.path
+
+
+@contextmanager
+def _reading(system: str) -> Iterator[bool]:
+    """Hold an entry while it is looked at, where that is possible; gives whether it is held."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder(), system, READER_WAIT))
+        except ModelError:  # a store that can only be read, or a long download
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _changing(system: str) -> Iterator[None]:
+    """Hold an entry while it is replaced; what a stopped process left of it is removed."""
+    with locked(folder(), system):
+        try:
+            for stale in folder().glob(f".{glob.escape(system)}.*.part"):
+                stale.unlink(missing_ok=True)
+            yield
+        except OSError as error:
+            raise not_writable(folder(), error) from None
+
+
+def _replace(system: str, suffix: str, source: str, fill: Callable[[Path], str]) -> Path:
+    """Put a new file and its record in the place of an earlier one; see ``write_entry``."""
+    earlier = None
+    with suppress(ModelError):
+        earlier = _entry(system)
+    target = folder() / f"{system}{suffix}"
+    write_entry(_record_path(system), target, source, fill)
+    if earlier is not None and earlier.path != target:  # another ending
+        with suppress(OSError):
+            earlier.path.unlink()
     return target
 
 
-def verify() -> Iterator[tuple[str, Path, bool]]:
-    """Each kept system with its file, and whether the file is still what was kept."""
-    for record in sorted(folder().glob("*.json")):
-        entry = json.loads(record.read_text())
-        path = folder() / entry["file"]
-        yield record.stem, path, path.is_file() and _sha256(path) == entry["sha256"]
+def _record_path(system: str) -> Path:
+    return folder() / f"{system}.json"
 
 
-def _fetch(download: Download, part: Path, progress: Progress | None) -> None:
-    done = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(download.url, headers={"Range": f"bytes={done}-"} if done else {})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            if done and answer.status != 206:  # the server starts over
-                done = 0
-            total = done + int(answer.headers.get("Content-Length") or 0)
-            with part.open("ab" if done else "wb") as stream:
-                while block := answer.read(CHUNK):
-                    stream.write(block)
-                    done += len(block)
-                    if progress is not None:
-                        progress(done, total)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # all of it is there already
-            return
-        raise _unreachable(download, error) from None
-    except OSError as error:
-        raise _unreachable(download, error) from None
-    if total and done < total:
-        raise _unreachable(download, OSError("the connection ended early"))
-
-
-def _unreachable(download: Download, error: Exception) -> ModelError:
+def _changed(system: str, entry: _Entry) -> ModelError:
+    again = f"delineate models import FILE --system {system}"
+    if "://" in entry.record.source:
+        again = f"delineate models pull {system}, or {again}"
     return ModelError(
-        "E-MODEL-PULL", f"{download.url} could not be fetched: {error}", "Run the command again to go on with it."
+        "E-MODEL-CHANGED",
+        f"{entry.path} is not the file that was kept: it has been changed since.",
+        f"Keep the right one again: {again}. What else was changed: delineate models verify",
     )
-
-
-def _record(system: str, target: Path, source: str) -> None:
-    entry = {"file": target.name, "sha256": _sha256(target), "source": source}
-    record = folder() / f"{system}.json"
-    part = record.with_name(record.name + ".part")
-    part.write_text(json.dumps(entry, indent=1))
-    part.replace(record)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,37 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 
+if TYPE_CHECKING:
+    from delineate.systems.system import System
+
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing: only say whether the file is here.")]
 
 
 def listed(json: options.Json = False) -> None:
     """List the model files on this machine."""
-    from delineate.checkpoints.store import kept
     from delineate.systems import SYSTEMS
 
-    rows = [
-        {
-            "name": system.name,
-            "file": str(path),
-            "megabytes": round(path.stat().st_size / 1e6, 1) if path.is_file() else None,
-            "licence": system.licence,
-        }
-        for system in SYSTEMS.values()
-        if (path := system.weights or kept(system.name)) is not None
-    ]
+    rows = [row for system in SYSTEMS.values() if (row := _row(system)) is not None]
     if json:
         result_json(rows)
         return
     for row in rows:
-        size = f"{row['megabytes']} MB" if row["megabytes"] else "missing"
-        result(f"{row['name']:20}  {size:10}  {row['licence']:12}  {row['file']}")
+        size = "refused" if row["problem"] else f"{row['megabytes']} MB" if row["megabytes"] else "missing"
+        result(f"{row['name']:20}  {size:10}  {row['licence']:12}  {row['file'] or row['problem']}")
+
+
+def _row(system: System) -> dict[str, Any] | None:
+    """A system's file on this machine, or why it is refused; None where there is none."""
+    from delineate.checkpoints.store import kept
+    from delineate.errors import ModelError
+
+    row: dict[str, Any] = {"name": system.name, "file": None, "megabytes": None, "licence": system.licence}
+    try:
+        path = system.weights or kept(system.name)
+    except ModelError as error:
+        return row | {"problem": str(error)}
+    if path is None:
+        return None
+    megabytes = round(path.stat().st_size / 1e6, 1) if path.is_file() else None
+    return row | {"file": str(path), "megabytes": megabytes, "problem": ""}
 
 
 def pull(
@@ -145,12 +154,16 @@ def verify(json: options.Json = False) -> None:
     """Check that every kept file is still what it was."""
     from delineate.checkpoints import store
 
-    rows = [{"name": name, "file": str(path), "intact": intact} for name, path, intact in store.verify()]
+    rows: list[dict[str, Any]] = [
+        {"name": name, "file": str(path), "intact": intact, "state": state, "reason": reason}
+        for name, path, state, reason, intact in store.verify()
+    ]
     if json:
         result_json(rows)
     else:
         for row in rows:
-            result(f"{row['name']:20}  {'intact' if row['intact'] else 'CHANGED'}  {row['file']}")
+            state = row["state"] if row["intact"] else row["state"].upper()
+            result(f"{row['name']:20}  {state:7}  {row['reason'] or row['file']}")
         if not rows:
             tell("No model file has been fetched or imported yet.")
     if not all(row["intact"] for row in rows):

@@ -23,18 +23,15 @@ def check_openvino() -> None:
     _openvino()
 
 
-def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: Path | None = None) -> Run:
+def compiled(path: Path, bf16: bool = False, threads: int = 0) -> Run:
     """What answers one input of an ONNX file with all outputs, on the CPU.
 
     threads  0: all cores
-    cache    folder in which what was compiled is kept
     """
     # left alone it would choose bf16 silently, and many streams that answer later
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    if cache is not None:
-        settings["CACHE_DIR"] = str(cache)
     answers = _openvino().Core().compile_model(str(path), "CPU", settings)
     return lambda values: list(answers([values]).values())
 

@@ -1,20 +1,22 @@
 """Image encoders exported to ONNX and run by ONNX Runtime or OpenVINO instead of torch.
 
-The exported file is kept beside the model files and made once for each checkpoint and input size; OpenVINO also keeps
-what it compiles. Prompts and masks stay in torch: they take milliseconds.
+The exported file is kept beside the model files, and made once for each checkpoint, input size and version of what
+makes it. Prompts and masks stay in torch: they take milliseconds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from delineate.checkpoints.store import folder
+from delineate.checkpoints.file_cache import cached_file
 from delineate.errors import ModelError
 from delineate.io.atomic import replacing
 from delineate.models.sam import Sam
@@ -104,11 +106,11 @@ def run_exported(network: Sam | Sam2, backend: Backend, key: str, precision: Pre
     """
     if backend is Backend.TORCH:
         return
-    path = folder() / "exported" / f"{key}-{network.shape.side}.onnx"
-    run = _openvino(path, precision, threads) if backend is Backend.OPENVINO else _onnxruntime(path, precision, threads)
-    if not path.is_file():
-        export_encoder(network, path)
-    answer = run()
+    load = (_openvino if backend is Backend.OPENVINO else _onnxruntime)(precision, threads)
+    makers = f"delineate {version('delineate')}, torch {torch.__version__}, opset {OPSET}"
+    name = f"{key}-{network.shape.side}-{hashlib.sha256(makers.encode()).hexdigest()[:8]}.onnx"
+    with cached_file(name, lambda path: export_encoder(network, path)) as path:
+        answer = load(path)
 
     def embed(pixels: Tensor) -> Tensor | Sam2Maps:
         found = [torch.from_numpy(array) for array in answer(pixels.float().cpu().numpy())]
@@ -117,13 +119,13 @@ def run_exported(network: Sam | Sam2, backend: Backend, key: str, precision: Pre
     network.embed = embed  # type: ignore[method-assign,assignment]
 
 
-def _onnxruntime(path: Path, precision: Precision, threads: int) -> Callable[[], Run]:
+def _onnxruntime(precision: Precision, threads: int) -> Callable[[Path], Run]:
     import onnxruntime
 
     if precision is not Precision.FP32:
         raise ModelError("E-PRECISION", "ONNX Runtime runs encoders in fp32 here.", "Use --precision fp32.")
 
-    def load() -> Run:
+    def load(path: Path) -> Run:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -132,6 +134,6 @@ def _onnxruntime(path: Path, precision: Precision, threads: int) -> Callable[[],
     return load
 
 
-def _openvino(path: Path, precision: Precision, threads: int) -> Callable[[], Run]:
+def _openvino(precision: Precision, threads: int) -> Callable[[Path], Run]:
     check_openvino()
-    return lambda: compiled(path, precision is Precision.BF16, threads, path.parent / "openvino")
+    return lambda path: compiled(path, precision is Precision.BF16, threads)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from delineate.checkpoints.store import kept
+from delineate.checkpoints.entries import sha256_of
+from delineate.checkpoints.store import kept, require_kept
 from delineate.errors import ModelError
 from delineate.manifest import ModelRecord
 from delineate.systems.system import BuildOptions
@@ -39,7 +39,7 @@ def loaded(
 
     host   the part of the network whose keys ``named`` gives
     named  published names to the host's
-    Raises ModelError where there is no file, unless random weights are wanted.
+    Raises ModelError where there is no file, unless random weights are wanted, and where a kept one was changed.
     """
     network, sha256 = _with_weights(name, options, network, host, named)
     if options.adapter is None:
@@ -61,7 +61,10 @@ def _with_weights(
         weights = read_weights(path)
         known = any(key.startswith("vision_encoder.") for key in weights)  # saved by this package
         load_all(host, weights if known else named(weights), path.name)
-        return network.eval(), sha256_of(path)
+        sha256 = sha256_of(path)
+        if options.checkpoint is None:
+            require_kept(name, sha256)
+        return network.eval(), sha256
     if not options.untrained:
         raise ModelError(
             "E-MODEL-WEIGHTS",
@@ -86,8 +89,3 @@ def record_of(
         precision=engine.precision.value,
         backend=backend,
     )
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
