@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -83,12 +82,6 @@ def refresh_record(path: Path, record: StoreRecord, file: Path) -> None:
     status = file.stat()
     fresh = record.model_copy(update={"size": status.st_size, "mtime_ns": status.st_mtime_ns})
     write_bytes(path, (fresh.model_dump_json(indent=1) + "\n").encode())
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def not_readable(path: Path, error: OSError) -> ModelError:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from delineate.checkpoints.download import CHUNK, Download, Progress, fetch, partial_path
-from delineate.checkpoints.entries import StoreRecord, not_readable, read_record, refresh_record, sha256_of, write_entry
+from delineate.checkpoints.entries import StoreRecord, not_readable, read_record, refresh_record, write_entry
 from delineate.checkpoints.entry_lock import locked, not_writable
 from delineate.errors import DelineateError, ModelError
+from delineate.hashing import sha256_of
 
 READER_WAIT = 5.0  # seconds for an import that is about to end
 

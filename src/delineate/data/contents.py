@@ -14,7 +14,7 @@ from pathlib import Path
 from delineate.data.cases import Case
 from delineate.data.shards import ShardReader
 from delineate.errors import InputError
-from delineate.io.opening import sha256_of
+from delineate.hashing import sha256_of
 
 REMEMBERED = 1 << 16  # files whose hash is kept in memory
 

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from delineate.checkpoints.entries import sha256_of
 from delineate.checkpoints.store import kept, require_kept
 from delineate.errors import ModelError
+from delineate.hashing import sha256_of
 from delineate.manifest import ModelRecord
 from delineate.systems.system import BuildOptions
 
