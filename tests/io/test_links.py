@@ -45,7 +45,7 @@ def test_linked_files_are_read(make: Callable, kind: ScanKind, store: str, told:
     linked(folder, tmp_path / store)
     scan = open_scan(folder)
     assert scan.kind is kind and len(scan) == len(plain) == 5
-    assert all((scan.frame(n) == plain.frame(n)).all() for n in range(5))
+    assert all((scan.pixels(n) == plain.pixels(n)).all() for n in range(5))
     said = [notice.message for notice in scan.notices if notice.code == "W-LINKS-OUTSIDE"]
     assert [message.split()[0] for message in said] == (["5"] if told else [])
 
