@@ -182,3 +182,27 @@ def test_a_store_that_cannot_be_written_still_runs(
     (tmp_path / "file").write_bytes(b"")  # no folder can be made here
     assert np.array_equal(embedded(tiny_sam()), wanted)
     assert len(made) == 2 and not made[1].exists() and not made[1].parent.exists()
+
+
+def test_what_openvino_compiled_is_kept_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    compilations: list[object] = []
+    compile_model = openvino.Core.compile_model
+    monkeypatch.setattr(
+        openvino.Core, "compile_model", lambda *given: (compilations.append(given), compile_model(*given))[1]
+    )
+
+    def answer() -> np.ndarray:
+        network = tiny_sam()
+        run_exported(network, Backend.OPENVINO, "weights", Precision.FP32, threads=1)
+        return arrays(network.embed(torch.ones(1, 3, 256, 256)))[0]
+
+    wanted = answer()
+    assert np.array_equal(answer(), wanted) and len(compilations) == 1
+    (blob,) = (tmp_path / "exported").glob("*.blob")
+    content = bytearray(blob.read_bytes())
+    content[len(content) // 2] ^= 255
+    blob.write_bytes(content)
+    assert np.array_equal(answer(), wanted) and len(compilations) == 2 and blob.name in caplog.text

@@ -16,7 +16,7 @@ from delineate.hashing import sha256_of
 
 NAME = "exported"  # of the folder, and of its lock
 CAPACITY = 8 << 30  # bytes; files used longest ago go first
-KINDS = (".onnx", ".blob")  # blobs: what OpenVINO compiled for earlier versions
+KINDS = (".onnx", ".blob")  # exported encoders, and what OpenVINO made of them
 
 log = logging.getLogger(__name__)
 

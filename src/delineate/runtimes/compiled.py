@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from delineate.checkpoints.file_cache import cached_file
 from delineate.errors import ModelError
 
 Run = Callable[[np.ndarray], list[np.ndarray]]
@@ -23,16 +26,34 @@ def check_openvino() -> None:
     _openvino()
 
 
-def compiled(path: Path, bf16: bool = False, threads: int = 0) -> Run:
+def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: bool = False) -> Run:
     """What answers one input of an ONNX file with all outputs, on the CPU.
 
     threads  0: all cores
+    cache    keep what was compiled (minutes for some encoders) beside the model files, for this file's name, settings,
+             processor and version of OpenVINO; it is checked by its hash before it runs
     """
     # left alone it would choose bf16 silently, and many streams that answer later
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    answers = _openvino().Core().compile_model(str(path), "CPU", settings)
+    openvino = _openvino()
+    core = openvino.Core()
+    if not cache:
+        return _run(core.compile_model(str(path), "CPU", settings))
+
+    def compile_into(place: Path) -> None:
+        stream = BytesIO()
+        core.compile_model(str(path), "CPU", settings).export_model(stream)
+        place.write_bytes(stream.getbuffer())
+
+    makers = f"{openvino.__version__}, {core.get_property('CPU', 'FULL_DEVICE_NAME')}, {sorted(settings.items())}"
+    name = f"{path.stem}-{hashlib.sha256(makers.encode()).hexdigest()[:8]}.blob"
+    with cached_file(name, compile_into) as blob:
+        return _run(core.import_model(BytesIO(blob.read_bytes()), "CPU", settings))
+
+
+def _run(answers: Any) -> Run:
     return lambda values: list(answers([values]).values())
 
 

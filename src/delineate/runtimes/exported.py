@@ -136,4 +136,4 @@ def _onnxruntime(precision: Precision, threads: int) -> Callable[[Path], Run]:
 
 def _openvino(precision: Precision, threads: int) -> Callable[[Path], Run]:
     check_openvino()
-    return lambda path: compiled(path, precision is Precision.BF16, threads)
+    return lambda path: compiled(path, precision is Precision.BF16, threads, cache=True)
