@@ -189,3 +189,19 @@ def test_interrupting_stops_cleanly(scans: Path, tmp_path: Path) -> None:
     _, errors = running.communicate(timeout=20)
     assert running.returncode == 130 and "Traceback" not in errors
     assert [p.name for p in tmp_path.iterdir()] == ["long"]
+
+
+def test_a_damaged_record_is_listed_beside_the_intact_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path))
+    (tmp_path / "medsam.json").write_text("{bad")
+    (tmp_path / "sam_vit_b.pt").write_bytes(b"")
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    (tmp_path / "sam_vit_b.json").write_text(json.dumps({"file": "sam_vit_b.pt", "sha256": empty}))
+    rows = {row["name"]: row for row in json.loads(delineate("models", "list", "--json", cwd=tmp_path).stdout)}
+    assert "cannot be used" in rows["medsam"]["problem"] and not rows["sam_vit_b"]["problem"]
+    checked = delineate("models", "verify", cwd=tmp_path)
+    assert checked.returncode == 1 and "Traceback" not in checked.stderr
+    assert [line.split()[:2] for line in checked.stdout.splitlines()] == [
+        ["medsam", "DAMAGED"],
+        ["sam_vit_b", "intact"],
+    ]
