@@ -219,7 +219,7 @@ __import__(identify(Path({str(path)!r})).module)
 @linux_only
 @pytest.mark.parametrize("encoding", ["raw", "gzip", "bz2", "ascii"])
 def test_an_honest_volume_takes_a_small_multiple_of_its_size(encoding: str, tmp_path: Path) -> None:
-    """64 MiB of voxels: once unpacked, and some room; a quarter of that as text."""
+    """64 MiB of voxels: at most 2.2 times that; two MiB of voxels as text."""
     shape = (256, 256, 16 if encoding == "ascii" else 512)
     raw = (np.arange(np.prod(shape), dtype=np.int16) % 7).tobytes()
     packed = {
@@ -231,4 +231,4 @@ def test_an_honest_volume_takes_a_small_multiple_of_its_size(encoding: str, tmp_
     (tmp_path / "a.nrrd").write_bytes(head.encode() + packed)
     prepare = "from pathlib import Path\nfrom delineate.io.opening import open_scan\nfrom delineate.io import nrrd"
     peak = peak_mib(f"scan = open_scan(Path({str(tmp_path / 'a.nrrd')!r}))", prepare)
-    assert peak < (1.7 * 64 if encoding != "ascii" else 110)
+    assert peak < (2.2 * 64 if encoding != "ascii" else 110)

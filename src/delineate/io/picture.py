@@ -50,7 +50,7 @@ def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[N
                 "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
             ) from None
     if pixels.dtype == bool:
-        pixels = pixels.view(np.uint8) * np.uint8(255)
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
         notices.append(Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored."))
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
