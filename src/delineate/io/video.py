@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,18 +18,21 @@ from delineate.io.modality import guess
 from delineate.io.options import ReadOptions
 from delineate.scan import Scan
 
-CACHE = 4  # decoded frames kept
+CACHE = 4  # frames kept as they are shown
+BLOCK_BYTES = 1 << 28  # of decoded frames kept, as the decoder gives them, where a video is read backwards
 
 
 class VideoFrames:
     """Frames of one video stream by number, whatever order and spacing they are stored in.
 
-    Reading forwards decodes each frame once; reading elsewhere decodes from the keyframe before.
+    Reading forwards decodes each frame once. Reading elsewhere decodes from the keyframe before; what is decoded on the
+    way there is kept, as far as BLOCK_BYTES reach, so that reading backwards decodes each group of pictures once too.
     """
 
     def __init__(self, path: Path, pts: list[int], keys: list[int], aspect: float = 1.0) -> None:
         self._path, self._pts, self._keys, self._aspect = path, pts, keys, aspect
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._block: OrderedDict[int, av.VideoFrame] = OrderedDict()
         self._running: Iterator[av.VideoFrame] | None = None
         self._container: Any = None
         self._next = 0
@@ -40,9 +43,8 @@ class VideoFrames:
     def read(self, index: int) -> NDArray[Any]:
         """Frame ``index`` as shown: (height, width, 3) or (height, width) uint8."""
         if index not in self._cache:
-            if self._running is None or index < self._next or self._keyframe(index) > self._keyframe(self._next):
-                self._seek(index)
-            self._decode_to(index)
+            frame = self._block.get(index)
+            self._keep(index, _as_shown(frame or self._decoded(index), self._aspect))
         self._cache.move_to_end(index)
         return self._cache[index]
 
@@ -68,20 +70,35 @@ class VideoFrames:
         self._running = self._container.decode(stream)
         self._next = -1
 
-    def _decode_to(self, index: int) -> None:
+    def _decoded(self, index: int) -> av.VideoFrame:
+        """A frame that is not among those kept: decoded from where the stream stands, or from a keyframe."""
+        self._block.clear()
+        backwards = self._running is not None and index < self._next
+        if self._running is None or backwards or self._keyframe(index) > self._keyframe(self._next):
+            self._seek(index)
         wanted = self._pts[index]
         assert self._running is not None
         try:
             for frame in self._running:
                 if frame.pts is not None and frame.pts >= wanted:
-                    self._keep(index, _as_shown(frame, self._aspect))
                     self._next = index + 1
-                    return
+                    return frame
+                if backwards and frame.pts is not None:
+                    self._remember(frame)
         except FFmpegError as error:
             raise InputError(
                 "E-VIDEO-DAMAGED", f"Frame {index} of {self._path.name} cannot be decoded: {error}."
             ) from None
         raise InputError("E-VIDEO-DAMAGED", f"{self._path.name} ends before frame {index}.")
+
+    def _remember(self, frame: av.VideoFrame) -> None:
+        """Keep a frame passed on the way to a later one, and let those go that are farthest from it."""
+        number = bisect_left(self._pts, frame.pts)
+        if number < len(self._pts) and self._pts[number] == frame.pts:
+            self._block[number] = frame
+            room = BLOCK_BYTES // max(1, sum(plane.buffer_size for plane in frame.planes))
+            while len(self._block) > max(1, room):
+                self._block.popitem(last=False)
 
     def _keep(self, index: int, pixels: NDArray[Any]) -> None:
         self._cache[index] = pixels

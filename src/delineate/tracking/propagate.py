@@ -2,7 +2,7 @@
 
 Every frame is followed from the outline nearest to it, in two sweeps over the scan: forwards from each outline to
 the middle before the next one, then backwards. So a new outline changes only the frames that are nearest to it.
-One frame is in memory at a time (a short block of a video when going backwards).
+One frame is in memory at a time; what a video keeps so that it can be read backwards is its reader's affair.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from delineate.tracking.chain import ChainTracker, Step
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.remembering import RememberingTracker
 
-BLOCK = 16  # frames decoded at once where a video is read backwards
 PATIENCE = {ScanKind.VOLUME: 1, ScanKind.VIDEO: None, ScanKind.IMAGE: 0}  # lost frames before giving up; None = never
 
 
@@ -209,13 +208,9 @@ def _frames(
                 yield index, scan.frame(index)
             index += 1
         return
-    index, block = stop - 1, {}
-    size = BLOCK if scan.kind is ScanKind.VIDEO else 1
+    index = stop - 1
     while index >= first:
         index = min(index, waits_until(index))
-        if index < first:
-            return
-        if index not in block:
-            block = {n: scan.frame(n) for n in range(max(first, index - size + 1), index + 1)}
-        yield index, block.pop(index)
+        if index >= first:
+            yield index, scan.frame(index)
         index -= 1
