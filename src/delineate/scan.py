@@ -36,6 +36,7 @@ class SourceFile:
     path: Path
     format: str  # "PNG", "NIfTI", "DICOM series", ...
     sha256: str = ""  # of the bytes (of all used files in reading order for a folder)
+    series: str = ""  # which series of a DICOM folder: "#" and its position
 
 
 @dataclass(frozen=True, eq=False)

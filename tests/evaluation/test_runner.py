@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from delineate.errors import DelineateError, ModelError
+from delineate.errors import DelineateError, ModelError, OutputError
 from delineate.evaluation import runner
 from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.protocols import PROTOCOLS
@@ -144,7 +144,7 @@ def test_a_run_goes_on_where_it_stopped(bright: BrightParts, collection: Path, t
     first = evaluate(options(collection, tmp_path))
     asked = len(bright.asked)
     done = (tmp_path / "box-2d.jsonl").read_text().splitlines()
-    (tmp_path / "box-2d.jsonl").write_text(f"{done[0]}\n{done[1][:50]}\n")
+    (tmp_path / "box-2d.jsonl").write_text(f"{done[0]}\n{done[1]}\n{done[2][:50]}\n")
     again = evaluate(options(collection, tmp_path))
     assert len(bright.asked) == asked + 1, "only the ball was asked for again"
     assert [m.outcome.values for m in again.measured] == [m.outcome.values for m in first.measured]
@@ -198,9 +198,9 @@ def test_edited_results_are_not_believed(edit: Any, bright: BrightParts, collect
     first = evaluate(options(collection, tmp_path))
     kept = tmp_path / "box-2d.jsonl"
     lines = kept.read_text().splitlines()
-    changed = json.loads(lines[0])
+    changed = json.loads(lines[1])  # after the line that says what file this is
     edit(changed)
-    kept.write_text("\n".join([json.dumps(changed), *lines[1:]]) + "\n")
+    kept.write_text("\n".join([lines[0], json.dumps(changed), *lines[2:]]) + "\n")
     again = evaluate(options(collection, tmp_path))
     assert again.distrusted == 1
     assert [m.outcome.values for m in again.measured] == [m.outcome.values for m in first.measured]
@@ -316,3 +316,18 @@ def test_charts_have_round_numbers_and_count_in_stairs() -> None:
     for reach, labels in ((0.399, ("0.1", "0.4")), (20, ("5", "20")), (7.3, ("2", "8")), (1.0, ("0.2", "0.8", "1"))):
         drawn = chart({"a < b": [(0.0, 0.0), (reach, 1.0)]}, "across", "up", reach)
         assert all(f">{label}</text>" in drawn for label in labels) and "a &lt; b" in drawn
+
+
+@pytest.mark.parametrize("name", ["box-2d.jsonl", "box-2d.md", "box-2d.json", "box-2d.html", "box-2d-worst.png"])
+def test_files_of_others_in_the_folder_stay(name: str, bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("months of work")
+    with pytest.raises(OutputError):
+        evaluate(options(collection, tmp_path))
+    assert (tmp_path / name).read_text() == "months of work" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("folder", ["", "inside", ".."], ids=["the-data", "in-it", "above-it"])
+def test_the_data_set_is_never_written_to(folder: str, bright: BrightParts, collection: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        evaluate(options(collection, collection / folder))
+    assert caught.value.code == "E-OUTPUT-INPUT" and not (collection / "inside").exists()

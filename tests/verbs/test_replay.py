@@ -194,6 +194,26 @@ def test_manifests_of_earlier_releases_are_replayed(here: Path) -> None:
     assert replay(first.manifest_file, OutputChoice())[1] is True
 
 
+def test_a_series_is_recorded_by_its_place_and_not_by_its_description(here: Path) -> None:
+    from bad_inputs.dicom import series, setting
+
+    (here / "study").mkdir()
+    series(here / "study")
+    series(here / "study", (0, 3, 6), setting(SeriesInstanceUID="1.2.3", SeriesNumber=5,
+                                              SeriesDescription="MADEUPJANE"), "b")  # fmt: skip
+    first = segment(
+        SegmentRequest(
+            input=Path("study"),
+            reading=ReadOptions(series="madeupjane"),
+            asked=Target(prompts=(Box(2, 2, 6, 6, frame=1),), propagate=False),
+            output=OutputChoice(path=Path("o.nii.gz")),
+        )
+    )
+    assert "madeupjane" not in first.manifest_file.read_text().lower()
+    assert first.manifest.run is not None and first.manifest.run.reading == {"series": "#2"}
+    assert replay(first.manifest_file, OutputChoice())[1] is True
+
+
 def test_a_manifest_keeps_no_folder(here: Path) -> None:
     request = CASES["picture"].model_copy(update={"input": here / "a.png", "output": OutputChoice(path=here / "o.png")})
     text = segment(request).manifest_file.read_text()

@@ -33,14 +33,15 @@ from delineate.evaluation.predictors import (
 from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
 from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
-from delineate.io.outputs import Outputs, check_run_folder
+from delineate.io.outputs import Outputs, check_replaceable, check_run_folder
 from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import FramePredictor
 
 Progress = Callable[[int, int], None]
 
 DATA_VARIABLE = "DELINEATE_DATA"
-VERSION = 1  # of what is measured; raised when a metric, a protocol or the drawing of prompts changes
+FORMAT = "delineate-outcomes/1"  # of the file of finished cases
+VERSION = 2  # of what is measured; raised when a metric, a protocol or the drawing of prompts changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,10 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     named = untrained_predictor if options.untrained else predictor_named
     predictors = {shown: named(name) for name, shown in reported_names(options.names).items()}
     read = [options.root, *(weights_file(name) for name in options.names)]
+    if options.follow_links:  # what is read may lie anywhere
+        read += [path for case in cases for path in (case.image, case.label)]
     check_run_folder(options.output, read)
+    check_replaceable(_outcomes_file(options), overwrite=True)
     with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
         report = _measured(options, protocol, cases, left_out, predictors, progress)
         write_report(report, {case.id: case for case in cases}, options.output, outputs, card)
@@ -147,7 +151,7 @@ def _measured(
     """Every case with every predictor, taken from an earlier run where that is possible."""
     records = {name: predictor.record for name, predictor in predictors.items()}
     options.output.mkdir(parents=True, exist_ok=True)
-    finished = _Finished(options.output / f"{protocol.name}.jsonl")
+    finished = _Finished(_outcomes_file(options))
     measured: list[Measured] = []
     failures: list[Failure] = []
     total = len(cases) * len(predictors)
@@ -258,6 +262,10 @@ def _key(options: EvaluateOptions, content: str, predictor: FramePredictor) -> s
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
 
 
+def _outcomes_file(options: EvaluateOptions) -> Path:
+    return options.output / f"{options.protocol}.jsonl"
+
+
 class _Finished:
     """Outcomes of finished cases: one line of JSON a case, added as it ends.
 
@@ -292,6 +300,8 @@ class _Finished:
         fields = [_fields(outcome) for outcome in outcomes]
         line = json.dumps({"key": key, "outcomes": fields, "digest": _digest(key, fields)}, allow_nan=False)
         with self.path.open("a") as file:
+            if not file.tell():
+                file.write(json.dumps({"format": FORMAT}) + "\n")
             file.write(("\n" if self._cut else "") + line + "\n")
         self._cut = False
 

@@ -84,7 +84,7 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
         notices.append(Notice("W-DICOM-NO-IMAGE", f"Objects without pictures were left out: {text}."))
     if not images:
         raise InputError("E-DICOM-NO-IMAGE", f"The DICOM files in {folder} hold no pictures.")
-    chosen = _chosen_series(folder, images, options, notices)
+    chosen, position = _chosen_series(folder, images, options, notices)
     if len(chosen) == 1:
         scan = read(chosen[0].path, options)
         used = [chosen[0].path]
@@ -92,7 +92,9 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
         scan, used = _series(chosen, options, notices)
     from delineate.hashing import sha256_of
 
-    return replace(scan, file=SourceFile(folder, "DICOM series", sha256_of(*used))).with_notices(*notices)
+    return replace(scan, file=SourceFile(folder, "DICOM series", sha256_of(*used), f"#{position}")).with_notices(
+        *notices
+    )
 
 
 def _kind(one: _File) -> str:
@@ -132,11 +134,14 @@ def _one_image(file: _File) -> Scan:
     )
 
 
-def _chosen_series(folder: Path, images: list[_File], options: ReadOptions, notices: list[Notice]) -> list[_File]:
+def _chosen_series(
+    folder: Path, images: list[_File], options: ReadOptions, notices: list[Notice]
+) -> tuple[list[_File], int]:
+    """The files of the one series meant, and its position among all."""
     groups: dict[tuple[Any, ...], list[_File]] = {}
     for one in images:
         groups.setdefault(_series_key(one), []).append(one)
-    keys = sorted(groups, key=lambda k: (str(k[1]).zfill(8), str(k)))
+    ordered = keys = sorted(groups, key=lambda k: (str(k[1]).zfill(8), str(k)))
     if options.series is not None:
         wanted = options.series.lower()
         exact = [k for n, k in enumerate(keys, 1) if wanted in (str(k[1]), f"#{n}")]
@@ -159,7 +164,7 @@ def _chosen_series(folder: Path, images: list[_File], options: ReadOptions, noti
             f"{folder} {what}:\n{lines}",
             "Choose one with --series, by number, #position or description.",
         )
-    return groups[keys[0]]
+    return groups[keys[0]], ordered.index(keys[0]) + 1
 
 
 def _series_key(one: _File) -> tuple[Any, ...]:

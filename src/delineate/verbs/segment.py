@@ -218,6 +218,8 @@ def _prompts(asked: Target, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...
 def _run_record(request: SegmentRequest, session: Session) -> RunRecord:
     usual, model = asdict(ReadOptions()), request.model
     chosen = {name: value for name, value in asdict(request.reading).items() if value != usual[name]}
+    if "series" in chosen and session.scan.file is not None and session.scan.file.series:
+        chosen["series"] = session.scan.file.series  # a description may name the patient
     return RunRecord(
         reading=chosen,
         model=Path(model.name).name,
