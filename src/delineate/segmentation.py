@@ -15,6 +15,7 @@ from delineate.errors import PromptError
 from delineate.grid import Grid
 from delineate.rle import Rle
 from delineate.scan import Scan, ScanKind
+from delineate.terminal_text import is_active, printable
 
 Colour = tuple[int, int, int]
 PIECE_BYTES = 1 << 25  # of a label map written piece by piece
@@ -111,7 +112,16 @@ class Segmentation:
         return replace(self, objects=(self[name],))
 
     def adding(self, name: str, colour: Colour | None = None, label: int | None = None) -> Segmentation:
-        """With a new, empty object; label values are never reused or renumbered."""
+        """With a new, empty object; label values are never reused or renumbered.
+
+        Raises PromptError for a name that is taken, or that holds line breaks or other control characters.
+        """
+        if not name.strip() or any(is_active(c) for c in name):
+            raise PromptError(
+                "E-LABEL-NAME",
+                f"{printable(repr(name))} is no name: it is empty, or holds line breaks or hidden characters.",
+                "Use letters, digits and blanks.",
+            )
         if name in self:
             raise PromptError("E-OBJECT-TWICE", f'There is an object "{name}" already.')
         value = label or max((o.label for o in self.objects), default=0) + 1

@@ -32,13 +32,11 @@ def read_weights(path: Path) -> Weights:
             raise _damaged(path, error) from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_can_map(path))
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError:
         raise ModelError(
             "E-MODEL-PICKLE",
-            f"{path.name} holds more than arrays (such as a pickled optimizer) and would run code when loaded: "
-            f"{_first_line(error)}",
-            'Where you trust the file, keep only its arrays, once: python -c "import torch; '
-            f"d = torch.load('{path.name}', weights_only=False); torch.save({{'model': d['model']}}, 'arrays.pth')\"",
+            f"{path.name} holds more than arrays (such as a pickled optimizer) and would run code when loaded.",
+            "Ask those it comes from for its arrays alone, as .safetensors or as torch.save(model.state_dict(), FILE).",
         ) from None
     except Exception as error:
         raise _damaged(path, error) from None

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from delineate.errors import DelineateError, DelineateWarning
+from delineate.terminal_text import printable
 
 Progress = Callable[[int, int], None]
 
@@ -19,13 +20,13 @@ def report_error(error: DelineateError, as_json: bool) -> None:
     if as_json:
         text = json.dumps({"error": error.code, "message": error.message, "hint": error.hint})
     else:
-        text = f"Error [{error.code}]: {error.message}" + (f"\n{error.hint}" if error.hint else "")
+        text = printable(f"Error [{error.code}]: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
     sys.stderr.write(text + "\n")
 
 
 def tell(text: str) -> None:
     """A line for a person, on stderr, so that stdout holds results only."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
 
 
 def tell_warnings(quiet: bool) -> None:
@@ -42,7 +43,7 @@ def tell_warnings(quiet: bool) -> None:
 
 
 def result(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
 
 
 def result_json(value: Any) -> None:
@@ -80,9 +81,10 @@ def progress_bar(title: str, quiet: bool) -> Iterator[Progress | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(escape(printable(title)), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
+from delineate.terminal_text import command
 
 
 def distill(
@@ -75,4 +76,5 @@ def distill(
     result(f"Relative error of embeddings on held-out subjects: {found.before:.3f} before, {found.after:.3f} after")
     if found.dice is not None:
         result("Dice on held-out subjects: {:.3f} before the decoder learned, {:.3f} after".format(*found.dice))
-    result(f"  {found.weights}\nUse it: delineate segment FILE --box ... -m {found.weights} --system {student}")
+    use = command("-m", found.weights, "--system", student)
+    result(f"  {found.weights}\nUse it: delineate segment FILE --box ... {use}")

@@ -34,16 +34,19 @@ def inspect(
         result_json(card)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.panel import Panel
     from rich.table import Table
+
+    from delineate.terminal_text import printable
 
     table = Table.grid(padding=(0, 2))
     for name, value in card.items():
         text = "\n".join(value) if isinstance(value, list) else str(value)
         if text and name != "command":
-            table.add_row(name.replace("_", " "), text)
+            table.add_row(name.replace("_", " "), escape(printable(text)))
     console = Console()
-    console.print(Panel(table, title=input.name, title_align="left", expand=False))
+    console.print(Panel(table, title=escape(printable(input.name)), title_align="left", expand=False))
     result(f"Start with:  {card['command']}")
 
 
@@ -121,7 +124,9 @@ def _verdict(scan: Scan) -> str:
 
 
 def _command(scan: Scan) -> str:
+    from delineate.terminal_text import command
+
     name = str(scan.file.path) if scan.file else "FILE"
     x0, y0, x1, y1 = scan.width // 3, scan.height // 3, 2 * scan.width // 3, 2 * scan.height // 3
-    frame = f" --frame {len(scan) // 2}" if len(scan) > 1 else ""
-    return f"delineate segment {name} --box {x0},{y0},{x1},{y1}{frame}"
+    frame = ["--frame", len(scan) // 2] if len(scan) > 1 else []
+    return command("delineate", "segment", name, "--box", f"{x0},{y0},{x1},{y1}", *frame)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
+from delineate.terminal_text import command
 
 if TYPE_CHECKING:
     from delineate.manifest import ObjectRecord
@@ -28,7 +28,7 @@ def print_result(done: SegmentResult, talking: options.Talking, input: Path) -> 
     for path in done.files:
         result(f"  {path}")
     if not talking.quiet:
-        tell(f"Again: delineate replay {shlex.quote(str(done.manifest_file))} --input {shlex.quote(str(input))}")
+        tell(f"Again: {command('delineate', 'replay', done.manifest_file, '--input', input)}")
 
 
 def _found(one: ObjectRecord, scan: Scan) -> str:

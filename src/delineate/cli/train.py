@@ -11,6 +11,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
+from delineate.terminal_text import command
 
 
 def quill(
@@ -59,7 +60,7 @@ def quill(
 
     path = train_quill(recipe, show)
     result(str(path))
-    tell(f"Try it: delineate segment FILE --box … --model {path}")
+    tell(f"Try it: delineate segment FILE --box … {command('--model', path)}")
 
 
 def finetune(
@@ -159,12 +160,16 @@ def _report(outcome: Any, output: Path, name: str, data: str) -> None:
     if outcome.weights is None:
         result("Nothing was better than before; nothing was kept.")
     else:
-        system = "" if outcome.weights.suffix == ".onnx" else f" --system {name}"
-        result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... -m {outcome.weights}{system}")
+        system = () if outcome.weights.suffix == ".onnx" else ("--system", name)
+        use = command("-m", outcome.weights, *system)
+        result(f"  {outcome.weights}\nUse it: delineate segment FILE --box ... {use}")
         file = f"{outcome.weights}" if not system else f"{name}={outcome.weights}"
-        result(f"See it on what was held out: delineate evaluate --data {data} --predictors {name},{file} -o report")
+        see = command("delineate", "evaluate", "--data", data, "--predictors", f"{name},{file}", "-o", "report")
+        result(f"See it on what was held out: {see}")
         if (adapter := output / "adapter.safetensors").is_file():
-            result(f"Or, where the base is: delineate segment FILE --box ... -m {name} --adapter {adapter}")
+            result(
+                f"Or, where the base is: delineate segment FILE --box ... {command('-m', name, '--adapter', adapter)}"
+            )
 
 
 def _own_device(device: str) -> str:

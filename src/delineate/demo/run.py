@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from delineate import terminal_text
 from delineate.demo.phantom import phantom_volume, ultrasound_clip
 from delineate.io.naming import beside
 from delineate.io.opening import open_scan
@@ -72,7 +73,7 @@ def _volume(folder: Path) -> DemoResult:
     seconds = perf_counter() - began
     output = folder / "abdomen_seg.nii.gz"
     picture = _finish(session, output)
-    command = f"delineate segment {path} --prompts {folder / 'abdomen_seg.manifest.json'} -o again.nii.gz"
+    command = terminal_text.command("delineate", "replay", folder / "abdomen_seg.manifest.json", "-o", "again.nii.gz")
     title = "CT-like volume: four organs, one box each, followed through the slices"
     return DemoResult(title, picture, command, seconds, _dice(session.segmentation, phantom.truth))
 
@@ -91,7 +92,7 @@ def _clip(folder: Path) -> DemoResult:
     session.propagate()
     seconds = perf_counter() - began
     picture = _finish(session, folder / "echo_seg", folder / "echo_seg.film.mp4")
-    command = f"delineate segment {frames} --prompts {folder / 'echo_seg.manifest.json'} -o again"
+    command = terminal_text.command("delineate", "replay", folder / "echo_seg.manifest.json", "-o", "again")
     title = "Ultrasound-like clip: a beating chamber, one box on the first frame (see also echo_seg.film.mp4)"
     return DemoResult(title, picture, command, seconds, _dice(session.segmentation, phantom.truth))
 
@@ -105,7 +106,7 @@ def _dicom(folder: Path) -> DemoResult:
     seconds = perf_counter() - began
     output = folder / "ct_slice_seg.png"
     picture = _finish(session, output)
-    command = f"delineate segment {path} --point 58,66 -o again.png"
+    command = terminal_text.command("delineate", "segment", path, "--point", "58,66", "-o", "again.png")
     return DemoResult("One real CT slice (comes with pydicom): one click", picture, command, seconds, None)
 
 

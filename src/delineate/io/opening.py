@@ -14,6 +14,7 @@ from delineate.hashing import sha256_of
 from delineate.io.options import ReadOptions
 from delineate.preprocess.intensity import named_window
 from delineate.scan import Scan, ScanKind, SourceFile
+from delineate.terminal_text import command
 
 HEAD_BYTES = 1024
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -110,7 +111,7 @@ def identify(path: Path) -> FileFormat:
         raise InputError(
             "E-NIFTI-MAGIC",
             f"{path.name} is not a NIfTI file: the magic at byte 344 is {magic!r}, or the header is cut short.",
-            f"Check that it was downloaded or unpacked completely: gzip -t {path.name}",
+            f"Check that it was downloaded or unpacked completely: {command('gzip', '-t', path.name)}",
         )
     raise InputError(
         "E-FORMAT-UNKNOWN",
@@ -153,7 +154,9 @@ def file_head(path: Path) -> bytes:
 
 
 def _damaged_gzip(path: Path, why: str) -> InputError:
-    return InputError("E-GZIP-DAMAGED", f"{path.name} is damaged gzip: {why}.", f"Check it with: gzip -t {path.name}")
+    return InputError(
+        "E-GZIP-DAMAGED", f"{path.name} is damaged gzip: {why}.", f"Check it with: {command('gzip', '-t', path.name)}"
+    )
 
 
 def _open_file(path: Path, options: ReadOptions) -> Scan:
