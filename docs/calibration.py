@@ -18,6 +18,7 @@ from delineate.evaluation.metrics import iou
 from delineate.evaluation.runner import EvaluateOptions, chosen_cases, unlearned
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill import QuillPredictor
 
 STRUCTURES, CASES = 3, 12  # of a case, of a data set
@@ -44,7 +45,8 @@ def measured(prompt: Callable[[Mask, np.random.Generator], FramePrompts]) -> Ite
         for target in opened.targets(STRUCTURES, options.seed):
             truth = opened.truth(target.frame, target)
             features = predictor.encode(opened.scan.frame(target.frame))
-            answer = predictor.decode(features, prompt(truth, rng_of(options.seed, case.id, target.label)))
+            query = Query(prompt(truth, rng_of(options.seed, case.id, target.label)))
+            (answer,) = predictor.decode(features, [query])
             yield answer.score, iou(truth, answer.mask)
 
 

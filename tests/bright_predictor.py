@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,8 @@ from scipy import ndimage
 
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
-from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.frame_predictor import Candidates, Query
 
 
 class BrightPredictor:
@@ -28,14 +28,12 @@ class BrightPredictor:
         self.encoded += 1
         return np.array(frame.pixels)
 
-    def decode(
-        self,
-        features: NDArray[Any],
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
+    def decode(self, features: NDArray[Any], queries: Sequence[Query]) -> list[Candidates]:
+        return [self.outlined(features, query) for query in queries]
+
+    def outlined(self, features: NDArray[Any], query: Query) -> Candidates:
+        """One structure."""
+        prompts = query.prompts
         parts, _ = ndimage.label(features > 100)
         wanted = np.zeros(features.shape, dtype=bool)
         if prompts.box is not None:
@@ -43,10 +41,10 @@ class BrightPredictor:
             wanted[y0:y1, x0:x1] = True
         for (x, y), positive in zip(prompts.points, prompts.labels, strict=True):
             wanted[round(y), round(x)] |= positive
-        if previous is not None:
-            wanted |= previous
-        if earlier is not None:
-            wanted |= earlier.mask
+        if query.previous is not None:
+            wanted |= query.previous
+        if query.reference is not None:
+            wanted |= query.reference.mask
         values = np.unique(parts[wanted])
         mask = np.isin(parts, values[values > 0])
         for (x, y), positive in zip(prompts.points, prompts.labels, strict=True):

@@ -19,7 +19,7 @@ import numpy as np
 from delineate.demo.phantom import phantom_volume, ultrasound_clip
 from delineate.placing import FramePrompts
 from delineate.prompts import Box, Point
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import FramePredictor, Query
 from delineate.runtimes.quill import QuillPredictor
 from delineate.scan import Scan
 from delineate.session import Session
@@ -94,7 +94,7 @@ def _first_click() -> float:
 
 def _clicks(predictor: FramePredictor, clip: Scan, count: int, kind: str, how: str = "") -> Measure:
     rng = np.random.default_rng(0)
-    predictor.decode(predictor.encode(clip.frame(0)), FramePrompts(box=(80, 70, 180, 210)))
+    predictor.decode(predictor.encode(clip.frame(0)), [Query(FramePrompts(box=(80, 70, 180, 210)))])
     times = []
     for n in range(count):
         session = Session(Scan.from_image(clip.pixels(n % len(clip))), predictor)

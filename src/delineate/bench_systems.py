@@ -24,6 +24,7 @@ from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Size
 from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
 from delineate.runtimes.engine import Engine
+from delineate.runtimes.frame_predictor import Query
 from delineate.systems import BuildOptions, build
 
 VIT_B_GFLOP = 742.0  # two operations a multiplication and addition
@@ -303,7 +304,7 @@ def _clicks(device: torch.device) -> list[Measure]:
         predictor.encode(frame)
         first = _best(lambda: predictor.encode(frame), 3, device)  # noqa: B023
         features = predictor.encode(frame)
-        after = _best(lambda: predictor.decode(features, FramePrompts(box=BOXES[0])), 5, device)  # noqa: B023
+        after = _best(lambda: predictor.decode(features, [Query(FramePrompts(box=BOXES[0]))]), 5, device)  # noqa: B023
         engine: Engine = predictor.engine  # type: ignore[attr-defined]
         times = f"{1000 * (first + after):.0f} / {1000 * after:.0f} ms"
         lines.append(Measure(f"{name}: first / next box ({engine.precision}, as auto chooses)", times))

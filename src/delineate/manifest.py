@@ -110,7 +110,7 @@ class RunRecord(_Record):
     vocabulary: str | None = None
     untrained: bool = False
     threads: int = 0
-    guards: dict[str, float] = Field(default_factory=dict, description="Fields of GuardSettings.")
+    guards: dict[str, float | dict[str, float]] = Field(default_factory=dict, description="Fields of GuardSettings.")
     split: bool = False
     film: bool = False
     keep_header: bool = False

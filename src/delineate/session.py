@@ -27,7 +27,7 @@ from delineate.prompt_log import (
 )
 from delineate.prompts import Prompt
 from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import Candidates, Features, FramePredictor
+from delineate.runtimes.frame_predictor import Candidates, Features, FramePredictor, Query
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Colour, Segmentation
 from delineate.session_state import FollowedFrom, ObjectTrack, SessionState, object_record
@@ -285,7 +285,7 @@ class Session:
         if previous is not None and before is not None and before.logits is not None:
             shown = [n for n, mask in enumerate(before.masks) if (mask == previous).all()]
             feedback = before.logits[shown[0]] if shown else None  # None where locked pixels or a person changed it
-        return self.predictor.decode(self._encoded(frame), prompts, previous, feedback=feedback)
+        return self.predictor.decode(self._encoded(frame), [Query(prompts, previous, feedback=feedback)])[0]
 
     def _chosen(self, state: SessionState, event: ChooseCandidate) -> SessionState:
         answer = state.candidates.get((event.object, event.frame))

@@ -11,7 +11,7 @@ from delineate.evaluation.graph_segmentation import grab_cut, random_walker
 from delineate.evaluation.metrics import dice
 from delineate.evaluation.simulated_prompts import bounding_box
 from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import EarlierFrame
+from delineate.runtimes.frame_predictor import Query, ReferenceFrame
 
 
 def disk(height: int, width: int, y: float, x: float, radius: float) -> np.ndarray:
@@ -38,7 +38,7 @@ def noisy(mask: np.ndarray, inside: float, outside: float, channels: int = 1, se
 def test_a_disk_in_a_box_is_found(name: str, levels: tuple[int, int], dtype: type, channels: int) -> None:
     truth = disk(90, 120, 40, 70, 20)
     frame = noisy(truth, *levels, channels).astype(dtype)
-    mask = BaselinePredictor(name).decode(frame, FramePrompts(box=bounding_box(truth))).mask
+    mask = BaselinePredictor(name).decode(frame, [Query(FramePrompts(box=bounding_box(truth)))])[0].mask
     assert mask.shape == truth.shape
     assert dice(truth, mask) > 0.97
 
@@ -49,8 +49,8 @@ def test_all_but_the_ellipse_see_the_picture(name: str) -> None:
     truth = np.abs(rows - 45) + np.abs(columns - 45) <= 24  # a diamond
     box = FramePrompts(box=bounding_box(truth))
     frame = noisy(truth, 200, 60)
-    found = dice(truth, BaselinePredictor(name).decode(frame, box).mask)
-    assert found > dice(truth, BaselinePredictor("ellipse").decode(frame, box).mask) + 0.1
+    found = dice(truth, BaselinePredictor(name).decode(frame, [Query(box)])[0].mask)
+    assert found > dice(truth, BaselinePredictor("ellipse").decode(frame, [Query(box)])[0].mask) + 0.1
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
@@ -68,7 +68,7 @@ def test_all_but_the_ellipse_see_the_picture(name: str) -> None:
 def test_odd_frames_and_boxes_get_an_answer_inside_the_box(
     name: str, frame: np.ndarray, box: tuple[float, float, float, float]
 ) -> None:
-    mask = BaselinePredictor(name).decode(frame, FramePrompts(box=box)).mask.copy()
+    mask = BaselinePredictor(name).decode(frame, [Query(FramePrompts(box=box))])[0].mask.copy()
     x0, y0, x1, y1 = int(box[0]), int(box[1]), int(np.ceil(box[2])), int(np.ceil(box[3]))
     assert mask.shape == frame.shape
     mask[y0:y1, x0:x1] = False
@@ -79,8 +79,10 @@ def test_odd_frames_and_boxes_get_an_answer_inside_the_box(
 def test_following_takes_the_box_of_the_earlier_outline() -> None:
     truth = disk(60, 60, 30, 30, 12)
     frame, predictor = noisy(truth, 200, 60), BaselinePredictor("ellipse")
-    followed = predictor.decode(frame, FramePrompts(), earlier=EarlierFrame(None, truth)).mask
-    np.testing.assert_array_equal(followed, predictor.decode(frame, FramePrompts(box=(18, 18, 43, 43))).mask)
+    followed = predictor.decode(frame, [Query(reference=ReferenceFrame(None, truth))])[0].mask
+    np.testing.assert_array_equal(
+        followed, predictor.decode(frame, [Query(FramePrompts(box=(18, 18, 43, 43)))])[0].mask
+    )
     assert 400 < followed.sum() < 500
 
 
@@ -94,7 +96,7 @@ def test_following_takes_the_box_of_the_earlier_outline() -> None:
 )
 def test_other_prompts_are_refused(prompts: FramePrompts) -> None:
     with pytest.raises(PromptError, match="takes one box") as raised:
-        BaselinePredictor("otsu").decode(np.zeros((20, 20)), prompts)
+        BaselinePredictor("otsu").decode(np.zeros((20, 20)), [Query(prompts)])[0]
     assert raised.value.code == "E-BASELINE-PROMPT"
 
 

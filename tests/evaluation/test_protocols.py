@@ -30,6 +30,7 @@ from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, Script
 from delineate.evaluation.volume_protocols import RELEASED_IOU, SLICE_IOU, Start
 from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import Query
 from delineate.scan import Scan
 
 NEW = [name for name in PROTOCOLS if name not in ("box-2d", "clicks-2d", "volume-box", "video-mask")]
@@ -137,11 +138,9 @@ def test_two_slices_are_enough_for_three() -> None:
 class FirstHalf(BrightPredictor):
     """Loses a structure right after the frame it is pointed at."""
 
-    def decode(
-        self, features: Any, prompts: FramePrompts, previous: Any = None, earlier: Any = None, **more: Any
-    ) -> Any:
-        answer = super().decode(features, prompts, previous, earlier)
-        return replace(answer, masks=np.zeros_like(answer.masks), presence=0.0) if earlier is not None else answer
+    def outlined(self, features: Any, query: Query) -> Any:
+        answer = super().outlined(features, query)
+        return replace(answer, masks=np.zeros_like(answer.masks), presence=0.0) if query.reference else answer
 
 
 def only(collection: Path, task: Task) -> LabelledScan:
@@ -171,8 +170,8 @@ def test_slices_behind_count_twice_as_released(collection: Path) -> None:
 
 def test_the_benchmark_stays_within_the_structure(collection: Path) -> None:
     class Everywhere(BrightPredictor):
-        def decode(self, features: Any, prompts: FramePrompts, *rest: Any, **more: Any) -> Any:
-            answer = super().decode(features, FramePrompts(box=(0, 0, 48, 40)))
+        def outlined(self, features: Any, query: Query) -> Any:
+            answer = super().outlined(features, Query(FramePrompts(box=(0, 0, 48, 40))))
             return replace(answer, masks=np.ones((1, *features.shape), dtype=bool), scores=np.ones(1), presence=1.0)
 
     case = only(collection, Task.VOLUME)
@@ -186,9 +185,9 @@ def test_a_box_of_the_file_is_taken(collection: Path) -> None:
     asked = []
 
     class Listening(BrightPredictor):
-        def decode(self, features: Any, prompts: FramePrompts, *rest: Any, **more: Any) -> Any:
-            asked.append(prompts.box)
-            return super().decode(features, prompts, *rest, **more)
+        def outlined(self, features: Any, query: Query) -> Any:
+            asked.append(query.prompts.box)
+            return super().outlined(features, query)
 
     case = only(collection, Task.VOLUME)
     run("laptop-box", replace(case, boxes={1: (2, 3, 4, 30, 31, 8)}), Listening())
@@ -267,9 +266,9 @@ def test_logits_go_back_with_the_next_click() -> None:
     fed = []
 
     class Remembering(BrightPredictor):
-        def decode(self, features: Any, prompts: FramePrompts, *rest: Any, feedback: Any = None, **more: Any) -> Any:
-            fed.append(feedback)
-            answer = super().decode(features, prompts, *rest, **more)
+        def outlined(self, features: Any, query: Query) -> Any:
+            fed.append(query.feedback)
+            answer = super().outlined(features, query)
             wrong = answer.masks.copy()
             wrong[:, 0, len(fed)] ^= True
             return replace(answer, masks=wrong, logits=np.full((2, 4, 4), len(fed), np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.frame_predictor import Candidates, Query
 
 
 class BrightParts:
@@ -39,23 +40,20 @@ class BrightParts:
     def encode(self, frame: Frame) -> np.ndarray:
         return frame.pixels
 
-    def decode(
-        self,
-        features: Any,
-        prompts: FramePrompts,
-        previous: np.ndarray | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: np.ndarray | None = None,
-    ) -> Candidates:
-        self.asked.append((prompts, previous is not None))
+    def decode(self, features: Any, queries: Sequence[Query]) -> list[Candidates]:
+        return [self._outlined(features, query) for query in queries]
+
+    def _outlined(self, features: Any, query: Query) -> Candidates:
+        prompts, reference = query.prompts, query.reference
+        self.asked.append((prompts, query.previous is not None))
         parts, _ = label(np.asarray(features) > 100)
         if prompts.box is not None:
             x, y = (prompts.box[0] + prompts.box[2]) / 2, (prompts.box[1] + prompts.box[3]) / 2
         elif len(prompts.points):
             x, y = prompts.points[0]
         else:
-            assert earlier is not None
-            y, x = (values.mean() for values in np.nonzero(earlier.mask))
+            assert reference is not None
+            y, x = (values.mean() for values in np.nonzero(reference.mask))
         part = parts[int(y), int(x)]
         mask = (parts == part) & (part > 0)
         if len(prompts.points) == 1:

@@ -30,6 +30,7 @@ from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import MEDSAM
 from delineate.prompts import Box, Text
 from delineate.runtimes.engine import Engine, Precision
+from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.medsam_text import TextPredictor
 from delineate.scan import Scan
 from delineate.session import Session
@@ -180,7 +181,7 @@ def test_a_named_structure_is_asked_for_on_every_slice_and_replays(vocabulary: V
     session.propagate()
     assert session.segmentation["liver"].frames
     for index in session.segmentation["liver"].frames:
-        alone = asked.decode(asked.encode(session.scan.frame(index)), FramePrompts(text="liver"))
+        alone = asked.decode(asked.encode(session.scan.frame(index)), [Query(FramePrompts(text="liver"))])[0]
         assert np.array_equal(session.segmentation.mask("liver", index), alone.mask)
     again = Session.replay(volume(), session.log, asked)
     assert dict(again.segmentation["liver"].masks) == dict(session.segmentation["liver"].masks)

@@ -15,7 +15,7 @@ from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
-from delineate.runtimes.frame_predictor import EarlierFrame
+from delineate.runtimes.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
 from delineate.runtimes.quill import SHIPPED, QuillPredictor, _fit
 from delineate.runtimes.quill_clicks import Looked, Objection, _overlaps, backed, obeyed, trust_in, wider, windows_for
 
@@ -48,7 +48,7 @@ def test_a_box_is_outlined_in_every_data_type(quill: QuillPredictor, dtype: type
     frame = picture().astype(dtype)
     if channels == 3:
         frame = np.repeat(frame[..., None], 3, axis=2)
-    answer = quill.decode(quill.encode(Frame.of(frame)), FramePrompts(box=(16, 21, 55, 60)))
+    answer = quill.decode(quill.encode(Frame.of(frame)), [Query(FramePrompts(box=(16, 21, 55, 60)))])[0]
     assert answer.masks.shape == (3, SIZE, SIZE) and answer.scores.shape == (3,)
     assert dice(answer.mask, disc(35, 40, 18)) > 0.9
 
@@ -58,7 +58,7 @@ def test_openvino_answers_alike(quill: QuillPredictor, precision: str, least: fl
     pytest.importorskip("openvino")
     faster = QuillPredictor(threads=1, backend="openvino", precision=precision)
     for prompts in (FramePrompts(box=(16, 21, 55, 60)), FramePrompts(np.array([[35.0, 40.0]]), np.array([True]))):
-        one, other = (p.decode(p.encode(Frame.of(picture())), prompts) for p in (quill, faster))
+        one, other = (p.decode(p.encode(Frame.of(picture())), [Query(prompts)])[0] for p in (quill, faster))
         assert dice(one.mask, other.mask) > least and np.abs(one.scores - other.scores).max() < most
 
 
@@ -68,27 +68,29 @@ def test_the_record_says_what_computed(quill: QuillPredictor) -> None:
     assert QuillPredictor(backend="openvino", precision="bf16").record.preprocessing.endswith("; cpu, bf16, openvino")
     with pytest.raises(ModelError, match="fp16"):
         QuillPredictor(backend="openvino", precision="fp16").decode(
-            quill.encode(Frame.of(picture())), FramePrompts(box=(16, 21, 55, 60))
-        )
+            quill.encode(Frame.of(picture())), [Query(FramePrompts(box=(16, 21, 55, 60)))]
+        )[0]
 
 
 def test_without_openvino_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ModelError, match="not installed") as caught:
         predictor = QuillPredictor(backend="openvino")
-        predictor.decode(predictor.encode(Frame.of(picture())), FramePrompts(box=(16, 21, 55, 60)))
+        predictor.decode(predictor.encode(Frame.of(picture())), [Query(FramePrompts(box=(16, 21, 55, 60)))])[0]
     assert caught.value.code == "E-MODEL-EXTRA"
 
 
 def test_the_prompt_decides_which_structure_is_meant(quill: QuillPredictor) -> None:
     features = quill.encode(Frame.of(picture()))
-    first = quill.decode(features, FramePrompts(box=(16, 21, 55, 60))).mask
-    second = quill.decode(features, FramePrompts(box=(70, 65, 101, 96))).mask
+    first = quill.decode(features, [Query(FramePrompts(box=(16, 21, 55, 60)))])[0].mask
+    second = quill.decode(features, [Query(FramePrompts(box=(70, 65, 101, 96)))])[0].mask
     assert not (first & second).any() and second[80, 85] and first[40, 35]
 
 
 def test_one_click_finds_the_disc(quill: QuillPredictor) -> None:
-    answer = quill.decode(quill.encode(Frame.of(picture())), FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
+    answer = quill.decode(
+        quill.encode(Frame.of(picture())), [Query(FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))]
+    )[0]
     assert max(dice(m, disc(85, 80, 14)) for m in answer.masks) > 0.8
 
 
@@ -100,14 +102,14 @@ def test_what_is_clicked_is_looked_for_in_small_crops(monkeypatch: pytest.Monkey
         QuillPredictor, "_answers", lambda self, maps: (seen.extend(m.shape[-1] for m in maps), answers(self, maps))[1]
     )
     features = quill.encode(Frame.of(np.tile(picture(), (3, 3))))
-    quill.decode(features, FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))
+    quill.decode(features, [Query(FramePrompts(np.array([[85.0, 80.0]]), np.array([True])))])[0]
     assert len(seen) > 2 and set(seen[:-1]) == {64} and seen[-1] == quill._side
 
 
 def test_an_outline_is_followed_to_the_next_frame(quill: QuillPredictor) -> None:
     before = quill.encode(Frame.of(picture()))
     after = quill.encode(Frame.of(np.roll(picture(), (3, 4), axis=(0, 1))))
-    answer = quill.decode(after, FramePrompts(), earlier=EarlierFrame(before, disc(35, 40, 18)))
+    answer = quill.decode(after, [Query(reference=ReferenceFrame(before, disc(35, 40, 18)))])[0]
     assert dice(answer.mask, disc(39, 43, 18)) > 0.85 and answer.presence > 0.5
 
 
@@ -115,19 +117,27 @@ def test_what_is_not_finite_does_not_spread(quill: QuillPredictor) -> None:
     frame = picture().astype(np.float32)
     frame[5, 5], frame[6, 6] = np.nan, np.inf
     assert (
-        dice(quill.decode(quill.encode(Frame.of(frame)), FramePrompts(box=(16, 21, 55, 60))).mask, disc(35, 40, 18))
+        dice(
+            quill.decode(quill.encode(Frame.of(frame)), [Query(FramePrompts(box=(16, 21, 55, 60)))])[0].mask,
+            disc(35, 40, 18),
+        )
         > 0.9
     )
 
 
 def test_the_same_prompt_gives_the_same_answer(quill: QuillPredictor) -> None:
-    answers = [quill.decode(quill.encode(Frame.of(picture())), FramePrompts(box=(16, 21, 55, 60))) for _ in range(2)]
+    answers = [
+        quill.decode(quill.encode(Frame.of(picture())), [Query(FramePrompts(box=(16, 21, 55, 60)))])[0]
+        for _ in range(2)
+    ]
     assert np.array_equal(answers[0].masks, answers[1].masks) and np.array_equal(answers[0].scores, answers[1].scores)
 
 
 def test_only_negative_clicks_are_refused(quill: QuillPredictor) -> None:
     with pytest.raises(PromptError, match="where"):
-        quill.decode(quill.encode(Frame.of(picture())), FramePrompts(np.array([[5.0, 5.0]]), np.array([False])))
+        quill.decode(
+            quill.encode(Frame.of(picture())), [Query(FramePrompts(np.array([[5.0, 5.0]]), np.array([False])))]
+        )[0]
 
 
 def test_a_missing_or_damaged_model_is_said(tmp_path: Path) -> None:
@@ -323,16 +333,50 @@ def test_what_was_not_objected_to_stays() -> None:
 
 def test_more_certainty_follows_less(quill: QuillPredictor) -> None:
     before, after = (quill.encode(Frame.of(picture())) for _ in range(2))
-    earlier = EarlierFrame(before, disc(35, 40, 18))
+    reference = ReferenceFrame(before, disc(35, 40, 18))
     followed = [
-        quill.decode(after, FramePrompts(), earlier=replace(earlier, certainty=least)).masks
-        for least in (0.5, 0.75, 0.99)
+        quill.follow(after, [reference], ChainOptions(mask_threshold=least))[0].masks for least in (0.5, 0.75, 0.99)
     ]
     for more, less in pairwise(followed):
         assert not (less & ~more).any() and less.sum() < more.sum()
-    answer = quill.decode(after, FramePrompts(), earlier=replace(earlier, certainty=0.75, relied=0.99))
-    assert answer.sure is not None and np.array_equal(answer.masks, followed[1])
-    assert np.array_equal(answer.sure, followed[2][answer.best])
+    options = ChainOptions(mask_threshold=0.75, propagation_threshold=0.99)
+    (answer,) = quill.follow(after, [reference], options)
+    assert answer.confident is not None and np.array_equal(answer.masks, followed[1])
+    assert np.array_equal(answer.confident, followed[2][answer.best])
+
+
+def same(one: Candidates, other: Candidates) -> bool:
+    alike = (one.masks == other.masks).all() and (one.scores == other.scores).all()
+    return bool(alike) and (one.best, one.presence) == (other.best, other.presence)
+
+
+def test_many_structures_at_once_are_outlined_as_one_at_a_time(quill: QuillPredictor) -> None:
+    features = quill.encode(Frame.of(picture()))
+    far = FramePrompts(np.array([[100.0, 95.0]]), np.array([True]))
+    queries = [
+        Query(FramePrompts(box=(16, 21, 55, 60))),
+        Query(FramePrompts(np.array([[85.0, 80.0]]), np.array([True]))),
+        Query(reference=ReferenceFrame(features, disc(35, 40, 18))),
+        Query(FramePrompts(box=(70, 65, 101, 96))),
+        Query(far, previous=disc(35, 40, 12)),
+    ]
+    together = quill.decode(features, queries)
+    alone = [quill.decode(features, [query])[0] for query in queries]
+    assert all(same(one, other) for one, other in zip(together, alone, strict=True))
+    assert quill.decode(features, []) == []
+
+
+def test_many_structures_are_followed_in_one_call_of_the_network(quill: QuillPredictor) -> None:
+    calls: list[int] = []
+    before, after = (quill.encode(Frame.of(picture())) for _ in range(2))
+    references = [ReferenceFrame(before, disc(x, 40, 18)) for x in (33, 35, 37)]
+    options = ChainOptions(mask_threshold=0.6, propagation_threshold=0.9)
+    alone = [quill.follow(after, [one], options)[0] for one in references]
+    answer = quill._answer
+    counted = replace(quill)
+    counted.__dict__["_answer"] = lambda maps: (calls.append(len(maps)), answer(maps))[1]
+    together = counted.follow(after, references, options)
+    assert calls == [3] and all(same(one, other) for one, other in zip(together, alone, strict=True))
 
 
 def test_an_outline_is_preferred_that_would_explain_the_click() -> None:
@@ -380,5 +424,5 @@ def test_a_click_far_from_an_outline_that_stands_adds_to_it() -> None:
     predictor = QuillPredictor(threads=1)
     features, outline = predictor.encode(Frame.of(picture())), disc(35, 40, 18)
     prompts = FramePrompts(np.array([[85.0, 80.0]]), np.array([True]))
-    mask = predictor.decode(features, prompts, outline).mask
+    mask = predictor.decode(features, [Query(prompts, outline)])[0].mask
     assert (mask & outline).sum() > 0.8 * outline.sum()

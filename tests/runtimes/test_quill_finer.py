@@ -10,6 +10,7 @@ from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Window
 from delineate.runtimes import quill
+from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill_finer import MOST_ACROSS, Mosaic, is_worth_it, windows_on
 
 SIDE = 64
@@ -71,7 +72,9 @@ def test_vessels_on_a_large_frame_are_traced_better(monkeypatch: pytest.MonkeyPa
     predictor = quill.QuillPredictor()
 
     def dice() -> float:
-        found = predictor.decode(predictor.encode(Frame.of(frame)), FramePrompts(box=(30.0, 30.0, 870.0, 870.0))).mask
+        found = predictor.decode(
+            predictor.encode(Frame.of(frame)), [Query(FramePrompts(box=(30.0, 30.0, 870.0, 870.0)))]
+        )[0].mask
         return float(2 * (found & vessels).sum() / (found.sum() + vessels.sum()))
 
     closer = dice()

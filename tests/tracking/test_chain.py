@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from bright_predictor import BrightPredictor
@@ -15,6 +16,7 @@ from delineate.errors import PromptError
 from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.prompts import Point
+from delineate.runtimes.frame_predictor import ChainedCandidates, ChainOptions, Query, ReferenceFrame
 from delineate.scan import Scan
 from delineate.session import Session
 from delineate.tracking import ChainTracker, Drift, GuardSettings
@@ -73,11 +75,14 @@ def test_a_lost_structure_is_found_again() -> None:
 class NearSighted(BrightPredictor):
     """Sees 12 pixels around the outline before, or as many times as far as it is told to."""
 
-    def decode(self, features, prompts, previous=None, earlier=None, feedback=None):  # type: ignore[no-untyped-def]
-        if earlier is None:
-            return super().decode(features, prompts, previous)
-        near = ndimage.binary_dilation(earlier.mask, iterations=round(12 * earlier.search))
-        return super().decode(features * near, prompts, features * near > 100)
+    def follow(
+        self, features: NDArray[Any], references: Sequence[ReferenceFrame], options: ChainOptions
+    ) -> list[ChainedCandidates]:
+        return [self._near(features, one, round(12 * options.search)) for one in references]
+
+    def _near(self, features: NDArray[Any], reference: ReferenceFrame, reach: int) -> ChainedCandidates:
+        near = ndimage.binary_dilation(reference.mask, iterations=reach)
+        return ChainedCandidates(**vars(self.outlined(features * near, Query(previous=features * near > 100))))
 
 
 class Unsure(BrightPredictor):
@@ -85,14 +90,14 @@ class Unsure(BrightPredictor):
 
     told: tuple[int, ...] = ()
 
-    def decode(self, features, prompts, previous=None, earlier=None, feedback=None):  # type: ignore[no-untyped-def]
-        answer = super().decode(features, prompts, previous, earlier)
-        if earlier is None:
-            return answer
-        Unsure.told += (int(earlier.mask.sum()),)
-        upper = np.zeros_like(answer.mask)
+    def follow(
+        self, features: NDArray[Any], references: Sequence[ReferenceFrame], options: ChainOptions
+    ) -> list[ChainedCandidates]:
+        Unsure.told += tuple(int(one.mask.sum()) for one in references)
+        upper = np.zeros((SIZE, SIZE), bool)
         upper[: SIZE // 2] = True
-        return replace(answer, sure=answer.mask & upper)
+        answers = self.decode(features, [Query(reference=one) for one in references])
+        return [ChainedCandidates(**vars(one), confident=one.mask & upper) for one in answers]
 
 
 def test_what_is_relied_on_is_followed_and_all_is_shown() -> None:
@@ -107,7 +112,7 @@ def test_what_is_relied_on_is_followed_and_all_is_shown() -> None:
 
 @pytest.mark.parametrize(("search", "found"), [(1.0, 0), (3.0, 100)], ids=["not-looked-for", "looked-for"])
 def test_what_has_jumped_is_looked_for_farther_off(search: float, found: int) -> None:
-    tracker = ChainTracker(NearSighted(), GuardSettings(search=search))
+    tracker = ChainTracker(NearSighted(), GuardSettings(chain=ChainOptions(search=search)))
     tracker.push(Frame.of(moving_square(0)))
     tracker.add("square", click(25, 30))
     assert tracker.push(Frame.of(np.roll(moving_square(0), 25, axis=0)))["square"].mask.sum() == found

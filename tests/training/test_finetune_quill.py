@@ -15,6 +15,7 @@ pytest.importorskip("accelerate")
 from delineate.errors import ModelError
 from delineate.frame import Frame
 from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill import QuillPredictor
 from delineate.training.finetune_quill import quill_objective
 from delineate.training.loop import LoopOptions
@@ -38,7 +39,7 @@ def test_it_begins_as_the_model_that_ships(own: list, tmp_path: Path) -> None:
         for mask in masks:
             rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
             box = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-            found = shipped.decode(shipped.encode(Frame.of(frame)), FramePrompts(box=box)).mask
+            found = shipped.decode(shipped.encode(Frame.of(frame)), [Query(FramePrompts(box=box))])[0].mask
             scores.append(float(dice_of(found, mask)))
     assert objective.measure() == pytest.approx(float(np.mean(scores)), abs=0.01)
 

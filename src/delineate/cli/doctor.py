@@ -103,6 +103,7 @@ def _one_click() -> float:
 
     from delineate.frame import Frame
     from delineate.placing import FramePrompts
+    from delineate.runtimes.frame_predictor import Query
     from delineate.systems import shipped_predictor
 
     y, x = np.mgrid[:256, :256]
@@ -111,5 +112,5 @@ def _one_click() -> float:
     prompts = FramePrompts(np.array([[120.0, 130.0]]), np.array([True]))
     for _ in range(2):
         began = perf_counter()
-        predictor.decode(predictor.encode(Frame.of(picture)), prompts)
+        predictor.decode(predictor.encode(Frame.of(picture)), [Query(prompts)])
     return (perf_counter() - began) * 1000

@@ -6,7 +6,7 @@ random walker. All of them look at the box and a margin around it, and answer in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,8 @@ from delineate.evaluation.graph_segmentation import grab_cut, random_walker
 from delineate.evaluation.simulated_prompts import FrameBox, bounding_box
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
-from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.frame_predictor import Candidates, Query
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float32]
@@ -163,16 +162,12 @@ class BaselinePredictor:
     def encode(self, frame: Frame) -> NDArray[Any]:
         return frame.pixels if frame.window is None else frame.window.clip(frame.pixels)
 
-    def decode(
-        self,
-        features: NDArray[Any],
-        prompts: FramePrompts,
-        previous: Mask | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
-        box = prompts.box or (None if earlier is None else bounding_box(earlier.mask))
-        if box is None or len(prompts.points):
+    def decode(self, features: NDArray[Any], queries: Sequence[Query]) -> list[Candidates]:
+        return [self._decode(features, query) for query in queries]
+
+    def _decode(self, features: NDArray[Any], query: Query) -> Candidates:
+        box = query.prompts.box or (None if query.reference is None else bounding_box(query.reference.mask))
+        if box is None or len(query.prompts.points):
             raise PromptError(
                 "E-BASELINE-PROMPT",
                 f'The baseline "{self.name}" takes one box and nothing else.',

@@ -15,7 +15,7 @@ from delineate.evaluation.metrics import iou
 from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import Click, next_click
 from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Features, FramePredictor
+from delineate.runtimes.frame_predictor import Features, FramePredictor, Query
 
 Mask = NDArray[np.bool_]
 Clicker = Callable[[Mask, Mask, Mask, np.random.Generator], Click | None]  # truth, outline so far, clicked, random
@@ -73,7 +73,7 @@ class AllClicks:
             points.append((click.x, click.y))
             labels.append(click.positive)
             prompts = FramePrompts(np.array(points, dtype=float), np.array(labels))
-            answer = predictor.decode(features, prompts, mask if reached else None, feedback=feedback)
+            (answer,) = predictor.decode(features, [Query(prompts, mask if reached else None, feedback=feedback)])
             mask = answer.mask
             feedback = None if answer.logits is None else answer.logits[answer.best]
             reached.append(iou(truth, mask))

@@ -21,7 +21,7 @@ from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.placing import FramePrompts
 from delineate.prompts import Box, Mask
-from delineate.runtimes.frame_predictor import Features, FramePredictor
+from delineate.runtimes.frame_predictor import Features, FramePredictor, Query
 from delineate.session import Session
 
 __all__ = ["PROTOCOLS", "Column", "Outcome", "Protocol", "protocol_named"]
@@ -38,7 +38,7 @@ def box_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredic
         truth = case.truth(target.frame, target)
         prompts = FramePrompts(box=drawn_box(truth, rng_of(seed, case.case.id, target.label)))
         start = perf_counter()
-        mask = predictor.decode(encode(target.frame), prompts).mask
+        mask = predictor.decode(encode(target.frame), [Query(prompts)])[0].mask
         seconds = perf_counter() - start
         scores = outline_scores(truth, mask, case.scan.frame_spacing[::-1])
         yield outcome_of(target, scores, seconds, target.frame, mask)
@@ -168,7 +168,7 @@ def _click_on(
         points.append((click.x, click.y))
         labels.append(click.positive)
         prompts = FramePrompts(np.array(points, dtype=float), np.array(labels))
-        mask = predictor.decode(features, prompts, mask if reached else None).mask
+        mask = predictor.decode(features, [Query(prompts, mask if reached else None)])[0].mask
         reached.append(iou(truth, mask))
     return reached, mask
 

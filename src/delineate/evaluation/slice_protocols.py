@@ -30,7 +30,7 @@ from delineate.evaluation.frame_prompts import (
 from delineate.evaluation.metrics import Metric, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import FramePredictor, Query
 from delineate.scan import Scan, ScanKind
 
 SLICE = "_slice"
@@ -61,14 +61,16 @@ class EverySlice:
         seconds: dict[int, float] = defaultdict(float)
         for frame in case.frames:
             shown = [(target, truth) for target in targets if (truth := case.truth(frame, target)).any()]
+            if not shown:
+                continue
+            rngs = [rng_of(seed, case.case.id, target.label, frame) for target, _ in shown]
+            queries = [Query(self.point(truth, rng)) for (_, truth), rng in zip(shown, rngs, strict=True)]
             start = perf_counter()
-            features = predictor.encode(case.scan.frame(frame)) if shown else None
-            shared = (perf_counter() - start) / max(1, len(shown))
-            for target, truth in shown:
-                prompts = self.point(truth, rng_of(seed, case.case.id, target.label, frame))
-                start = perf_counter()
-                found[target.label][frame] = Rle.encode(predictor.decode(features, prompts).mask)
-                seconds[target.label] += shared + perf_counter() - start
+            answers = predictor.decode(predictor.encode(case.scan.frame(frame)), queries)
+            each = (perf_counter() - start) / len(shown)
+            for (target, _), answer in zip(shown, answers, strict=True):
+                found[target.label][frame] = Rle.encode(answer.mask)
+                seconds[target.label] += each
         for target in targets:
             yield _sliced_outcome(case, target, found[target.label], seconds[target.label])
 
@@ -91,7 +93,7 @@ class FirstAndBest:
                 if not truth.any():
                     continue
                 prompts = self.point(truth, rng_of(seed, case.case.id, target.label, frame))
-                answer = predictor.decode(predictor.encode(case.scan.frame(frame)), prompts)
+                answer = predictor.decode(predictor.encode(case.scan.frame(frame)), [Query(prompts)])[0]
                 trusted = answer.masks[int(np.argmax(answer.scores))]
                 first = np.asarray(answer.masks[0])
                 scores[frame] = _iou(truth, first), _iou(truth, np.asarray(trusted))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +18,33 @@ Features = Any  # what a predictor made of a frame; opaque, cacheable
 
 
 @dataclass(frozen=True, eq=False)
-class EarlierFrame:
-    """A neighbouring frame and the structure's outline there: what a predictor is told when it follows a structure.
+class ReferenceFrame:
+    """A frame before and a structure's outline there: what it is followed from.
 
     features  of that frame, from the same predictor
     mask      bool (height, width)
-    pointed   where a person pointed at the structure, if that was not on this frame
-    search    how many times as far as usual it may have gone, for predictors that do not look at whole frames
-    certainty the probability from which on a place is taken for the structure, for predictors that give one
-    relied    the probability from which on it is relied on, where the structure is followed on from here
+    prompted  where a person pointed at the structure, if that was not on this frame
     """
 
     features: Features
     mask: NDArray[np.bool_]
-    pointed: EarlierFrame | None = None
-    search: float = 1.0
-    certainty: float = 0.5
-    relied: float = 0.5
+    prompted: ReferenceFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """One structure asked for on a frame.
+
+    prompts    what points at it
+    previous   its outline so far on this frame, bool (height, width), to be corrected by the prompts
+    reference  a frame before with its outline, to follow it from
+    feedback   logits (h, w) of the outline so far, if this predictor gave it and offers logits
+    """
+
+    prompts: FramePrompts = field(default_factory=FramePrompts)
+    previous: NDArray[np.bool_] | None = None
+    reference: ReferenceFrame | None = None
+    feedback: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +56,6 @@ class Candidates:
     presence  probability, 0 to 1, that the structure is on this frame at all
     best      index of the outline to show first; a predictor may know more than the predicted IoU says
     logits    (K, h, w), low resolution, where the system wants them back with the next click; else None
-    sure      bool (height, width), what of the best outline can be relied on in following; None: all of it
     """
 
     masks: NDArray[np.bool_]
@@ -53,7 +63,6 @@ class Candidates:
     presence: float = 1.0
     best: int = 0
     logits: NDArray[np.float32] | None = None
-    sure: NDArray[np.bool_] | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -82,18 +91,42 @@ class FramePredictor(Protocol):
         """Prepare a frame, gray or of three colors, of any data type; the costly part, done once."""
         ...
 
-    def decode(
-        self,
-        features: Features,
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
-        """Outline what the prompts point at.
+    def decode(self, features: Features, queries: Sequence[Query]) -> list[Candidates]:
+        """Outline every structure asked for, together where the network can; one answer a query, in their order."""
+        ...
 
-        previous  the outline so far on this frame, bool (height, width), to be corrected by the prompts
-        earlier   a neighbouring frame with its outline, to follow the structure from
-        feedback  logits (h, w) of the outline so far, if this predictor gave it and offers logits
-        """
+
+@dataclass(frozen=True)
+class ChainOptions:
+    """How a structure is looked for on the next frame, by predictors that look in a window and give probabilities.
+
+    search                 how many times as far as usual it may have gone; 1: as far as usual
+    mask_threshold         probability from which on a pixel belongs to the structure
+    propagation_threshold  probability from which on it is part of what the structure is followed from: over a half,
+                           errors grow less
+    """
+
+    search: float = 1.0
+    mask_threshold: float = 0.5
+    propagation_threshold: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class ChainedCandidates(Candidates):
+    """Outlines of a structure that was followed.
+
+    confident  bool (height, width), the pixels of the best outline above ``propagation_threshold``; None: all of it
+    """
+
+    confident: NDArray[np.bool_] | None = None
+
+
+@runtime_checkable
+class ChainingPredictor(Protocol):
+    """A FramePredictor that can choose how a structure is looked for on the next frame."""
+
+    def follow(
+        self, features: Features, references: Sequence[ReferenceFrame], options: ChainOptions
+    ) -> Sequence[ChainedCandidates]:
+        """Outline every structure of ``references`` on another frame, together; one answer a reference."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile
 from delineate.runtimes.answers import masks_on_frame
 from delineate.runtimes.engine import Engine
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.sam import SamFeatures
 
 
@@ -53,15 +53,11 @@ class TextPredictor:
         return SamFeatures(embedding.float(), place)
 
     @torch.inference_mode()
-    def decode(
-        self,
-        features: SamFeatures,
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
+    def decode(self, features: SamFeatures, queries: Sequence[Query]) -> list[Candidates]:
         """Outline what the words name. Raises PromptError for other prompts."""
+        return [self._decode(features, query.prompts) for query in queries]
+
+    def _decode(self, features: SamFeatures, prompts: FramePrompts) -> Candidates:
         if prompts.text is None or len(prompts.points) or prompts.box is not None:
             raise PromptError(
                 "E-PROMPT-WORDS-ONLY",
@@ -95,8 +91,8 @@ class WordTracker:
         if not self._words:
             return {}
         features = self.predictor.encode(frame)
-        found = {name: self.predictor.decode(features, FramePrompts(text=t)) for name, t in self._words.items()}
-        return {name: Named(one.mask, one.score) for name, one in found.items()}
+        answers = self.predictor.decode(features, [Query(FramePrompts(text=words)) for words in self._words.values()])
+        return {name: Named(one.mask, one.score) for name, one in zip(self._words, answers, strict=True)}
 
     def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> Named:
         """Begin with an outline and the words it was asked for with."""

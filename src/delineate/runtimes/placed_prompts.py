@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,3 +25,11 @@ def following_box(mask: NDArray[np.bool_], margin: float) -> tuple[float, float,
 def truncated(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """Places cut to whole pixels."""
     return np.trunc(points).astype(np.float32)
+
+
+def alike(keys: Sequence[Hashable]) -> list[list[int]]:
+    """The positions of equal keys, together: what can be decoded in one batch."""
+    groups: dict[Hashable, list[int]] = {}
+    for n, key in enumerate(keys):
+        groups.setdefault(key, []).append(n)
+    return list(groups.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
@@ -17,14 +18,13 @@ from delineate import telemetry
 from delineate.errors import ModelError, PromptError
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
-from delineate.placing import FramePrompts
 from delineate.preprocess.crop import Array, Window
 from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.intensity import WindowRule, frame_window
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
 from delineate.runtimes.compiled import Run, bf16_is_native, compiled
 from delineate.runtimes.cutting import dice_cut
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
+from delineate.runtimes.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
 from delineate.runtimes.quill_clicks import (
     Looked,
     Objection,
@@ -42,6 +42,7 @@ SHIPPED = Path(str(files("delineate"))) / "weights" / "quill_v8.onnx"
 OLD_SIDE = 128  # of the crop, where a model file does not say it
 MARGIN = 1.5  # window side over the longer side of what is known of the structure
 CHAIN_MARGIN = 1.9  # the same where it may have moved
+MOST_AT_ONCE = 16  # windows in one call of the network, so that memory stays bounded
 OUTSIDE = -20.0  # logit beyond the window
 BOX, EARLIER = 4, 9  # channels of the maps: see preprocess.prompt_maps
 
@@ -55,6 +56,26 @@ class QuillFeatures:
     @property
     def size(self) -> tuple[int, int]:
         return self.frame.shape[0], self.frame.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A window to look through for a structure.
+
+    cuts  logits from which on a pixel belongs to what is followed, and from which on it is confident
+    anew  do not tell the network the outline so far
+    """
+
+    known: CropPrompts
+    window: Window
+    objection: Objection | None = None
+    cuts: tuple[float, float] = (0.0, 0.0)
+    anew: bool = False
+
+    @property
+    def passed(self) -> CropPrompts:
+        """What the network is told."""
+        return replace(self.known, outline=None) if self.anew else self.known
 
 
 @dataclass(frozen=True)
@@ -153,37 +174,44 @@ class QuillPredictor:
                 pixels = np.where(finite, pixels, pixels[finite].min() if finite.any() else 0)
         return QuillFeatures(pixels)
 
-    def decode(
-        self,
-        features: QuillFeatures,
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
-        """Outline what the prompts point at: zoomed to the box or the outline so far, coarse to fine for clicks."""
-        outline = prompts.mask if prompts.mask is not None else previous
-        known = CropPrompts(
-            points=prompts.points,
-            labels=prompts.labels,
-            box=prompts.box,
-            outline=outline if outline is not None and outline.any() else None,
-            earlier=earlier.features.frame if earlier else None,
-            earlier_outline=earlier.mask if earlier else None,
-            pointed=earlier.pointed.features.frame if earlier and earlier.pointed else None,
-            pointed_outline=earlier.pointed.mask if earlier and earlier.pointed else None,
-        )
-        window = _window_of(known, earlier.search if earlier else 1.0)
-        if window is None:
-            return self._from_clicks(features, known)
-        window, objection = window.within(*features.size), Objection.of(known)
-        if earlier is not None:
-            cuts = (_logit(earlier.certainty), _logit(earlier.relied))
-            return self._run(features, known, [window], objection, cuts=cuts)[0]
-        answer = self._finer(features, known, window, objection)
-        if known.box is not None or prompts.mask is not None or objection is None or not objection.far_off:
+    def decode(self, features: QuillFeatures, queries: Sequence[Query]) -> list[Candidates]:
+        """Outline what the prompts point at: zoomed to the box or the outline so far, coarse to fine for clicks.
+
+        What is zoomed to is looked at in one call of the network.
+        """
+        known = [_known(query) for query in queries]
+        views = {n: view for n, one in enumerate(known) if (view := self._view(features, one)) is not None}
+        answers = dict(zip(views, self._run(features, list(views.values())), strict=True))
+        return [
+            self._corrected(features, query, views[n], answers[n])
+            if n in views
+            else self._from_clicks(features, known[n])
+            for n, query in enumerate(queries)
+        ]
+
+    def follow(
+        self, features: QuillFeatures, references: Sequence[ReferenceFrame], options: ChainOptions
+    ) -> list[Looked]:
+        """Outline structures on the next frame, each in a window around where it was, in one call of the network."""
+        cuts = (_logit(options.mask_threshold), _logit(options.propagation_threshold))
+        views = [self._view(features, _known(Query(reference=one)), options.search) for one in references]
+        return self._run(features, [replace(view, cuts=cuts) for view in views if view is not None])
+
+    def _view(self, features: QuillFeatures, known: CropPrompts, search: float = 1.0) -> _View | None:
+        """The window to zoom to; None where clicks alone are known."""
+        window = _window_of(known, search)
+        return None if window is None else _View(known, window.within(*features.size), Objection.of(known))
+
+    def _corrected(self, features: QuillFeatures, query: Query, view: _View, answer: Looked) -> Looked:
+        """The answer of a window, looked at again closer or elsewhere where that is called for."""
+        if query.reference is not None:
             return answer
-        others = self._run(features, known, wider(window, *features.size), objection)
+        known, objection = view.known, view.objection
+        answer = self._finer(features, view, answer)
+        if known.box is not None or query.prompts.mask is not None or objection is None or not objection.far_off:
+            return answer
+        wide = [replace(view, window=window) for window in wider(view.window, *features.size)]
+        others = self._run(features, wide)
         if known.labels is not None and known.labels.any():
             others.append(self._from_clicks(features, known, objection))
 
@@ -192,11 +220,9 @@ class QuillPredictor:
 
         return max(answer, *others, key=believed)
 
-    def _finer(
-        self, features: QuillFeatures, known: CropPrompts, window: Window, objection: Objection | None
-    ) -> Looked:
+    def _finer(self, features: QuillFeatures, view: _View, answer: Looked) -> Looked:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
-        answer = self._run(features, known, [window], objection)[0]
+        known, window = view.known, view.window
         if not is_worth_it(answer.mask, window, self._side):
             return answer
         seen = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
@@ -224,40 +250,31 @@ class QuillPredictor:
         if not known.labels.any():
             raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
         side = self._side if objection else self.glance  # anew, a glance finds a little less
-        looked = self._run(features, known, windows_for(known, *features.size), objection, side, anew=True)
+        windows = windows_for(known, *features.size)
+        looked = self._run(features, [_View(known, window, objection, anew=True) for window in windows], side)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
         box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
         box = _reaching(box, known.points[known.labels])
         window = Window.around(box, MARGIN * 1.2).within(*features.size)
-        answer = self._run(features, known, [window], objection, anew=True)[0]
+        answer = self._run(features, [_View(known, window, objection, anew=True)])[0]
         return replace(answer, scores=answer.scores * backed(answer.masks, looked))
 
-    def _run(
-        self,
-        features: QuillFeatures,
-        known: CropPrompts,
-        windows: list[Window],
-        objection: Objection | None,
-        side: int = 0,
-        anew: bool = False,
-        cuts: tuple[float, float] = (0.0, 0.0),
-    ) -> list[Looked]:
+    def _run(self, features: QuillFeatures, views: Sequence[_View], side: int = 0) -> list[Looked]:
         """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
 
         side  pixels along a side of the crops; 0: as many as the network is for
-        anew  do not tell the network the outline so far
-        cuts  logits from which on a place belongs to what is followed, and from which on it is relied on
         """
-        if not windows:
-            return []
-        told = replace(known, outline=None) if anew else known
-        maps = [self._maps(features, told, window, side) for window in windows]
-        return [
-            _looked(logits, iou, presence, window, features.size, shown, known, objection, cuts)
-            for logits, iou, presence, window, shown in zip(*self._answers(maps), windows, maps, strict=True)
-        ]
+        looked: list[Looked] = []
+        for start in range(0, len(views), MOST_AT_ONCE):
+            part = views[start : start + MOST_AT_ONCE]
+            maps = [self._maps(features, view.passed, view.window, side) for view in part]
+            looked += [
+                _looked(logits, iou, presence, view, features.size, shown)
+                for logits, iou, presence, view, shown in zip(*self._answers(maps), part, maps, strict=True)
+            ]
+        return looked
 
     def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window, side: int = 0) -> Array:
         channels = self._network.get_inputs()[0].shape[1]  # an older file knows fewer
@@ -269,18 +286,26 @@ class QuillPredictor:
         return logits, iou, presence
 
 
-def _looked(
-    logits: Array,
-    iou: Array,
-    presence: Any,
-    window: Window,
-    size: tuple[int, int],
-    maps: Array,
-    known: CropPrompts,
-    objection: Objection | None,
-    cuts: tuple[float, float],
-) -> Looked:
+def _known(query: Query) -> CropPrompts:
+    """What is known of a structure, as it is drawn for the network."""
+    prompts, reference = query.prompts, query.reference
+    outline = prompts.mask if prompts.mask is not None else query.previous
+    first = None if reference is None else reference.prompted
+    return CropPrompts(
+        points=prompts.points,
+        labels=prompts.labels,
+        box=prompts.box,
+        outline=outline if outline is not None and outline.any() else None,
+        earlier=reference.features.frame if reference else None,
+        earlier_outline=reference.mask if reference else None,
+        pointed=first.features.frame if first else None,
+        pointed_outline=first.mask if first else None,
+    )
+
+
+def _looked(logits: Array, iou: Array, presence: Any, view: _View, size: tuple[int, int], maps: Array) -> Looked:
     """What the network says of a window, on the frame."""
+    window, known, objection, cuts = view.window, view.known, view.objection, view.cuts
     followed = maps[EARLIER].any()  # which would grow from frame to frame if it were cut low
     logits = logits - (cuts[0] if followed else dice_cut(logits)[:, None, None])
     masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
@@ -288,8 +313,9 @@ def _looked(
     heard = [obeyed(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
     preference = (scores * plausible * heard).astype(np.float32)
     best = int(preference.argmax())
-    sure = _outline(logits[best] + (cuts[0] - cuts[1]), window, size) if followed else None
-    return Looked(masks, scores, float(_sigmoid(np.asarray(presence))), best, sure=sure, preference=preference)
+    confident = _outline(logits[best] + (cuts[0] - cuts[1]), window, size) if followed else None
+    present = float(_sigmoid(np.asarray(presence)))
+    return Looked(masks, scores, present, best, confident=confident, preference=preference)
 
 
 def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from delineate.preprocess.crop import Window
 from delineate.preprocess.prompt_maps import CropPrompts
-from delineate.runtimes.frame_predictor import Candidates
+from delineate.runtimes.frame_predictor import ChainedCandidates
 
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through
 SEEN_ONCE = 0.5  # trust in an outline that one window alone shows, beside its agreement with others
@@ -29,7 +29,7 @@ DEPTH_SIDE = 128  # pixels along a side at which depths are measured
 
 
 @dataclass(frozen=True, eq=False)
-class Looked(Candidates):
+class Looked(ChainedCandidates):
     """What the network says of one window.
 
     preference  float (K,): how much each outline is preferred. The predicted IoU, which ``scores`` keep as it is, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,14 +14,13 @@ from torch import Tensor
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.models.sam import Sam, SamPrompts
-from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.placed_prompts import following_box, truncated
+from delineate.runtimes.frame_predictor import Candidates, Query
+from delineate.runtimes.placed_prompts import alike, following_box, truncated
 
 
 class Multimask(StrEnum):
@@ -81,21 +81,22 @@ class SamPredictor:
         return SamFeatures(embedding.float(), place)
 
     @torch.inference_mode()
-    def decode(
-        self,
-        features: SamFeatures,
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
-        """Outline what the prompts point at; an earlier outline alone becomes a box, a little larger."""
-        given = self._prompts(features, prompts, previous, earlier, feedback)
-        multimask = self._multimask(prompts, given)
-        logits, iou = self.network.decode(features.embedding, given, multimask)
-        masks = masks_on_frame(logits[0], features.place, self.behaviour.profile.answer).cpu().numpy()
-        scores = np.clip(iou[0].float().cpu().numpy(), 0, 1)
-        return Candidates(masks, scores, best=int(scores.argmax()), logits=logits[0].float().cpu().numpy())
+    def decode(self, features: SamFeatures, queries: Sequence[Query]) -> list[Candidates]:
+        """Outline what the prompts point at; a reference alone becomes a box, a little larger.
+
+        Structures with as many prompts of the same kinds are decoded together.
+        """
+        prompts = [self._prompts(features, query) for query in queries]
+        answers: dict[int, Candidates] = {}
+        for group in alike([(self._multimask(one), _shape(one)) for one in prompts]):
+            together = _joined([prompts[n] for n in group])
+            several = len(group)  # of no prompts at all the network gives one answer, for all
+            decoded = self.network.decode(features.embedding, together, self._multimask(together))
+            for n, logits, iou in zip(group, *(one.expand(several, *one.shape[1:]) for one in decoded), strict=True):
+                masks = masks_on_frame(logits, features.place, self.behaviour.profile.answer).cpu().numpy()
+                scores = np.clip(iou.float().cpu().numpy(), 0, 1)
+                answers[n] = Candidates(masks, scores, best=int(scores.argmax()), logits=logits.float().cpu().numpy())
+        return [answers[n] for n in range(len(queries))]
 
     @torch.inference_mode()
     def decode_clicks(
@@ -109,28 +110,23 @@ class SamPredictor:
         masks = masks_on_frame(logits, features.place, self.behaviour.profile.answer)
         return masks.cpu().numpy(), iou.flatten().cpu().numpy(), stability(logits, offset).cpu().numpy()
 
-    def _multimask(self, prompts: FramePrompts, given: SamPrompts) -> bool:
+    def _multimask(self, prompts: SamPrompts) -> bool:
         match self.behaviour.multimask:
             case Multimask.ALWAYS:
                 return True
             case Multimask.NEVER:
                 return False
             case Multimask.AMBIGUOUS:
-                return len(prompts.points) == 1 and given.boxes is None and given.masks is None
+                single = prompts.points is not None and prompts.points.shape[1] == 1
+                return single and prompts.boxes is None and prompts.masks is None
 
-    def _prompts(
-        self,
-        features: SamFeatures,
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None,
-        earlier: EarlierFrame | None,
-        feedback: NDArray[np.float32] | None,
-    ) -> SamPrompts:
+    def _prompts(self, features: SamFeatures, query: Query) -> SamPrompts:
+        prompts, reference, feedback = query.prompts, query.reference, query.feedback
         place, device = features.place, self.engine.device
         cells = 4 * features.embedding.shape[-1]
         box = prompts.box
-        if box is None and earlier is not None and not len(prompts.points):
-            box = following_box(earlier.mask, self.behaviour.margin / min(place.scale))
+        if box is None and reference is not None and not len(prompts.points):
+            box = following_box(reference.mask, self.behaviour.margin / min(place.scale))
         points = labels = boxes = masks = None
         if len(prompts.points):
             points = torch.from_numpy(place.points(prompts.points))[None].to(device)
@@ -139,7 +135,7 @@ class SamPredictor:
             corners = place.points(np.asarray(box).reshape(2, 2))
             corners = truncated(corners) if self.behaviour.whole else corners
             boxes = torch.from_numpy(corners.reshape(1, 4)).to(device)
-        outline = prompts.mask if prompts.mask is not None else previous
+        outline = prompts.mask if prompts.mask is not None else query.previous
         if feedback is not None:
             masks = torch.from_numpy(feedback)[None, None].to(device)
         elif outline is not None and outline.any():
@@ -147,3 +143,17 @@ class SamPredictor:
         if masks is not None and self.behaviour.mask_prompt is MaskPrompt.PROBABILITY:
             masks = masks.sigmoid()
         return SamPrompts(points, labels, boxes, masks)
+
+
+def _shape(prompts: SamPrompts) -> tuple[tuple[int, ...] | None, ...]:
+    """The kinds of prompts of one structure, and how many there are."""
+    return tuple(None if one is None else tuple(one.shape) for one in (prompts.points, prompts.boxes, prompts.masks))
+
+
+def _joined(prompts: Sequence[SamPrompts]) -> SamPrompts:
+    """Prompts of the same kinds of several structures, one after the other."""
+
+    def together(kind: str) -> Tensor | None:
+        return None if getattr(prompts[0], kind) is None else torch.cat([getattr(one, kind) for one in prompts])
+
+    return SamPrompts(together("points"), together("labels"), together("boxes"), together("masks"))

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from delineate.following import Following
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
 from delineate.memory.tracker import MemoryTracker, TrackerSettings
-from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Maps
-from delineate.placing import FramePrompts
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame
-from delineate.runtimes.placed_prompts import following_box
+from delineate.runtimes.frame_predictor import Candidates, Query
+from delineate.runtimes.placed_prompts import alike, following_box
 
 CHAIN_MARGIN = 5.0  # pixels of the input, where a structure is followed without memory
 
@@ -65,42 +65,55 @@ class Sam2Predictor:
         return Sam2Features(Sam2Maps(maps.coarse.float(), fine, maps.places.float()), place)
 
     @torch.inference_mode()
-    def decode(
-        self,
-        features: Sam2Features,
-        prompts: FramePrompts,
-        previous: NDArray[np.bool_] | None = None,
-        earlier: EarlierFrame | None = None,
-        feedback: NDArray[np.float32] | None = None,
-    ) -> Candidates:
-        """Outline what the prompts point at, on this frame alone."""
-        place, maps, device = features.place, features.maps, self.engine.device
+    def decode(self, features: Sam2Features, queries: Sequence[Query]) -> list[Candidates]:
+        """Outline what the prompts point at, on this frame alone.
+
+        Structures with as many points, and with or without a mask prompt, are decoded together.
+        """
+        asked = [self._asked(features, query) for query in queries]
+        answers: dict[int, Candidates] = {}
+        for group in alike([(points.shape[1], masks is None) for points, _, masks in asked]):
+            points, labels = torch.cat([asked[n][0] for n in group]), torch.cat([asked[n][1] for n in group])
+            drawn = [masks for n in group if (masks := asked[n][2]) is not None]
+            masks = torch.cat(drawn) if drawn else None
+            pointed = points.shape[1] > 0
+            answer = self.network.decode(
+                self.network.without_memory(features.maps).expand(len(group), -1, -1, -1),
+                features.maps,
+                points if pointed else None,
+                labels if pointed else None,
+                masks,
+                multimask=points.shape[1] == 1 and masks is None,
+            )
+            answers |= {n: self._candidates(features, answer, row) for row, n in enumerate(group)}
+        return [answers[n] for n in range(len(queries))]
+
+    def _asked(self, features: Sam2Features, query: Query) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Points (1, N, 2) in input pixels, their labels (1, N), and a mask prompt (1, 1, 4 f, 4 f) or None."""
+        prompts, place, device = query.prompts, features.place, self.engine.device
         points, labels = [place.points(prompts.points)], [prompts.labels.astype(np.int32)]
         box = prompts.box
-        if box is None and earlier is not None and not len(prompts.points):
-            box = following_box(earlier.mask, CHAIN_MARGIN / min(place.scale))
+        if box is None and query.reference is not None and not len(prompts.points):
+            box = following_box(query.reference.mask, CHAIN_MARGIN / min(place.scale))
         if box is not None:
             points.insert(0, place.points(np.asarray(box).reshape(2, 2)))
             labels.insert(0, np.array([2, 3], np.int32))
-        outline = prompts.mask if prompts.mask is not None else previous
+        outline = prompts.mask if prompts.mask is not None else query.previous
         masks = None
-        if feedback is not None:
-            masks = torch.from_numpy(feedback)[None, None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT).to(device)
+        if query.feedback is not None:
+            masks = torch.from_numpy(query.feedback)[None, None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT).to(device)
         elif outline is not None and outline.any():
-            masks = drawn_logits(outline, place, 4 * maps.coarse.shape[-1]).to(device)
-        given = np.concatenate(points)
-        answer = self.network.decode(
-            self.network.without_memory(maps),
-            maps,
-            torch.from_numpy(given)[None].to(device) if len(given) else None,
-            torch.from_numpy(np.concatenate(labels))[None].to(device) if len(given) else None,
-            masks,
-            multimask=len(given) == 1 and masks is None,
-        )
-        outlines = masks_on_frame(answer.logits[0], place, self.image_profile(self.network.side).answer).cpu().numpy()
-        scores = answer.iou[0].float().clamp(0, 1).cpu().numpy()
-        present = float(answer.present[0].sigmoid())
-        return Candidates(outlines, scores, present, int(scores.argmax()), answer.logits[0].float().cpu().numpy())
+            masks = drawn_logits(outline, place, 4 * features.maps.coarse.shape[-1]).to(device)
+        pointed, kinds = (torch.from_numpy(np.concatenate(one))[None].to(device) for one in (points, labels))
+        return pointed, kinds, masks
+
+    def _candidates(self, features: Sam2Features, answer: Sam2Answer, row: int) -> Candidates:
+        """What the network says of one of several structures."""
+        profile, logits = self.image_profile(self.network.side), answer.logits[row]
+        outlines = masks_on_frame(logits, features.place, profile.answer).cpu().numpy()
+        scores = answer.iou[row].float().clamp(0, 1).cpu().numpy()
+        present = float(answer.present[row].sigmoid())
+        return Candidates(outlines, scores, present, int(scores.argmax()), logits.float().cpu().numpy())
 
     @torch.inference_mode()
     def decode_clicks(

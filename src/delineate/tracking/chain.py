@@ -7,7 +7,7 @@ nothing grows with the number of frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from delineate.errors import PromptError
 from delineate.frame import Frame
 from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Candidates, EarlierFrame, Features, FramePredictor
+from delineate.runtimes.frame_predictor import (
+    Candidates,
+    ChainedCandidates,
+    ChainingPredictor,
+    Features,
+    FramePredictor,
+    Query,
+    ReferenceFrame,
+)
 from delineate.tracking.guards import Appearance, Drift, GuardSettings, judge, resembling, within_reach
 
 MaskArray = NDArray[np.bool_]
@@ -44,7 +52,7 @@ class Step:
 class _Memory:
     """What is remembered of one structure."""
 
-    last: EarlierFrame  # where it was last seen
+    last: ReferenceFrame  # where it was last seen
     look: Appearance  # where it was pointed at
     area: int  # there
 
@@ -67,7 +75,11 @@ class ChainTracker:
         """Take the next frame and outline every structure on it."""
         features = self.predictor.encode(frame)
         self._now = (frame, features)
-        return {name: self._follow(name, frame, features) for name in self._memory}
+        answers = self._answers(features, [memory.last for memory in self._memory.values()])
+        return {
+            name: self._judged(name, frame, features, answer, jumped)
+            for name, (answer, jumped) in zip(list(self._memory), answers, strict=True)
+        }
 
     def add(self, name: str, prompts: FramePrompts | MaskArray) -> Step:
         """Point at a structure on the frame pushed last, or correct it there; it is followed from here on.
@@ -81,13 +93,13 @@ class ChainTracker:
             known = self._memory.get(name)
             on_this = known is not None and known.last.features is features
             previous = known.last.mask if known is not None and on_this else None
-            answer = self.predictor.decode(features, prompts, previous)
+            answer = self.predictor.decode(features, [Query(prompts, previous)])[0]
             mask, score = answer.mask, answer.score
         else:
             mask, score = np.asarray(prompts, dtype=bool), 1.0
         if mask.any():
             self._memory[name] = _Memory(
-                EarlierFrame(features, mask), Appearance.of(frame.pixels, mask), int(mask.sum())
+                ReferenceFrame(features, mask), Appearance.of(frame.pixels, mask), int(mask.sum())
             )
             return Step(mask, score)
         self._memory.pop(name, None)
@@ -97,20 +109,25 @@ class ChainTracker:
         """Stop following a structure."""
         self._memory.pop(name, None)
 
-    def _answered(self, features: Features, last: EarlierFrame) -> tuple[Candidates, bool]:
-        """What the model says, and whether it found the structure only where it was asked to look farther off."""
-        near = self.predictor.decode(features, FramePrompts(), earlier=last)
-        search = self.guards.search
-        if search <= 1 or _sureness(near) >= self.guards.presence:
-            return near, False
-        far = self.predictor.decode(features, FramePrompts(), earlier=replace(last, search=search))
-        jumped = _sureness(far) >= max(self.guards.presence, _sureness(near))
-        return (far if jumped else near), jumped
+    def _answers(self, features: Features, references: Sequence[ReferenceFrame]) -> list[tuple[Candidates, bool]]:
+        """What the model says of each structure, and whether it found it only where it was asked to look farther off.
 
-    def _follow(self, name: str, frame: Frame, features: Features) -> Step:
+        All structures are asked for together, and then those that were not found.
+        """
+        if not isinstance(self.predictor, ChainingPredictor):
+            answers = self.predictor.decode(features, [Query(reference=one) for one in references])
+            return [(answer, False) for answer in answers]
+        options = self.guards.chain
+        near = self.predictor.follow(features, references, replace(options, search=1.0))
+        missed = [n for n, answer in enumerate(near) if _sureness(answer) < self.guards.presence]
+        if options.search <= 1 or not missed:
+            return [(answer, False) for answer in near]
+        far = dict(zip(missed, self.predictor.follow(features, [references[n] for n in missed], options), strict=True))
+        jumped = {n for n, answer in far.items() if _sureness(answer) >= max(self.guards.presence, _sureness(near[n]))}
+        return [(far[n], True) if n in jumped else (answer, False) for n, answer in enumerate(near)]
+
+    def _judged(self, name: str, frame: Frame, features: Features, answer: Candidates, jumped: bool) -> Step:
         memory = self._memory[name]
-        asked = replace(memory.last, certainty=self.guards.certainty, relied=self.guards.relied)
-        answer, jumped = self._answered(features, asked)
         last = memory.last.mask
         reached = answer.mask if jumped else within_reach(answer.mask, last, self.guards.reach)
         mask = resembling(reached, last, frame.pixels, memory.look)
@@ -123,9 +140,10 @@ class ChainTracker:
         last_area = int(last.sum())
         found = int(answer.mask.sum())  # before it was cut to what it can have reached: a leak must show
         verdict = judge(answer.score * answer.presence, found, last_area, now, memory.look, self.guards)
-        pointed = memory.last.pointed or memory.last
-        sure = mask if answer.sure is None else mask & answer.sure
-        self._memory[name] = replace(memory, last=EarlierFrame(features, sure if sure.any() else mask, pointed))
+        prompted = memory.last.prompted or memory.last
+        confident = answer.confident if isinstance(answer, ChainedCandidates) else None
+        passed = mask if confident is None else mask & confident
+        self._memory[name] = replace(memory, last=ReferenceFrame(features, passed if passed.any() else mask, prompted))
         return Step(mask, verdict.confidence, verdict.drift)
 
 

@@ -6,7 +6,7 @@ inside are no longer those of the structure, the model itself is unsure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from delineate.runtimes.frame_predictor import ChainOptions
 from delineate.scan import ScanKind
 
 Pixels = NDArray[Any]
@@ -40,9 +41,7 @@ class GuardSettings:
     least_area   share of the area where it was pointed at below which nothing is left
     reach        how far it may move or grow in one frame, as a share of its own diameter
     gone         change of the mean grey value, in the same units as appearance, at which this is another structure
-    search       how many times as far as usual the model looks where it does not find it; 1: nowhere else
-    certainty    probability from which on a place is taken for the structure
-    relied       probability from which on it is told to the model on the next frame: over a half, errors grow less
+    chain        how the model looks for it on the next frame; it looks farther off only where it finds nothing near
     """
 
     area_ratio: float = 1.8
@@ -52,14 +51,14 @@ class GuardSettings:
     least_area: float = 0.005
     reach: float = 0.5
     gone: float = 1.6
-    search: float = 1.0
-    certainty: float = 0.5
-    relied: float = 0.5
+    chain: ChainOptions = field(default_factory=ChainOptions)
 
     @classmethod
     def of(cls, kind: ScanKind) -> Self:
         """What suits a kind of scan: in videos things jump and come back; in volumes they taper, and end for good."""
-        return cls(search=2.0) if kind is ScanKind.VIDEO else cls(presence=0.7, certainty=0.6, relied=0.9)
+        if kind is ScanKind.VIDEO:
+            return cls(chain=ChainOptions(search=2.0))
+        return cls(presence=0.7, chain=ChainOptions(mask_threshold=0.6, propagation_threshold=0.9))
 
 
 @dataclass(frozen=True)

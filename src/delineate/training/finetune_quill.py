@@ -25,6 +25,7 @@ from delineate.frame import Frame
 from delineate.models.quill import Quill
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import eight_bit
+from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill import QuillPredictor
 from delineate.training.adapted import Adapted
 from delineate.training.clips import ClipSource, split_sources, with_objects
@@ -142,10 +143,9 @@ class QuillObjective(Adapted):
     def dice_with(self, prompts: Prompting) -> float:
         one, scores = QuillPredictor(self._exported(), self.predictor.threads), list[float]()
         for frame, masks in self.testing.structures():
-            features, given = one.encode(frame), prompts(masks)
-            for n, mask in enumerate(masks):
-                answer = one.decode(features, frame_prompts(given, n))
-                scores.append(float(dice_of(answer.mask, mask)))
+            given = prompts(masks)
+            answers = one.decode(one.encode(frame), [Query(frame_prompts(given, n)) for n in range(len(masks))])
+            scores += [float(dice_of(answer.mask, mask)) for answer, mask in zip(answers, masks, strict=True)]
         return float(np.mean(scores))
 
     def keep(self, folder: Path) -> None:

@@ -16,6 +16,7 @@ from delineate.systems import SYSTEMS
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.segment import ModelChoice, OutputChoice, SegmentRequest, SegmentResult, libraries, segment
 
+_GUARDS = TypeAdapter(GuardSettings)
 _READING = TypeAdapter(ReadOptions)
 Progress = Callable[[int, int], None]
 
@@ -92,7 +93,7 @@ def request_of(
             threads=run.threads,
         ),
         asked=manifest.prompts,
-        guards=GuardSettings(**run.guards) if run.guards else None,
+        guards=_GUARDS.validate_python(run.guards) if run.guards else None,
         output=OutputChoice(split=run.split, film=run.film, keep_header=run.keep_header),
     )
 
