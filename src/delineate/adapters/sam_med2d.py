@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from delineate.adapters.slots import Slot, put
+from delineate.adapters.slots import Insertion, Slot, SlotContext, insert
 
 RATIO = 0.25  # of the gate's inner width
 
@@ -28,8 +28,8 @@ class Med2DAdapter(nn.Module):
         for part in (self.spatial[0], self.spatial[2]):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 3, 1, 2)
+    def forward(self, tokens: Tensor, normed: Tensor, context: SlotContext) -> Tensor:
+        x = normed.permute(0, 3, 1, 2)
         gate = self.channel(x.mean(dim=(2, 3)))[..., None, None]
         x = x + self.spatial(x * gate)
         return self.norm(x.permute(0, 2, 3, 1))
@@ -37,5 +37,4 @@ class Med2DAdapter(nn.Module):
 
 def add_med2d_adapters(encoder: nn.Module) -> None:
     """Put an adapter beside the MLP of every block of a SAM encoder."""
-    for layer in encoder.layers:  # type: ignore[union-attr]
-        put(layer, Slot.MLP_PARALLEL, Med2DAdapter(layer.layer_norm1.normalized_shape[0]))
+    insert(encoder, Insertion(Slot.MLP_PARALLEL, lambda width, _: Med2DAdapter(width)))

@@ -1,4 +1,8 @@
-"""softmax(q k') v: the fused kernel or, on a CPU, two products for some queries at a time."""
+"""softmax(q k') v: the fused kernel or, on a CPU, two products for some queries at a time.
+
+Which kernel computes may depend on the precision, the device, and on whether anything is recorded; which modules are
+called never does.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.models.derived import recorded
+
 SCORES = 1 << 20  # computed at a time, so that they stay in the cache
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Queries and keys (B, heads, T, C), (B, heads, S, C), values (B, heads, S, C) -> (B, heads, T, C).
 
     In bf16 on a CPU two products are about twice as fast as the fused kernel, which computes in fp32.
     """
-    if not two_products_pay(q):
-        return F.scaled_dot_product_attention(q, k, v)
+    if dropout or not two_products_pay(q):
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
     b, heads, t, _ = q.shape
     q, k, v = (x.reshape(b * heads, x.shape[2], -1) for x in (q, k, v))
     return by_products(q, k, v).view(b, heads, t, -1)
 
 
 def two_products_pay(q: Tensor) -> bool:
-    """Whether bf16 is computed without gradients on a CPU."""
-    return q.dtype is torch.bfloat16 and q.device.type == "cpu" and not torch.is_grad_enabled()
+    """Whether bf16 is computed on a CPU, and nothing is recorded."""
+    return q.dtype is torch.bfloat16 and q.device.type == "cpu" and not recorded()
 
 
 def by_products(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.models.derived import Derived
+from delineate.models.derived import Derived, recorded, untouched
 
 
 class ConvNorm(nn.Module):
@@ -19,10 +19,15 @@ class ConvNorm(nn.Module):
         self._one = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        if not folds(self):
+        if not self.folds():
             return self.bn(self.c(x))
         weight, bias = self._one.get(lambda: packed(*self.folded(), x), *self.sources, key=computed_in(x))
         return F.conv2d(x, weight, bias, self.c.stride, self.c.padding, 1, self.c.groups)
+
+    def folds(self) -> bool:
+        """Whether both may be computed as one: in use, nothing recorded, and neither replaced nor hooked."""
+        plain = untouched(nn.Conv2d, self.c) and untouched(nn.BatchNorm2d, self.bn)
+        return plain and not (self.training or recorded())
 
     @property
     def sources(self) -> tuple[Tensor, ...]:
@@ -36,11 +41,6 @@ class ConvNorm(nn.Module):
         weight, gain, shift, mean, variance = self.sources
         scale = gain * torch.rsqrt(variance + self.bn.eps)
         return weight * scale[:, None, None, None], shift - mean * scale
-
-
-def folds(module: nn.Module) -> bool:
-    """Whether a module may be computed in another form: in use, not in training, and not being traced."""
-    return not (module.training or torch.is_grad_enabled() or torch.jit.is_tracing())
 
 
 def packed(weight: Tensor, bias: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+def recorded() -> bool:
+    """Whether what is computed is recorded: for gradients, or by an exporter."""
+    return torch.is_grad_enabled() or torch.jit.is_tracing()
+
+
+def untouched(kind: type[nn.Module], *modules: nn.Module) -> bool:
+    """Whether modules are neither replaced nor hooked, so that their weights may be used without calling them."""
+    return all(type(m) is kind and not m._forward_hooks and not m._forward_pre_hooks for m in modules)
 
 
 @dataclass
@@ -20,7 +30,7 @@ class Derived:
 
     def get(self, make: Callable[[], Any], *sources: Tensor, key: Hashable = None) -> Any:
         """What ``make`` makes of ``sources`` and ``key``, kept from the last time if neither has changed since."""
-        if torch.is_grad_enabled() or torch.jit.is_tracing() or any(s.is_inference() for s in sources):
+        if recorded() or any(s.is_inference() for s in sources):
             return make()
         whole = (key, tuple((id(s), s._version, s.data_ptr()) for s in sources))
         if self._key != whole:

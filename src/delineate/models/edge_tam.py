@@ -17,6 +17,7 @@ from transformers.models.edgetam_video.configuration_edgetam_video import (
 )
 from transformers.models.sam2.modeling_sam2 import Sam2VisionNeck
 
+from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.rep_vit import RepViT, RepViTConfig
 from delineate.models.sam2 import HieraSize, Sam2, Sam2Maps, Sam2Shape, Sam2Version, vision_config
 
@@ -47,7 +48,8 @@ class RepViTEncoder(nn.Module):
         self.backbone = RepViT(backbone)
         self.neck = Sam2VisionNeck(config)
 
-    def forward(self, pixels: Tensor) -> Pyramid:
+    def forward(self, pixels: Tensor, context: SlotContext = NO_CONTEXT) -> Pyramid:
+        """``context`` is for adapters, of which convolutions have none."""
         maps, places = self.neck([m.permute(0, 2, 3, 1) for m in self.backbone(pixels)])
         return Pyramid(tuple(maps[-3:][::-1]), tuple(places[-3:][::-1]))
 

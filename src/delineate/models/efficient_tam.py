@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel, SamVisionConfig, SamVisionModel
-from transformers.models.sam2_video.modeling_sam2_video import (
-    Sam2VideoPositionEmbeddingSine,
-    Sam2VideoRoPEAttention,
-    apply_rotary_pos_emb_2d,
-)
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine
 
+from delineate.adapters.slots import NO_CONTEXT, SlotContext
+from delineate.models.memory_attention import Rotation, Sam2TurnedAttention
 from delineate.models.sam import VitSize
 from delineate.models.sam2 import Sam2, Sam2Maps, Sam2Shape, Sam2Version, host_config
 
@@ -51,42 +49,26 @@ class TamShape:
     vit: VitSize | None = None
 
 
-class PooledCrossAttention(Sam2VideoRoPEAttention):
+class PooledCrossAttention(Sam2TurnedAttention):
     """Attention to memories whose maps are averaged over 2 x 2 places, where there is more than one of them."""
 
     variant = CrossAttention.POOLED_1
 
-    def forward(  # type: ignore[override]
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        position_embeddings: tuple[Tensor, Tensor],
-        num_k_exclude_rope: int = 0,
-        **kwargs: object,
-    ) -> tuple[Tensor, None]:
-        b, one = query.shape[:2]
-        shape = (b * one, -1, self.num_attention_heads, self.head_dim)
-        q = self.q_proj(query).view(*shape).transpose(1, 2)
-        k = self.k_proj(key).view(*shape).transpose(1, 2)
-        v = self.v_proj(value).view(*shape).transpose(1, 2)
-        cos, sin = position_embeddings
-        q, k = apply_rotary_pos_emb_2d(q, k, cos, sin, num_k_exclude_rope, repeat_freqs_k=self.rope_k_repeat)
-        places = q.shape[-2]
-        mapped = k.shape[-2] - num_k_exclude_rope
+    def mixed(self, q: Tensor, k: Tensor, value: Tensor, of_key: Rotation) -> Tensor:
+        v, places = self.v_proj(value), q.shape[1]
+        mapped = k.shape[1] - (of_key.pointers or 0)
         bias = None
         if mapped > places:
             maps, side = mapped // places, math.isqrt(places)
-            k_map, v_map = (_averaged(t[..., :mapped, :], maps, side) for t in (k, v))
+            k_map, v_map = (_averaged(t[:, :mapped], maps, side) for t in (k, v))
             if self.variant is CrossAttention.POOLED_2:
                 k_map = k_map + MADE_UP
             else:
-                bias = q.new_zeros(1, 1, 1, k_map.shape[-2] + num_k_exclude_rope)
-                bias[..., : k_map.shape[-2]] = MADE_UP
-                bias = bias.expand(*q.shape[:3], -1)
-            k, v = torch.cat([k_map, k[..., mapped:, :]], dim=-2), torch.cat([v_map, v[..., mapped:, :]], dim=-2)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scaling)
-        return self.o_proj(mixed.transpose(1, 2).reshape(b, one, places, -1)), None
+                bias = q.new_zeros(1, 1, k_map.shape[1] + k.shape[1] - mapped)
+                bias[..., : k_map.shape[1]] = MADE_UP
+                bias = bias.expand(*q.shape[:2], -1)
+            k, v = torch.cat([k_map, k[:, mapped:]], dim=1), torch.cat([v_map, v[:, mapped:]], dim=1)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scaling)
 
 
 class PooledCrossAttention2(PooledCrossAttention):
@@ -94,11 +76,11 @@ class PooledCrossAttention2(PooledCrossAttention):
 
 
 def _averaged(tokens: Tensor, maps: int, side: int) -> Tensor:
-    """Tokens (B, heads, maps * side², C), averaged over 2 x 2 places of each map."""
-    b, heads, _, c = tokens.shape
-    grid = tokens.reshape(b * heads * maps, side, side, c).permute(0, 3, 1, 2)
+    """Tokens (B, maps * side², C), averaged over 2 x 2 places of each map."""
+    b, _, c = tokens.shape
+    grid = tokens.reshape(b * maps, side, side, c).permute(0, 3, 1, 2)
     small = F.avg_pool2d(grid, POOL)
-    return small.permute(0, 2, 3, 1).reshape(b, heads, -1, c)
+    return small.permute(0, 2, 3, 1).reshape(b, -1, c)
 
 
 class EfficientTam(Sam2):
@@ -130,9 +112,9 @@ class EfficientTam(Sam2):
             for layer in host.memory_attention.layers:
                 layer.cross_attn_image.__class__ = pooled[shape.attention]
 
-    def embed(self, pixels: Tensor) -> Sam2Maps:
+    def embed(self, pixels: Tensor, context: SlotContext = NO_CONTEXT) -> Sam2Maps:
         """Prepared pixels (1, 3, side, side) -> the map at stride 16; the finer ones are zero."""
-        coarse = self.host.vision_encoder(pixels)[0]
+        coarse = self.host.vision_encoder(pixels, context=context)[0]
         f = coarse.shape[-1]
         fine = (coarse.new_zeros(1, 32, 4 * f, 4 * f), coarse.new_zeros(1, 64, 2 * f, 2 * f))
         return Sam2Maps(coarse, fine, self.sine(coarse.shape, coarse.device, coarse.dtype))

@@ -1,24 +1,41 @@
-"""Hiera and its feature pyramid without what the host library computes again on every frame, or throws away.
+"""Hiera and its feature pyramid, open to adapters, without what is the same on every frame.
 
-Parameters and key names stay the host's, results too up to rounding.
+Parameters and key names stay those of ``transformers``, results too up to rounding.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel, Sam2MultiScaleAttention, Sam2VisionNeck
+from enum import StrEnum
+from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.models.sam2.modeling_sam2 import (
+    Sam2HieraDetModel,
+    Sam2HieraDetModelOutput,
+    Sam2MultiScaleAttention,
+    Sam2MultiScaleBlock,
+    Sam2VisionEncoderOutput,
+    Sam2VisionModel,
+    Sam2VisionNeck,
+    do_pool,
+    window_partition,
+    window_unpartition,
+)
+
+from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
 from delineate.models.attention import attend
 from delineate.models.derived import Derived
 
+Maps = tuple[Tensor, ...]
 
-class LeanAttention(Sam2MultiScaleAttention):
+
+class HieraAttention(Sam2MultiScaleAttention):
     """(B, H, W, C) -> (B, H', W', C'), queries pooled where a stage begins."""
 
-    def forward(self, hidden_states: Tensor, **kwargs: object) -> Tensor:
-        b, h, w, _ = hidden_states.shape
+    def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
+        b, h, w = hidden_states.shape[:3]
         heads = self.num_attention_heads
         q, k, v = self.qkv(hidden_states).view(b, h * w, 3, heads, -1).unbind(2)
         if self.query_stride:
@@ -29,24 +46,79 @@ class LeanAttention(Sam2MultiScaleAttention):
         return self.proj(mixed.transpose(1, 2).reshape(b, h, w, -1))
 
 
-class LeanHiera(Sam2HieraDetModel):
-    """The table of places is enlarged once, not on every frame."""
+class HieraBlock(Slotted, Sam2MultiScaleBlock):
+    """(B, H, W, C) -> the same, or half the sides and twice the channels where a stage begins."""
 
-    places: Derived
+    query_stride: Any
+
+    @property
+    def window(self) -> int:  # type: ignore[override]
+        return self.window_size
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        before = slot in (Slot.BEFORE, Slot.ATTENTION_INPUT, Slot.ATTENTION, Slot.ATTENTION_PARALLEL)
+        after = slot not in (Slot.BEFORE, Slot.ATTENTION_INPUT)
+        return self.dim if before else self.dim_out, self.dim_out if after else self.dim
+
+    def forward(self, hidden_states: Tensor, context: SlotContext = NO_CONTEXT, **_: object) -> Tensor:
+        x = self.through(Slot.BEFORE, hidden_states, context)
+        normed = self.layer_norm1(x)
+        if self.dim != self.dim_out:
+            x = do_pool(self.proj(normed), self.query_stride)
+        normed = self.through(Slot.ATTENTION_INPUT, normed, context)
+        attention = Replaced(self.attn, self._attended)
+        mixed = self.instead(Slot.ATTENTION, attention, normed, context)
+        y = x + self.through(Slot.ATTENTION_OUTPUT, mixed, context)
+        y = self.plus(Slot.ATTENTION_PARALLEL, y, normed, attention, context)
+        y = self.through(Slot.BETWEEN, y, context)
+        normed = self.layer_norm2(y)
+        z = self.plus(Slot.MLP_PARALLEL, y + self.mlp(normed), y, normed, context)
+        return self.through(Slot.AFTER, z, context)
+
+    def _attended(self, x: Tensor) -> Tensor:
+        if self.window_size == 0:
+            return self.attn(x)
+        sides, window = (x.shape[1], x.shape[2]), self.window_size
+        windows, padded = window_partition(x, window)
+        mixed = self.attn(windows)
+        if self.query_stride:
+            stride = self.query_stride[0]
+            window, sides = window // stride, (sides[0] // stride, sides[1] // stride)
+            padded = tuple(side + -side % window for side in sides)
+        return window_unpartition(mixed, window, padded, sides)
+
+
+class HieraStages(Slotted, Sam2HieraDetModel):
+    """Pixels -> maps of four stages (B, H, W, C). The table of places is enlarged once, not on every frame."""
+
+    kept: Derived
+    offers = (EncoderSlot.STEM,)
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        return self.config.num_channels, self.config.hidden_size
+
+    def forward(self, pixel_values: Tensor, context: SlotContext = NO_CONTEXT, **_: object) -> Sam2HieraDetModelOutput:
+        x = self.instead(EncoderSlot.STEM, Replaced(self.patch_embed, self.patch_embed), pixel_values, context)
+        x = x + self._get_pos_embed(x.shape[1:3])
+        stages: Maps = ()
+        for number, block in enumerate(self.blocks):
+            here = context.at(number, x.shape[1:3])
+            x = here.tapped(block(x, here))
+            if number in self.stage_ends:
+                stages = (*stages, x)
+        return Sam2HieraDetModelOutput(last_hidden_state=x, intermediate_hidden_states=stages)
 
     def _get_pos_embed(self, hw: tuple[int, int]) -> Tensor:
         enlarged = super()._get_pos_embed
-        return self.places.get(lambda: enlarged(hw).clone(), self.pos_embed, self.pos_embed_window, key=hw)
+        return self.kept.get(lambda: enlarged(hw).clone(), self.pos_embed, self.pos_embed_window, key=hw)
 
 
-class LeanNeck(Sam2VisionNeck):
+class HieraNeck(Sam2VisionNeck):
     """Maps of all levels, finest last; positions of the coarsest map asked for, once: nobody looks at the others."""
 
-    places: Derived
+    kept: Derived
 
-    def forward(  # type: ignore[override]
-        self, hidden_states: tuple[Tensor, ...]
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def forward(self, hidden_states: Maps) -> tuple[Maps, Maps]:  # type: ignore[override]
         maps: list[Tensor] = []
         last = len(self.convs) - 1
         for level in range(last, -1, -1):
@@ -56,20 +128,29 @@ class LeanNeck(Sam2VisionNeck):
             maps.append(found)
         coarsest = maps[-3]  # the three finest are handed on
         shape = (1, *coarsest.shape[1:])
-        places = self.places.get(
+        places = self.kept.get(
             lambda: self.position_encoding(shape, coarsest.device, torch.float32).clone(), key=(shape, coarsest.device)
         )
         return tuple(maps), tuple(places for _ in maps)
 
 
-LEAN = {Sam2MultiScaleAttention: LeanAttention, Sam2HieraDetModel: LeanHiera, Sam2VisionNeck: LeanNeck}
+class HieraEncoder(Slotted, Sam2VisionModel):
+    """Pixels (B, 3, side, side) -> maps at strides 4, 8 and 16, and their positions."""
 
+    config: Any
 
-def use_lean_hiera(host: nn.Module) -> None:
-    """Let an encoder compute this way."""
-    for module in host.modules():
-        lean = LEAN.get(type(module))
-        if lean is not None:
-            module.__class__ = lean
-            if lean is not LeanAttention:
-                module.places = Derived()  # type: ignore[assignment]
+    offers = (EncoderSlot.NECK,)
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        return self.config.backbone_channel_list[0], self.config.fpn_hidden_size
+
+    def forward(self, pixel_values: Tensor, context: SlotContext = NO_CONTEXT, **_: object) -> Sam2VisionEncoderOutput:
+        found = self.backbone(pixel_values, context=context)
+        neck = Replaced(self.neck, self.neck)
+        maps, places = self.instead(EncoderSlot.NECK, neck, found.intermediate_hidden_states, context)
+        levels = slice(-self.num_feature_levels, None)
+        return Sam2VisionEncoderOutput(
+            last_hidden_state=found.last_hidden_state,
+            fpn_hidden_states=maps[levels][::-1],
+            fpn_position_encoding=places[levels][::-1],
+        )

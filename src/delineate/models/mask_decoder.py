@@ -1,71 +1,317 @@
-"""The two-way mask decoder of SAM and SAM 2 in use (arXiv 2304.02643 sec. A): the host's modules, called leaner.
+"""The two-way mask decoder of SAM and SAM 2 (arXiv 2304.02643 sec. A), lean and open to adapters.
 
-Channels stay last, so that enlarging by 2 x 2 is one matrix product; what objects of one image have in common is
-projected once; only the masks asked for are made. Same parameters, same result up to rounding.
+Channels stay last, so that enlarging by 2 x 2 is one matrix product; what objects of one image have in common has a
+batch of 1 until it differs between them; only the masks asked for are made. Same parameters as in ``transformers``,
+same result up to rounding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.models.edgetam_video import modeling_edgetam_video as edgetam
+from transformers.models.sam import modeling_sam as sam
+from transformers.models.sam2_video import modeling_sam2_video as sam2
 
-Fine = tuple[Tensor, Tensor]  # (1, 32, 4 f, 4 f) and (1, 64, 2 f, 2 f)
+from delineate.adapters.slots import NO_CONTEXT, DecoderSlot, SlotContext, Slotted
 
 
-def attended(transformer: Any, prompts: Tensor, image: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (O, T, 256) and an image of N places, (1 or O, N, 256), after looking at each other: both for O objects.
+class TwoWayAttention(nn.Module):
+    """Attention of (B, T, 256) to (B, S, 256); where one side is the same for all objects, its batch is 1."""
 
-    places  (1, N, 256), the position of each
+    q_proj: Any
+    k_proj: Any
+    v_proj: Any
+    o_proj: Any
+    num_attention_heads: Any
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        count = query.shape[0] if len(query) >= len(key) else key.shape[0]
+        q, k, v = (
+            projected.view(*projected.shape[:2], self.num_attention_heads, -1).transpose(1, 2).expand(count, -1, -1, -1)
+            for projected in (self.q_proj(query), self.k_proj(key), self.v_proj(value))
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.projected(mixed)
+
+    def projected(self, mixed: Tensor) -> Tensor:
+        return self.o_proj(mixed)
+
+
+class TwoWayBlock(Slotted):
+    """Tokens (O, T, 256) and an image of N places, (1 or O, N, 256), after they have looked at each other.
+
+    query_point_embedding  (O, T, 256), the tokens as they were at first
+    key_point_embedding    (1 or O, N, 256), the position of each place
     """
-    queries, keys = prompts, image
-    for layer in transformer.layers:
-        if layer.skip_first_layer_pe:
-            queries = _attention(layer.self_attn, queries, queries, queries)
+
+    offers = tuple(DecoderSlot)
+    self_attn: Any
+    cross_attn_token_to_image: Any
+    cross_attn_image_to_token: Any
+    mlp: Any
+    layer_norm1: Any
+    layer_norm2: Any
+    layer_norm3: Any
+    layer_norm4: Any
+    skip_first_layer_pe: Any
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        width = self.layer_norm1.normalized_shape[0]
+        return width, width
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        query_point_embedding: Tensor,
+        key_point_embedding: Tensor,
+        context: SlotContext = NO_CONTEXT,
+    ) -> tuple[Tensor, Tensor]:
+        prompts = query_point_embedding
+        if self.skip_first_layer_pe:
+            queries = self.self_attn(queries, queries, queries)
         else:
             placed = queries + prompts
-            queries = queries + _attention(layer.self_attn, placed, placed, queries)
-        queries = layer.layer_norm1(queries)
-        seen = keys + places
-        queries = queries + _attention(layer.cross_attn_token_to_image, queries + prompts, seen, keys)
-        queries = layer.layer_norm2(queries)
-        queries = layer.layer_norm3(queries + layer.mlp(queries))
-        keys = keys + _attention(layer.cross_attn_image_to_token, seen, queries + prompts, queries)
-        keys = layer.layer_norm4(keys)
-    last = _attention(transformer.final_attn_token_to_image, queries + prompts, keys + places, keys)
-    return transformer.layer_norm_final_attn(queries + last), keys
+            queries = queries + self.self_attn(placed, placed, queries)
+        queries = self.layer_norm1(queries)
+        seen = keys + key_point_embedding
+        queries = queries + self.cross_attn_token_to_image(queries + prompts, seen, keys)
+        queries = self.layer_norm2(self.through(DecoderSlot.HYPER, queries, context))
+        updated = queries + self.mlp(queries)  # the tokens are normed already
+        queries = self.layer_norm3(self.plus(DecoderSlot.MLP_PARALLEL, updated, queries, queries, context))
+        keys = keys + self.cross_attn_image_to_token(seen, queries + prompts, queries)
+        return queries, self.layer_norm4(self.through(DecoderSlot.IMAGE_UPDATE, keys, context))
 
 
-def masks_of(decoder: Any, tokens: Tensor, image: Tensor, side: int, chosen: slice, fine: Fine | None = None) -> Tensor:
-    """Logits (O, K, 4 f, 4 f) of the ``chosen`` mask tokens, of (O, 4, 256), on an image (O, f², 256), f = side."""
-    x = _doubled(image.view(len(image), side, side, -1), decoder.upscale_conv1)
-    if fine is not None:
-        x = x + fine[1].permute(0, 2, 3, 1)
-    norm = decoder.upscale_layer_norm
-    x = _doubled(F.gelu(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)), decoder.upscale_conv2)
-    if fine is not None:
-        x = x + fine[0].permute(0, 2, 3, 1)
-    heads = decoder.output_hypernetworks_mlps[chosen]
-    weights = torch.stack([head(tokens[:, chosen][:, n]) for n, head in enumerate(heads)], dim=1)
-    return (weights @ F.gelu(x).flatten(1, 2).transpose(1, 2)).unflatten(2, (4 * side, 4 * side))
+class TwoWayTransformer(nn.Module):
+    """Tokens (O, T, 256) and an image (1 or O, N, 256) of N places -> both for O objects."""
+
+    layers: Any
+    final_attn_token_to_image: Any
+    layer_norm_final_attn: Any
+
+    def forward(
+        self, tokens: Tensor, image: Tensor, places: Tensor, context: SlotContext = NO_CONTEXT
+    ) -> tuple[Tensor, Tensor]:
+        queries, keys = tokens, image
+        for number, layer in enumerate(self.layers):
+            queries, keys = layer(queries, keys, tokens, places, context.at(number, context.grid))
+        last = self.final_attn_token_to_image(queries + tokens, keys + places, keys)
+        return self.layer_norm_final_attn(queries + last), keys
 
 
-def _attention(attention: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of (B, T, 256) to (B, S, 256); where one side is the same for all objects, its batch is 1."""
-    heads, count = attention.num_attention_heads, max(len(query), len(key))
-    q, k, v = (
-        project(x).unflatten(2, (heads, -1)).transpose(1, 2).expand(count, -1, -1, -1)
-        for project, x in ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value))
-    )
-    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    return (attention.o_proj if hasattr(attention, "o_proj") else attention.out_proj)(mixed)
+class Doubling(nn.ConvTranspose2d):
+    """A transposed convolution of 2 x 2 and stride 2 as one product, (B, C, h, w) -> (B, C', 2 h, 2 w)."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        b, _, h, w = x.shape
+        matrix = self.weight.permute(2, 3, 1, 0).reshape(-1, self.in_channels)
+        bias = None if self.bias is None else self.bias.repeat(4)
+        y = F.linear(x.permute(0, 2, 3, 1), matrix, bias).view(b, h, w, 2, 2, -1)
+        return y.transpose(2, 3).reshape(b, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
 
 
-def _doubled(x: Tensor, convolution: Any) -> Tensor:
-    """A transposed convolution of 2 x 2 and stride 2 on (B, h, w, C) -> (B, 2 h, 2 w, C')."""
-    b, h, w, inputs = x.shape
-    matrix = convolution.weight.permute(2, 3, 1, 0).reshape(-1, inputs)
-    y = F.linear(x, matrix, convolution.bias.repeat(4)).view(b, h, w, 2, 2, -1)
-    return y.transpose(2, 3).reshape(b, 2 * h, 2 * w, -1)
+class TwoWayDecoder(nn.Module):
+    """What the mask decoders of SAM and SAM 2 share; in and out they are called as in ``transformers``.
+
+    The image may have a batch of 1 for any number of objects, (O, P, N, 256) prompt tokens being those of O x P.
+    """
+
+    transformer: Any
+    mask_tokens: Any
+    upscale_conv1: Any
+    upscale_conv2: Any
+    upscale_layer_norm: Any
+    activation: Any
+    output_hypernetworks_mlps: Any
+
+    def attended(
+        self,
+        own: Tensor,
+        image: Tensor,
+        places: Tensor,
+        sparse: Tensor | None,
+        dense: Tensor,
+        context: SlotContext,
+    ) -> tuple[Tensor, Tensor]:
+        """The decoder's ``own`` tokens and the prompts' (O, T, 256), the image (O, 256, f, f): after all layers."""
+        if dense.stride(0) == 0:  # without a mask prompt the same is added everywhere, for all objects
+            dense = dense[:1]
+        grid = (image.shape[-2], image.shape[-1])
+        keys = (image + dense).flatten(2).transpose(1, 2)
+        if sparse is None:
+            tokens = own.expand(keys.shape[0], -1, -1)
+        else:
+            tokens = torch.cat([own.expand(sparse.shape[0], -1, -1), sparse], dim=1)
+        context = replace(context, grid=grid, prompt=sparse)
+        tokens, keys = self.transformer(tokens, keys, places[:1].flatten(2).transpose(1, 2), context)
+        return tokens, keys.transpose(1, 2).view(keys.shape[0], -1, *grid)
+
+    def masks(self, tokens: Tensor, image: Tensor, chosen: slice, fine: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits (O, K, 4 f, 4 f) of the ``chosen`` mask tokens, of (O, 4, 256), on an image (O, 256, f, f).
+
+        fine  (1 or O, 32, 4 f, 4 f) and (1 or O, 64, 2 f, 2 f), added
+        """
+        x = self.upscale_conv1(image)
+        x = self.upscale_conv2(self._active(self.upscale_layer_norm(x if fine is None else x + fine[1])))
+        x = self._active(x if fine is None else x + fine[0])
+        heads = self.output_hypernetworks_mlps[chosen]
+        weights = torch.stack([head(tokens[:, chosen][:, n]) for n, head in enumerate(heads)], dim=1)
+        return (weights @ x.flatten(2)).view(*weights.shape[:2], *x.shape[2:])
+
+    def _active(self, x: Tensor) -> Tensor:
+        """The activation of maps whose channels lie last in memory, as fast as where they are the last axis."""
+        return self.activation(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Sam2Heads(TwoWayDecoder):
+    """The mask decoder of SAM 2: object score token, IoU token, mask tokens."""
+
+    obj_score_token: Any
+    iou_token: Any
+    iou_prediction_head: Any
+    pred_obj_score_head: Any
+    dynamic_multimask_via_stability: Any
+    _dynamic_multimask_via_stability: Any
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse_prompt_embeddings: Tensor,
+        dense_prompt_embeddings: Tensor,
+        multimask_output: bool,
+        high_resolution_features: Sequence[Tensor],
+        context: SlotContext = NO_CONTEXT,
+        **others: object,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Masks, their IoU, their tokens, and presence, each (O, P, ...)."""
+        _refused(others)
+        own = torch.cat([self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight])
+        per = sparse_prompt_embeddings.shape[1]
+        tokens, image = self.attended(
+            own,
+            _each(image_embeddings, per),
+            image_positional_embeddings,
+            sparse_prompt_embeddings.flatten(0, 1),
+            _each(dense_prompt_embeddings, per),
+            context,
+        )
+        several = tokens[:, 2 : 2 + len(self.mask_tokens.weight)]
+        iou, present = self.iou_prediction_head(tokens[:, 1]), self.pred_obj_score_head(tokens[:, 0])
+        chosen = slice(1, None) if multimask_output else slice(0, 1)
+        by_stability = not (multimask_output or self.training) and self.dynamic_multimask_via_stability
+        made = slice(None) if by_stability else chosen
+        masks = self.masks(several, image, made, [_each(level, per) for level in high_resolution_features])
+        masks, iou = masks[:, None], iou[:, None, made]
+        if by_stability:
+            masks, iou = self._dynamic_multimask_via_stability(masks, iou)
+        found = (masks[:, 0], iou[:, 0], several[:, chosen], present)
+        return tuple(one.reshape(-1, per, *one.shape[1:]) for one in found)  # type: ignore[return-value]
+
+
+class SamHeads(TwoWayDecoder):
+    """The mask decoder of SAM: IoU token, mask tokens."""
+
+    iou_token: Any
+    iou_prediction_head: Any
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        image_positional_embeddings: Tensor,
+        sparse_prompt_embeddings: Tensor | None,
+        dense_prompt_embeddings: Tensor,
+        multimask_output: bool,
+        context: SlotContext = NO_CONTEXT,
+        **others: object,
+    ) -> tuple[Tensor, Tensor]:
+        """Masks and their IoU, each (O, P, ...); without prompt tokens one an image."""
+        _refused(others)
+        sparse = sparse_prompt_embeddings
+        per = 1 if sparse is None else sparse.shape[1]
+        tokens, image = self.attended(
+            torch.cat([self.iou_token.weight, self.mask_tokens.weight]),
+            _each(image_embeddings, per),
+            image_positional_embeddings,
+            None if sparse is None else sparse.flatten(0, 1),
+            _each(dense_prompt_embeddings, per),
+            context,
+        )
+        chosen = slice(1, None) if multimask_output else slice(0, 1)
+        iou = self.iou_prediction_head(tokens[:, 0])[:, chosen]
+        masks = self.masks(tokens[:, 1 : 1 + len(self.mask_tokens.weight)], image, chosen)
+        return masks.reshape(-1, per, *masks.shape[1:]), iou.reshape(-1, per, *iou.shape[1:])
+
+
+def _each(x: Tensor, per: int) -> Tensor:
+    """What belongs to an image, for each of its objects; a batch of 1 stays one."""
+    return x if per == 1 or len(x) == 1 else x.repeat_interleave(per, 0)
+
+
+def _refused(others: dict[str, object]) -> None:
+    """What the host's decoders take beyond this has no caller; better an error than an answer without it."""
+    if any(value is not None for value in others.values()):
+        raise TypeError(f"{', '.join(others)}: not taken by this decoder")
+
+
+class SamTwoWayAttention(TwoWayAttention, sam.SamAttention):  # type: ignore[misc]
+    def projected(self, mixed: Tensor) -> Tensor:
+        return self.out_proj(mixed)
+
+
+class SamTwoWayBlock(TwoWayBlock, sam.SamTwoWayAttentionBlock): ...  # type: ignore[misc]
+
+
+class SamTwoWayTransformer(TwoWayTransformer, sam.SamTwoWayTransformer): ...  # type: ignore[misc]
+
+
+class SamDecoder(SamHeads, sam.SamMaskDecoder): ...  # type: ignore[misc]
+
+
+class Sam2TwoWayAttention(TwoWayAttention, sam2.Sam2VideoAttention): ...  # type: ignore[misc]
+
+
+class Sam2TwoWayBlock(TwoWayBlock, sam2.Sam2VideoTwoWayAttentionBlock): ...  # type: ignore[misc]
+
+
+class Sam2TwoWayTransformer(TwoWayTransformer, sam2.Sam2VideoTwoWayTransformer): ...  # type: ignore[misc]
+
+
+class Sam2Decoder(Sam2Heads, sam2.Sam2VideoMaskDecoder): ...  # type: ignore[misc]
+
+
+class EdgeTamTwoWayAttention(TwoWayAttention, edgetam.EdgeTamVideoAttention): ...  # type: ignore[misc]
+
+
+class EdgeTamTwoWayBlock(TwoWayBlock, edgetam.EdgeTamVideoTwoWayAttentionBlock): ...  # type: ignore[misc]
+
+
+class EdgeTamTwoWayTransformer(TwoWayTransformer, edgetam.EdgeTamVideoTwoWayTransformer): ...  # type: ignore[misc]
+
+
+class EdgeTamDecoder(Sam2Heads, edgetam.EdgeTamVideoMaskDecoder): ...  # type: ignore[misc]
+
+
+DECODERS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.ConvTranspose2d: Doubling,
+    sam.SamAttention: SamTwoWayAttention,
+    sam.SamTwoWayAttentionBlock: SamTwoWayBlock,
+    sam.SamTwoWayTransformer: SamTwoWayTransformer,
+    sam.SamMaskDecoder: SamDecoder,
+    sam2.Sam2VideoAttention: Sam2TwoWayAttention,
+    sam2.Sam2VideoTwoWayAttentionBlock: Sam2TwoWayBlock,
+    sam2.Sam2VideoTwoWayTransformer: Sam2TwoWayTransformer,
+    sam2.Sam2VideoMaskDecoder: Sam2Decoder,
+    edgetam.EdgeTamVideoAttention: EdgeTamTwoWayAttention,
+    edgetam.EdgeTamVideoTwoWayAttentionBlock: EdgeTamTwoWayBlock,
+    edgetam.EdgeTamVideoTwoWayTransformer: EdgeTamTwoWayTransformer,
+    edgetam.EdgeTamVideoMaskDecoder: EdgeTamDecoder,
+}

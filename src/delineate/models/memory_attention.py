@@ -1,71 +1,208 @@
-"""Attention of a frame to what is remembered (arXiv 2408.00714 sec. 4), with what objects share computed once.
+"""Attention of a frame to what is remembered (arXiv 2408.00714 sec. 4), lean and open to adapters.
 
-The first self-attention sees the frame alone, so it is the same for all objects. Values are summed up before they are
-projected (64 channels instead of 256). Same parameters, same result up to rounding.
+What the objects of a frame share has a batch of 1 until it differs between them: the first self-attention sees the
+frame alone. Where nothing is recorded, memories (64 channels) are summed up before they are projected (256). Same
+parameters as in ``transformers``, same result up to rounding.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoMemoryAttention, Sam2VideoRoPEAttention
+from torch import Tensor, nn
+from transformers.models.edgetam_video import modeling_edgetam_video as edgetam
+from transformers.models.sam2_video import modeling_sam2_video as sam2
 
+from delineate.adapters.slots import NO_CONTEXT, MemorySlot, SlotContext, Slotted
 from delineate.models.attention import attend, by_products
-from delineate.models.derived import Derived
+from delineate.models.derived import Derived, recorded, untouched
 
 
-class LeanMemoryAttention(Sam2VideoMemoryAttention):
-    """The host's module and its way of being called, and a leaner one where nothing is learned."""
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Rotary positions of tokens (B, T, C): pairs of channels are turned by the angles of their place.
 
-    turns: Derived  # angles of rotation of every place
+    turn      complex (places, C / 2)
+    frames    0: tokens are maps of all places; otherwise they are of so many frames, each with those at its end
+    pointers  tokens at the very end without a place; None: there is no such end
+    """
 
-    def recall(self, seen: Tensor, memory: Tensor, places: Tensor, pointers: int) -> Tensor:
-        """A frame (1, N, 256) compared with memories (O, T, 64), the last ``pointers`` without a place: (O, N, 256)."""
-        turn = self.turns.get(self._turn, self.rotary_emb.inv_freq, key=(seen.device, self.position_ids.shape))
-        x, keys = seen, memory + places
-        layer: Any
-        for layer in self.layers:
-            x = x + _own(layer.self_attn, layer.layer_norm1(x), turn)
-            x = x + self._across(layer.cross_attn_image, layer.layer_norm2(x), keys, memory, turn, pointers)
-            x = x + layer.linear2(F.relu(layer.linear1(layer.layer_norm3(x))))
-        return self.layer_norm(x)
+    turn: Tensor
+    frames: int = 0
+    pointers: int | None = None
 
-    def _turn(self) -> Tensor:
-        """The rotation of each place and pair of channels, complex (N, 128)."""
-        cos, sin = self.rotary_emb(self.position_ids.float(), self.position_ids)
-        return torch.complex(cos[0, :, ::2].float(), sin[0, :, ::2].float())
-
-    def _across(self, attention: Any, x: Tensor, keys: Tensor, memory: Tensor, turn: Tensor, pointers: int) -> Tensor:
-        if type(attention) is not Sam2VideoRoPEAttention:  # EfficientTAM's averaged memories
-            asked, cos_sin = x[:, None].expand(len(keys), -1, -1, -1), self.rotary_emb(x, self.position_ids)
-            return attention(asked, keys[:, None], memory[:, None], cos_sin, num_k_exclude_rope=pointers)[0][:, 0]
-        q = _turned(attention.q_proj(x), turn).expand(len(keys), -1, -1)
-        k = attention.k_proj(keys)
-        placed = k.shape[1] - pointers
-        k = torch.cat([_turned(k[:, :placed], turn), k[:, placed:]], dim=1)
-        mixed = by_products(q, k, memory.to(q.dtype), scale=attention.scaling)
-        return attention.o_proj(attention.v_proj(mixed))
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.pointers is None:
+            return turned(x, self.turn)
+        placed = x.shape[1] - self.pointers
+        maps = x[:, :placed]
+        if not self.frames:
+            return torch.cat([turned(maps, self.turn), x[:, placed:]], dim=1)
+        b, _, c = x.shape
+        groups = maps.reshape(b, self.frames, -1, c)
+        alone = groups.shape[2] - len(self.turn)
+        last = turned(groups[:, :, alone:].flatten(1, 2), self.turn).view(b, self.frames, -1, c)
+        return torch.cat([torch.cat([groups[:, :, :alone], last], dim=2).flatten(1, 2), x[:, placed:]], dim=1)
 
 
-def use_lean_memory(host: Any) -> None:
-    """Let SAM 2's memory attention compute this way; parameters and key names stay."""
-    if type(host.memory_attention) is Sam2VideoMemoryAttention:
-        host.memory_attention.__class__ = LeanMemoryAttention
-        host.memory_attention.turns = Derived()  # type: ignore[assignment]
-
-
-def _own(attention: Any, x: Tensor, turn: Tensor) -> Tensor:
-    """Self-attention of places (B, N, 256)."""
-    q, k = _turned(attention.q_proj(x), turn), _turned(attention.k_proj(x), turn)
-    return attention.o_proj(attend(q[:, None], k[:, None], attention.v_proj(x)[:, None])[:, 0])
-
-
-def _turned(x: Tensor, turn: Tensor) -> Tensor:
-    """Rotary places: pairs of channels of x (B, several maps of N places, C) turned by the angles of their place."""
+def turned(x: Tensor, turn: Tensor) -> Tensor:
+    """Several maps of N places (B, maps x N, C), their pairs of channels multiplied by complex numbers (N, C / 2)."""
     b, count, width = x.shape
     pairs = x.float().reshape(b, -1, len(turn), width // 2, 2)
-    turned = torch.view_as_real(torch.view_as_complex(pairs) * turn)
-    return turned.reshape(b, count, width).to(x.dtype)
+    if torch.jit.is_tracing():  # exporters know no complex numbers
+        (one, other), (cos, sin) = pairs.unbind(-1), (turn.real, turn.imag)
+        product = torch.stack([one * cos - other * sin, one * sin + other * cos], dim=-1)
+    else:
+        product = torch.view_as_real(torch.view_as_complex(pairs) * turn)
+    return product.reshape(b, count, width).to(x.dtype)
+
+
+class TurnedAttention(nn.Module):
+    """Attention of a frame (1 or O, N, 256) to itself or to memories (O, T, 64)."""
+
+    q_proj: Any
+    k_proj: Any
+    v_proj: Any
+    o_proj: Any
+    scaling: Any
+    dropout_p: Any
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, of_query: Rotation, of_key: Rotation) -> Tensor:
+        q, k = of_query(self.q_proj(query)), of_key(self.k_proj(key))
+        return self.o_proj(self.mixed(q.expand(k.shape[0], -1, -1), k, value, of_key))
+
+    def mixed(self, q: Tensor, k: Tensor, value: Tensor, of_key: Rotation) -> Tensor:
+        """softmax(q k') times the projected values."""
+        dropout = self.dropout_p if self.training else 0.0
+        if value.shape[2] < q.shape[2] and untouched(nn.Linear, self.v_proj) and not (dropout or recorded()):
+            return self.v_proj(by_products(q, k, value.to(q.dtype), scale=self.scaling))
+        return attend(q[:, None], k[:, None], self.v_proj(value)[:, None], dropout)[:, 0]
+
+
+class MemoryLayer(Slotted):
+    """A frame (1 or O, N, 256) compared with itself, then with memories (O, T, 64).
+
+    keys  memories with their places added
+    """
+
+    offers = tuple(MemorySlot)
+    self_attn: Any
+    cross_attn_image: Any
+    layer_norm1: Any
+    layer_norm2: Any
+    layer_norm3: Any
+    dropout1: Any
+    dropout2: Any
+    dropout3: Any
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        width = self.layer_norm1.normalized_shape[0]
+        return width, width
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        memory: Tensor,
+        of_frame: Rotation,
+        of_memory: Rotation,
+        context: SlotContext = NO_CONTEXT,
+    ) -> Tensor:
+        x = self.through(MemorySlot.BEFORE, queries, context)
+        normed = self.layer_norm1(x)
+        x = x + self.dropout1(self.self_attn(normed, normed, normed, of_frame, of_frame))
+        x = x + self.dropout2(self.cross_attn_image(self.layer_norm2(x), keys, memory, of_frame, of_memory))
+        x = self.through(MemorySlot.BETWEEN, x, context)
+        normed = self.layer_norm3(x)
+        x = x + self.dropout3(self.fed_forward(normed))
+        x = self.plus(MemorySlot.MLP_PARALLEL, x, x, normed, context)
+        return self.through(MemorySlot.AFTER, x, context)
+
+    def fed_forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class MemoryAttention(nn.Module):
+    """A frame (N, 1 or O, 256) compared with memories (T, O, 64), called as in ``transformers``: (1, O, N, 256)."""
+
+    kept: Derived  # rotations of every place
+    layers: Any
+    layer_norm: Any
+    rotary_emb: Any
+    position_ids: Any
+    config: Any
+
+    def forward(
+        self,
+        current_vision_features: Tensor,
+        memory: Tensor,
+        current_vision_position_embeddings: Tensor,
+        memory_posision_embeddings: Tensor,
+        num_object_pointer_tokens: int = 0,
+        num_spatial_memory_tokens: int = 0,
+        context: SlotContext = NO_CONTEXT,
+    ) -> Tensor:
+        x = (current_vision_features + 0.1 * current_vision_position_embeddings).transpose(0, 1)
+        memory, places = memory.transpose(0, 1), memory_posision_embeddings.transpose(0, 1)
+        if self.training and (self.config.memory_attention_dropout or self.config.memory_attention_rope_dropout):
+            x = x.expand(memory.shape[0], -1, -1)  # something else is dropped of each object
+        of_frame, of_keys = self.kept.get(
+            self._turns, self.rotary_emb.inv_freq, key=(memory.device, self.position_ids.shape)
+        )
+        of_memory = Rotation(of_keys, num_spatial_memory_tokens, num_object_pointer_tokens)
+        keys = memory + places
+        for number, layer in enumerate(self.layers):
+            x = layer(x, keys, memory, Rotation(of_frame), of_memory, context.at(number, context.grid))
+        return self.layer_norm(x)[None]
+
+    def _turns(self) -> tuple[Tensor, Tensor]:
+        """Of the places of a frame and of those of a memory."""
+        of_frame = self._turn(self.position_ids)
+        return of_frame, of_frame
+
+    def _turn(self, position_ids: Tensor) -> Tensor:
+        cos, sin = self.rotary_emb(position_ids.float(), position_ids)
+        return torch.complex(cos[0, :, ::2].float(), sin[0, :, ::2].float())
+
+
+class Sam2TurnedAttention(TurnedAttention, sam2.Sam2VideoRoPEAttention): ...  # type: ignore[misc]
+
+
+class Sam2MemoryLayer(MemoryLayer, sam2.Sam2VideoMemoryAttentionLayer):  # type: ignore[misc]
+    def fed_forward(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+
+
+class Sam2MemoryAttention(MemoryAttention, sam2.Sam2VideoMemoryAttention): ...  # type: ignore[misc]
+
+
+class EdgeTamSelfAttention(TurnedAttention, edgetam.EdgeTamVideoRoPESelfAttention): ...  # type: ignore[misc]
+
+
+class EdgeTamCrossAttention(TurnedAttention, edgetam.EdgeTamVideoRoPECrossAttention): ...  # type: ignore[misc]
+
+
+class EdgeTamMemoryLayer(MemoryLayer, edgetam.EdgeTamVideoMemoryAttentionLayer):  # type: ignore[misc]
+    def fed_forward(self, x: Tensor) -> Tensor:
+        return self.mlp(x)
+
+
+class EdgeTamMemoryAttention(MemoryAttention, edgetam.EdgeTamVideoMemoryAttention):  # type: ignore[misc]
+    """Memories are squeezed: of each frame some tokens see the whole map, the last ones a window each."""
+
+    def _turns(self) -> tuple[Tensor, Tensor]:
+        return self._turn(self.position_ids), self._turn(self.position_ids_k)
+
+
+MEMORIES: dict[type[nn.Module], type[nn.Module]] = {
+    sam2.Sam2VideoRoPEAttention: Sam2TurnedAttention,
+    sam2.Sam2VideoMemoryAttentionLayer: Sam2MemoryLayer,
+    sam2.Sam2VideoMemoryAttention: Sam2MemoryAttention,
+    edgetam.EdgeTamVideoRoPESelfAttention: EdgeTamSelfAttention,
+    edgetam.EdgeTamVideoRoPECrossAttention: EdgeTamCrossAttention,
+    edgetam.EdgeTamVideoMemoryAttentionLayer: EdgeTamMemoryLayer,
+    edgetam.EdgeTamVideoMemoryAttention: EdgeTamMemoryAttention,
+}

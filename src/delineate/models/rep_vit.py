@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.models.conv_norm import ConvNorm, computed_in, folds, packed
-from delineate.models.derived import Derived
+from delineate.models.conv_norm import ConvNorm, computed_in, packed
+from delineate.models.derived import Derived, untouched
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class DepthWise(nn.Module):
         self._one = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        if not folds(self):
+        branches = (self.conv, self.conv1)
+        if not (untouched(ConvNorm, *branches) and all(branch.folds() for branch in branches)):
             return self.conv(x) + self.conv1(x) + x
         sources = (*self.conv.sources, *self.conv1.sources)
         weight, bias = self._one.get(lambda: packed(*self.folded(), x), *sources, key=computed_in(x))

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
+from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.derived import Derived
-from delineate.models.mask_decoder import attended, masks_of
+from delineate.models.hosts import open_host
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
-from delineate.models.vit_attention import use_chunked_attention
 
 NATIVE_EPS = 1e-5  # of the decoder's layer norms; the host's default of 1e-6 gives other masks (7e-5 in the IoU)
 
@@ -96,8 +95,7 @@ class Sam(nn.Module):
         self.host = SamModel(_config(shape))
         if tiny is not None:
             self.host.vision_encoder = TinyViT(tiny)  # type: ignore[assignment]
-        else:
-            use_chunked_attention(self.host.vision_encoder)
+        open_host(self.host)
         self._cells = Derived()
         for parameter in (
             self.host.shared_image_embedding.positional_embedding,
@@ -105,71 +103,55 @@ class Sam(nn.Module):
         ):
             parameter.requires_grad_(False)  # fixed random frequencies, a buffer in the original
 
-    def embed(self, pixels: Tensor) -> Tensor:
-        """Prepared pixels (B, 3, side, side) -> embedding (B, 256, f, f)."""
-        encoded = self.host.vision_encoder(pixels)
+    def embed(self, pixels: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:
+        """Prepared pixels (B, 3, side, side) -> embedding (B, 256, f, f). ``context``: what adapters may ask for."""
+        encoded = self.host.vision_encoder(pixels, context=context)
         return encoded if isinstance(encoded, Tensor) else encoded[0]
 
-    def decode(self, embedding: Tensor, prompts: SamPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, embedding: Tensor, prompts: SamPrompts, multimask: bool, context: SlotContext = NO_CONTEXT
+    ) -> tuple[Tensor, Tensor]:
         """Outline objects.
 
         embedding (1, 256, f, f), shared by all objects, or (O, 256, f, f), one an object. Returns logits
         (O, 3 or 1, 4 f, 4 f) and the predicted IoU (O, 3 or 1).
         """
-        count = max(prompts.count, len(embedding))
         sparse, dense = self.host.prompt_encoder(
             input_points=None if prompts.points is None else prompts.points[:, None],
             input_labels=None if prompts.labels is None else prompts.labels[:, None],
             input_boxes=None if prompts.boxes is None else prompts.boxes[:, None],
             input_masks=prompts.masks,
         )
-        return self._heads(embedding, count, sparse, dense, multimask)
+        return self._heads(embedding, sparse, dense, multimask, context)
 
-    def decode_tokens(self, embedding: Tensor, tokens: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+    def decode_tokens(
+        self, embedding: Tensor, tokens: Tensor, multimask: bool, context: SlotContext = NO_CONTEXT
+    ) -> tuple[Tensor, Tensor]:
         """The same from prompt tokens (O, T, 256) made elsewhere, such as words."""
         dense = self.host.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        return self.decode_encoded(embedding, tokens, dense.expand(-1, -1, *embedding.shape[-2:]), multimask)
+        return self.decode_encoded(embedding, tokens, dense.expand(-1, -1, *embedding.shape[-2:]), multimask, context)
 
     def decode_encoded(
-        self, embedding: Tensor, sparse: Tensor, dense: Tensor, multimask: bool
+        self, embedding: Tensor, sparse: Tensor, dense: Tensor, multimask: bool, context: SlotContext = NO_CONTEXT
     ) -> tuple[Tensor, Tensor]:
         """The same from encoded prompts: ``sparse`` (O, T, 256) and ``dense`` (O or 1, 256, f, f)."""
-        return self._heads(embedding, sparse.shape[0], sparse[:, None], dense, multimask)
+        return self._heads(embedding, sparse[:, None], dense, multimask, context)
 
     def _heads(
-        self, embedding: Tensor, count: int, sparse: Tensor | None, dense: Tensor, multimask: bool
+        self, embedding: Tensor, sparse: Tensor | None, dense: Tensor, multimask: bool, context: SlotContext
     ) -> tuple[Tensor, Tensor]:
-        if not (torch.is_grad_enabled() or torch.jit.is_tracing()):
-            return self._heads_in_use(embedding, count, sparse, dense, multimask)
-        embedding = embedding.expand(count, -1, -1, -1)
         masks, iou = self.host.mask_decoder(
             image_embeddings=embedding,
             image_positional_embeddings=self._places(embedding),
             sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense.expand(embedding.shape[0], -1, -1, -1),
+            dense_prompt_embeddings=dense,
             multimask_output=multimask,
+            context=context,
         )
         return masks[:, 0], iou[:, 0]
 
-    def _heads_in_use(
-        self, embedding: Tensor, count: int, sparse: Tensor | None, dense: Tensor, multimask: bool
-    ) -> tuple[Tensor, Tensor]:
-        decoder: Any = self.host.mask_decoder
-        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight]).expand(count, -1, -1)
-        prompts = own if sparse is None else torch.cat([own, sparse[:, 0]], dim=1)
-        # without a mask prompt the same is added everywhere, for all objects
-        added = dense if dense.stride(0) else dense[:1]
-        image = (embedding + added).flatten(2).transpose(1, 2)
-        places = self._places(embedding[:1]).flatten(2).transpose(1, 2)
-        tokens, image = attended(decoder.transformer, prompts, image, places)
-        chosen = slice(1, None) if multimask else slice(0, 1)
-        iou = decoder.iou_prediction_head(tokens[:, 0])[:, chosen]
-        return masks_of(
-            decoder, tokens[:, 1 : 1 + len(decoder.mask_tokens.weight)], image, embedding.shape[-1], chosen
-        ), iou
-
     def _places(self, embedding: Tensor) -> Tensor:
-        """The position of every cell, encoded: (B, 256, f, f)."""
+        """The position of every cell, encoded: (1, 256, f, f)."""
         f, encoding = embedding.shape[-1], self.host.shared_image_embedding
 
         def made() -> Tensor:
@@ -177,8 +159,7 @@ class Sam(nn.Module):
             y, x = torch.meshgrid(centres, centres, indexing="ij")
             return encoding(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None].contiguous()
 
-        places = self._cells.get(made, encoding.positional_embedding, key=(f, embedding.device))
-        return places.expand(embedding.shape[0], -1, -1, -1).to(embedding.dtype)
+        return self._cells.get(made, encoding.positional_embedding, key=(f, embedding.device)).to(embedding.dtype)
 
 
 def _config(shape: SamShape) -> SamConfig:

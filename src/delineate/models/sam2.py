@@ -7,7 +7,7 @@ tracker can batch objects, keep what it wants in memory, and train. It holds no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -24,10 +24,9 @@ from transformers import (
     Sam2VisionConfig,
 )
 
+from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.derived import Derived
-from delineate.models.hiera import use_lean_hiera
-from delineate.models.mask_decoder import attended, masks_of
-from delineate.models.memory_attention import LeanMemoryAttention, use_lean_memory
+from delineate.models.hosts import open_host
 
 ABSENT = -1024.0  # logits of an object that is not on the frame
 DRAWN_SCALE, DRAWN_BIAS = 20.0, -10.0  # logits of a mask prompt
@@ -146,8 +145,7 @@ class Sam2(nn.Module):
         super().__init__()
         self.shape = shape = shape or Sam2Shape()
         self.host: Any = host if host is not None else Sam2VideoModel(host_config(shape))
-        use_lean_hiera(self.host)
-        use_lean_memory(self.host)
+        open_host(self.host)
         self._cells = Derived()
         self._memory_cells = Derived()
 
@@ -155,9 +153,9 @@ class Sam2(nn.Module):
     def side(self) -> int:
         return self.shape.side
 
-    def embed(self, pixels: Tensor) -> Sam2Maps:
-        """Prepared pixels (1, 3, side, side) -> maps at strides 4, 8 and 16."""
-        encoded = self.host.vision_encoder(pixels)
+    def embed(self, pixels: Tensor, context: SlotContext = NO_CONTEXT) -> Sam2Maps:
+        """Prepared pixels (1, 3, side, side) -> maps at strides 4, 8 and 16. ``context``: what adapters may ask for."""
+        encoded = self.host.vision_encoder(pixels, context=context)
         maps, places = list(encoded.fpn_hidden_states), encoded.fpn_position_encoding
         decoder = self.host.mask_decoder
         return Sam2Maps(maps[-1], (decoder.conv_s0(maps[0]), decoder.conv_s1(maps[1])), places[-1])
@@ -166,28 +164,31 @@ class Sam2(nn.Module):
         """The coarse map (1, 256, f, f) for a frame on which nothing is remembered."""
         return maps.coarse + self.host.no_memory_embedding.view(1, -1, 1, 1)
 
-    def with_memory(self, maps: Sam2Maps, memory: Tensor, places: Tensor, frames: int, pointers: int) -> Tensor:
+    def with_memory(
+        self,
+        maps: Sam2Maps,
+        memory: Tensor,
+        places: Tensor,
+        frames: int,
+        pointers: int,
+        context: SlotContext = NO_CONTEXT,
+    ) -> Tensor:
         """The coarse map of each object given its memory: (O, 256, f, f).
 
         memory    (O, T, 64): tokens of ``frames`` remembered maps, then ``pointers`` tokens of object pointers
         places    (O, T, 64), their position and time
         """
-        count, side = memory.shape[0], maps.coarse.shape[-1]
-        attention = self.host.memory_attention
-        if isinstance(attention, LeanMemoryAttention) and not (torch.is_grad_enabled() or torch.jit.is_tracing()):
-            seen = (maps.coarse + 0.1 * maps.places).flatten(2).transpose(1, 2)
-            return attention.recall(seen, memory, places, pointers).transpose(1, 2).reshape(count, -1, side, side)
+        grid = (maps.coarse.shape[-2], maps.coarse.shape[-1])
         conditioned = self.host.memory_attention(
-            current_vision_features=maps.coarse.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
-            current_vision_position_embeddings=maps.places.flatten(2).permute(2, 0, 1).expand(-1, count, -1),
+            current_vision_features=maps.coarse.flatten(2).permute(2, 0, 1),
+            current_vision_position_embeddings=maps.places.flatten(2).permute(2, 0, 1),
             memory=memory.transpose(0, 1),
             memory_posision_embeddings=places.transpose(0, 1),
             num_object_pointer_tokens=pointers,
+            context=replace(context, grid=grid),
             **self._attention_options(frames),
         )
-        # the host keeps an axis of one between objects and places, and swaps its first two axes at the end
-        tokens = conditioned.transpose(0, 1).reshape(count, side * side, -1)
-        return tokens.transpose(1, 2).reshape(count, -1, side, side)
+        return conditioned[0].transpose(1, 2).reshape(memory.shape[0], -1, *grid)
 
     def _attention_options(self, frames: int) -> dict[str, int]:
         """What else the host's memory attention wants to know."""
@@ -201,6 +202,7 @@ class Sam2(nn.Module):
         labels: Tensor | None,
         masks: Tensor | None = None,
         multimask: bool = True,
+        context: SlotContext = NO_CONTEXT,
     ) -> Sam2Answer:
         """Outline O objects.
 
@@ -213,50 +215,33 @@ class Sam2(nn.Module):
             points = coarse.new_zeros(count, 1, 2)
             labels = torch.full((count, 1), -1, dtype=torch.int32, device=coarse.device)
         sparse, dense = self.host.prompt_encoder(points[:, None], labels[:, None].int(), None, masks)
-        return self.decode_tokens(coarse, maps, sparse[:, 0], dense, multimask)
+        return self.decode_tokens(coarse, maps, sparse[:, 0], dense, multimask, context)
 
     def decode_tokens(
-        self, coarse: Tensor, maps: Sam2Maps, sparse: Tensor, dense: Tensor, multimask: bool
+        self,
+        coarse: Tensor,
+        maps: Sam2Maps,
+        sparse: Tensor,
+        dense: Tensor,
+        multimask: bool,
+        context: SlotContext = NO_CONTEXT,
     ) -> Sam2Answer:
         """The same from encoded prompts: ``sparse`` (O, N, 256) and ``dense`` (O or 1, 256, f, f)."""
-        count = sparse.shape[0]
-        if torch.is_grad_enabled() or torch.jit.is_tracing():
-            logits, iou, tokens, present = self.host.mask_decoder(
-                image_embeddings=coarse.expand(count, -1, -1, -1),
-                image_positional_embeddings=self._grid(coarse).expand(count, -1, -1, -1),
-                sparse_prompt_embeddings=sparse[:, None],
-                dense_prompt_embeddings=dense.expand(count, -1, -1, -1),
-                multimask_output=multimask,
-                high_resolution_features=[level.expand(count, -1, -1, -1) for level in maps.fine],
-            )
-            logits, iou, tokens, present = logits[:, 0], iou[:, 0], tokens[:, 0], present.view(count, 1)
-        else:
-            logits, iou, tokens, present = self._heads_in_use(coarse, maps, sparse, dense, multimask)
+        found = self.host.mask_decoder(
+            image_embeddings=coarse,
+            image_positional_embeddings=self._grid(coarse),
+            sparse_prompt_embeddings=sparse[:, None],
+            dense_prompt_embeddings=dense,
+            multimask_output=multimask,
+            high_resolution_features=maps.fine,
+            context=context,
+        )
+        logits, iou, tokens, present = (one[:, 0] for one in found)
         there = present > 0
         logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
         best = iou.argmax(dim=1).view(-1, 1, 1).expand(-1, 1, tokens.shape[-1])
         token = tokens.gather(1, best)[:, 0] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
         return Sam2Answer(logits, iou, self._pointers(token, there), present)
-
-    def _heads_in_use(
-        self, coarse: Tensor, maps: Sam2Maps, sparse: Tensor, dense: Tensor, multimask: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Masks, their IoU, their tokens, and presence, as the host's decoder gives them."""
-        decoder, count = self.host.mask_decoder, sparse.shape[0]
-        own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
-        prompts = torch.cat([own.expand(count, -1, -1), sparse], dim=1)
-        image = (coarse + (dense if dense.stride(0) else dense[:1])).flatten(2).transpose(1, 2)
-        places = self._grid(coarse).flatten(2).transpose(1, 2)
-        tokens, image = attended(decoder.transformer, prompts, image, places)
-        several = tokens[:, 2 : 2 + len(decoder.mask_tokens.weight)]
-        iou, present = decoder.iou_prediction_head(tokens[:, 1]), decoder.pred_obj_score_head(tokens[:, 0])
-        chosen = slice(1, None) if multimask else slice(0, 1)
-        if multimask or not decoder.dynamic_multimask_via_stability or decoder.training:
-            masks = masks_of(decoder, several, image, coarse.shape[-1], chosen, maps.fine)
-            return masks, iou[:, chosen], several[:, chosen], present
-        masks = masks_of(decoder, several, image, coarse.shape[-1], slice(None), maps.fine)
-        masks, iou = decoder._dynamic_multimask_via_stability(masks[:, None], iou[:, None])
-        return masks[:, 0], iou[:, 0], several[:, chosen], present
 
     def drawn(self, maps: Sam2Maps, masks: Tensor) -> Sam2Answer:
         """Outlines a person gave, (O, 1, side, side) 0 or 1, as an answer: taken as they are, and pointed at."""

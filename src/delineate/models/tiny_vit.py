@@ -7,11 +7,13 @@ are those of the published checkpoints.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
 from delineate.models.attention import two_products_pay
 from delineate.models.conv_norm import ConvNorm
 from delineate.models.derived import Derived
@@ -100,9 +102,9 @@ class WindowAttention(nn.Module):
         self._bias = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows (B, window², C) -> the same."""
+        """Windows (B, window², C), normed already -> the same."""
         b, n, c = x.shape
-        q, k, v = self.qkv(self.norm(x)).view(b, n, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
+        q, k, v = self.qkv(x).view(b, n, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
         biases, distance = self.attention_biases, self.distance
         bias = self._bias.get(lambda: biases[:, distance].to(q.dtype), biases, key=(q.dtype, distance.device))
         if two_products_pay(q):
@@ -115,6 +117,8 @@ class WindowAttention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Of tokens that are normed already."""
+
     def __init__(self, width: int, expansion: int = 4) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
@@ -122,11 +126,11 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(expansion * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
-class TinyViTBlock(nn.Module):
-    """Window attention, a depth-wise convolution over the whole map, an MLP; maps are (B, C, H, W)."""
+class TinyViTBlock(Slotted):
+    """Window attention, a depth-wise convolution over the whole map, an MLP; maps are (B, C, H, W), in slots last."""
 
     def __init__(self, width: int, window: int) -> None:
         super().__init__()
@@ -135,20 +139,42 @@ class TinyViTBlock(nn.Module):
         self.local_conv = ConvNorm(width, width, 3, groups=width)
         self.mlp = Mlp(width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self._windows(x)
-        x = self.local_conv(x)
-        return x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        width = self.mlp.fc1.in_features
+        return width, width
+
+    def forward(self, x: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:
+        x = self.through(Slot.BEFORE, x.permute(0, 2, 3, 1), context)
+        normed = self.through(Slot.ATTENTION_INPUT, self.attn.norm(x), context)
+        attention = Replaced(self.attn, self._windows)
+        mixed = self.instead(Slot.ATTENTION, attention, normed, context)
+        y = x + self.through(Slot.ATTENTION_OUTPUT, mixed, context)
+        y = self.plus(Slot.ATTENTION_PARALLEL, y, normed, attention, context)
+        y = self.through(Slot.BETWEEN, y, context)
+        y = self.local_conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        normed = self.mlp.norm(y)
+        z = self.plus(Slot.MLP_PARALLEL, y + self.mlp(normed), y, normed, context)
+        return self.through(Slot.AFTER, z, context).permute(0, 3, 1, 2)
 
     def _windows(self, x: Tensor) -> Tensor:
-        """Attention in every window; the map is padded with zeros, which take part (no mask), as published."""
-        b, c, h, w = x.shape
+        """Attention of normed tokens (B, H, W, C) in every window.
+
+        Windows are filled up with zeros before the norm, which makes them its bias, and take part, as published.
+        """
+        b, h, w, c = x.shape
         s = self.window
         rows, columns = (h + s - 1) // s, (w + s - 1) // s
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, columns * s - w, 0, rows * s - h))
-        cut = padded.view(b, rows, s, columns, s, c).transpose(2, 3).reshape(-1, s * s, c)
+        filled = _filled(_filled(x, 1, rows * s - h, self.attn.norm.bias), 2, columns * s - w, self.attn.norm.bias)
+        cut = filled.view(b, rows, s, columns, s, c).transpose(2, 3).reshape(-1, s * s, c)
         mixed = self.attn(cut).view(b, rows, columns, s, s, c).transpose(2, 3)
-        return mixed.reshape(b, rows * s, columns * s, c)[:, :h, :w].permute(0, 3, 1, 2)
+        return mixed.reshape(b, rows * s, columns * s, c)[:, :h, :w]
+
+
+def _filled(x: Tensor, axis: int, count: int, value: Tensor) -> Tensor:
+    """Maps (B, H, W, C) with ``count`` more rows (axis 1) or columns (axis 2) of one value (C,)."""
+    size = list(x.shape)
+    size[axis] = count
+    return torch.cat([x, value.to(x.dtype).expand(size)], dim=axis)
 
 
 class Stage(nn.Module):
@@ -157,9 +183,15 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
 
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
+    def forward(self, x: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:
+        """``context`` is that of its first block."""
+        for number, block in enumerate(self.blocks):
+            if isinstance(block, Slotted):
+                here = context.at(context.block + number, x.shape[2:])
+                x = block(x, here)
+                here.tapped(x.permute(0, 2, 3, 1))
+            else:
+                x = block(x)
         return x if self.downsample is None else self.downsample(x)
 
 
@@ -177,8 +209,10 @@ class LayerNorm2d(nn.Module):
         return normed.permute(0, 3, 1, 2)
 
 
-class TinyViT(nn.Module):
+class TinyViT(Slotted):
     """Pixels (B, 3, side, side) -> embedding (B, 256, f, f), f = side / 16, for LiteMedSAM side / 4."""
+
+    offers = tuple(EncoderSlot)
 
     def __init__(self, config: TinyViTConfig = MOBILE) -> None:
         super().__init__()
@@ -201,8 +235,21 @@ class TinyViT(nn.Module):
             LayerNorm2d(out),
         )
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        x = self.patch_embed(pixels.contiguous(memory_format=torch.channels_last))
-        for stage in self.layers:
-            x = stage(x)
-        return self.neck(x)
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        widths = self.config.widths
+        return (3, widths[0]) if slot is EncoderSlot.STEM else (widths[3], self.config.out_channels)
+
+    def forward(self, pixels: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:
+        stem, neck = Replaced(self.patch_embed, self._stem), Replaced(self.neck, self._neck)
+        x = self.instead(EncoderSlot.STEM, stem, pixels, context).permute(0, 3, 1, 2)
+        block = 0
+        for stage, depth in zip(self.layers, (0, *self.config.depths[1:]), strict=True):
+            x = stage(x, context.at(block, x.shape[2:]))
+            block += depth  # of blocks with attention, which the first stage has none of
+        return self.instead(EncoderSlot.NECK, neck, x.permute(0, 2, 3, 1), context)
+
+    def _stem(self, pixels: Tensor) -> Tensor:
+        return self.patch_embed(pixels.contiguous(memory_format=torch.channels_last)).permute(0, 2, 3, 1)
+
+    def _neck(self, x: Tensor) -> Tensor:
+        return self.neck(x.permute(0, 3, 1, 2))

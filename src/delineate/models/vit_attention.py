@@ -8,34 +8,32 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionSdpaAttention
+from transformers.models.sam.modeling_sam import SamVisionAttention
 
-from delineate.models.attention import by_products, two_products_pay
-from delineate.models.derived import Derived
+from delineate.models.attention import attend, by_products, two_products_pay
+from delineate.models.derived import Derived, recorded
 
 CHUNK = 256  # queries at a time
 BIASES = 1 << 27  # written out at a time on a GPU
 
 
-class ChunkedAttention(SamVisionAttention):
-    """(B, H, W, C) -> (B, H, W, C), and None where the host library would return weights."""
+class VitAttention(SamVisionAttention):
+    """Tokens of a map, a window or a line (B, H, W, C) -> the same."""
 
-    tables: Derived  # of relative places
+    kept: Derived  # tables of relative places
 
-    def forward(  # type: ignore[override]
-        self, hidden_states: Tensor, output_attentions: bool = False
-    ) -> tuple[Tensor, None]:
+    def forward(self, hidden_states: Tensor) -> Tensor:  # type: ignore[override]
         b, h, w, c = hidden_states.shape
         heads = self.num_attention_heads
         qkv = self.qkv(hidden_states).view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
-        q, k, v = qkv.reshape(3, b * heads, h * w, -1).unbind(0)
-        of_rows, of_columns = self.tables.get(
+        if not self.use_rel_pos:
+            mixed = attend(*qkv.unbind(0))
+            return self.proj(mixed.transpose(1, 2).reshape(b, h, w, c))
+        q, k, v = qkv.reshape(3, b * heads, h * w, c // heads).unbind(0)
+        of_rows, of_columns = self.kept.get(
             lambda: (_table(self.rel_pos_h, h).to(q.dtype), _table(self.rel_pos_w, w).to(q.dtype)),
             self.rel_pos_h,
             self.rel_pos_w,
@@ -46,28 +44,7 @@ class ChunkedAttention(SamVisionAttention):
         columns = torch.einsum("bhwc,wkc->bhwk", grid, of_columns).reshape(-1, h * w, w)
         mixed = _attend(q, k, v, rows, columns, self.scale)
         mixed = mixed.view(b, heads, h, w, -1).permute(0, 2, 3, 1, 4).reshape(b, h, w, c)
-        return self.proj(mixed), None
-
-
-def use_chunked_attention(encoder: nn.Module) -> None:
-    """Let every attention of a host encoder compute this way; parameters and key names stay."""
-    for module in encoder.modules():
-        if type(module) in (SamVisionAttention, SamVisionSdpaAttention) and module.use_rel_pos:
-            module.__class__ = ChunkedAttention
-            module.tables = Derived()  # type: ignore[assignment]
-
-
-@contextmanager
-def written_out(network: nn.Module) -> Iterator[None]:
-    """Attention with its bias written out, as exporters want it, while the context lasts."""
-    changed = [module for module in network.modules() if type(module) is ChunkedAttention]
-    for module in changed:
-        module.__class__ = SamVisionAttention  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for module in changed:
-            module.__class__ = ChunkedAttention
+        return self.proj(mixed)
 
 
 def _table(rel_pos: Tensor, size: int) -> Tensor:
@@ -82,6 +59,9 @@ def _table(rel_pos: Tensor, size: int) -> Tensor:
 def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scale: float) -> Tensor:
     """softmax(q k + bias) v for q, k, v (N, T, C), the bias of a key being its row's plus its column's."""
     n, tokens, _ = q.shape
+    if torch.jit.is_tracing():  # exporters want it written out
+        bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
+        return torch.softmax(q * scale @ k.transpose(1, 2) + bias, dim=-1) @ v
     if two_products_pay(q):
         if tokens <= CHUNK:  # the bias comes with the product: places of keys as further channels, 0 or 1
             asked, keys = (
@@ -90,9 +70,9 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scal
             )
             return by_products(asked, keys, v, scale=1.0)
         return by_products(q, k, v, rows[..., None], columns[..., None, :], scale)
-    if q.device.type != "cpu" and not torch.is_grad_enabled():
+    if q.device.type != "cpu" and not recorded():
         return _by_heads(q, k, v, rows, columns, scale)
-    if tokens <= CHUNK or torch.is_grad_enabled():
+    if tokens <= CHUNK or recorded():
         bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     out = torch.empty_like(q)

@@ -21,7 +21,6 @@ from delineate.errors import ModelError
 from delineate.io.atomic import replacing
 from delineate.models.sam import Sam
 from delineate.models.sam2 import Sam2, Sam2Maps
-from delineate.models.vit_attention import written_out
 from delineate.runtimes.compiled import Run, check_openvino, compiled
 from delineate.runtimes.engine import Precision
 from delineate.runtimes.exported_parts import Axes, Part
@@ -84,7 +83,7 @@ def write_part(part: Part, path: Path) -> None:
         name: {n: axis for n, axis in enumerate(sizes) if isinstance(axis, str)}
         for name, sizes in {**part.inputs, **part.outputs}.items()
     }
-    with replacing(path) as temporary, torch.no_grad(), written_out(part.module), warnings.catch_warnings():
+    with replacing(path) as temporary, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # branches are traced as they are taken; parts are compared on other sizes
         torch.onnx.export(
             part.module.eval(),

@@ -48,8 +48,8 @@ class DecoderPerception:
     def __call__(self, found: Tensor, wanted: Tensor) -> Tensor:
         side = self.network.shape.side
         points = torch.rand(len(found), POINTS, 1, 2).to(found.device) * side
-        with torch.enable_grad():  # without, the decoder is called another way; nothing here has a gradient
-            target = [one.detach() for one in self._seen(wanted.detach(), points)]
+        with torch.no_grad():
+            target = self._seen(wanted, points)
         return torch.stack(
             [((a - b) ** 2).mean() / (b.var() + 1e-6) for a, b in zip(self._seen(found, points), target, strict=True)]
         ).mean()

@@ -1,0 +1,62 @@
+"""SAM's ViT with slots (arXiv 2304.02643 sec. A): the encoder of ``transformers``, its blocks open to adapters."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from torch import Tensor
+from transformers.models.sam.modeling_sam import SamVisionEncoder, SamVisionEncoderOutput, SamVisionLayer
+
+from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
+
+
+class VitBlock(Slotted, SamVisionLayer):
+    """(B, H, W, C) -> the same."""
+
+    @property
+    def window(self) -> int:  # type: ignore[override]
+        return self.window_size
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        width = self.layer_norm1.normalized_shape[0]
+        return width, width
+
+    def forward(self, hidden_states: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:  # type: ignore[override]
+        x = self.through(Slot.BEFORE, hidden_states, context)
+        normed = self.through(Slot.ATTENTION_INPUT, self.layer_norm1(x), context)
+        attention = Replaced(self.attn, self._attended)
+        mixed = self.instead(Slot.ATTENTION, attention, normed, context)
+        y = x + self.through(Slot.ATTENTION_OUTPUT, mixed, context)
+        y = self.plus(Slot.ATTENTION_PARALLEL, y, normed, attention, context)
+        y = self.through(Slot.BETWEEN, y, context)
+        normed = self.layer_norm2(y)
+        z = self.plus(Slot.MLP_PARALLEL, y + self.mlp(normed), y, normed, context)
+        return self.through(Slot.AFTER, z, context)
+
+    def _attended(self, x: Tensor) -> Tensor:
+        if self.window_size == 0:
+            return self.attn(x)
+        height, width = x.shape[1:3]
+        windows, padded = self.window_partition(x, self.window_size)
+        return self.window_unpartition(self.attn(windows), self.window_size, padded, (height, width))
+
+
+class VitEncoder(Slotted, SamVisionEncoder):
+    """Pixels (B, 3, side, side) -> embedding (B, 256, f, f)."""
+
+    offers = tuple(EncoderSlot)
+
+    def widths(self, slot: StrEnum) -> tuple[int, int]:
+        width, out = self.config.hidden_size, self.config.output_channels
+        return (self.config.num_channels, width) if slot is EncoderSlot.STEM else (width, out)
+
+    def forward(self, pixel_values: Tensor, context: SlotContext = NO_CONTEXT, **_: object) -> SamVisionEncoderOutput:
+        x = self.instead(EncoderSlot.STEM, Replaced(self.patch_embed, self.patch_embed), pixel_values, context)
+        if self.pos_embed is not None:
+            x = x + self.pos_embed
+        for number, block in enumerate(self.layers):
+            here = context.at(number, x.shape[1:3])
+            x = here.tapped(block(x, here))
+        return SamVisionEncoderOutput(
+            last_hidden_state=self.instead(EncoderSlot.NECK, Replaced(self.neck, self.neck), x, context)
+        )
