@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,20 +40,37 @@ def test_sam_keeps_the_aspect_and_pads_after_normalising() -> None:
     assert np.allclose(back, np.round(back), atol=1e-3)  # resized as an 8-bit picture
 
 
-def test_medsam_is_scikit_images_resize_scaled_to_its_range() -> None:
+@pytest.mark.parametrize("shape", [(300, 420), (110, 150), (256, 256)], ids=str)
+def test_medsam_is_scikit_images_resize_cut_to_whole_grays(shape: tuple[int, int]) -> None:
     transform = pytest.importorskip("skimage.transform")
-    wanted = transform.resize(PICTURE, (1024, 1024), order=3, preserve_range=True, anti_aliasing=True)
+    picture = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    picture[: shape[0] // 4] = 77  # where splines give 76.99... and 77
+    resized = transform.resize(picture, (256, 256), order=3, preserve_range=True, anti_aliasing=True)
+    wanted = resized.astype(np.uint8).astype(np.float32)
+    assert (resampled(picture, (256, 256), Filter.CUBIC_SPLINE_8BIT) == wanted).all()
+    pixels, _ = replace(MEDSAM, side=256).prepare(Frame.of(picture))
     wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min())
-    pixels, _ = MEDSAM.prepare(Frame.of(PICTURE))
-    assert np.abs(pixels.transpose(1, 2, 0) - wanted).max() < 1e-4
+    assert (pixels.transpose(1, 2, 0) == wanted).all()
 
 
-def test_lite_medsam_is_opencvs_area_resize() -> None:
+SHRUNK = [(300, 420), (512, 512), (768, 768), (1024, 1024), (513, 400), (256, 256), (640, 480), (333, 777), (512, 511)]
+
+
+@pytest.mark.parametrize("shape", SHRUNK, ids=str)
+def test_lite_medsam_is_opencvs_area_resize_of_8_bits(shape: tuple[int, int]) -> None:
     cv2 = pytest.importorskip("cv2")
-    wanted = cv2.resize(PICTURE.astype(np.float32), (256, 183), interpolation=cv2.INTER_AREA)
-    assert np.abs(resampled(PICTURE, (183, 256), Filter.AREA) - wanted).max() < 1e-2
-    pixels, place = LITE_MEDSAM.prepare(Frame.of(PICTURE))
-    assert place.inner == (183, 256) and not pixels[:, 183:].any() and pixels.max() == 1
+    picture = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    pixels, place = LITE_MEDSAM.prepare(Frame.of(picture))
+    height, width = place.inner
+    wanted = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    assert (resampled(picture, place.inner, Filter.AREA_8BIT) == wanted).all()
+    assert max(place.inner) == 256 and not pixels[:, height:].any() and pixels.max() == 1
+
+
+def test_lite_medsam_enlarges_to_one_gray_of_opencv() -> None:
+    cv2 = pytest.importorskip("cv2")
+    wanted = cv2.resize(SMALL, (192, 256), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(resampled(SMALL, (256, 192), Filter.AREA_8BIT) - wanted).max() <= 1
 
 
 def test_sam_med2d_squares_with_nearest_or_pads_around_small_pictures() -> None:

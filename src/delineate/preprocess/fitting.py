@@ -26,8 +26,8 @@ class Filter(StrEnum):
     BILINEAR_8BIT = "bilinear, antialiased, on 8-bit pictures"
     BICUBIC_8BIT = "bicubic, antialiased, on 8-bit pictures"
     BILINEAR = "bilinear, antialiased"
-    CUBIC_SPLINE = "cubic spline after Gaussian smoothing"
-    AREA = "mean over the covered area"
+    CUBIC_SPLINE_8BIT = "cubic spline after Gaussian smoothing, fractions of grays cut off"
+    AREA_8BIT = "mean over the covered area, rounded to whole grays"
     NEAREST = "nearest"
 
 
@@ -72,7 +72,7 @@ def fitted(height: int, width: int, side: int, fit: Fit) -> Fitted:
 def resampled(picture: NDArray[Any], size: tuple[int, int], kind: Filter) -> Array:
     """A picture (height, width, channels), 0 to 255, at ``size`` (height, width)."""
     height, width = size
-    if picture.shape[:2] == size and kind is not Filter.CUBIC_SPLINE:
+    if picture.shape[:2] == size and kind is not Filter.CUBIC_SPLINE_8BIT:
         return picture.astype(np.float32)
     match kind:
         case Filter.BILINEAR_8BIT | Filter.BICUBIC_8BIT:
@@ -86,11 +86,10 @@ def resampled(picture: NDArray[Any], size: tuple[int, int], kind: Filter) -> Arr
                 for c in range(picture.shape[2])
             ]
             return np.stack([np.asarray(c) for c in channels], axis=2)
-        case Filter.CUBIC_SPLINE:
+        case Filter.CUBIC_SPLINE_8BIT:
             return _spline(picture, size)
-        case Filter.AREA:
-            down, across = _overlaps(picture.shape[0], height), _overlaps(picture.shape[1], width)
-            return np.einsum("yh,hwc,xw->yxc", down, picture.astype(np.float32), across, optimize=True)
+        case Filter.AREA_8BIT:
+            return _area_means(picture, size)
         case Filter.NEAREST:
             rows, columns = _nearest(picture.shape[0], height), _nearest(picture.shape[1], width)
             return picture[rows][:, columns].astype(np.float32)
@@ -102,7 +101,7 @@ def _nearest(pixels: int, size: int) -> NDArray[np.intp]:
 
 
 def _spline(picture: NDArray[Any], size: tuple[int, int]) -> Array:
-    """Order 3, smoothed where it shrinks, kept within the range of the picture (scikit-image's ``resize``)."""
+    """Order 3, smoothed where it shrinks, within the range of the picture: scikit-image's ``resize`` to whole grays."""
     values = picture.astype(np.float64)
     factors = (picture.shape[0] / size[0], picture.shape[1] / size[1])
     smoothing = [max(0.0, (f - 1) / 2) for f in factors] + [0.0]
@@ -110,7 +109,30 @@ def _spline(picture: NDArray[Any], size: tuple[int, int]) -> Array:
         values = ndimage.gaussian_filter(values, smoothing, mode="mirror")
     zoom = (1 / factors[0], 1 / factors[1], 1.0)
     out = ndimage.zoom(values, zoom, order=3, mode="mirror", cval=0, grid_mode=True)
-    return np.clip(out, picture.min(), picture.max()).astype(np.float32)
+    return np.floor(np.clip(out, picture.min(), picture.max())).astype(np.float32)
+
+
+def _area_means(picture: NDArray[Any], size: tuple[int, int]) -> Array:
+    """Whole grays as OpenCV's area mode gives them: halves are rounded up where each side is halved, else to even.
+
+    Where it enlarges, OpenCV computes in fixed point: one gray in twenty is then another by one.
+    """
+    means = _means_along(_means_along(picture.astype(np.float32), 1, size[1]), 0, size[0])
+    halved = picture.shape[:2] == (2 * size[0], 2 * size[1])
+    return np.floor(means + np.float32(0.5)) if halved else np.rint(means)
+
+
+def _means_along(values: Array, axis: int, size: int) -> Array:
+    """Means over what each of ``size`` new pixels covers along an axis, summed in their order in float32."""
+    pixels = values.shape[axis]
+    shares = _overlaps(pixels, size)
+    first, most = np.argmax(shares > 0, axis=1), int((shares > 0).sum(axis=1).max())
+    means = np.zeros((*values.shape[:axis], size, *values.shape[axis + 1 :]), np.float32)
+    for n in range(most):
+        at = np.minimum(first + n, pixels - 1)
+        share = np.where(first + n < pixels, shares[np.arange(size), at], np.float32(0))
+        means += np.take(values, at, axis) * share.reshape(-1, *(1,) * (values.ndim - axis - 1))
+    return means
 
 
 def _overlaps(pixels: int, size: int) -> Array:

@@ -90,8 +90,8 @@ class Profile:
 
 
 SAM: Final = Profile("sam", 1024, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, Answer.LOGITS)
-MEDSAM: Final = Profile("medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE, Scale.MIN_MAX, NONE, Answer.SIGMOID_FIRST)
-LITE_MEDSAM: Final = Profile("litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA, Scale.MIN_MAX, NONE, Answer.CROPPED)
+MEDSAM: Final = Profile("medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE_8BIT, Scale.MIN_MAX, NONE, Answer.SIGMOID_FIRST)
+LITE_MEDSAM: Final = Profile("litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, Answer.CROPPED)
 SAM_MED2D: Final = Profile("sammed2d", 256, Fit.CENTRE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED)
 
 
