@@ -13,7 +13,6 @@ pytest.importorskip("onnx")
 pytest.importorskip("accelerate")
 
 from delineate.errors import ModelError
-from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill import QuillPredictor
@@ -39,7 +38,7 @@ def test_it_begins_as_the_model_that_ships(own: list, tmp_path: Path) -> None:
         for mask in masks:
             rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
             box = float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-            found = shipped.decode(shipped.encode(Frame.of(frame)), [Query(FramePrompts(box=box))])[0].mask
+            found = shipped.decode(shipped.encode(frame), [Query(FramePrompts(box=box))])[0].mask
             scores.append(float(dice_of(found, mask)))
     assert objective.measure() == pytest.approx(float(np.mean(scores)), abs=0.01)
 
