@@ -14,11 +14,28 @@ import torch
 from torch import Tensor
 
 from delineate.memory.bank import Memory, MemoryBank
-from delineate.memory.policies import MemoryPolicy
+from delineate.memory.policies import MemoryPolicy, Slots
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
 
 POINTERS = 16  # object pointers looked at
 AMBIGUOUS = 1  # up to so many clicks may mean several things
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenMemories:
+    """What is looked at of one object on one frame.
+
+    slots     maps, as the policy gives them
+    pointers  object pointers, each with how many frames away it is
+    """
+
+    slots: Slots
+    pointers: list[tuple[int, Memory]]
+
+    @property
+    def amount(self) -> tuple[int, int]:
+        """How many maps and how many pointers; objects with as many of both go together."""
+        return len(self.slots), len(self.pointers)
 
 
 @dataclass(frozen=True)
@@ -41,13 +58,17 @@ class Recall:
         window = (self.policy.length - 1) * self.policy.stride
         return self.policy.bank(max(keep, POINTERS - 1, window), max(keep, window), around)
 
-    def amount(self, bank: MemoryBank, index: int, reverse: bool) -> tuple[int, int]:
-        """How many maps and how many pointers are looked at; objects with as many of both go together."""
-        return len(self.policy.slots(bank, index, reverse)), len(self._timed(bank, index, reverse))
+    def chosen(self, bank: MemoryBank, index: int, reverse: bool) -> ChosenMemories:
+        """What frame ``index`` is compared with of one object; the policy is asked here alone, once a frame."""
+        return ChosenMemories(self.policy.slots(bank, index, reverse), self._timed(bank, index, reverse))
 
     def conditioned(self, maps: Sam2Maps, banks: Sequence[MemoryBank], index: int, reverse: bool) -> Tensor:
         """The coarse map (O, 256, f, f) of frame ``index`` for O objects with as much memory each."""
-        looked_at = [self._looked_at(bank, maps, index, reverse) for bank in banks]
+        return self.compared(maps, [self.chosen(bank, index, reverse) for bank in banks])
+
+    def compared(self, maps: Sam2Maps, memories: Sequence[ChosenMemories]) -> Tensor:
+        """The same with what is looked at of each object, which has to be as much."""
+        looked_at = [self._looked_at(chosen, maps) for chosen in memories]
         memory, places = (torch.stack([one[n] for one in looked_at]) for n in (0, 1))  # type: ignore[misc]
         _, _, count, pointers = looked_at[0]
         with self.inside():
@@ -91,18 +112,15 @@ class Recall:
             for tokens, row in zip(kept, chosen, strict=True)
         ]
 
-    def _looked_at(
-        self, bank: MemoryBank, maps: Sam2Maps, index: int, reverse: bool
-    ) -> tuple[Tensor, Tensor, int, int]:
+    def _looked_at(self, chosen: ChosenMemories, maps: Sam2Maps) -> tuple[Tensor, Tensor, int, int]:
         """Memory tokens (T, 64) of one object, their places (T, 64), how many frames they are of, how many pointers."""
-        slots = self.policy.slots(bank, index, reverse)
+        slots, timed = chosen.slots, chosen.pointers
         grid = self.network.memory_places(maps)
         tokens, places = [], []
         for slot, memory in slots:
             assert memory.tokens is not None
             tokens.append(memory.tokens.to(torch.float32))
             places.append(grid if slot is None else grid + self.network.time_of_memory(slot))
-        timed = self._timed(bank, index, reverse)
         if timed:
             pointers = torch.stack([memory.pointer for _, memory in timed]).float()
             times = torch.tensor([float(away) for away, _ in timed], device=maps.coarse.device)

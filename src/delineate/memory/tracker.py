@@ -20,7 +20,7 @@ from delineate.frame import Frame
 from delineate.memory.bank import MemoryBank
 from delineate.memory.cleaning import apart, without_specks
 from delineate.memory.policies import MemoryPolicy, Window
-from delineate.memory.recall import Recall
+from delineate.memory.recall import ChosenMemories, Recall
 from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps, joined
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
@@ -227,16 +227,17 @@ class MemoryTracker:
 
     def _track(self, now: _Frame, names: Sequence[str]) -> dict[str, Tracked]:
         """Outline objects from memory, those with as much memory together."""
+        chosen: dict[str, ChosenMemories] = {}
         groups: dict[tuple[int, int], list[str]] = {}
         for name in names:
             bank = self._banks[name]
-            groups.setdefault(self._recall.amount(bank, now.index, now.reverse), []).append(name)
+            chosen[name] = self._recall.chosen(bank, now.index, now.reverse)
+            groups.setdefault(chosen[name].amount, []).append(name)
         if not groups:
             return {}
         answers = []
         for group in groups.values():
-            banks = [self._banks[name] for name in group]
-            coarse = self._recall.conditioned(now.maps, banks, now.index, now.reverse)
+            coarse = self._recall.compared(now.maps, [chosen[name] for name in group])
             answers.append(self._recall.followed(coarse, now.maps))
         together, found = joined(answers), [name for group in groups.values() for name in group]
         best = together.best
