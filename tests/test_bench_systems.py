@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
 from delineate import bench_systems as module  # noqa: E402
 from delineate.bench import Measure  # noqa: E402
+from delineate.cli import app  # noqa: E402
 from delineate.models.sam2 import Sam2Shape, Sam2Size  # noqa: E402
 from delineate.runtimes.engine import Engine, Precision  # noqa: E402
 from tiny_networks import TINY_HIERA  # noqa: E402
@@ -41,10 +44,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]
 
 def test_a_cpu_is_measured_as_ever(measured: dict[str, list[tuple[Any, ...]]]) -> None:
     cpu = torch.device("cpu")
-    steps: list[tuple[int, int]] = []
-    lines = module.bench_systems(device="cpu", progress=lambda *step: steps.append(step))
+    said: list[str] = []
+    lines = list(module.bench_systems(device="cpu", tell=said.append))
     assert measured == {"_encoder": [(2, cpu)], "_video": [(16,)], "_clicks": [(cpu,)], "_kept": [(64, cpu)]}
-    assert [line.what for line in lines] == list(measured) and steps == [(n, 4) for n in range(4)]
+    assert [line.what for line in lines] == list(measured) and len(said) == 4
 
 
 def test_the_device_reaches_every_part(
@@ -53,7 +56,7 @@ def test_the_device_reaches_every_part(
     gpu = torch.device("cuda:1")
     monkeypatch.setattr(Engine, "chosen", lambda device, precision: Engine(torch.device(device), Precision.FP32))
     monkeypatch.setattr(module, "_name", lambda device: f"the card {device}")
-    lines = module.bench_systems(quick=True, device="cuda:1")
+    lines = list(module.bench_systems(quick=True, device="cuda:1"))
     assert lines[0] == Measure("device", "the card cuda:1")
     assert measured == {
         "_encoder": [(5, gpu)],
@@ -71,6 +74,39 @@ def test_the_rows_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = module._tracking(Sam2Size.TINY, 4, torch.device("cpu"), side=128)
     assert len({line.what for line in lines}) == 3
     assert all(re.match(r"[\d.]+ / [\d.]+ frames/s", line.value) for line in lines)
+
+
+def test_a_row_is_there_when_it_is_measured(measured: dict[str, list[tuple[Any, ...]]]) -> None:
+    lines = module.bench_systems(device="cpu")
+    assert not measured
+    next(lines)
+    assert list(measured) == ["_encoder"]
+
+
+def test_after_its_budget_it_says_what_is_left_out(measured: dict[str, list[tuple[Any, ...]]]) -> None:
+    first, last = module.bench_systems(device="cpu", budget=0)
+    assert list(measured) == ["_encoder"] and first.what == "_encoder"
+    assert "0 s" in last.what and last.value == "the rest of SAM's encoder, video, clicks, what a tracker keeps"
+
+
+@pytest.mark.parametrize(("auto", "rows"), [(Precision.FP32, ["fp32"]), (Precision.BF16, ["fp32", "bf16"])])
+def test_a_cpu_is_measured_in_bf16_where_auto_chooses_it(
+    auto: Precision, rows: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "chosen", lambda device, precision: Engine(torch.device("cpu"), auto))
+    assert module._precisions(torch.device("cpu")) == rows
+
+
+@pytest.mark.parametrize("json", [False, True], ids=["table", "json"])
+def test_what_was_measured_is_printed_when_it_is_interrupted(json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*given: Any) -> Iterator[Measure]:
+        yield Measure("one", "1 s")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "bench_systems", stopped)
+    ran = CliRunner().invoke(app, ["bench", "--systems", *(["--json"] if json else [])])
+    assert ran.exit_code == 130
+    assert ('{"one": "1 s"}' if json else "| one | 1 s |") in ran.stdout
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

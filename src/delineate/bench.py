@@ -8,7 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -25,8 +25,6 @@ from delineate.scan import Scan
 from delineate.session import Session
 from delineate.systems import shipped_predictor
 
-Progress = Callable[[int, int], None]
-
 CLICKS = 40
 LONG_CLIP = 3000
 HELP = "import sys; sys.argv = ['delineate', '--help']; from delineate.cli import main; main()"
@@ -40,8 +38,8 @@ class Measure:
     value: str
 
 
-def bench(clicks: int = CLICKS, long_clip: int = LONG_CLIP, progress: Progress | None = None) -> list[Measure]:
-    """Measure everything once; takes about two minutes on two cores."""
+def bench(clicks: int = CLICKS, long_clip: int = LONG_CLIP) -> Iterator[Measure]:
+    """Each row when it is measured; about two minutes on two cores."""
     predictor = shipped_predictor()
     faster = QuillPredictor(backend="openvino") if find_spec("openvino") else None
     clip = ultrasound_clip().scan
@@ -58,17 +56,15 @@ def bench(clicks: int = CLICKS, long_clip: int = LONG_CLIP, progress: Progress |
         lambda: _memory(predictor, long_clip),
         *(partial(_clicks, faster, clip, clicks, kind, ", OpenVINO") for kind in ("box", "point") if faster),
     )
-    lines = []
-    for number, measure in enumerate(measures):
-        if progress is not None:
-            progress(number, len(measures))
-        lines.append(measure())
-    return lines
+    for measure in measures:
+        yield measure()
 
 
-def as_markdown(lines: list[Measure]) -> str:
-    rows = "\n".join(f"| {line.what} | {line.value} |" for line in lines)
-    return f"| measured | result |\n|---|---|\n{rows}\n"
+TABLE_HEAD = "| measured | result |\n|---|---|"
+
+
+def as_row(line: Measure) -> str:
+    return f"| {line.what} | {line.value} |"
 
 
 def _best_start(code: str) -> float:

@@ -6,7 +6,7 @@ fast enough for more: both sides in fp32 and bf16, two sizes of SAM 2 at its ful
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from delineate.bench import Measure, Progress
+from delineate.bench import Measure
 from delineate.demo.phantom import ultrasound_clip
 from delineate.frame import Frame
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
@@ -23,7 +23,7 @@ from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Size
 from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
-from delineate.runtimes.engine import Engine
+from delineate.runtimes.engine import Engine, Precision
 from delineate.runtimes.frame_predictor import Query
 from delineate.systems import BuildOptions, build
 
@@ -34,27 +34,52 @@ TRACKED = {Sam2Size.TINY: "T", Sam2Size.BASE_PLUS: "B+"}  # on a GPU
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def bench_systems(quick: bool = False, device: str = "auto", progress: Progress | None = None) -> list[Measure]:
-    """Measure everything once; minutes on two cores, a minute on a GPU.
+def bench_systems(
+    quick: bool = False, device: str = "auto", budget: float | None = None, tell: Callable[[str], None] | None = None
+) -> Iterator[Measure]:
+    """Each row when it is measured; minutes on two cores, a minute on a GPU.
 
     quick   fewer repeats, a shorter clip
     device  auto, cpu, cuda, cuda:1, mps. Raises ModelError for one that is not there
+    budget  seconds after which no new row is begun; what is left out is the last row
+    tell    called with what is measured next
     """
-    place = Engine.chosen(device, "fp32").device
-    parts: list[Callable[[], list[Measure]]]
+    place, began = Engine.chosen(device, "fp32").device, perf_counter()
+    parts = _parts(quick, place)
+    if place.type != "cpu":
+        yield Measure("device", _name(place))
+    for number, (name, part) in enumerate(parts):
+        if tell is not None:
+            tell(name)
+        for line in part():
+            yield line
+            if budget is not None and perf_counter() - began > budget:
+                left = ", ".join([f"the rest of {name}", *(other for other, _ in parts[number + 1 :])])
+                yield Measure(f"left out, as {budget:g} s were over", left)
+                return
+
+
+def _parts(quick: bool, place: torch.device) -> list[tuple[str, Callable[[], Iterable[Measure]]]]:
+    parts: list[tuple[str, Callable[[], Iterable[Measure]]]]
     if place.type == "cpu":
         frames, repeats = (8, 1) if quick else (16, 2)
-        parts = [partial(_video, frames)]
+        parts = [("video", partial(_video, frames))]
     else:
         frames, repeats = (16, 5) if quick else (64, 20)
-        parts = [*(partial(_tracking, size, frames, place) for size in TRACKED), _preparing]
-    parts = [partial(_encoder, repeats, place), *parts, partial(_clicks, place), partial(_kept, 4 * frames, place)]
-    lines = [] if place.type == "cpu" else [Measure("device", _name(place))]
-    for number, part in enumerate(parts):
-        if progress is not None:
-            progress(number, len(parts))
-        lines += part()
-    return lines
+        parts = [(f"SAM 2.1 {TRACKED[size]}", partial(_tracking, size, frames, place)) for size in TRACKED]
+        parts.append(("preparing a frame", _preparing))
+    return [
+        ("SAM's encoder", partial(_encoder, repeats, place)),
+        *parts,
+        ("clicks", partial(_clicks, place)),
+        ("what a tracker keeps", partial(_kept, 4 * frames, place)),
+    ]
+
+
+def _precisions(device: torch.device) -> list[str]:
+    """fp32, and bf16 where ``auto`` would choose it; a GPU is measured in both."""
+    low = device.type != "cpu" or Engine.chosen("cpu", "auto").precision is Precision.BF16
+    return list(DTYPES) if low else ["fp32"]
 
 
 def _name(device: torch.device) -> str:
@@ -88,7 +113,7 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 0.5 else f"{1000 * seconds:.1f} ms"
 
 
-def _encoder(repeats: int, device: torch.device) -> list[Measure]:
+def _encoder(repeats: int, device: torch.device) -> Iterator[Measure]:
     """SAM ViT-B at 1024 px against the host library in its default (sdpa; fp32, on a GPU bf16 too)."""
     from transformers import SamModel
 
@@ -98,28 +123,23 @@ def _encoder(repeats: int, device: torch.device) -> list[Measure]:
     encoder = network.host.vision_encoder
     processor, unit, scale = ("CPU", "GFLOPS", 1) if device.type == "cpu" else ("GPU", "TFLOPS", 1000)
     pixels = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(0)).to(device)
+    theirs: dict[str, tuple[float, torch.Tensor]] = {}
     with torch.inference_mode():
-        theirs = {
-            precision: _encoded(lambda: host.vision_encoder(pixels)[0], host.vision_encoder, precision, repeats, device)
-            for precision in (("fp32",) if device.type == "cpu" else DTYPES)
-        }
+        for precision in ("fp32",) if device.type == "cpu" else DTYPES:
+            theirs[precision] = _encoded(
+                lambda: host.vision_encoder(pixels)[0], host.vision_encoder, precision, repeats, device
+            )
+            yield Measure(f"SAM ViT-B encoder, 1024 px: transformers, {precision}", _time(theirs[precision][0]))
         wanted = theirs["fp32"][1]
-        lines = [
-            Measure(f"SAM ViT-B encoder, 1024 px: transformers, {precision}", _time(base))
-            for precision, (base, _) in theirs.items()
-        ]
-        for precision, dtype in DTYPES.items():
+        for precision in _precisions(device):
             spent, found = _encoded(lambda: network.embed(pixels), encoder, precision, repeats, device)
             times = [f"{base / spent:.1f} x" + f" its {p}" * (len(theirs) > 1) for p, (base, _) in theirs.items()]
-            speed, peak = VIT_B_GFLOP / spent / scale, _products_per_second(dtype, device) / scale
-            lines.append(
-                Measure(
-                    f"the same here, {precision}",
-                    f"{_time(spent)}, {', '.join(times)}; relative error {_away(found, wanted):.0e}; {speed:.0f} "
-                    f"{unit}, {100 * speed / peak:.0f} % of this {processor}'s {peak:.0f} in matrix products",
-                )
+            speed, peak = VIT_B_GFLOP / spent / scale, _products_per_second(DTYPES[precision], device) / scale
+            yield Measure(
+                f"the same here, {precision}",
+                f"{_time(spent)}, {', '.join(times)}; relative error {_away(found, wanted):.0e}; {speed:.0f} "
+                f"{unit}, {100 * speed / peak:.0f} % of this {processor}'s {peak:.0f} in matrix products",
             )
-    return lines
 
 
 def _encoded(
@@ -162,32 +182,31 @@ def _sam2(shape: Sam2Shape) -> Sam2:
     return network
 
 
-def _video(frames: int) -> list[Measure]:
+def _video(frames: int) -> Iterator[Measure]:
     """SAM 2.1 small, three objects: pruned at 512 px against the host library's session at 512 and 1024 px."""
     pictures, cpu = _pictures(frames), torch.device("cpu")
     network = _sam2(Sam2Shape(Sam2Size.SMALL, side=512))
-    hosted = {512: (_hosted(network.host, 512, pictures, cpu), frames)}
-    spent, logits = {}, {}
-    for precision in DTYPES:
+    theirs = _hosted(network.host, 512, pictures, cpu)
+    spent: dict[str, float] = {}
+    logits: dict[str, list[torch.Tensor]] = {}
+    for precision in _precisions(cpu):
         engine = Engine.chosen("cpu", precision)
         engine.settle(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
         spent[precision], logits[precision] = _followed(network, engine, EfficientFramePruning(), pictures)
-    few = max(4, frames // 4)
-    hosted[1024] = _hosted(Sam2(Sam2Shape(Sam2Size.SMALL)).eval().host, 1024, pictures[:few], cpu), few
-    errors = {"fp32": "", "bf16": f"; {_errors(logits)}"}
-    lines = [
-        Measure(f"SAM 2.1 S, 512 px, pruned, 3 objects, {frames} frames, {p}", f"{frames / s:.2f} frames/s{errors[p]}")
-        for p, s in spent.items()
-    ]
-    for side, (seconds, count) in hosted.items():
-        ratios = [f"{seconds / count / (s / frames):.1f} x ({p})" for p, s in spent.items()]
-        lines.append(
-            Measure(
-                f"transformers' session, {side} px, fp32, {count} frames",
-                f"{count / seconds:.2f} frames/s; ours is {', '.join(ratios)} as fast",
-            )
+        error = f"; {_errors(logits)}" if precision == "bf16" else ""
+        yield Measure(
+            f"SAM 2.1 S, 512 px, pruned, 3 objects, {frames} frames, {precision}",
+            f"{frames / spent[precision]:.2f} frames/s{error}",
         )
-    return lines
+    few = max(4, frames // 4)
+    for side, count in ((512, frames), (1024, few)):
+        if side == 1024:
+            theirs = _hosted(Sam2(Sam2Shape(Sam2Size.SMALL)).eval().host, 1024, pictures[:few], cpu)
+        ratios = [f"{theirs / count / (s / frames):.1f} x ({p})" for p, s in spent.items()]
+        yield Measure(
+            f"transformers' session, {side} px, fp32, {count} frames",
+            f"{count / theirs:.2f} frames/s; ours is {', '.join(ratios)} as fast",
+        )
 
 
 def _errors(logits: dict[str, list[torch.Tensor]]) -> str:
@@ -295,10 +314,9 @@ def _hosted(
     return _spent(follow, device)
 
 
-def _clicks(device: torch.device) -> list[Measure]:
+def _clicks(device: torch.device) -> Iterator[Measure]:
     """First and next click of the small systems, by the engine a user gets."""
     frame = ultrasound_clip(frames=1).scan.frame(0)
-    lines = []
     for name in ("lite_medsam", "mobile_sam"):
         predictor = build(name, BuildOptions(untrained=True, device=str(device)))
         predictor.encode(frame)
@@ -307,8 +325,7 @@ def _clicks(device: torch.device) -> list[Measure]:
         after = _best(lambda: predictor.decode(features, [Query(FramePrompts(box=BOXES[0]))]), 5, device)  # noqa: B023
         engine: Engine = predictor.engine  # type: ignore[attr-defined]
         times = f"{1000 * (first + after):.0f} / {1000 * after:.0f} ms"
-        lines.append(Measure(f"{name}: first / next box ({engine.precision}, as auto chooses)", times))
-    return lines
+        yield Measure(f"{name}: first / next box ({engine.precision}, as auto chooses)", times)
 
 
 def _kept(frames: int, device: torch.device) -> list[Measure]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 
+if TYPE_CHECKING:
+    from delineate.bench import Measure
+
 
 def bench(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, a shorter clip.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, a shorter clip, smaller scans.")] = False,
     systems: Annotated[bool, typer.Option("--systems", help="The published systems instead of Quill.")] = False,
+    scale: Annotated[bool, typer.Option("--scale", help="Large scans: time and peak memory.")] = False,
+    budget: Annotated[
+        float | None, typer.Option(help="With --systems or --scale: seconds after which no new row is begun.")
+    ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -23,21 +32,43 @@ def bench(
     """Measure milliseconds a click, frames a second, memory and start-up time; prints a Markdown table."""
     if context.invoked_subcommand is not None:
         return
-    from delineate.bench import as_json, as_markdown
     from delineate.bench import bench as run
 
-    with progress_bar("Measuring", quiet or json) as progress:
-        if systems:
-            from delineate.systems.building import needs_torch
+    say = None if quiet or json else lambda name: tell(f"Measuring {name} …")
+    if systems:
+        from delineate.systems.building import needs_torch
 
-            needs_torch("bench --systems")
-            from delineate.bench_systems import bench_systems
+        needs_torch("bench --systems")
+        from delineate.bench_systems import bench_systems
 
-            lines = bench_systems(quick, device, progress)
-            result(as_json(lines) if json else as_markdown(lines))
-            return
-        lines = run(10, 200, progress) if quick else run(progress=progress)
-    result(as_json(lines) if json else as_markdown(lines))
+        _print_table(bench_systems(quick, device, budget, say), json)
+    elif scale:
+        from delineate.bench_scale import bench_scale
+
+        _print_table(bench_scale(quick, budget, say), json)
+    else:
+        _print_table(run(10, 200) if quick else run(), json)
+
+
+def _print_table(lines: Iterator[Measure], json: bool) -> None:
+    """A row of the table when it is measured; JSON at the end, or of what there is when it is interrupted."""
+    from delineate.bench import TABLE_HEAD, as_json, as_row
+
+    measured: list[Measure] = []
+    try:
+        for line in lines:
+            if not json:
+                result(as_row(line) if measured else f"{TABLE_HEAD}\n{as_row(line)}")
+                sys.stdout.flush()
+            measured.append(line)
+    except KeyboardInterrupt:
+        if not measured:
+            raise
+        tell(f"Interrupted after {len(measured)} rows.")
+        raise typer.Exit(130) from None
+    finally:
+        if json and measured:
+            result(as_json(measured))
 
 
 def reproduce(
