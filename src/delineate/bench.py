@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -134,14 +135,19 @@ def _memory(predictor: FramePredictor, frames: int) -> Measure:
     """Peak memory of the process before and after following a structure through a long clip."""
     session = Session(Scan.from_frames(_LoopedFrames(ultrasound_clip().scan, frames)), predictor)
     session.prompt(Box(80, 70, 180, 210, frame=0), "chamber")
-    before = _peak()
+    before = peak_memory()
     session.propagate()
-    return Measure(f"peak memory, before / after {frames} frames", f"{before:.0f} / {_peak():.0f} MiB")
+    return Measure(f"peak memory, before / after {frames} frames", f"{before:.0f} / {peak_memory():.0f} MiB")
 
 
-def _peak() -> float:
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+def peak_memory() -> float:
+    """MiB this process took at its peak; where the system tells, without what it was started from."""
+    try:
+        with Path("/proc/self/status").open() as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def as_json(lines: list[Measure]) -> str:

@@ -99,15 +99,26 @@ class Rle:
 
     def placed(self, x: int, y: int, height: int, width: int) -> Rle:
         """This mask as a part of a larger one (height, width), its upper left pixel at (x, y)."""
+        column, top, bottom = self._strips()
+        offset = (column + x) * height + y
+        return Rle._of_runs(height, width, offset + top, offset + bottom)
+
+    def enlarged(self, factor: int) -> Rle:
+        """Every pixel as ``factor`` x ``factor`` pixels."""
+        column, top, bottom = (np.repeat(part, factor) * factor for part in self._strips())
+        column += np.arange(len(column)) % factor
+        height = self.height * factor
+        return Rle._of_runs(height, self.width * factor, column * height + top, column * height + bottom)
+
+    def _strips(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The foreground as strips within one column each: column, first row, row behind the last."""
         starts, stops = self.runs
         first, last = starts // self.height, (stops - 1) // self.height
         pieces = last - first + 1  # a run is cut where a column ends
         run = np.repeat(np.arange(len(starts)), pieces)
         column = np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + first[run]
         top = column * self.height
-        low, high = np.maximum(starts[run], top) - top, np.minimum(stops[run], top + self.height) - top
-        offset = (column + x) * height + y
-        return Rle._of_runs(height, width, offset + low, offset + high)
+        return column, np.maximum(starts[run], top) - top, np.minimum(stops[run], top + self.height) - top
 
     @classmethod
     def _of_runs(cls, height: int, width: int, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Rle:

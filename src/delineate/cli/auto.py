@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,9 @@ def auto(
     least_stability: Annotated[float, typer.Option(help="0 to 1.")] = 0.95,
     crop_layers: Annotated[int, typer.Option(help="Also look at parts of the picture: 1 or 2 layers.")] = 0,
     least_area: Annotated[int, typer.Option(help="Pixels; smaller outlines and holes go.")] = 0,
+    tile: Annotated[
+        int, typer.Option(help="Side of the tiles a picture above 4096 pixels is looked at in; 0: as a whole.")
+    ] = 1024,
     window: options.Window = None,
     system: options.SystemName = None,
     untrained: options.Untrained = False,
@@ -41,7 +45,7 @@ def auto(
     from delineate.io.overlay import save_preview
     from delineate.io.saving import outline_files, write_outlines
     from delineate.scan import Scan
-    from delineate.segmentation import Segmentation
+    from delineate.segmentation import PALETTE, Segmentation, SegmentedObject
     from delineate.systems import BuildOptions, build
 
     scan = open_scan(input, window=window)
@@ -61,13 +65,15 @@ def auto(
         least_stability=least_stability,
         crop_layers=crop_layers,
         least_area=least_area,
+        tile=tile,
     )
     with outputs:
         found = everything(predictor, scan.frame(0 if len(scan) == 1 else frame), settings)
-        outlines = Segmentation.empty(shown)
-        for number, one in enumerate(found):  # the largest first, so that smaller ones lie on top in a label map
-            name = f"object {number + 1}"
-            outlines = outlines.adding(name).with_masks(name, {0: one.mask}, {0: one.iou})
+        objects = (  # the largest first, so that smaller ones lie on top in a label map
+            SegmentedObject(f"object {n}", n, PALETTE[(n - 1) % len(PALETTE)], False, {0: one.mask}, {0: one.iou})
+            for n, one in enumerate(found, 1)
+        )
+        outlines = replace(Segmentation.empty(shown), objects=tuple(objects))
         write_outlines(outlines, files, shown, outputs)
         save_preview(shown, outlines, outputs.stage(preview))
     if json:

@@ -7,17 +7,19 @@ predictor that answers many clicks at once can be used.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.everything.suppression import keep_best
+from delineate.everything.suppression import keep_best, keep_best_masks
+from delineate.everything.tiles import Box, overview, tiles
 from delineate.frame import Frame
 from delineate.rle import Rle
 
-Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
+TILED_ABOVE = 4096  # pixels of the longer side
+DECODED_BYTES = 4 << 30  # of outlines decoded together; an answer's three take five bytes a pixel each
 
 
 class AnswersManyClicks(Protocol):
@@ -45,6 +47,8 @@ class EverythingSettings:
     crop_overlap      share of the shorter side that neighbouring parts share
     coarser           points along a side are divided by this for each layer
     least_area        pixels; smaller outlines are dropped, and smaller holes filled
+    tile              pixels; a picture with a side longer than TILED_ABOVE is looked at as a whole, made smaller, and
+                      in tiles of this side with ``points_per_side`` clicks each. 0: never
     """
 
     points_per_side: int = 32
@@ -57,6 +61,7 @@ class EverythingSettings:
     crop_overlap: float = 512 / 1500
     coarser: int = 1
     least_area: int = 0
+    tile: int = 1024
 
     @classmethod
     def for_sam2(cls, **changed: Any) -> EverythingSettings:
@@ -86,6 +91,8 @@ class Found:
 def everything(predictor: AnswersManyClicks, frame: Frame, settings: EverythingSettings | None = None) -> list[Found]:
     """Outlines on a frame, the largest first."""
     settings = settings or EverythingSettings()
+    if settings.tile and max(frame.size) > TILED_ABOVE:
+        return _in_tiles(predictor, frame, settings)
     found: list[Found] = []
     for layer, crop in crops(*frame.size, settings):
         found += _in_crop(predictor, frame, crop, layer, settings)
@@ -94,6 +101,37 @@ def everything(predictor: AnswersManyClicks, frame: Frame, settings: EverythingS
         kept = keep_best(np.array([f.box for f in found]).reshape(-1, 4), 1 / sizes, settings.overlap)
         found = [found[n] for n in kept]
     return sorted(found, key=lambda f: -f.mask.area)
+
+
+def _in_tiles(predictor: AnswersManyClicks, frame: Frame, settings: EverythingSettings) -> list[Found]:
+    """What is larger than a tile is found on the picture made smaller, what is smaller in one of the tiles.
+
+    An outline of a tile is preferred to one of the whole, then the one with the higher predicted IoU.
+    """
+    small, factor = overview(frame.pixels, settings.tile)
+    whole = (0, 0, small.shape[1], small.shape[0])
+    found = [
+        _enlarged(one, factor, frame.size)
+        for one in _in_crop(predictor, frame.with_pixels(small), whole, 0, replace(settings, least_area=0))
+        if one.mask.area * factor**2 >= settings.least_area
+    ]
+    seen_small = len(found)
+    for tile in tiles(*frame.size, settings.tile, settings.crop_overlap):
+        found += _in_crop(predictor, frame, tile, 0, settings)
+    order = np.lexsort((np.array([-one.iou for one in found]), np.arange(len(found)) < seen_small))
+    scores = np.empty(len(found))
+    scores[order] = -np.arange(len(found), dtype=float)
+    boxes = np.array([one.box for one in found]).reshape(-1, 4)
+    kept = keep_best_masks([one.mask for one in found], boxes, scores, settings.overlap)
+    return sorted((found[n] for n in kept), key=lambda one: -one.mask.area)
+
+
+def _enlarged(one: Found, factor: int, size: tuple[int, int]) -> Found:
+    """An outline of the picture made smaller, on the picture itself."""
+    x0, y0, x1, y1 = (factor * edge for edge in one.box)
+    click = (one.click[0] * factor, one.click[1] * factor)
+    mask = one.mask.enlarged(factor).placed(0, 0, *size)
+    return Found(mask, (x0, y0, x1, y1), one.iou, one.stability, click, (0, 0, size[1], size[0]))
 
 
 def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tuple[int, Box]]:
@@ -116,8 +154,9 @@ def _in_crop(
     features = predictor.encode(frame.with_pixels(frame.pixels[y0:y1, x0:x1]))
     clicks = grid(settings.points_per_side // settings.coarser**layer) * (x1 - x0, y1 - y0)
     found: list[Found] = []
-    for start in range(0, len(clicks), settings.points_at_once):
-        asked = clicks[start : start + settings.points_at_once]
+    together = max(1, min(settings.points_at_once, DECODED_BYTES // (15 * (x1 - x0) * (y1 - y0))))
+    for start in range(0, len(clicks), together):
+        asked = clicks[start : start + together]
         masks, iou, stability = predictor.decode_clicks(features, asked, settings.offset)
         each = len(masks) // len(asked)
         for n in np.flatnonzero((iou > settings.least_iou) & (stability >= settings.least_stability)):
@@ -125,12 +164,11 @@ def _in_crop(
             box = _box_of(mask)
             if box is None or _cut_off(box, crop, frame.size):
                 continue
-            whole = np.zeros(frame.size, bool)
-            whole[y0:y1, x0:x1] = mask
+            whole = Rle.encode(mask).placed(x0, y0, *frame.size)
             moved = (box[0] + x0, box[1] + y0, box[2] + x0, box[3] + y0)
             place = asked[n // each]
             click = (float(place[0] + x0), float(place[1] + y0))
-            found.append(Found(Rle.encode(whole), moved, float(iou[n]), float(stability[n]), click, crop))
+            found.append(Found(whole, moved, float(iou[n]), float(stability[n]), click, crop))
     boxes = np.array([f.box for f in found]).reshape(-1, 4)
     return [found[n] for n in keep_best(boxes, np.array([f.iou for f in found]), settings.overlap)]
 

@@ -1,9 +1,13 @@
-"""Non-maximum suppression of boxes."""
+"""Non-maximum suppression of boxes, and of outlines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from delineate.rle import Rle
 
 
 def keep_best(boxes: NDArray[np.number], scores: NDArray[np.floating], overlap: float) -> list[int]:
@@ -20,3 +24,22 @@ def keep_best(boxes: NDArray[np.number], scores: NDArray[np.floating], overlap: 
         shared = np.clip(high - low, 0, None).prod(axis=1)
         waiting = waiting[shared <= overlap * (areas[best] + areas[waiting] - shared)]
     return kept
+
+
+def keep_best_masks(
+    masks: Sequence[Rle], boxes: NDArray[np.number], scores: NDArray[np.floating], overlap: float
+) -> list[int]:
+    """The same for outlines in parts of one picture: boxes first, then the pixels of those whose boxes meet."""
+    boxes = np.asarray(boxes, dtype=np.float64)
+    kept: list[int] = []
+    for n in keep_best(boxes, scores, overlap):
+        others = boxes[kept].reshape(-1, 4)
+        meet = (others[:, :2] < boxes[n, 2:]).all(axis=1) & (boxes[n, :2] < others[:, 2:]).all(axis=1)
+        if not any(_iou(masks[n], masks[kept[other]]) > overlap for other in np.flatnonzero(meet)):
+            kept.append(n)
+    return kept
+
+
+def _iou(one: Rle, other: Rle) -> float:
+    shared = one.intersection(other)
+    return shared / max(1, one.area + other.area - shared)

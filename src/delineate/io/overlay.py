@@ -79,17 +79,21 @@ def _telling_frames(segmentation: Segmentation) -> list[int]:
 def _painted(picture: NDArray[np.uint8], segmentation: Segmentation, frame: int, zoom: int) -> NDArray[np.uint8]:
     """Inside tinted, outline drawn; ``picture`` may be ``zoom`` times the frame's size."""
     out = picture.astype(np.float32)
+    height, width = segmentation.frame_shape
+    thick = 2 if zoom * max(height, width) >= 300 else 1
     for one in segmentation.objects:
-        if frame not in one.masks:
+        box = one.masks[frame].box if frame in one.masks else None
+        if box is None:
             continue
-        mask = (
-            np.kron(one.masks[frame].decode(), np.ones((zoom, zoom), bool)) if zoom > 1 else one.masks[frame].decode()
-        )
-        thick = 2 if max(mask.shape) >= 300 else 1
+        x0, y0, x1, y1 = max(0, box[0] - thick), max(0, box[1] - thick), box[2] + thick, box[3] + thick
+        mask = one.masks[frame].columns(x0, min(x1, width))[y0:y1]
+        if zoom > 1:
+            mask = np.kron(mask, np.ones((zoom, zoom), bool))
         edge = mask & ~ndimage.binary_erosion(mask, iterations=thick, border_value=1)
         colour = np.array(one.colour, np.float32)
-        out[mask] = out[mask] * (1 - FILL) + colour * FILL
-        out[edge] = colour
+        part = out[y0 * zoom : y1 * zoom, x0 * zoom : x1 * zoom]
+        part[mask] = part[mask] * (1 - FILL) + colour * FILL
+        part[edge] = colour
     return out.round().astype(np.uint8)
 
 
