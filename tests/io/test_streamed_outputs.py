@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -64,6 +65,17 @@ def test_an_npz_lies_as_challenges_want_it(axis: int, tmp_path: Path) -> None:
     assert str(stored["spacing_order"]) == "xyz" and stored["spacing"].tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("label", [None, 300], ids=["8-bit", "16-bit"])
+def test_a_nifti_holds_the_label_map(axis: int, name: str, label: int | None, tmp_path: Path) -> None:
+    scan, outlines = outlined(axis, label=label)
+    save(outlines, tmp_path / name, scan)
+    image = nib.load(tmp_path / name)
+    assert image.get_data_dtype() == outlines.label_dtype
+    assert np.array_equal(np.asarray(image.dataobj), outlines.label_map())
+
+
 def test_a_segmentation_without_objects_is_a_file_that_can_be_read(tmp_path: Path) -> None:
     scan, _ = outlined(2)
     save(Segmentation.empty(scan), tmp_path / "a.seg.nrrd", scan)
@@ -93,7 +105,7 @@ for n in range(12):
 
 @linux_only
 @pytest.mark.parametrize("axis", [0, 2])
-@pytest.mark.parametrize("name", ["a.seg.nrrd", "a.npz"])
+@pytest.mark.parametrize("name", ["a.seg.nrrd", "a.npz", "a.nii.gz", "a.nii"])
 def test_memory_is_that_of_a_few_planes(axis: int, name: str, tmp_path: Path) -> None:
     """12 overlapping structures in 300 x 300 x 200 voxels: 206 MiB as dense layers of a byte, and once more stacked."""
     peak = peak_mib(

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from delineate.errors import InputError
 from delineate.io import video
 from delineate.io.opening import open_scan
 from delineate.io.video import VideoFrames
@@ -64,3 +65,9 @@ def test_what_is_kept_is_bounded_by_bytes(tmp_path: Path, monkeypatch: pytest.Mo
         scan.pixels(n)
         sizes.append(sum(plane.buffer_size for frame in scan.source._block.values() for plane in frame.planes))
     assert 0 < max(sizes) <= 10 * 160 * 96 * 2
+
+
+def test_frames_that_are_too_large_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        open_scan(clip(tmp_path / "a.mp4", 2, 2), max_pixels=160 * 96 - 1)
+    assert caught.value.code == "E-PICTURE-LARGE"

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from delineate.errors import InputError, Notice
+from delineate.io.limits import check_picture
 from delineate.io.modality import guess
 from delineate.io.options import ReadOptions
 from delineate.scan import Scan
@@ -123,6 +124,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
         if not container.streams.video:
             raise InputError("E-VIDEO-NO-PICTURE", f"{path.name} holds sound but no picture.")
         stream = container.streams.video[0]
+        check_picture(path, stream.width, stream.height, 3, options)
         pts, keys, notices = _frame_table(path, container, stream, options)
         base = float(stream.time_base or 1)
         aspect = float(stream.sample_aspect_ratio or 1) or 1.0

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-from numpy.typing import NDArray
+import numpy as np
 
 from delineate.errors import Notice, OutputError
 from delineate.grid import Placement
-from delineate.io.atomic import write_bytes
+from delineate.io.atomic import replacing
 from delineate.io.nifti import load_image
 from delineate.io.nifti_header import geometry_of, header_with, label_image
 from delineate.io.options import ReadOptions
-from delineate.io.writers.label_png import smallest
-from delineate.scan import Scan, ScanKind
+from delineate.scan import Scan
 from delineate.segmentation import Overlap, Segmentation
 
 COMMENT_CODE = 6  # NIfTI header extension: plain text
@@ -34,10 +35,9 @@ def write_nifti(
 
     keep_header  copy the input's header instead, its texts and extensions too (``require_header``)
     """
-    if segmentation.kind is ScanKind.VOLUME:
-        labels: NDArray[Any] = segmentation.label_map(overlap)
-    else:
-        labels = smallest(segmentation.frame_labels(0, overlap)).T[:, :, None]
+    width, height, depth = (*segmentation.grid.shape, 1)[:3]
+    # stands for the voxels, which are written a few planes at a time
+    labels = np.broadcast_to(segmentation.label_dtype.type(0), (width, height, depth))
     if keep_header:
         image = label_image(labels, require_header(path, scan))
     elif scan.geometry is not None:
@@ -53,8 +53,24 @@ def write_nifti(
     text = json.dumps({"delineate_labels": names}, ensure_ascii=False).encode()
     # first, as it marks the file as ours (own_files), and a kept extension may be long
     image.header.extensions.insert(0, nib.nifti1.Nifti1Extension(COMMENT_CODE, text))
-    data = image.to_bytes()
-    write_bytes(path, gzip.compress(data, 6, mtime=0) if path.name.lower().endswith(".gz") else data)
+    image.update_header()
+    header, stored = image.header, image.get_data_dtype()
+    header.set_slope_inter(1, 0)
+    with replacing(path) as temporary, _packed(temporary, path.name.lower().endswith(".gz")) as stream:
+        header.write_to(stream)
+        stream.write(bytes(header.get_data_offset() - stream.tell()))
+        for planes in segmentation.label_planes(overlap):
+            stream.write(planes.astype(stored, copy=False).tobytes())
+
+
+@contextmanager
+def _packed(path: Path, gzipped: bool) -> Iterator[Any]:
+    with path.open("wb") as stream:
+        if not gzipped:
+            yield stream
+            return
+        with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:
+            yield packed
 
 
 def require_header(path: Path, scan: Scan) -> nib.Nifti1Header:
