@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,15 @@ class FrameSource(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
     def read(self, index: int) -> Pixels:
         """Frame ``index`` as (height, width[, channels]) in the file's own data type."""
+        ...
+
+
+@runtime_checkable
+class ClosableSource(Protocol):
+    """A source that holds a file open."""
+
+    def close(self) -> None:
+        """Let go of the file, for good."""
         ...
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from delineate.errors import GeometryError, InputError, Notice
 from delineate.frame import Frame, Modality
 from delineate.frame import ModalityName as ModalityName
-from delineate.frame_source import ArrayFrames, FrameSource, Pixels, VolumeFrames
+from delineate.frame_source import ArrayFrames, ClosableSource, FrameSource, Pixels, VolumeFrames
 from delineate.grid import Grid, Placement
 from delineate.intensities import Intensities, IntensityWindow
 from delineate.nifti_geometry import NiftiGeometry
@@ -51,6 +52,8 @@ class Scan:
     times       seconds of each video frame in presentation order, or None
     notices     what was repaired or should be known, told once
     geometry    of a NIfTI file: what its header says of place, as stored. Nothing else of a header is kept
+
+    A scan is a context manager; closing it closes the file, for copies with another window or slice axis too.
     """
 
     kind: ScanKind
@@ -64,6 +67,19 @@ class Scan:
     file: SourceFile | None = None
     notices: tuple[Notice, ...] = ()
     geometry: NiftiGeometry | None = None
+    _closed: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; pixels cannot be read from then on. Closing twice does nothing."""
+        self._closed.set()
+        if isinstance(self.source, ClosableSource):
+            self.source.close()
 
     def __post_init__(self) -> None:
         width, height = self.frame_axes
@@ -149,6 +165,7 @@ class Scan:
             raise InputError(
                 "E-FRAME-RANGE", f"There is no {self.frame_word} {index}; they go from 0 to {len(self) - 1}."
             )
+        self._require_open()
         return self.source.read(index)
 
     def frames(self) -> Iterator[Frame]:
@@ -178,7 +195,13 @@ class Scan:
         """The whole volume in memory: (i, j, k[, channels])."""
         if not isinstance(self.source, VolumeFrames):
             raise GeometryError("E-NOT-VOLUME", f"This scan is {self.kind}, not a volume.")
+        self._require_open()
         return np.asarray(self.source.voxels)
+
+    def _require_open(self) -> None:
+        if self._closed.is_set():
+            name = self.file.path.name if self.file else "The scan"
+            raise InputError("E-SCAN-CLOSED", f"{name} was closed: its pixels cannot be read.", "Open it again.")
 
     def to_frame(self, voxel: tuple[float, ...]) -> tuple[int, float, float]:
         """Voxel ``(i, j, k)`` as (frame index, x, y)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -32,9 +33,15 @@ class LazyVoxels:
     def __init__(self, image: nib.nifti1.Nifti1Pair, shape: tuple[int, ...], index: int | None, dtype: np.dtype[Any]):
         self._image, self._index = image, index
         self.shape, self.dtype = shape, dtype
+        self._lock = threading.Lock()
+
+    @property
+    def _array(self) -> NDArray[Any]:
+        with self._lock:  # threads that look first at once would each read the file whole
+            return self._read
 
     @cached_property
-    def _array(self) -> NDArray[Any]:
+    def _read(self) -> NDArray[Any]:
         proxy = self._image.dataobj
         name = Path(self._image.get_filename() or "").name
         try:

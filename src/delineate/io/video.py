@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ class VideoFrames:
 
     Reading forwards decodes each frame once. Reading elsewhere decodes from the keyframe before; what is decoded on the
     way there is kept, as far as BLOCK_BYTES reach, so that reading backwards decodes each group of pictures once too.
+    Threads take turns: a decoder has one position, and PyAV crashes where two threads move it at once.
     """
 
     def __init__(self, path: Path, pts: list[int], keys: list[int], aspect: float = 1.0) -> None:
@@ -37,20 +39,33 @@ class VideoFrames:
         self._running: Iterator[av.VideoFrame] | None = None
         self._container: Any = None
         self._next = 0
+        self._lock = threading.RLock()
+        self._closed = False
         first = self.read(0)
         self.shape = (len(pts), *first.shape)
         self.dtype = first.dtype
 
     def read(self, index: int) -> NDArray[Any]:
         """Frame ``index`` as shown: (height, width, 3) or (height, width) uint8."""
-        if index not in self._cache:
-            frame = self._block.get(index)
-            self._keep(index, _as_shown(frame or self._decoded(index), self._aspect))
-        self._cache.move_to_end(index)
-        return self._cache[index]
+        with self._lock:
+            if self._closed:
+                raise InputError("E-VIDEO-CLOSED", f"{self._path.name} was closed.", "Open the scan again.")
+            if index not in self._cache:
+                frame = self._block.get(index)
+                self._keep(index, _as_shown(frame or self._decoded(index), self._aspect))
+            self._cache.move_to_end(index)
+            return self._cache[index]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, for good."""
+        with self._lock:
+            self._closed = True
+            self._release()
+            self._cache.clear()
+            self._block.clear()
+
+    def _release(self) -> None:
+        """Let go of the file until the next frame is read."""
         if self._container is not None:
             self._container.close()
         self._container = self._running = None
@@ -61,7 +76,7 @@ class VideoFrames:
         return max(0, at)
 
     def _seek(self, index: int) -> None:
-        self.close()
+        self._release()
         self._container = av.open(str(self._path))
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"

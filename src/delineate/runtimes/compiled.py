@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -27,7 +28,7 @@ def check_openvino() -> None:
 
 
 def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: bool = False) -> Run:
-    """What answers one input of an ONNX file with all outputs, on the CPU.
+    """What answers one input of an ONNX file with all outputs, on the CPU; any number of threads may ask at once.
 
     threads  0: all cores
     cache    keep what was compiled (minutes for some encoders) beside the model files, for this file's name, settings,
@@ -53,8 +54,15 @@ def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: bool = Fal
         return _run(core.import_model(BytesIO(blob.read_bytes()), "CPU", settings))
 
 
-def _run(answers: Any) -> Run:
-    return lambda values: list(answers([values]).values())
+def _run(model: Any) -> Run:
+    own = threading.local()  # an infer request takes one question at a time, so each thread has its own
+
+    def run(values: np.ndarray) -> list[np.ndarray]:
+        if not hasattr(own, "request"):
+            own.request = model.create_infer_request()
+        return list(own.request.infer([values], share_inputs=True).values())
+
+    return run
 
 
 def _openvino() -> Any:
