@@ -130,16 +130,16 @@ def test_undo_and_redo_are_each_others_inverse(moves: list[str]) -> None:
     for n, move in enumerate(moves):
         if move == "do":
             event = AddPrompt(object="a", prompt=Point(n, 0))
-            log.add(event)
+            log = log.adding(event)
             model.append(event)
             undone.clear()
         elif move == "undo" and log.can_undo:
-            log.done -= 1
+            log = log.undone()
             undone.append(model.pop())
         elif move == "redo" and log.can_redo:
-            log.done += 1
+            log = log.redone()
             model.append(undone.pop())
-        assert log.current == model
+        assert log.current == tuple(model)
         assert (log.can_undo, log.can_redo) == (bool(model), bool(undone))
     assert PromptLog.parse(log.to_json()) == log
 
@@ -147,7 +147,7 @@ def test_undo_and_redo_are_each_others_inverse(moves: list[str]) -> None:
 def test_a_log_keeps_what_it_is_told() -> None:
     log = PromptLog(scan="a.png", scan_sha256="12", model="quill")
     for event in (AddObject(object="a", label=3, colour=(1, 2, 3)), *events(2), Propagate(objects=("a",), stop=9)):
-        log.add(event)
+        log = log.adding(event)
     assert PromptLog.parse(json.dumps({"prompts": json.loads(log.to_json())})) == log
 
 

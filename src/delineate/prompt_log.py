@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.errors import PromptError
 from delineate.following import Following
@@ -40,11 +40,12 @@ class LockObject(_Event):
 
 
 class AddPrompt(_Event):
-    """One prompt for one object."""
+    """One prompt for one object; ``new`` is the object where the prompt makes it, so that both are undone together."""
 
     event: Literal["prompt"] = "prompt"
     object: str
     prompt: Prompt
+    new: AddObject | None = None
 
 
 class ChooseCandidate(_Event):
@@ -57,13 +58,17 @@ class ChooseCandidate(_Event):
 
 
 class Propagate(_Event):
-    """Follow objects through the frames ``first`` to ``stop`` (excluded); all objects where none is named."""
+    """Follow objects through the frames ``first`` to ``stop`` (excluded); all objects where none is named.
+
+    stopped_after  frames visited, both ways counted, when it was cancelled; None: it was followed to the end
+    """
 
     event: Literal["propagate"] = "propagate"
     objects: tuple[str, ...] = ()
     first: int | None = None
     stop: int | None = None
     following: Following = Field(default_factory=Following)
+    stopped_after: int | None = None
 
 
 Event = Annotated[
@@ -73,31 +78,52 @@ Event = Annotated[
 
 
 class PromptLog(BaseModel):
-    """Events in order; those past ``done`` were undone and can be redone.
+    """Events in order; those past ``done`` were undone and can be redone. Immutable: a change gives a new log.
 
     scan_sha256  of the file the prompts were made on, "" where unknown
     model        the model that answered
     slice_axis   the axis of the volume the frames were counted along, or None
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal["delineate-prompts/1"] = "delineate-prompts/1"
     scan: str = ""
     scan_sha256: str = ""
     model: str = ""
     slice_axis: int | None = None
-    events: list[Event] = Field(default_factory=list)
+    events: tuple[Event, ...] = ()
     done: int = 0
 
-    def add(self, event: Event) -> None:
-        """Record an event; what had been undone is forgotten."""
-        del self.events[self.done :]
-        self.events.append(event)
-        self.done += 1
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not 0 <= self.done <= len(self.events):
+            raise ValueError(f"done = {self.done} of {len(self.events)} events")
+        return self
+
+    def adding(self, event: Event) -> PromptLog:
+        """With one event more; what had been undone is forgotten."""
+        return self._changed((*self.current, event), self.done + 1)
+
+    def with_last(self, event: Event) -> PromptLog:
+        """With the last event in force replaced; what had been undone is forgotten."""
+        return self._changed((*self.events[: self.done - 1], event), self.done)
+
+    def undone(self) -> PromptLog:
+        """With the last event in force taken back."""
+        return self._changed(self.events, self.done - 1)
+
+    def redone(self) -> PromptLog:
+        """With the event that was undone last in force again."""
+        return self._changed(self.events, self.done + 1)
+
+    def _changed(self, events: tuple[Event, ...], done: int) -> PromptLog:
+        if not 0 <= done <= len(events):
+            raise PromptError("E-PROMPTS-MOVE", f"There is nothing to {'redo' if done > 0 else 'undo'}.")
+        return self.model_copy(update={"events": events, "done": done})
 
     @property
-    def current(self) -> list[Event]:
+    def current(self) -> tuple[Event, ...]:
         """The events in force."""
         return self.events[: self.done]
 
@@ -106,7 +132,7 @@ class PromptLog(BaseModel):
         """Names of the objects there are after the events in force."""
         names: dict[str, None] = {}
         for event in self.current:
-            if isinstance(event, AddObject):
+            if isinstance(event, AddObject | AddPrompt):
                 names[event.object] = None
             elif isinstance(event, RemoveObject):
                 names.pop(event.object, None)
@@ -133,14 +159,11 @@ class PromptLog(BaseModel):
         if isinstance(data, dict) and "prompts" in data and "events" not in data:
             data = data["prompts"]
         try:
-            log = cls.model_validate(data)
+            return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(part) for part in first["loc"]) or "the log"
             raise PromptError("E-PROMPTS-FIELD", f"{name}: {where}: {first['msg']}.") from None
-        if not 0 <= log.done <= len(log.events):
-            raise PromptError("E-PROMPTS-FIELD", f"{name}: done = {log.done} of {len(log.events)} events.")
-        return log
 
     @classmethod
     def read(cls, path: Path) -> PromptLog:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
@@ -52,10 +52,16 @@ class QuillFeatures:
     """Quill sees a crop that depends on the prompt, so all there is to keep of a frame is the frame."""
 
     frame: NDArray[Any]
+    device: ClassVar[str] = "cpu"
+    costly: ClassVar[bool] = False  # no network was asked: not worth a place in a store while structures are followed
 
     @property
     def size(self) -> tuple[int, int]:
         return self.frame.shape[0], self.frame.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return self.frame.nbytes
 
 
 @dataclass(frozen=True, eq=False)

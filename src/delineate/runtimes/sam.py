@@ -58,6 +58,14 @@ class SamFeatures:
     embedding: Tensor
     place: Fitted
 
+    @property
+    def nbytes(self) -> int:
+        return self.embedding.nbytes
+
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
 
 @dataclass(frozen=True, eq=False)
 class SamPredictor:

@@ -32,6 +32,14 @@ class Sam2Features:
     maps: Sam2Maps
     place: Fitted
 
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in (self.maps.coarse, *self.maps.fine, self.maps.places))
+
+    @property
+    def device(self) -> torch.device:
+        return self.maps.coarse.device
+
 
 @dataclass(frozen=True, eq=False)
 class Sam2Predictor:

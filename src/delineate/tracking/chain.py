@@ -7,7 +7,7 @@ nothing grows with the number of frames.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -59,10 +59,14 @@ class _Memory:
 
 @dataclass
 class ChainTracker:
-    """Follows named structures through frames pushed one at a time; add, correct and remove them at any frame."""
+    """Follows named structures through frames pushed one at a time; add, correct and remove them at any frame.
+
+    encode  the predictor's ``encode``, by way of where encoded frames are kept; None: the predictor's own
+    """
 
     predictor: FramePredictor
     guards: GuardSettings = field(default_factory=GuardSettings)
+    encode: Callable[[Frame], Features] | None = None
     _memory: dict[str, _Memory] = field(default_factory=dict)
     _now: tuple[Frame, Features] | None = None
 
@@ -73,7 +77,7 @@ class ChainTracker:
 
     def push(self, frame: Frame) -> Mapping[str, Step]:
         """Take the next frame and outline every structure on it."""
-        features = self.predictor.encode(frame)
+        features = (self.encode or self.predictor.encode)(frame)
         self._now = (frame, features)
         answers = self._answers(features, [memory.last for memory in self._memory.values()])
         return {

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from delineate.following import Directions, Following, MemoryRule
 from delineate.frame import Frame
 from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import Features, FramePredictor
 from delineate.scan import Scan, ScanKind
 from delineate.tracking.chain import ChainTracker, Step
 from delineate.tracking.guards import GuardSettings
@@ -60,6 +61,20 @@ class Followed:
     ended: bool = False  # the structure ends here: frames further on were not looked at
 
 
+@dataclass(frozen=True, eq=False)
+class VisitedFrame:
+    """A frame that was visited on the way, and every structure as it was followed there.
+
+    done, total  frames that are done and frames in all, both ways counted
+    """
+
+    frame: int
+    direction: Direction
+    followed: tuple[Followed, ...]
+    done: int
+    total: int
+
+
 def territories(
     frames: Sequence[int], first: int, stop: int, directions: Directions = Directions.BOTH
 ) -> dict[int, tuple[int, int]]:
@@ -82,34 +97,45 @@ def propagate(
     predictor: FramePredictor,
     anchors: Sequence[Anchor],
     guards: GuardSettings | None = None,
-    progress: Callable[[int, int], None] | None = None,
     following: Following | None = None,
-) -> Iterator[Followed]:
+    encode: Callable[[Frame], Features] | None = None,
+) -> Iterator[VisitedFrame]:
     """Follow every anchor through its frames, forwards and then backwards; anchors' own frames are not repeated.
 
-    progress   called with (frames done, frames in all)
     following  how; ``directions`` is in the anchors' ranges already
+    encode     the predictor's ``encode``, by way of where encoded frames are kept
+
+    Raises PromptError, before anything is followed, for a way of following the predictor does not have.
     """
     how = following or Following()
-    tracker = follower(predictor, guards or GuardSettings(), how, len(scan))
+    make = partial(follower, predictor, guards or GuardSettings(), how, len(scan), encode)
+    return _visited(scan, anchors, how, make(), make)
+
+
+def _visited(
+    scan: Scan, anchors: Sequence[Anchor], how: Following, tracker: Follower, make: Callable[[], Follower]
+) -> Iterator[VisitedFrame]:
     sweeps = [(direction, *_span(anchors, direction)) for direction in Direction]
     total = sum(max(0, stop - first) for _, first, stop in sweeps)
     done = 0
     for direction, first, stop in sweeps:
         if direction is Direction.BACKWARD and how.reset:
-            tracker = follower(predictor, guards or GuardSettings(), how, len(scan))
+            tracker = make()
         sweep = _Sweep(tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind], how.reset)
         for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
-            yield from sweep.visit(index, frame)
+            followed = tuple(sweep.visit(index, frame))
             position = index - first + 1 if direction is Direction.FORWARD else stop - index
-            if progress is not None:
-                progress(done + position, total)
+            yield VisitedFrame(index, direction, followed, done + position, total)
         sweep.end()
         done += max(0, stop - first)
 
 
 def follower(
-    predictor: FramePredictor, guards: GuardSettings, following: Following | None = None, frames: int | None = None
+    predictor: FramePredictor,
+    guards: GuardSettings,
+    following: Following | None = None,
+    frames: int | None = None,
+    encode: Callable[[Frame], Features] | None = None,
 ) -> Follower:
     """How this predictor follows structures: with its own memory, or from outline to outline.
 
@@ -119,7 +145,7 @@ def follower(
     make = getattr(predictor, "tracker", None)
     if make is None or how.memory is MemoryRule.CHAIN:
         how.require_plain(predictor.record.name)
-        return ChainTracker(predictor, guards)
+        return ChainTracker(predictor, guards, encode)
     return RememberingTracker(make(frames, how), guards)
 
 

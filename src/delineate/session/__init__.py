@@ -1,0 +1,8 @@
+"""A scan being annotated: prompts, objects, undo and replay, for any number of threads."""
+
+from delineate.session.features import FeatureStore
+from delineate.session.history import SessionLimits
+from delineate.session.propagation import PropagatedFrame
+from delineate.session.session import FrameResult, Session
+
+__all__ = ["FeatureStore", "FrameResult", "PropagatedFrame", "Session", "SessionLimits"]

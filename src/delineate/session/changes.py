@@ -1,0 +1,176 @@
+"""What each event makes of a session's state: the outlines a prompt gives, and all that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import PromptError
+from delineate.placing import FramePrompts, join, place
+from delineate.prompt_log import AddObject, AddPrompt, ChooseCandidate, Event, LockObject, Propagate, RemoveObject
+from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Query
+from delineate.scan import Scan
+from delineate.session.features import FeatureKey, FeatureStore
+from delineate.session.propagation import Propagation
+from delineate.session.state import KeptPrompt, ObjectTrack, Offer, SessionState
+from delineate.tracking.guards import GuardSettings
+
+Progress = Callable[[int, int], None]
+
+
+class Changes:
+    """Events done to states. The same event done to the same state gives the same again, so a log can be replayed.
+
+    recall  the state before an event of the log, and the event, by its number
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        predictor: FramePredictor,
+        guards: GuardSettings,
+        store: FeatureStore,
+        recall: Callable[[int], tuple[SessionState, Event]],
+    ) -> None:
+        self.scan, self.predictor, self.guards = scan, predictor, guards
+        self._store, self._recall = store, recall
+        self._keys: dict[int, FeatureKey] = {}  # of frames that were prompted: they need not be read again
+
+    def after(self, state: SessionState, event: Event, number: int, progress: Progress | None = None) -> SessionState:
+        """The state with event ``number`` of the log done to it; nothing is changed where it is refused."""
+        segmentation = state.segmentation
+        match event:
+            case AddObject():
+                return self._with_object(state, event)
+            case RemoveObject():
+                tracks = {name: track for name, track in state.tracks.items() if name != event.object}
+                offers = {key: offer for key, offer in state.offers.items() if key[0] != event.object}
+                return replace(state, segmentation=segmentation.removing(event.object), tracks=tracks, offers=offers)
+            case LockObject():
+                changed = replace(segmentation[event.object], locked=event.locked)
+                return replace(state, segmentation=segmentation.replacing(changed))
+            case AddPrompt():
+                return self.prompted(state, event, number)[0]
+            case ChooseCandidate():
+                return self._chosen(state, event)
+            case Propagate():
+                run = self.propagation(state, event)
+                for frame in run.frames():
+                    if progress is not None:
+                        progress(frame.done, frame.total)
+                return run.settle()
+
+    def propagation(self, state: SessionState, event: Propagate) -> Propagation:
+        return Propagation(self.scan, self.predictor, self.guards, state, event, self._store.encoder(self.predictor))
+
+    def prompted(self, state: SessionState, event: AddPrompt, number: int) -> tuple[SessionState, Candidates | None]:
+        """The state with what a prompt gave, and all outlines offered; None where the person drew the outline."""
+        state = self._with_object(state, event.new) if event.new else state
+        name, placed = event.object, place(event.prompt, self.scan)
+        prompts, notices = self._joined(state, event)
+        track = state.tracks[name]
+        state = state.with_track(name, replace(track, prompts=(*track.prompts, KeptPrompt.of(placed))))
+        before = state.offers.get((name, placed.frame))
+        offers = {key: offer for key, offer in state.offers.items() if offer is not before}
+        answer = None
+        if _is_drawn(placed.prompts):
+            mask, score = placed.prompts.mask, 1.0
+        else:
+            answer = self._answer(state, name, placed.frame, prompts)
+            mask, score = answer.mask, answer.score
+            offer = offers[name, placed.frame] = Offer.of(answer, number)
+            if answer.logits is not None:
+                self._store.put(offer, answer.logits, answer.logits.nbytes)
+        self._store.discard(before)  # logits go back with the next click alone; undo has them computed again
+        state = replace(state, offers=offers, notices=tuple(dict.fromkeys((*state.notices, *notices))))
+        assert mask is not None
+        return self._settled(state, name, placed.frame, Rle.encode(mask), score), answer
+
+    @staticmethod
+    def _with_object(state: SessionState, event: AddObject) -> SessionState:
+        added = state.segmentation.adding(event.object, event.colour, event.label)
+        return replace(state, segmentation=added).with_track(event.object, ObjectTrack())
+
+    def _joined(self, state: SessionState, event: AddPrompt) -> tuple[FramePrompts, tuple]:
+        """The prompt with those given before on its frame. Raises PromptError for what nobody could answer."""
+        name, placed = event.object, place(event.prompt, self.scan)
+        known = state.segmentation[name].masks.get(placed.frame)
+        before = [prompt.whole for prompt in state.tracks[name].prompts if prompt.placed.frame == placed.frame]
+        frames, notices = join([*before, placed])
+        prompts = frames[placed.frame]
+        if not prompts.says_where and known is None:
+            raise PromptError(
+                "E-PROMPT-ONLY-NEGATIVE",
+                f'Only negative points: nothing says where "{name}" is.',
+                "Add a positive point or a box, or correct an outline that exists.",
+            )
+        if prompts.text is not None and not getattr(self.predictor, "takes_text", False):
+            raise PromptError(
+                "E-PROMPT-TEXT",
+                f"{self.predictor.record.name} takes no words.",
+                "Point with a box or a click, or take a system that reads: --model medsam_text",
+            )
+        return prompts, notices
+
+    def _answer(self, state: SessionState, name: str, frame: int, prompts: FramePrompts) -> Candidates:
+        """What the predictor says; a click corrects the outline there is, from its logits where they are its own."""
+        known, offer = state.segmentation[name].masks.get(frame), state.offers.get((name, frame))
+        previous = known.decode() if known is not None and len(prompts.points) else None
+        feedback = None
+        if previous is not None and offer is not None and offer.logits and known in offer.masks:
+            feedback = self._logits(offer)[offer.masks.index(known)]  # else locked pixels or a person changed it
+        return self.predictor.decode(self._encoded(frame), [Query(prompts, previous, feedback=feedback)])[0]
+
+    def _logits(self, offer: Offer) -> NDArray[np.float32]:
+        """What an outline was made of: kept, or the prompt is answered once more."""
+
+        def again() -> NDArray[np.float32]:
+            state, event = self._recall(offer.event)
+            assert isinstance(event, AddPrompt)
+            frame = place(event.prompt, self.scan).frame
+            state = self._with_object(state, event.new) if event.new else state
+            logits = self._answer(state, event.object, frame, self._joined(state, event)[0]).logits
+            assert logits is not None
+            return logits
+
+        return np.asarray(self._store.computed(offer, again, lambda logits: logits.nbytes))
+
+    def _chosen(self, state: SessionState, event: ChooseCandidate) -> SessionState:
+        offer = state.offers.get((event.object, event.frame))
+        if offer is None or not 0 <= event.candidate < len(offer.masks):
+            count = 0 if offer is None else len(offer.masks)
+            raise PromptError(
+                "E-CANDIDATE", f"Frame {event.frame} offers {count} outlines; there is no number {event.candidate}."
+            )
+        mask, score = offer.masks[event.candidate], offer.scores[event.candidate]
+        return self._settled(state, event.object, event.frame, mask, score)
+
+    @staticmethod
+    def _settled(state: SessionState, name: str, frame: int, mask: Rle, score: float) -> SessionState:
+        """With an outline the person asked for: it is what the object is followed from."""
+        locked = state.segmentation.locked_pixels(frame, except_for=name)
+        outline = Rle.encode(mask.decode() & ~locked) if locked.any() else mask
+        track = state.tracks[name]
+        track = replace(
+            track,
+            prompted={**track.prompted, frame: outline},
+            warnings={f: w for f, w in track.warnings.items() if f != frame},
+        )
+        segmentation = state.segmentation.with_masks(name, {frame: outline}, {frame: score})
+        return replace(state, segmentation=segmentation).with_track(name, track)
+
+    def _encoded(self, frame: int) -> object:
+        """The frame's encoding, kept for the next click on it, of this session or another."""
+        if frame not in self._keys:
+            self._keys[frame] = FeatureKey.of(self.predictor, self.scan.frame(frame))
+        key = self._keys[frame]
+        return self._store.features(self.predictor, key, lambda: self.scan.frame(frame))
+
+
+def _is_drawn(prompts: FramePrompts) -> bool:
+    """Whether the person drew the outline itself (a mask prompt), which is then taken as it is."""
+    return prompts.mask is not None and prompts.box is None

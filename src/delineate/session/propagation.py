@@ -1,0 +1,208 @@
+"""Following in a session: what is left to follow, frame by frame, and what of it can be put down so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from delineate.errors import PromptError
+from delineate.frame import Frame
+from delineate.prompt_log import Propagate
+from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import Features, FramePredictor
+from delineate.scan import Scan
+from delineate.session.state import FollowedFrom, ObjectTrack, SessionState
+from delineate.tracking.guards import GuardSettings
+from delineate.tracking.propagate import Anchor, Direction, Followed, VisitedFrame, propagate, territories
+
+BLOCK: Final = 16  # frames between two states that are put down: each copies a table of all frames
+
+
+@dataclass(frozen=True)
+class PropagatedFrame:
+    """A frame that structures were followed to.
+
+    done, total  frames that are done and frames in all, both ways counted
+    """
+
+    frame: int
+    done: int
+    total: int
+
+
+@dataclass(eq=False)
+class _Reach:
+    """How far an outline has been followed: the frames ``first`` to ``stop`` (excluded).
+
+    source  the prompted frame it comes from; the anchor's own, or where an earlier propagation began
+    told    the frames that are in the state already
+    """
+
+    anchor: Anchor
+    source: int
+    first: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        self.told = range(self.first, self.stop)
+
+    def pass_by(self, frame: int, direction: Direction) -> None:
+        if direction is Direction.FORWARD and self.anchor.frame <= frame < self.anchor.stop:
+            self.stop = max(self.stop, frame + 1)
+        elif direction is Direction.BACKWARD and self.anchor.first <= frame <= self.anchor.frame:
+            self.first = min(self.first, frame)
+
+    def end(self, *directions: Direction) -> None:
+        """There is nothing more to find that way."""
+        if Direction.FORWARD in directions:
+            self.stop = max(self.stop, self.anchor.stop)
+        if Direction.BACKWARD in directions:
+            self.first = min(self.first, self.anchor.first)
+
+    @property
+    def news(self) -> list[int]:
+        """Frames that are not in the state yet."""
+        return [frame for frame in range(self.first, self.stop) if frame not in self.told]
+
+
+class Propagation:
+    """One ``Propagate`` event as it is done: only what no earlier one did is followed.
+
+    state    as it was begun with, and with all that ``settle`` has put down since
+    visited  frames followed so far
+    put_down  the event as the session's log has it by now; None while it is not there
+
+    Raises PromptError where there is nothing to follow, or an object is locked.
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        predictor: FramePredictor,
+        guards: GuardSettings,
+        state: SessionState,
+        event: Propagate,
+        encode: Callable[[Frame], Features] | None = None,
+    ) -> None:
+        self._frames = len(scan)
+        self.state, self.event = state, event
+        self.visited = 0
+        self.finished = False
+        self.put_down: Propagate | None = None
+        names = event.objects or tuple(o.name for o in state.segmentation.objects if not o.locked)
+        self._reaches: list[_Reach] = []
+        for name in names:
+            if state.segmentation[name].locked:
+                raise PromptError("E-OBJECT-LOCKED", f'"{name}" is locked.', "Unlock it first.")
+            self._reaches += self._open(name, state.tracks[name])
+        if not any(state.tracks[name].prompted for name in names):
+            raise PromptError(
+                "E-PROPAGATE-NOTHING", "There is no outline to follow yet.", "Point at a structure on one frame first."
+            )
+        self._found: list[tuple[Followed, Rle | None]] = []
+        anchors = [reach.anchor for reach in self._reaches]
+        self._steps = propagate(scan, predictor, anchors, guards, event.following, encode)
+
+    @property
+    def record(self) -> Propagate:
+        """The event, and how far it has come: doing it again ends where this has."""
+        return self.event.model_copy(update={"stopped_after": None if self.finished else self.visited})
+
+    @property
+    def complete(self) -> bool:
+        """Whether it came to its end, and the session holds all of it."""
+        return self.put_down is not None and self.put_down.stopped_after is None
+
+    def frames(self) -> Iterator[PropagatedFrame]:
+        """Follow to the end, or to where the event says that it was stopped."""
+        for visited in self._steps:
+            self._take(visited)
+            yield PropagatedFrame(visited.frame, visited.done, visited.total)
+            if self.visited == self.event.stopped_after:
+                return
+        self.finished = True
+        for reach in self._reaches:
+            reach.end(*Direction)
+
+    def settle(self) -> SessionState:
+        """The state with all that was followed so far."""
+        for name in dict.fromkeys(reach.anchor.name for reach in self._reaches):
+            self.state = self._with_followed(name, [reach for reach in self._reaches if reach.anchor.name == name])
+        self._found.clear()
+        return self.state
+
+    def _open(self, name: str, track: ObjectTrack) -> list[_Reach]:
+        """Where an object is followed from: outlines that were not followed yet, or how far that came."""
+        low, high = track.span or (0, self._frames)
+        event, directions = self.event, self.event.following.directions
+        first = max(low, event.first or 0)
+        stop = min(high, self._frames if event.stop is None else event.stop)
+        reaches = []
+        outlined = [frame for frame, mask in track.prompted.items() if mask.area]
+        for frame, (start, end) in territories(outlined, first, stop, directions).items():
+            outline, words = track.prompted[frame], track.words(frame)
+            done = track.followed.get(frame)
+            if done is None or not done.is_from(outline, event.following):
+                anchor = Anchor(name, frame, outline.decode(), start, end, words)
+                reaches.append(_Reach(anchor, frame, frame, frame + 1))
+                continue
+            masks = {**self.state.segmentation[name].masks, frame: outline}
+            ahead = self._edge(masks, range(done.stop - 1, frame, -1), frame) if done.stop < end else None
+            behind = self._edge(masks, range(done.first, frame), frame) if start < done.first else None
+            for edge in sorted({ahead, behind} - {None}):  # type: ignore[type-var]
+                assert edge is not None
+                left, right = (start if edge == behind else edge), (end if edge == ahead else edge + 1)
+                anchor = Anchor(name, edge, masks[edge].decode(), left, right, words)
+                known = (edge if edge == behind else done.first, edge + 1 if edge == ahead else done.stop)
+                reaches.append(_Reach(anchor, frame, *known))
+        return reaches
+
+    @staticmethod
+    def _edge(masks: dict[int, Rle], frames: range, source: int) -> int:
+        """The first of the frames with an outline to go on from; the source where there is none."""
+        return next((frame for frame in frames if frame in masks and masks[frame].area), source)
+
+    def _take(self, visited: VisitedFrame) -> None:
+        found: list[tuple[Followed, Rle | None]] = []
+        for one in visited.followed:
+            mask = one.step.mask & ~self.state.segmentation.locked_pixels(one.frame, except_for=one.name)
+            light = replace(one, step=replace(one.step, mask=mask[:0]))
+            found.append((light, Rle.encode(mask) if mask.any() else None))
+        self.visited += 1
+        self._found += found
+        for reach in self._reaches:
+            reach.pass_by(visited.frame, visited.direction)
+        for one in visited.followed:
+            if one.ended:
+                for reach in self._reaches:
+                    if (reach.anchor.name, reach.anchor.frame) == (one.name, one.anchor):
+                        reach.end(one.direction)
+
+    def _with_followed(self, name: str, reaches: list[_Reach]) -> SessionState:
+        state, track = self.state, self.state.tracks[name]
+        steps = [(one, rle) for one, rle in self._found if one.name == name]
+        cleared = {frame for reach in reaches for frame in reach.news if frame not in track.prompted}
+        masks: dict[int, Rle | None] = dict.fromkeys(cleared)
+        masks |= {one.frame: rle for one, rle in steps}
+        scores = {one.frame: one.step.confidence for one, _ in steps if not one.step.lost}
+        warnings = {f: w for f, w in track.warnings.items() if f not in cleared}
+        warnings |= {one.frame: ", ".join(one.step.drift) for one, _ in steps if one.step.drift and not one.ended}
+        ended = {f: d for f, d in track.ended.items() if f not in cleared}
+        ended |= {one.frame: one.direction.value for one, _ in steps if one.ended}
+        track = replace(track, followed=self._ranges(track, reaches), warnings=warnings, ended=ended)
+        segmentation = state.segmentation.with_masks(name, masks, scores)
+        return replace(state, segmentation=segmentation).with_track(name, track)
+
+    def _ranges(self, track: ObjectTrack, reaches: list[_Reach]) -> dict[int, FollowedFrom]:
+        """What has been followed from each outline by now; a frame belongs to the outline it was followed from last."""
+        followed = dict(track.followed)
+        for source in dict.fromkeys(reach.source for reach in reaches if reach.news or self.finished):
+            own = [reach for reach in reaches if reach.source == source]
+            first, stop = min(reach.first for reach in own), max(reach.stop for reach in own)
+            others = {frame: done for frame, done in followed.items() if not first <= frame < stop}
+            followed = {frame: done.without(first, stop, frame) for frame, done in others.items()}
+            followed[source] = FollowedFrom(track.prompted[source], first, stop, self.event.following)
+        for reach in reaches:
+            reach.told = range(reach.first, reach.stop)
+        return followed

@@ -1,0 +1,311 @@
+"""One scan being annotated: objects, prompts, answers, undo. Every app drives this one class."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import Notice, PromptError
+from delineate.following import Following
+from delineate.manifest import InputRecord, Manifest, OutputRecord
+from delineate.placing import place
+from delineate.preprocess.intensity import scan_window
+from delineate.prompt_log import (
+    AddObject,
+    AddPrompt,
+    ChooseCandidate,
+    Event,
+    LockObject,
+    PromptLog,
+    Propagate,
+    RemoveObject,
+)
+from delineate.prompts import Prompt
+from delineate.runtimes.frame_predictor import Candidates, FramePredictor
+from delineate.scan import Scan, ScanKind
+from delineate.segmentation import Colour, Segmentation
+from delineate.session.changes import Changes, Progress
+from delineate.session.features import FeatureStore
+from delineate.session.history import History, Moment, SessionLimits
+from delineate.session.propagation import BLOCK, PropagatedFrame, Propagation
+from delineate.session.state import ObjectTrack, SessionState, object_record
+from delineate.tracking.guards import GuardSettings
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What a prompt gave.
+
+    mask        bool (height, width)
+    score       predicted IoU, 0 to 1 (1 for an outline the person drew)
+    candidates  all outlines offered, for an ambiguous prompt; None where the person drew the outline
+    """
+
+    object: str
+    frame: int
+    mask: NDArray[np.bool_]
+    score: float
+    candidates: Candidates | None
+
+
+class Session:
+    """One scan, its named objects and their prompts; every change is an event that can be undone and replayed.
+
+    Any number of threads may use a session. What it holds can be read at any time, without waiting. Changes take turns:
+    each is done as a whole or not at all, its event in the log too. A propagation leaves the session free while it
+    computes; the next change, by whatever thread, ends it, and keeps what it has put down.
+
+    scan       what is annotated
+    predictor  answers the prompts; by default the model that ships with the package
+    guards     when an outline is doubted while it is followed
+    features   where encoded frames are kept; a store that several sessions share. By default one of its own
+    limits     how much is kept
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        predictor: FramePredictor | None = None,
+        guards: GuardSettings | None = None,
+        features: FeatureStore | None = None,
+        limits: SessionLimits | None = None,
+    ) -> None:
+        if predictor is None:
+            from delineate.systems import shipped_predictor
+
+            predictor = shipped_predictor()
+        limits = limits or SessionLimits()
+        self.scan = scan
+        self.predictor = predictor
+        self.guards = guards or GuardSettings.of(scan.kind)
+        store = FeatureStore(limits.feature_bytes) if features is None else features
+        self._lock = threading.RLock()
+        self._running: Propagation | None = None
+        self._changes = Changes(scan, predictor, self.guards, store, self._recalled)
+        log = PromptLog(
+            scan=scan.file.path.name if scan.file else "",
+            scan_sha256=scan.file.sha256 if scan.file else "",
+            model=predictor.record.name,
+            slice_axis=scan.slice_axis if scan.kind is ScanKind.VOLUME else None,
+        )
+        start = Moment(log, SessionState(Segmentation.empty(scan), {}))
+        self._history = History(start, limits.history_bytes, self._changes.after)
+
+    # --- what is there -------------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> PromptLog:
+        """All that was done, as it stands now; a value of its own, which later changes leave as it is."""
+        return self._history.now.log
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """The outlines as they stand."""
+        return self._history.now.state.segmentation
+
+    @property
+    def tracks(self) -> Mapping[str, ObjectTrack]:
+        """Prompts, followed ranges and warnings of each object."""
+        return self._history.now.state.tracks
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What the person should know: of the scan, and of the prompts."""
+        return tuple(dict.fromkeys((*self.scan.notices, *self._history.now.state.notices)))
+
+    def manifest(self, outputs: Sequence[OutputRecord] = ()) -> Manifest:
+        """The record of this session to save beside its outputs."""
+        now = self._history.now  # outlines and log of one moment, whatever other threads do
+        return Manifest(
+            software=f"delineate {version('delineate')}",
+            input=InputRecord.of(self.scan, scan_window(self.scan, self.predictor.window_rule)),
+            model=self.predictor.record,
+            objects=[
+                object_record(one, now.state.tracks[one.name], self.scan) for one in now.state.segmentation.objects
+            ],
+            outputs=list(outputs),
+            notices=[notice.message for notice in dict.fromkeys((*self.scan.notices, *now.state.notices))],
+            prompts=now.log.model_copy(update={"events": now.log.current}),
+        )
+
+    # --- what a person does --------------------------------------------------------------------------------------
+
+    def add_object(self, name: str | None = None, colour: Colour | None = None, label: int | None = None) -> str:
+        """Start a new object; returns its name."""
+        with self._changing():
+            added = self._new(name or _free_name(self.segmentation), colour, label)
+            self._do(added)
+            return added.object
+
+    def remove_object(self, name: str) -> None:
+        with self._changing():
+            self._do(RemoveObject(object=name))
+
+    def lock(self, name: str, locked: bool = True) -> None:
+        """Protect an object: its outline stays, and no other object may take its pixels."""
+        with self._changing():
+            self._do(LockObject(object=name, locked=locked))
+
+    def prompt(self, prompt: Prompt, object: str | None = None) -> FrameResult:
+        """Point at an object on one frame and get it outlined there.
+
+        ``object`` is made if it does not exist, and goes again with the prompt when that is undone; without a name the
+        object added last is meant (or a first one made). Raises PromptError where the prompt does not fit the scan;
+        nothing is changed then, and what had been undone can still be redone.
+        """
+        with self._changing():
+            objects = self.segmentation.objects
+            name = object or (objects[-1].name if objects else _free_name(self.segmentation))
+            new = None if name in self.segmentation else self._new(name)
+            event = AddPrompt(object=name, prompt=prompt, new=new)
+            state, answer = self._changes.prompted(self._history.now.state, event, self.log.done + 1)
+            self._history.add(event, state)
+        one, frame = state.segmentation[name], place(prompt, self.scan).frame
+        return FrameResult(name, frame, state.segmentation.mask(name, frame), one.scores.get(frame, 0.0), answer)
+
+    def choose(self, object: str, frame: int, candidate: int) -> None:
+        """Take another of the outlines offered for an ambiguous prompt."""
+        with self._changing():
+            self._do(ChooseCandidate(object=object, frame=frame, candidate=candidate))
+
+    def propagate(
+        self,
+        objects: Sequence[str] = (),
+        first: int | None = None,
+        stop: int | None = None,
+        progress: Progress | None = None,
+        following: Following | None = None,
+    ) -> bool:
+        """Follow objects (all unless named) from their prompted frames through the frames ``first`` to ``stop``.
+
+        Only what a new prompt, or another way of ``following``, affects is done again. Whatever stops it, an error too,
+        what was followed until then stays, and another ``propagate`` goes on from there. Returns whether it came to its
+        end, rather than being ended by a change from another thread. Raises PromptError for a way the predictor does
+        not have.
+        """
+        run = self._begin(objects, first, stop, following)
+        for frame in self._carried_on(run):
+            if progress is not None:
+                progress(frame.done, frame.total)
+        return run.complete
+
+    def propagating(
+        self,
+        objects: Sequence[str] = (),
+        first: int | None = None,
+        stop: int | None = None,
+        following: Following | None = None,
+    ) -> Generator[PropagatedFrame, None, None]:
+        """``propagate``, frame by frame: a frame is followed whenever the next one is asked for.
+
+        Outlines appear in ``segmentation`` as it goes, in blocks of frames; all of it is one event and one undo. Close
+        the generator to cancel: what was followed so far stays, and the log records how far that is.
+        """
+        return self._carried_on(self._begin(objects, first, stop, following))
+
+    def undo(self) -> bool:
+        """Take the last event back (a propagation that runs: all of it); False if there is none."""
+        with self._lock:
+            run, self._running = self._running, None
+            return True if run is not None and run.put_down is None else self._history.undo()
+
+    def redo(self) -> bool:
+        """Do again what was undone last; False if there is nothing."""
+        with self._changing():
+            return self._history.redo()
+
+    @classmethod
+    def replay(
+        cls,
+        scan: Scan,
+        log: PromptLog,
+        predictor: FramePredictor | None = None,
+        progress: Progress | None = None,
+        force: bool = False,
+        guards: GuardSettings | None = None,
+        features: FeatureStore | None = None,
+        limits: SessionLimits | None = None,
+    ) -> Session:
+        """The session that a log records, on the same scan.
+
+        Raises PromptError if the log was made on another scan, unless ``force`` is given.
+        """
+        sha256 = scan.file.sha256 if scan.file else ""
+        if log.scan_sha256 and sha256 and log.scan_sha256 != sha256 and not force:
+            raise PromptError(
+                "E-PROMPTS-OTHER-SCAN",
+                f'The prompts were made on another file ("{log.scan}"): its content differs from this one.',
+                "Use --force to apply them all the same.",
+            )
+        if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
+            scan = scan.sliced_along(log.slice_axis)
+        session = cls(scan, predictor, guards, features, limits)
+        for event in log.current:
+            session._do(event, progress)
+        return session
+
+    # --- how it is done ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """The session for one thread, for one change; a propagation ends where it has put down outlines last."""
+        with self._lock:
+            self._running = None
+            yield
+
+    def _do(self, event: Event, progress: Progress | None = None) -> None:
+        now = self._history.now
+        self._history.add(event, self._changes.after(now.state, event, now.log.done + 1, progress))
+
+    def _new(self, name: str, colour: Colour | None = None, label: int | None = None) -> AddObject:
+        added = self.segmentation.adding(name, colour, label)[name]
+        return AddObject(object=name, label=added.label, colour=added.colour)
+
+    def _recalled(self, number: int) -> tuple[SessionState, Event]:
+        return self._history.state_at(number - 1), self.log.events[number - 1]
+
+    def _begin(
+        self, objects: Sequence[str], first: int | None, stop: int | None, following: Following | None
+    ) -> Propagation:
+        event = Propagate(objects=tuple(objects), first=first, stop=stop, following=following or Following())
+        with self._changing():
+            self._running = self._changes.propagation(self._history.now.state, event)
+            return self._running
+
+    def _carried_on(self, run: Propagation) -> Generator[PropagatedFrame, None, None]:
+        """The frames of a propagation as they are followed; what is found is put down in blocks, and at the end."""
+        try:
+            for frame in run.frames():
+                if self._running is not run:
+                    return
+                if run.visited % BLOCK == 0:
+                    self._put_down(run)
+                yield frame
+        finally:
+            with self._lock:
+                self._put_down(run)
+                if self._running is run:
+                    self._running = None
+
+    def _put_down(self, run: Propagation) -> None:
+        """Put what was followed so far into state and log, unless a change has ended the propagation."""
+        with self._lock:
+            if self._running is not run or not (run.visited or run.finished):
+                return
+            step = self._history.amend if run.put_down else self._history.add
+            record, state = run.record, run.settle()
+            step(record, state)
+            run.put_down = record
+
+
+def _free_name(segmentation: Segmentation) -> str:
+    number = len(segmentation.objects) + 1
+    while f"structure {number}" in segmentation:
+        number += 1
+    return f"structure {number}"

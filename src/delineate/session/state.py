@@ -1,0 +1,159 @@
+"""What a session knows at one moment. A change makes a new state; undo goes back to an old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from delineate.errors import Notice
+from delineate.following import Following
+from delineate.grid import Placement
+from delineate.manifest import ObjectRecord
+from delineate.placing import Placed
+from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import Candidates
+from delineate.scan import Scan, ScanKind
+from delineate.segmentation import Segmentation, SegmentedObject
+
+
+@dataclass(frozen=True)
+class FollowedFrom:
+    """An outline that was followed, the frames ``first`` to ``stop`` it answered for, and how."""
+
+    outline: Rle
+    first: int
+    stop: int
+    following: Following
+
+    def is_from(self, outline: Rle, following: Following) -> bool:
+        """Whether following this outline this way would go on from here; otherwise it begins anew."""
+        return self.outline == outline and self.following == following
+
+    def without(self, first: int, stop: int, own: int) -> FollowedFrom:
+        """Without the frames ``first`` to ``stop``, followed from another outline since; ``own``: its own frame."""
+        if own < first:
+            return replace(self, stop=min(self.stop, first))
+        return replace(self, first=max(self.first, stop))
+
+
+@dataclass(frozen=True, eq=False)
+class KeptPrompt:
+    """A prompt where it landed; its outline, if it has one, as run lengths."""
+
+    placed: Placed
+    outline: Rle | None
+
+    @classmethod
+    def of(cls, placed: Placed) -> KeptPrompt:
+        mask = placed.prompts.mask
+        light = replace(placed, prompts=replace(placed.prompts, mask=None))
+        return cls(light, None if mask is None else Rle.encode(mask))
+
+    @property
+    def whole(self) -> Placed:
+        """With the outline as a mask."""
+        if self.outline is None:
+            return self.placed
+        return replace(self.placed, prompts=replace(self.placed.prompts, mask=self.outline.decode()))
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """The outlines a predictor offered for a prompt, as run lengths.
+
+    event   number of the log's event that was answered, from 1
+    logits  whether the predictor wants the logits of one back with the next click
+    """
+
+    masks: tuple[Rle, ...]
+    scores: tuple[float, ...]
+    event: int
+    logits: bool
+
+    @classmethod
+    def of(cls, answer: Candidates, event: int) -> Offer:
+        masks = tuple(Rle.encode(mask) for mask in answer.masks)
+        return cls(masks, tuple(float(score) for score in answer.scores), event, answer.logits is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectTrack:
+    """What is known of one object beside its masks.
+
+    prompts   where they landed, in order
+    prompted  outlines the prompts gave, by frame: what it is followed from
+    followed  for each of these frames, how it was followed from there last, and how far
+    warnings  what looked wrong, by frame
+    ended     frames where following it stopped, and the direction
+    """
+
+    prompts: tuple[KeptPrompt, ...] = ()
+    prompted: Mapping[int, Rle] = field(default_factory=dict)
+    followed: Mapping[int, FollowedFrom] = field(default_factory=dict)
+    warnings: Mapping[int, str] = field(default_factory=dict)
+    ended: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The frames a 3D box allows."""
+        spans = [p.placed.span for p in self.prompts if p.placed.span]
+        return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else None
+
+    def words(self, frame: int) -> str | None:
+        """What the object was called on a frame, last."""
+        placed = [prompt.placed for prompt in self.prompts[::-1] if prompt.placed.frame == frame]
+        return next((one.prompts.text for one in placed if one.prompts.text), None)
+
+
+@dataclass(frozen=True, eq=False)
+class SessionState:
+    """Outlines, prompts and answers at one moment; no full-size mask is kept, so that history stays small.
+
+    offers   the outlines the model offered last for (object, frame)
+    notices  what was said of the prompts
+    """
+
+    segmentation: Segmentation
+    tracks: Mapping[str, ObjectTrack]
+    offers: Mapping[tuple[str, int], Offer] = field(default_factory=dict)
+    notices: tuple[Notice, ...] = ()
+
+    def with_track(self, name: str, track: ObjectTrack) -> SessionState:
+        return replace(self, tracks={**self.tracks, name: track})
+
+    def parts(self) -> Iterator[tuple[object, int]]:
+        """What this state is made of and other states may share, and about how many bytes each part takes."""
+        for one in self.segmentation.objects:
+            yield one, ENTRY_BYTES * (len(one.masks) + len(one.scores))
+            yield from (_runs(mask) for mask in one.masks.values())
+        for track in self.tracks.values():
+            sizes = (track.prompts, track.prompted, track.followed, track.warnings, track.ended)
+            yield track, ENTRY_BYTES * sum(len(size) for size in sizes)
+            yield from (_runs(mask) for mask in track.prompted.values())
+            yield from (_runs(prompt.outline) for prompt in track.prompts if prompt.outline is not None)
+        for offer in self.offers.values():
+            yield from (_runs(mask) for mask in offer.masks)
+
+
+ENTRY_BYTES: Final = 200  # of one frame in a mapping: key, value and the place for them
+
+
+def _runs(mask: Rle) -> tuple[object, int]:
+    return mask, mask.counts.nbytes + ENTRY_BYTES
+
+
+def object_record(one: SegmentedObject, track: ObjectTrack, scan: Scan) -> ObjectRecord:
+    """What the manifest says of one object."""
+    size = round(one.area * scan.grid.voxel_volume, 3)
+    return ObjectRecord(
+        name=one.name,
+        label=one.label,
+        frames=len(one.frames),
+        pixels=one.area,
+        volume_mm3=size if scan.kind is ScanKind.VOLUME and scan.grid.placement is not Placement.PIXELS else None,
+        confidence={frame: round(score, 4) for frame, score in sorted(one.scores.items())},
+        prompted=sorted(track.prompted),
+        ended=dict(sorted(track.ended.items())),
+        warnings=dict(sorted(track.warnings.items())),
+    )
