@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from delineate.io.options import Pages, ReadOptions
 from delineate.scan import Scan
 
 FRAMES = 24
+LINUX = Path("/proc/self/fd").is_dir()
 
 
 def moving() -> np.ndarray:
@@ -51,6 +53,12 @@ def pages(folder: Path) -> Path:
     return folder / "pages.tif"
 
 
+def animation(folder: Path) -> Path:
+    first, *others = [Image.fromarray(pixels) for pixels in moving()]
+    first.save(folder / "clip.gif", save_all=True, append_images=others)
+    return folder / "clip.gif"
+
+
 def nifti(folder: Path) -> Path:
     nib.save(nib.Nifti1Image(moving().transpose(2, 1, 0).astype(np.int16), np.eye(4)), folder / "volume.nii.gz")
     return folder / "volume.nii.gz"
@@ -61,11 +69,11 @@ def archive(folder: Path) -> Path:
     return folder / "volume.npz"
 
 
-MAKERS = [film, pictures, pages, nifti, archive]
+MAKERS = [film, pictures, pages, animation, nifti, archive]
 
 
 def opened(path: Path) -> Scan:
-    return open_scan(path, ReadOptions(pages=Pages.VIDEO) if path.suffix == ".tif" else ReadOptions())
+    return open_scan(path, ReadOptions(pages=Pages.VIDEO) if path.suffix in (".tif", ".gif") else ReadOptions())
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
@@ -94,9 +102,13 @@ def test_a_closed_scan_says_so(make: Callable[[Path], Path], tmp_path: Path) -> 
         copy.voxels() if make in (nifti, archive) else copy.pixels(0)
 
 
-def test_a_closed_video_holds_no_file(tmp_path: Path) -> None:
-    scan = opened(film(tmp_path))
+@pytest.mark.parametrize("make", [film, pages, animation], ids=lambda make: make.__name__)
+def test_a_file_that_was_held_open_is_not_any_more(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    path = make(tmp_path)
+    scan = opened(path)
     scan.close()
+    held = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()} if LINUX else set()
+    assert os.path.realpath(path) not in held
     with pytest.raises(InputError) as caught:
         scan.source.read(0)
-    assert caught.value.code == "E-VIDEO-CLOSED"
+    assert caught.value.code == "E-SCAN-CLOSED"

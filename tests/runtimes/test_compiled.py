@@ -10,6 +10,7 @@ import pytest
 
 from delineate.frame import Frame
 from delineate.placing import FramePrompts
+from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill import QuillPredictor
 
 THREADS = 4
@@ -23,12 +24,12 @@ def test_threads_get_the_answers_one_thread_gets(backend: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 60, (96, 96)).astype(np.uint8)
     pixels[30:60, 20:70] += 120
     features = predictor.encode(Frame.of(pixels))
-    asked = [FramePrompts(box=(18.0 + n, 26.0, 74.0, 66.0 - n)) for n in range(8)]
-    alone = [predictor.decode(features, prompts).masks for prompts in asked]
+    asked = [[Query(FramePrompts(box=(18.0 + n, 26.0, 74.0, 66.0 - n)))] for n in range(8)]
+    alone = [predictor.decode(features, queries)[0].masks for queries in asked]
 
     def outcome(n: int) -> str:
         try:
-            masks = predictor.decode(features, asked[n % len(asked)]).masks
+            masks = predictor.decode(features, asked[n % len(asked)])[0].masks
         except Exception as error:
             return str(error)
         return "as alone" if np.array_equal(masks, alone[n % len(asked)]) else "another outline"

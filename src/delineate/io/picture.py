@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from delineate.errors import InputError, Notice
 from delineate.io import png16
+from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_picture, check_volume
 from delineate.io.modality import guess
 from delineate.io.options import Pages, ReadOptions
@@ -152,20 +153,20 @@ def _animation(path: Path, count: int, options: ReadOptions) -> Scan:
     return Scan.from_volume(voxels, Grid.scaled(voxels.shape, (1, 1, 1)), 2, modality=guess(voxels, path, volume=True))
 
 
-class AnimationFrames:
+class AnimationFrames(HeldFile):
     """Pictures of an animation, decoded one at a time: forwards each once, elsewhere from the first one on.
 
     A few are kept, so that reading backwards does not begin anew for each.
     """
 
     def __init__(self, path: Path, count: int, options: ReadOptions) -> None:
-        self._path = path
+        super().__init__(path)
         self._picture = _opened(path, options)
         self.shape = (count, self._picture.height, self._picture.width, 3)
         self.dtype = np.dtype(np.uint8)
         self._kept: dict[int, NDArray[Any]] = {}
 
-    def read(self, index: int) -> NDArray[Any]:
+    def _read(self, index: int) -> NDArray[Any]:
         if index in self._kept:
             return self._kept[index]
         room = max(1, KEPT_BYTES // int(np.prod(self.shape[1:])))
@@ -175,6 +176,10 @@ class AnimationFrames:
             return self._decoded(index)
         self._kept = {n: self._decoded(n) for n in range(max(0, index - room + 1), index + 1)}
         return self._kept[index]
+
+    def _release(self) -> None:
+        self._picture.close()
+        self._kept.clear()
 
     def _decoded(self, index: int) -> NDArray[Any]:
         try:

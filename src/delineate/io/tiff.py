@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from delineate.errors import InputError
 from delineate.grid import Grid
+from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_picture, check_volume
 from delineate.io.modality import guess
 from delineate.io.options import Pages, ReadOptions
@@ -22,16 +23,20 @@ _MM = {"micron": 1e-3, "um": 1e-3, "µm": 1e-3, "\\u00B5m": 1e-3, "mm": 1.0, "cm
 _DEFLATE = (8, 32946, 50013)  # what TIFF calls it
 
 
-class TiffFrames:
+class TiffFrames(HeldFile):
     """Pages of a TIFF, read one at a time; the file's table of pages is read once."""
 
     def __init__(self, path: Path, pages: int, options: ReadOptions) -> None:
-        self._path, self._options, self._pages = path, options, tifffile.TiffFile(path).pages
+        super().__init__(path)
+        self._options, self._file = options, tifffile.TiffFile(path)
         first = self.read(0)
         self.shape, self.dtype = (pages, *first.shape), first.dtype
 
-    def read(self, index: int) -> NDArray[Any]:
-        return _pixels(self._path, self._pages, index, self._options)
+    def _read(self, index: int) -> NDArray[Any]:
+        return _pixels(self._path, self._file.pages, index, self._options)
+
+    def _release(self) -> None:
+        self._file.close()
 
 
 def read(path: Path, options: ReadOptions) -> Scan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from delineate.errors import InputError, Notice
+from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_picture
 from delineate.io.modality import guess
 from delineate.io.options import ReadOptions
@@ -24,48 +24,40 @@ CACHE = 4  # frames kept as they are shown
 BLOCK_BYTES = 1 << 28  # of decoded frames kept, as the decoder gives them, where a video is read backwards
 
 
-class VideoFrames:
+class VideoFrames(HeldFile):
     """Frames of one video stream by number, whatever order and spacing they are stored in.
 
     Reading forwards decodes each frame once. Reading elsewhere decodes from the keyframe before; what is decoded on the
     way there is kept, as far as BLOCK_BYTES reach, so that reading backwards decodes each group of pictures once too.
-    Threads take turns: a decoder has one position, and PyAV crashes where two threads move it at once.
     """
 
     def __init__(self, path: Path, pts: list[int], keys: list[int], aspect: float = 1.0) -> None:
-        self._path, self._pts, self._keys, self._aspect = path, pts, keys, aspect
+        super().__init__(path)
+        self._pts, self._keys, self._aspect = pts, keys, aspect
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._block: OrderedDict[int, av.VideoFrame] = OrderedDict()
         self._running: Iterator[av.VideoFrame] | None = None
         self._container: Any = None
         self._next = 0
-        self._lock = threading.RLock()
-        self._closed = False
         first = self.read(0)
         self.shape = (len(pts), *first.shape)
         self.dtype = first.dtype
 
-    def read(self, index: int) -> NDArray[Any]:
+    def _read(self, index: int) -> NDArray[Any]:
         """Frame ``index`` as shown: (height, width, 3) or (height, width) uint8."""
-        with self._lock:
-            if self._closed:
-                raise InputError("E-VIDEO-CLOSED", f"{self._path.name} was closed.", "Open the scan again.")
-            if index not in self._cache:
-                frame = self._block.get(index)
-                self._keep(index, _as_shown(frame or self._decoded(index), self._aspect))
-            self._cache.move_to_end(index)
-            return self._cache[index]
-
-    def close(self) -> None:
-        """Let go of the file, for good."""
-        with self._lock:
-            self._closed = True
-            self._release()
-            self._cache.clear()
-            self._block.clear()
+        if index not in self._cache:
+            frame = self._block.get(index)
+            self._keep(index, _as_shown(frame or self._decoded(index), self._aspect))
+        self._cache.move_to_end(index)
+        return self._cache[index]
 
     def _release(self) -> None:
-        """Let go of the file until the next frame is read."""
+        self._stop()
+        self._cache.clear()
+        self._block.clear()
+
+    def _stop(self) -> None:
+        """Let go of the file until the next frame is decoded."""
         if self._container is not None:
             self._container.close()
         self._container = self._running = None
@@ -76,7 +68,7 @@ class VideoFrames:
         return max(0, at)
 
     def _seek(self, index: int) -> None:
-        self._release()
+        self._stop()
         self._container = av.open(str(self._path))
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
