@@ -213,9 +213,9 @@ def insert(network: nn.Module, *plan: Insertion) -> None:
     for row in plan:
         offering = [m for m in network.modules() if isinstance(m, Slotted) and m.has(row.slot)]
         if not offering:
-            kinds = {str(s) for m in network.modules() if isinstance(m, Slotted) for s in m.offers}
-            there = f"It has {', '.join(sorted(kinds))}." if kinds else "It has none at all."
-            raise ModelError("E-SLOT", f'{type(network).__name__} has no slot "{row.slot.value}".', there)
+            raise _refusal(
+                network, row.slot, [s for m in network.modules() if isinstance(m, Slotted) for s in m.offers]
+            )
         for block in _chosen(offering, row.blocks):
             put(block, row.slot, row.make(*block.widths(row.slot)))
 
@@ -226,13 +226,17 @@ def put(block: nn.Module, slot: AnySlot, module: nn.Module) -> None:
     Raises ModelError if the block has no such slot.
     """
     if not isinstance(block, Slotted):
-        raise ModelError("E-SLOT", f"{type(block).__name__} has no slots for adapters.")
+        raise _refusal(block, slot, [])
     if not block.has(slot):
-        raise ModelError(
-            "E-SLOT", f'{type(block).__name__} has no slot "{slot.value}".', f"It has {', '.join(block.offers)}."
-        )
+        raise _refusal(block, slot, block.offers)
     number = len(list(block.filling(slot))) + 1
     block.add_module(slot.value if number == 1 else f"{slot.value}_{number}", module.train(block.training))
+
+
+def _refusal(network: nn.Module, slot: StrEnum, offered: Sequence[StrEnum]) -> ModelError:
+    names = dict.fromkeys(f"{type(one).__name__}.{one.name}" for one in offered)
+    there = f"It has {', '.join(names)}." if names else "It has no slots at all."
+    return ModelError("E-SLOT", f"{type(network).__name__} has no {type(slot).__name__}.{slot.name}.", there)
 
 
 def _chosen(blocks: list[Slotted], wanted: Blocks | tuple[int, ...]) -> list[Slotted]:

@@ -1,8 +1,8 @@
 """What a SAM 2-shaped network keeps for the way back through a clip: formulas by its shape.
 
 Counted are numbers, not bytes. With maps of N = f² places of 256 channels, for one object on one frame: four layers
-of attention to T memories keep 81 N C + 9 T N C, and 8 T N C of places and rotations for all objects together; where
-layers drop out while training, 76 N C more, and on a CPU, whose attention then writes its softmax out, 12 N² (1 + T).
+of attention to T memories keep 72 N C + 8 T N C, and 2 N C for all objects together; where layers drop out while
+training, 84 N C more, and on a CPU, whose attention then writes its softmax out, 12 N² (1 + T).
 An answer of the decoder keeps 22 N C and 115 000 of tokens; a memory 40 N C; SAM 2's loss 8 S² at S pixels.
 
 Against what torch keeps on a CPU for whole clips (``kept_bytes``): tests/training/test_clip_memory.py.
@@ -22,8 +22,8 @@ from delineate.training.activations import Kept, kept_bytes, of_hiera, of_vit
 
 WIDTH = 256  # channels of the coarse map
 LAYERS_OF_SAM2 = 4  # of memory attention, for which the figures below are
-ATTENDING, OF_A_MEMORY, SHARED = 81.2, 9.0, 8.0  # maps of C channels: an object; each of its memories; for all objects
-DROPPED, WRITTEN_OUT = 76.0, 12.0  # of dropout: maps; softmax, its dropout and both multiplied, in four layers
+ATTENDING, OF_A_MEMORY, SHARED = 72.2, 8.25, 2.0  # maps of C channels: an object; each of its memories; all objects
+DROPPED, WRITTEN_OUT = 84.4, 12.0  # of dropout: maps; softmax, its dropout and both multiplied, in four layers
 DECODING, TOKENS = 22.1, 115_000.0  # of an answer: maps, numbers
 REMEMBERING = 39.7  # maps
 LOSS, LOSS_OF_ONE = 8.0, 3.0  # a pixel: SAM 2's loss of an answer at the input's size; losses of one outline
@@ -83,7 +83,7 @@ def of_clip(network: Sam2, load: ClipLoad, checkpointing: bool, dropout: bool, w
     memories = load.memories * _share_of_a_map(network)
     attending = ATTENDING + OF_A_MEMORY * memories + (DROPPED if dropout else 0.0)
     softmax = WRITTEN_OUT * places**2 * (1 + memories) if dropout and written_out else 0.0
-    attention = (load.objects * (attending * coarse + softmax) + SHARED * memories * coarse) * share
+    attention = (load.objects * (attending * coarse + softmax) + SHARED * coarse) * share
     answer = load.objects * (DECODING * coarse + TOKENS)
     loss = load.objects * network.side**2 * load.loss
     memory = load.objects * REMEMBERING * coarse
