@@ -182,11 +182,20 @@ def _sam2(shape: Sam2Shape) -> Sam2:
     return network
 
 
+def _plain(network: Sam2, device: torch.device) -> Any:
+    """The host library's own model with the same weights; a network's ``host`` has our forwards."""
+    from transformers import Sam2VideoModel
+
+    host: Any = Sam2VideoModel(network.host.config).eval().to(device)
+    host.load_state_dict(network.host.state_dict())
+    return host
+
+
 def _video(frames: int) -> Iterator[Measure]:
     """SAM 2.1 small, three objects: pruned at 512 px against the host library's session at 512 and 1024 px."""
     pictures, cpu = _pictures(frames), torch.device("cpu")
     network = _sam2(Sam2Shape(Sam2Size.SMALL, side=512))
-    theirs = _hosted(network.host, 512, pictures, cpu)
+    theirs = _hosted(_plain(network, cpu), 512, pictures, cpu)
     spent: dict[str, float] = {}
     logits: dict[str, list[torch.Tensor]] = {}
     for precision in _precisions(cpu):
@@ -201,7 +210,7 @@ def _video(frames: int) -> Iterator[Measure]:
     few = max(4, frames // 4)
     for side, count in ((512, frames), (1024, few)):
         if side == 1024:
-            theirs = _hosted(Sam2(Sam2Shape(Sam2Size.SMALL)).eval().host, 1024, pictures[:few], cpu)
+            theirs = _hosted(_plain(_sam2(Sam2Shape(Sam2Size.SMALL)), cpu), 1024, pictures[:few], cpu)
         ratios = [f"{theirs / count / (s / frames):.1f} x ({p})" for p, s in spent.items()]
         yield Measure(
             f"transformers' session, {side} px, fp32, {count} frames",
@@ -221,11 +230,8 @@ def _tracking(size: Sam2Size, frames: int, device: torch.device, side: int = 102
     Both sides prepare frames on the CPU, within the time. The session runs as its documentation says: in bf16, all of
     its weights are.
     """
-    from transformers import Sam2VideoModel
-
     pictures, network = _pictures(frames), _sam2(Sam2Shape(size, side=side)).to(device)
-    host: Any = Sam2VideoModel(network.host.config).eval().to(device)
-    host.load_state_dict(network.host.state_dict())
+    host = _plain(network, device)
     policies: dict[str, MemoryPolicy] = {"whole memory": Window(), "pruned": EfficientFramePruning()}
     rates: dict[str, list[float]] = {name: [] for name in (*policies, "session")}
     logits: dict[str, list[torch.Tensor]] = {}

@@ -1,4 +1,4 @@
-"""Modules in every slot of every host: in training, in use, in bf16 and exported; in order; with what they may ask for."""
+"""Modules in every slot of every host: in training, in use, in bf16 and exported; in order; asking their context."""
 
 from __future__ import annotations
 
@@ -250,10 +250,10 @@ def test_a_plan_says_which_blocks(blocks: Blocks | tuple[int, ...], wanted: list
 
 def test_modules_are_made_for_the_widths_before_and_behind_pooling() -> None:
     encoder = tiny_sam2().host.vision_encoder
-    for slot in (Slot.BEFORE, Slot.ATTENTION_PARALLEL, Slot.AFTER):
-        insert(encoder, Insertion(slot, nn.Linear, (1,)))
-    made = encoder.backbone.blocks[1]
-    found = [(m.in_features, m.out_features) for s in (Slot.BEFORE, Slot.ATTENTION_PARALLEL, Slot.AFTER) for m in made.filling(s)]  # fmt: skip
+    slots = (Slot.BEFORE, Slot.ATTENTION_PARALLEL, Slot.AFTER)
+    insert(encoder, *(Insertion(slot, nn.Linear, (1,)) for slot in slots))
+    made = [module for slot in slots for module in encoder.backbone.blocks[1].filling(slot)]
+    found = [(linear.in_features, linear.out_features) for linear in made]
     assert found == [(16, 16), (16, 32), (32, 32)]
 
 

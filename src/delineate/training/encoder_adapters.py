@@ -16,27 +16,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.sam.modeling_sam import SamMLPBlock, SamVisionAttention
-from transformers.models.sam2.modeling_sam2 import Sam2FeedForward, Sam2MultiScaleAttention
 
+from delineate.adapters.slots import Slotted
 from delineate.checkpoints.adapter_file import MATRIX, AdapterKind, LowRank, fingerprint
 from delineate.errors import MissingExtraError, ModelError
-from delineate.models.tiny_vit import Mlp, WindowAttention
 from delineate.training.run_files import save_arrays
 
 NAME = "default"
 WARM, FINAL = 0.1, 0.3  # shares of the steps before AdaLoRA's ranks shrink, and after they are settled
 ORTHOGONAL = 0.5  # weight of AdaLoRA's penalty
-ATTENTION: dict[type[nn.Module], tuple[str, ...]] = {
-    SamVisionAttention: ("qkv", "proj"),
-    WindowAttention: ("qkv", "proj"),  # TinyViT
-    Sam2MultiScaleAttention: ("qkv", "proj"),  # Hiera
-}
-MLPS: dict[type[nn.Module], tuple[str, ...]] = {
-    SamMLPBlock: ("lin1", "lin2"),
-    Mlp: ("fc1", "fc2"),
-    Sam2FeedForward: ("proj_in", "proj_out"),
-}
 
 
 @dataclass(frozen=True)
@@ -59,14 +47,13 @@ def adapted_layers(encoder: nn.Module, mlp: bool = False) -> list[str]:
 
     Raises ModelError if the encoder has no attention that is known here.
     """
-    table = ATTENTION | (MLPS if mlp else {})
     found = [
-        f"{name}.{layer}"
-        for name, module in encoder.named_modules()
-        for kind, layers in table.items()
-        if isinstance(module, kind)
-        for layer in layers
-        if isinstance(getattr(module, layer, None), nn.Linear)
+        f"{name}.{part}.{layer}"
+        for name, block in encoder.named_modules()
+        if isinstance(block, Slotted)
+        for part in ("attn", "mlp")[: 1 + mlp]
+        for layer, module in getattr(block, part, nn.Identity()).named_children()
+        if isinstance(module, nn.Linear)
     ]
     if not found:
         raise ModelError("E-ADAPTER", f"{type(encoder).__name__} has no attention that adapters can be put into.")
