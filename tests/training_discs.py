@@ -15,7 +15,8 @@ from delineate.manifest import ModelRecord
 from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.preprocess.profiles import SAM_MED2D
 from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
+from delineate.runtimes.prompting import MaskPrompt, Multimask, SamBehaviour
+from delineate.runtimes.sam import SamPredictor
 from tiny_networks import TINY_VIT_SIZE, lively
 
 

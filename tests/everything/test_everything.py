@@ -113,7 +113,8 @@ def test_sam_and_sam2_answer_many_clicks_at_once() -> None:
     from delineate.models.sam import SamPrompts
     from delineate.preprocess.profiles import SAM_MED2D
     from delineate.runtimes.engine import Engine, Precision
-    from delineate.runtimes.sam import SamBehaviour, SamPredictor
+    from delineate.runtimes.prompting import SamBehaviour
+    from delineate.runtimes.sam import SamPredictor
     from delineate.runtimes.sam2 import Sam2Predictor
     from tiny_networks import tiny_sam, tiny_sam2
 

@@ -13,7 +13,8 @@ pytest.importorskip("accelerate")
 from delineate.adapters.sam_med2d import add_med2d_adapters
 from delineate.errors import ModelError
 from delineate.models.sam import SamEncoder
-from delineate.runtimes.sam import Multimask, SamPredictor
+from delineate.runtimes.prompting import Multimask
+from delineate.runtimes.sam import SamPredictor
 from delineate.training.recipes import RECIPES, Wishes, recipe_named
 from delineate.training.run_files import LAST, read_arrays
 from training_discs import discs, tiny_predictor

@@ -23,7 +23,7 @@ KeepHeader = Annotated[bool, typer.Option("--keep-header", help="Copy a NIfTI he
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Paths and links of the data set may lead outside its folder.")
 ]
-Model = Annotated[str, typer.Option("--model", "-m", help="A system's name, or a model file.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="A system's name, a model file, or an exported folder.")]
 Device = Annotated[str, typer.Option("--device", help="Where published systems run: auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: auto, fp32, bf16 or fp16.")]
 Backend = Annotated[str, typer.Option("--backend", help="What runs image encoders, and Quill: torch, onnx, openvino.")]
@@ -127,7 +127,7 @@ class Machine:
     TITLE: ClassVar[str] = "Model and machine"
 
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A system's name, or a model file.  [default: quill]")
+        str | None, typer.Option("--model", "-m", help="A system's name, a model file, or an exported folder.  [default: quill]")
     ] = None
     adapter: Adapter = None
     system: SystemName = None
@@ -178,9 +178,11 @@ class Talking:
 
 
 def model_file(model: str) -> Path | None:
-    """The file that --model names, where it names one."""
+    """The file that --model names, or the folder of an exported system, where it names one."""
+    from delineate.runtimes.bundle_card import is_bundle
+
     path = Path(model)
-    return path if path.is_file() else None
+    return path if path.is_file() or is_bundle(path) else None
 
 
 def following(**given: Any) -> Following | None:

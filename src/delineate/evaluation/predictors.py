@@ -7,6 +7,7 @@ from pathlib import Path
 
 from delineate.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
+from delineate.runtimes.bundle_card import CARD, is_bundle
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.systems.registry import CHECKPOINTS, SYSTEMS, build
 from delineate.systems.system import BuildOptions
@@ -51,17 +52,20 @@ def check_predictor(name: str) -> None:
     """Raises InputError, naming those there are, for a name that is no predictor's."""
     system, _, model = name.rpartition("=")
     named = not system and (name in SYSTEMS or name in BASELINES)
-    if not named and (not model.endswith(FILES) or (system and system not in SYSTEMS)):
+    is_model = model.endswith(FILES) or is_bundle(Path(model))
+    if not named and (not is_model or (system and system not in SYSTEMS)):
         raise InputError(
             "E-EVAL-PREDICTOR",
             f'There is no predictor "{name}".',
-            f"Choose from {', '.join((SHIPPED, *BASELINES))}; name a system; or give a model: FILE, or SYSTEM=FILE.",
+            f"Choose from {', '.join((SHIPPED, *BASELINES))}; name a system; or give a model: FILE, SYSTEM=FILE, "
+            "or the folder of an exported system.",
         )
 
 
 def weights_file(name: str) -> Path | None:
-    """The file of a predictor that is named by one."""
+    """The file of a predictor that is named by one; of an exported system its ``model.json``, which hashes the rest."""
     path = Path(name.rpartition("=")[2])
+    path = path / CARD if path.is_dir() else path
     return path if path.is_file() else None
 
 

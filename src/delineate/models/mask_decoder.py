@@ -200,7 +200,7 @@ class Sam2Heads(TwoWayDecoder):
             own,
             _each(image_embeddings, per),
             image_positional_embeddings,
-            sparse_prompt_embeddings.flatten(0, 1),
+            _prompts_each(sparse_prompt_embeddings),
             _each(dense_prompt_embeddings, per),
             context,
         )
@@ -241,7 +241,7 @@ class SamHeads(TwoWayDecoder):
             torch.cat([self.iou_token.weight, self.mask_tokens.weight]),
             _each(image_embeddings, per),
             image_positional_embeddings,
-            None if sparse is None else sparse.flatten(0, 1),
+            None if sparse is None else _prompts_each(sparse),
             _each(dense_prompt_embeddings, per),
             context,
         )
@@ -254,6 +254,11 @@ class SamHeads(TwoWayDecoder):
 def _each(x: Tensor, per: int) -> Tensor:
     """What belongs to an image, for each of its objects; a batch of 1 stays one."""
     return x if per == 1 or len(x) == 1 else x.repeat_interleave(per, 0)
+
+
+def _prompts_each(sparse: Tensor) -> Tensor:
+    """Prompt tokens (O, P, N, 256) as (O x P, N, 256); ONNX cannot reshape what has no tokens."""
+    return sparse[:, 0] if sparse.shape[1] == 1 else sparse.flatten(0, 1)
 
 
 def _refused(others: dict[str, object]) -> None:

@@ -27,12 +27,12 @@ def check_openvino() -> None:
     _openvino()
 
 
-def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: bool = False) -> Run:
+def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: str = "") -> Run:
     """What answers one input of an ONNX file with all outputs, on the CPU; any number of threads may ask at once.
 
     threads  0: all cores
-    cache    keep what was compiled (minutes for some encoders) beside the model files, for this file's name, settings,
-             processor and version of OpenVINO; it is checked by its hash before it runs
+    cache    keep what was compiled (minutes for some encoders) beside the model files, under this name, which no other
+             file has, for these settings, processor and version of OpenVINO; it is checked by its hash before it runs
     """
     # left alone it would choose bf16 silently, and many streams that answer later
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -49,7 +49,7 @@ def compiled(path: Path, bf16: bool = False, threads: int = 0, cache: bool = Fal
         place.write_bytes(stream.getbuffer())
 
     makers = f"{openvino.__version__}, {core.get_property('CPU', 'FULL_DEVICE_NAME')}, {sorted(settings.items())}"
-    name = f"{path.stem}-{hashlib.sha256(makers.encode()).hexdigest()[:8]}.blob"
+    name = f"{cache}-{hashlib.sha256(makers.encode()).hexdigest()[:8]}.blob"
     with cached_file(name, compile_into) as blob:
         return _run(core.import_model(BytesIO(blob.read_bytes()), "CPU", settings))
 

@@ -135,4 +135,4 @@ def _onnxruntime(precision: Precision, threads: int) -> Callable[[Path], Run]:
 
 def _openvino(precision: Precision, threads: int) -> Callable[[Path], Run]:
     check_openvino()
-    return lambda path: compiled(path, precision is Precision.BF16, threads, cache=True)
+    return lambda path: compiled(path, precision is Precision.BF16, threads, cache=path.stem)

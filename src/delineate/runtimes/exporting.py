@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,21 @@ import numpy as np
 import torch
 
 from delineate.errors import ModelError
+from delineate.hashing import sha256_of
 from delineate.io.atomic import write_bytes
 from delineate.io.own_files import MARK
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import Sam
-from delineate.models.sam2 import Sam2
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2
+from delineate.preprocess.profiles import Profile
+from delineate.runtimes.bundle_card import CARD, BundleCard, Family, PartCard, PromptingCard, TensorCard
 from delineate.runtimes.exported import OPSET, encoder_part, write_part
 from delineate.runtimes.exported_parts import Part, parts_of
 from delineate.runtimes.medsam_text import TextPredictor
+from delineate.runtimes.prompting import MaskPrompt, Multimask
 from delineate.runtimes.sam import SamPredictor
-from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.runtimes.sam2 import CHAIN_MARGIN, Sam2Predictor
 
-FORMAT = "delineate-onnx/1"
-CARD = "model.json"
 DTYPES = {torch.float32: "float32", torch.int64: "int64", torch.bool: "bool"}
 POINTS = (
     "point_coords are x, y in pixels of the prepared input; labels: 1 on the structure, 0 not on it, 2 and 3 the upper "
@@ -31,7 +32,7 @@ POINTS = (
     "has_mask_input: 0 or 1 for each object."
 )
 SAM_NOTES = (
-    POINTS.format(padding="Without a box, add the point (0, 0) of label -1."),
+    POINTS.format(padding="Points without a box end with the point (0, 0) of label -1; a mask alone has no points."),
     "low_res_masks are logits: number 0 is the single answer, 1 to 3 those for an ambiguous prompt.",
 )
 SAM2_NOTES = (
@@ -68,21 +69,23 @@ def export_system(
     network.requires_grad_(False)
     cards = {}
     for part in (encoder_part(network), *parts_of(network)):
-        write_part(part, folder / f"{part.name}.onnx")
-        _mark(folder / f"{part.name}.onnx")
-        cards[part.name] = _card(part) | (compared(part, folder / f"{part.name}.onnx") if check else {})
-    card = {
-        "format": FORMAT,
-        "system": predictor.record.name,
-        "weights_sha256": predictor.record.sha256,
-        "licence": predictor.record.licence,
-        "opset": OPSET,
-        "side": network.shape.side,
-        "preprocessing": _profiles(predictor),
-        "parts": cards,
-        "notes": _notes(network),
-    }
-    text = json.dumps(card, indent=1) + "\n"
+        path = folder / f"{part.name}.onnx"
+        write_part(part, path)
+        _mark(path)
+        cards[part.name] = _card(part, path, compared(part, path) if check else {})
+    card = BundleCard(
+        system=predictor.record.name,
+        family=_family(network),
+        weights_sha256=predictor.record.sha256,
+        license=predictor.record.licence,
+        opset=OPSET,
+        side=network.shape.side,
+        preprocessing=_profiles(predictor),
+        prompting=_prompting(predictor),
+        parts=cards,
+        notes=_notes(network),
+    )
+    text = card.model_dump_json(indent=1, exclude_none=True) + "\n"
     write_bytes(folder / CARD, text.encode())
     return dict(json.loads(text))
 
@@ -111,28 +114,51 @@ def compared(part: Part, path: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _card(part: Part) -> dict[str, Any]:
+def _card(part: Part, path: Path, comparison: dict[str, dict[str, float]]) -> PartCard:
     dtypes = [DTYPES[value.dtype] for value in part.example]
-    return {
-        "file": f"{part.name}.onnx",
-        "inputs": {
-            name: {"shape": list(axes), "dtype": dtype}
+    return PartCard(
+        file=path.name,
+        sha256=sha256_of(path),
+        inputs={
+            name: TensorCard(shape=axes, dtype=dtype)
             for (name, axes), dtype in zip(part.inputs.items(), dtypes, strict=True)
         },
-        "outputs": {name: {"shape": list(axes), "dtype": "float32"} for name, axes in part.outputs.items()},
-    }
+        outputs={name: TensorCard(shape=axes, dtype="float32") for name, axes in part.outputs.items()},
+        **comparison,
+    )
 
 
-def _profiles(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dict[str, dict[str, Any]]:
+def _family(network: Sam | Sam2) -> Family:
+    if isinstance(network, MedSamText):
+        return Family.SAM_TEXT
+    return Family.SAM if isinstance(network, Sam) else Family.SAM2
+
+
+def _profiles(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dict[str, Profile]:
     if isinstance(predictor, Sam2Predictor):
         side = predictor.network.side
-        found = {"image": predictor.image_profile(side), "video": predictor.video_profile(side)}
-    else:
-        found = {"image": predictor.profile if isinstance(predictor, TextPredictor) else predictor.behaviour.profile}
-    return {name: asdict(profile) for name, profile in found.items()}
+        return {"image": predictor.image_profile(side), "video": predictor.video_profile(side)}
+    return {"image": predictor.profile if isinstance(predictor, TextPredictor) else predictor.behaviour.profile}
 
 
-def _notes(network: Sam | Sam2) -> list[str]:
+def _prompting(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> PromptingCard | None:
+    if isinstance(predictor, TextPredictor):
+        return None
+    if isinstance(predictor, Sam2Predictor):
+        return PromptingCard(
+            multimask=Multimask.AMBIGUOUS,
+            mask_prompt=MaskPrompt.LOGITS,
+            margin=CHAIN_MARGIN,
+            whole_pixels=False,
+            feedback_limit=FEEDBACK_LIMIT,
+        )
+    rules = predictor.behaviour
+    return PromptingCard(
+        multimask=rules.multimask, mask_prompt=rules.mask_prompt, margin=rules.margin, whole_pixels=rules.whole
+    )
+
+
+def _notes(network: Sam | Sam2) -> tuple[str, ...]:
     if isinstance(network, MedSamText):
-        return [*WORD_NOTES, RUNTIME_NOTE]
-    return [*(SAM_NOTES if isinstance(network, Sam) else SAM2_NOTES), RUNTIME_NOTE]
+        return (*WORD_NOTES, RUNTIME_NOTE)
+    return (*(SAM_NOTES if isinstance(network, Sam) else SAM2_NOTES), RUNTIME_NOTE)

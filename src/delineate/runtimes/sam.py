@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import torch
@@ -16,39 +15,11 @@ from delineate.manifest import ModelRecord
 from delineate.models.sam import Sam, SamPrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
-from delineate.preprocess.profiles import Profile
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.placed_prompts import alike, following_box, truncated
-
-
-class Multimask(StrEnum):
-    """When a system answers with three outlines instead of one."""
-
-    AMBIGUOUS = "for a single click"  # SAM
-    NEVER = "never"  # MedSAM
-    ALWAYS = "always"  # SAM-Med2D
-
-
-class MaskPrompt(StrEnum):
-    LOGITS = "logits of the answer before"  # SAM
-    PROBABILITY = "its sigmoid"  # SAM-Med2D
-
-
-@dataclass(frozen=True)
-class SamBehaviour:
-    """How a SAM-shaped system is prompted.
-
-    margin    pixels of the input a box is enlarged by when a structure is followed to the next frame
-    whole     box corners are cut to whole pixels of the input (LiteMedSAM)
-    """
-
-    profile: Profile
-    multimask: Multimask = Multimask.AMBIGUOUS
-    mask_prompt: MaskPrompt = MaskPrompt.LOGITS
-    margin: float = 5.0
-    whole: bool = False
+from delineate.runtimes.prompting import MaskPrompt, Multimask, SamBehaviour
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from delineate.errors import ModelError
+from delineate.runtimes.bundle_card import is_bundle
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.systems import (
     biosam2,
@@ -21,6 +22,7 @@ from delineate.systems import (
     sam_med2d,
     surgical_sam2,
 )
+from delineate.systems.exported import build_exported
 from delineate.systems.quill import QUILL
 from delineate.systems.system import BuildOptions, System
 
@@ -35,8 +37,9 @@ CHECKPOINTS = (".pt", ".pth", ".safetensors")
 
 
 def build(model: str = QUILL.name, options: BuildOptions | None = None, system: str | None = None) -> FramePredictor:
-    """The predictor for a system's name, for a published or trained checkpoint, or for an exported Quill (``.onnx``).
+    """The predictor for a system's name, a published or trained checkpoint, an exported system or Quill (``.onnx``).
 
+    model   an exported system is given by its folder, or by the ``model.json`` in it
     system  which system a checkpoint belongs to; found from the file unless several share its layout
     Raises ModelError for unknown names and for files no system here reads.
     """
@@ -50,13 +53,16 @@ def build(model: str = QUILL.name, options: BuildOptions | None = None, system: 
         return SYSTEMS[model].build(options)
     if path.suffix == ".onnx":
         return QUILL.build(replace(options, checkpoint=path))
+    if is_bundle(path):
+        return build_exported(path, options, system)
     if path.suffix in CHECKPOINTS:
         return SYSTEMS[system or system_of_file(path)].build(replace(options, checkpoint=path))
     if path.exists():
         raise ModelError(
             "E-MODEL-KIND",
             f"{path.name} is no model that can be run.",
-            "Give a checkpoint (.pth, .pt, .safetensors), an exported Quill (.onnx) or a name: delineate systems",
+            "Give a checkpoint (.pth, .pt, .safetensors), an exported Quill (.onnx), the folder of an exported system "
+            "(with its model.json) or a name: delineate systems",
         )
     raise _unknown(model)
 

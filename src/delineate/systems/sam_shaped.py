@@ -49,7 +49,8 @@ class SamShaped:
         from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
         from delineate.runtimes.engine import Engine
         from delineate.runtimes.exported import Backend, run_exported
-        from delineate.runtimes.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
+        from delineate.runtimes.prompting import MaskPrompt, Multimask, SamBehaviour
+        from delineate.runtimes.sam import SamPredictor
 
         engine = Engine.chosen(options.device, options.precision, options.threads)
         shape = SamShape(SamEncoder(self.encoder), self.profile.side)

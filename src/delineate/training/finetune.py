@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
-from delineate.runtimes.sam import MaskPrompt, Multimask, SamPredictor
+from delineate.runtimes.prompting import MaskPrompt, Multimask
+from delineate.runtimes.sam import SamPredictor
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter

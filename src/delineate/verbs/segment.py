@@ -21,6 +21,7 @@ from delineate.io.writers.nifti import HEADER_KEPT, require_header
 from delineate.manifest import Manifest, RunRecord
 from delineate.prompt_log import PromptLog
 from delineate.prompts import Prompt
+from delineate.runtimes.bundle_card import is_bundle
 from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.scan import Scan, ScanKind
 from delineate.session import Session
@@ -39,7 +40,7 @@ class _Request(BaseModel):
 class ModelChoice(_Request):
     """Which model answers, and how it computes."""
 
-    name: str = Field(default="quill", description="A system's name, or a model file.")
+    name: str = Field(default="quill", description="A system's name, a model file, or an exported system's folder.")
     system: str | None = Field(default=None, description="The system a checkpoint belongs to, where it does not say.")
     adapter: Path | None = Field(default=None, description="A trained adapter that is put into the weights.")
     vocabulary: Path | None = Field(default=None, description="Word pieces, for systems that read.")
@@ -51,9 +52,9 @@ class ModelChoice(_Request):
 
     @property
     def files(self) -> tuple[Path | None, ...]:
-        """The files that are read."""
+        """The files that are read, and the folder of an exported system."""
         model = Path(self.name)
-        return (model if model.is_file() else None, self.adapter, self.vocabulary)
+        return (model if model.is_file() or is_bundle(model) else None, self.adapter, self.vocabulary)
 
     def build(self) -> FramePredictor:
         """Raises ModelError for a model that is not there or does not fit."""
