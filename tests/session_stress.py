@@ -63,18 +63,23 @@ def scans(folder: Path) -> list[Scan]:
 
 
 def predictors() -> list[Any]:
-    """The shipped model, and one of SAM's shape that wants its logits back; both shared by many sessions."""
+    """The shipped model, one of SAM's shape that wants its logits back, and one with a memory; all are shared."""
     import torch
 
     from delineate.preprocess.profiles import SAM_MED2D
     from delineate.runtimes.engine import Engine, Precision
     from delineate.runtimes.quill import QuillPredictor
     from delineate.runtimes.sam import SamBehaviour, SamPredictor
-    from tiny_networks import tiny_sam
+    from delineate.runtimes.sam2 import Sam2Predictor
+    from tiny_networks import tiny_sam, tiny_sam2
 
     record = ModelRecord(name="tiny", version="1", sha256="", licence="Apache-2.0")
     engine = Engine(torch.device("cpu"), Precision.FP32)
-    return [QuillPredictor(threads=1), SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), engine, record)]
+    return [
+        QuillPredictor(threads=1),
+        SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), engine, record),
+        Sam2Predictor(tiny_sam2(), engine, record),
+    ]
 
 
 Operation = Callable[[Session], object]
@@ -122,7 +127,8 @@ def outlines(session: Session) -> str:
     """Of every object on every frame, and what was done: a digest."""
     digest = hashlib.sha256(session.log.to_json().encode())
     for one in session.segmentation.objects:
-        digest.update(repr((one.name, one.label, one.locked, sorted(one.scores.items()))).encode())
+        scores = [(frame, round(score, 4)) for frame, score in sorted(one.scores.items())]
+        digest.update(repr((one.name, one.label, one.locked, scores)).encode())
         for frame in sorted(one.masks):
             digest.update(repr(frame).encode() + one.masks[frame].counts.tobytes())
     return digest.hexdigest()
@@ -165,7 +171,7 @@ def stress(sessions: int, threads: int, count: int, seed: int = 0) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         scanned, models = scans(Path(folder)), predictors()
-        kinds = [(scanned[n % 3], models[n // 3 % 2]) for n in range(sessions)]
+        kinds = [(scanned[n % 3], models[(n + n // 3) % 3]) for n in range(sessions)]
         plans = [operations(seed + n, len(kinds[n][0]), count) for n in range(sessions)]
 
         def fresh(store: FeatureStore, n: int) -> Session:
@@ -216,7 +222,9 @@ def _in_order(
         try:
             found[n].append(done(sessions[n], plans[n][len(found[n])]))
             report.store = max(report.store, store.nbytes)
-            report.history = max(report.history, sessions[n]._history.nbytes)
+            history = sessions[n]._history
+            if len(history._states) > 2:  # the first one and the newest are kept whatever they take
+                report.history = max(report.history, history.nbytes)
         except BaseException as error:
             report.errors.append(repr(error))
             return

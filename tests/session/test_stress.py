@@ -6,9 +6,9 @@ from session_stress import LIMITS, STORE_BYTES, stress
 
 
 def test_sessions_of_several_threads_give_what_one_thread_gives() -> None:
-    report = stress(sessions=8, threads=4, count=10)
+    report = stress(sessions=8, threads=4, count=6)
     assert not report.errors
     assert (report.wrong, report.lost, report.disagreeing) == (0, 0, 0)
-    assert report.operations == 80 and report.refused < 40
+    assert report.operations == 48 and report.refused < 24
     assert report.store <= STORE_BYTES
-    assert report.history <= LIMITS.history_bytes + 40_000  # the newest state is kept whatever it takes
+    assert 0 < report.history <= LIMITS.history_bytes

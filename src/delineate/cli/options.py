@@ -127,7 +127,8 @@ class Machine:
     TITLE: ClassVar[str] = "Model and machine"
 
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="A system's name, a model file, or an exported folder.  [default: quill]")
+        str | None,
+        typer.Option("--model", "-m", help="A system's name, a model file, or an exported folder.  [default: quill]"),
     ] = None
     adapter: Adapter = None
     system: SystemName = None
