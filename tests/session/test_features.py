@@ -17,6 +17,7 @@ from delineate.intensities import IntensityWindow
 from delineate.manifest import ModelRecord
 from delineate.preprocess.intensity import WindowRule
 from delineate.prompts import Box, Point
+from delineate.runtimes.frame_predictor import StorableFeatures
 from delineate.scan import Scan
 from delineate.session import FeatureStore, Session
 from delineate.session.features import FeatureKey
@@ -146,7 +147,25 @@ def published(kind: str) -> Any:
 @pytest.mark.parametrize(("kind", "nbytes"), [("sam", 4 * 256 * 16**2), ("sam2", 4 * 16**2 * (512 + 16 * 32 + 4 * 64))])
 def test_features_say_what_they_take_and_where(kind: str, nbytes: int) -> None:
     features = published(kind).encode(Frame.of(np.zeros((20, 30), np.uint8)))
+    assert isinstance(features, StorableFeatures)
     assert features.nbytes == nbytes and str(features.device) == "cpu"
+
+
+class Unsized(BrightPredictor):
+    """Its features do not say what they take."""
+
+    def encode(self, frame: Frame) -> Any:
+        return [super().encode(frame)]
+
+    def outlined(self, features: Any, query: Any) -> Any:
+        return super().outlined(features[0], query)
+
+
+def test_a_few_features_of_unknown_size_are_kept() -> None:
+    session = Session(volume(), Unsized())
+    for frame in (0, 1, 2, 3, 0, 3, 4, 5, 6, 7, 0):
+        session.prompt(Point(15, 15, frame), "a")
+    assert encoded(session) == 9
 
 
 def test_a_predictor_without_an_encoder_fills_no_store_while_it_follows() -> None:

@@ -14,7 +14,21 @@ from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
 
-Features = Any  # what a predictor made of a frame; opaque, cacheable
+Features = Any  # what a predictor made of a frame; opaque, cacheable: StorableFeatures where that is costly
+
+
+@runtime_checkable
+class StorableFeatures(Protocol):
+    """What a predictor made of a frame, as far as a store that keeps it has to know.
+
+    nbytes  memory it takes
+    device  where: "cpu", "cuda:0", ...
+    """
+
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def device(self) -> Any: ...
 
 
 @dataclass(frozen=True, eq=False)

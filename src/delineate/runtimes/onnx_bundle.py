@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -56,6 +57,11 @@ class BundleFeatures:
 
     maps: dict[str, Array]
     place: Fitted
+    device: ClassVar[str] = "cpu"
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in self.maps.values())
 
 
 @dataclass(frozen=True, eq=False)

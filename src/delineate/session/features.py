@@ -8,7 +8,7 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import CancelledError, Future
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,19 +17,7 @@ from delineate.preprocess.intensity import frame_window
 from delineate.runtimes.frame_predictor import FramePredictor
 
 MOST_BYTES: Final = 512 * 2**20
-
-
-class StorableFeatures(Protocol):
-    """What a predictor makes of a frame, as far as a store has to know it.
-
-    nbytes  memory it takes
-    device  where: "cpu", "cuda:0", ...
-    """
-
-    @property
-    def nbytes(self) -> int: ...
-    @property
-    def device(self) -> Any: ...
+UNSIZED: Final = 4  # features that do not say what they take: so many fit
 
 
 class FeatureKey(NamedTuple):
@@ -81,7 +69,10 @@ class FeatureStore:
     def features(self, predictor: FramePredictor, key: FeatureKey, read: Callable[[], Frame]) -> Any:
         """A frame encoded by the predictor: kept, or read and encoded now, by one thread where several ask at once."""
         self._watch(predictor)
-        return self.computed(key, lambda: predictor.encode(read()), lambda features: features.nbytes)
+        return self.computed(key, lambda: predictor.encode(read()), self._bytes_of)
+
+    def _bytes_of(self, features: Any) -> int:
+        return int(getattr(features, "nbytes", self.most_bytes // UNSIZED))
 
     def encoder(self, predictor: FramePredictor) -> Callable[[Frame], Any]:
         """``predictor.encode`` through the store; not looked for where encoding turned out to take no network."""
