@@ -20,12 +20,17 @@ from delineate.placing import FramePrompts
 from delineate.runtimes.exporting import export_system
 from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.sam import SamPredictor
-from training_discs import tiny_predictor
+from training_discs import discs, tiny_predictor
 
 WITHOUT_TORCH = """
 import sys
-for name in ("torch", "transformers", "onnx", "safetensors"):
-    sys.modules[name] = None  # importing it raises ImportError
+
+class Refusing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx", "safetensors"):
+            raise ImportError(f"{name} was imported")
+
+sys.meta_path.insert(0, Refusing())
 from delineate.cli import app
 sys.exit(app(sys.argv[1:], standalone_mode=False))
 """
@@ -72,6 +77,31 @@ def test_segment_runs_it_without_torch(card: str, system: tuple[SamPredictor, Pa
 def test_all_there_is_can_be_outlined(system: tuple[SamPredictor, Path], scan: Path) -> None:
     done = delineate("auto", scan, "-m", system[1], "--points-per-side", "2", "-o", scan.with_name("auto.png"))
     assert done.returncode == 0, done.stderr
+
+
+def test_slices_are_followed(system: tuple[SamPredictor, Path], tmp_path: Path) -> None:
+    import nibabel
+
+    y, x = np.mgrid[:120, :130]
+    disc = (y - 58) ** 2 + (x - 62) ** 2 < 27**2
+    volume = np.stack([1000 * disc + n for n in range(3)], axis=2).astype(np.int16)
+    nibabel.Nifti1Image(volume, np.diag([1, 1, 4, 1])).to_filename(tmp_path / "volume.nii.gz")
+    out = tmp_path / "out.nii.gz"
+    done = delineate("segment", tmp_path / "volume.nii.gz", "--box", "30,25,1,95,90,2", "-m", system[1], "-o", out)
+    assert done.returncode == 0, done.stderr
+    found = np.asarray(nibabel.load(out).dataobj)
+    assert (
+        found[..., 1].any() and json.loads((tmp_path / "out.manifest.json").read_text())["model"]["backend"] == "onnx"
+    )
+
+
+def test_it_is_evaluated_by_its_folder(system: tuple[SamPredictor, Path], tmp_path: Path) -> None:
+    discs(tmp_path / "data", 2)
+    report = tmp_path / "report"
+    done = delineate("evaluate", "--data", tmp_path / "data", "--predictors", system[1], "--limit", "1", "-o", report)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((report / "box-2d.json").read_text())
+    assert sha256_of(system[1] / "model.json") in json.dumps(results)
 
 
 def test_its_folder_is_not_written_into(system: tuple[SamPredictor, Path], scan: Path) -> None:
