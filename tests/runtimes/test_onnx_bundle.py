@@ -51,7 +51,7 @@ def sam_like(profile: Profile, **rules: Any) -> SamPredictor:
     network = tiny_sam(SamEncoder.TINY_VIT_LITE if lite else SamEncoder.VIT_B)
     if profile is SAM_MED2D:
         add_med2d_adapters(network.host.vision_encoder)
-        lively(network)
+        lively(network, 4)  # of some seeds, networks enlarge rounding errors of the embedding a thousand times
     record = ModelRecord(name=profile.name, version="test", sha256="0123", licence="Apache-2.0")
     return SamPredictor(network, SamBehaviour(replace(profile, side=256), **rules), CPU, record)
 
@@ -155,10 +155,7 @@ def check_same(right: Candidates, found: Candidates, place: Any, profile: Profil
 @pytest.mark.parametrize("kind", FRAMES)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_masks_are_those_of_torch(system: str, kind: str, pair: Callable[[str], Pair]) -> None:
-    """Measured: logits differ by at most 2e-4, SAM-Med2D's by 9e-4, of 0.8 (box and click on CT).
-
-    There the random network enlarges a change of the embedding by 1e-6 of itself to 5e-4.
-    """
+    """Measured: logits differ by at most 3e-4, of values up to 5."""
     both = pair(system)
     frame = Frame.of(FRAMES[kind])
     right, found = both.torch.encode(frame), both.onnx.encode(frame)
