@@ -63,10 +63,6 @@ class BundleFeatures:
     def nbytes(self) -> int:
         return sum(one.nbytes for one in self.maps.values())
 
-    @property
-    def nbytes(self) -> int:
-        return sum(one.nbytes for one in self.maps.values())
-
 
 @dataclass(frozen=True, eq=False)
 class DecoderPrompts:
