@@ -12,6 +12,7 @@ from scipy import ndimage
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.preprocess.intensity import WindowRule
+from delineate.runtimes.capabilities import VISUAL_PROMPTS, Capabilities
 from delineate.runtimes.frame_predictor import Candidates, Query
 
 
@@ -20,6 +21,7 @@ class BrightPredictor:
 
     record = ModelRecord(name="bright", version="1", sha256="", licence="Apache-2.0")
     window_rule = WindowRule.CROP
+    capabilities = Capabilities(VISUAL_PROMPTS, multimask=True)
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -25,6 +25,7 @@ from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
+from delineate.runtimes.capabilities import VISUAL_PROMPTS, Capabilities
 from delineate.runtimes.frame_predictor import Candidates, Query
 
 
@@ -33,6 +34,7 @@ class BrightParts:
 
     record = ModelRecord(name="bright parts", version="1", sha256="", licence="")
     window_rule = WindowRule.CROP
+    capabilities = Capabilities(VISUAL_PROMPTS)
 
     def __init__(self) -> None:
         self.asked: list[tuple[FramePrompts, bool]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ def test_a_lost_structure_is_found_again() -> None:
 class NearSighted(BrightPredictor):
     """Sees 12 pixels around the outline before, or as many times as far as it is told to."""
 
+    capabilities = replace(BrightPredictor.capabilities, chain_options=True)
+
     def follow(
         self, features: NDArray[Any], references: Sequence[ReferenceFrame], options: ChainOptions
     ) -> list[ChainedCandidates]:
@@ -88,6 +91,7 @@ class NearSighted(BrightPredictor):
 class Unsure(BrightPredictor):
     """Relies on the upper half of what it shows; remembers what it was told."""
 
+    capabilities = replace(BrightPredictor.capabilities, chain_options=True)
     told: tuple[int, ...] = ()
 
     def follow(

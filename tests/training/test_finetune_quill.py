@@ -77,4 +77,4 @@ def test_it_is_what_quill_gets_and_takes_no_wish_it_cannot_fulfil(tmp_path: Path
     with pytest.raises(ModelError, match="without a teacher"):
         RECIPE.options(wishes)
     with pytest.raises(ModelError, match="1 GB"):
-        RECIPE.within(None, Wishes(tmp_path), "8GB", gpu=False)
+        RECIPE.within(QuillPredictor(), Wishes(tmp_path), "8GB")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json
+
+if TYPE_CHECKING:
+    from delineate.runtimes.frame_predictor import AutomaticPredictor
 
 
 def auto(
@@ -53,12 +56,13 @@ def auto(
     shown = scan if len(scan) == 1 else Scan.from_image(scan.pixels(frame)).with_window(scan.intensity_window)
     preview, files = beside(target, ".preview.png"), outline_files(target, shown.kind)
     outputs = Outputs((*files, preview), (input, options.model_file(model)), overwrite)
-    predictor: Any = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
-    if not hasattr(predictor, "decode_clicks"):
+    predictor = build(model, BuildOptions(None, untrained, threads, device, precision, backend), system)
+    automatic = predictor.capabilities.automatic
+    if automatic is None:
         raise ModelError(
             "E-AUTO-MODEL", f"{predictor.record.name} cannot outline everything.", "Name a SAM or SAM 2 system."
         )
-    iou = least_iou if least_iou is not None else (0.8 if hasattr(predictor, "tracker") else 0.88)
+    iou = automatic.pred_iou_thresh if least_iou is None else least_iou
     settings = EverythingSettings(
         points_per_side,
         least_iou=iou,
@@ -68,7 +72,7 @@ def auto(
         tile=tile,
     )
     with outputs:
-        found = everything(predictor, scan.frame(0 if len(scan) == 1 else frame), settings)
+        found = everything(cast("AutomaticPredictor", predictor), scan.frame(0 if len(scan) == 1 else frame), settings)
         objects = (  # the largest first, so that smaller ones lie on top in a label map
             SegmentedObject(f"object {n}", n, PALETTE[(n - 1) % len(PALETTE)], False, {0: one.mask}, {0: one.iou})
             for n, one in enumerate(found, 1)

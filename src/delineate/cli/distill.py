@@ -44,6 +44,7 @@ def distill(
     from delineate.data.subjects import split_by_subject
     from delineate.errors import MissingExtraError, ModelError
     from delineate.io.outputs import check_run_folder
+    from delineate.runtimes.capabilities import NetworkKind
     from delineate.systems import BuildOptions, build
 
     read = (data, start, options.model_file(teacher), options.model_file(student))
@@ -51,7 +52,7 @@ def distill(
     how = BuildOptions(None, untrained, threads, device, "fp32")
     wise: Any = build(teacher, how, teacher_system)
     young: Any = build(student, replace(how, untrained=True, checkpoint=start))
-    if not (hasattr(wise, "behaviour") and hasattr(young, "behaviour")):
+    if any(one.capabilities.network is not NetworkKind.SAM for one in (wise, young)):
         raise ModelError("E-DISTILL-SYSTEM", "Teacher and student must be SAM-shaped.", "See: delineate systems")
     try:
         from delineate.training.distill import distill as run

@@ -118,9 +118,7 @@ def finetune(
         seed, resume, None if teacher is None else build(teacher, how), flips=flips,
     )  # fmt: skip
     if memory is not None:
-        engine = getattr(predictor, "engine", None)  # Quill has neither engine nor network of torch
-        on_gpu = engine is not None and engine.device.type == "cuda"
-        wishes, plan = chosen.within(getattr(predictor, "network", None), wishes, memory, on_gpu)
+        wishes, plan = chosen.within(predictor, wishes, memory)
         tell("\n".join(["Memory, estimated:", *plan.estimate.lines(), *(f"  chosen: {c}" for c in plan.changes)]))
     layout, cases = read_dataset(data, follow_links)
     tell(f"{len(cases)} cases ({layout}); recipe {chosen.name}: {chosen.summary}")

@@ -20,6 +20,7 @@ from delineate.evaluation.simulated_prompts import FrameBox, bounding_box
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.preprocess.intensity import WindowRule
+from delineate.runtimes.capabilities import Capabilities, PromptKind
 from delineate.runtimes.frame_predictor import Candidates, Query
 
 Mask = NDArray[np.bool_]
@@ -154,6 +155,10 @@ class BaselinePredictor:
     @property
     def record(self) -> ModelRecord:
         return ModelRecord(name=self.name, version="1", sha256="", licence="Apache-2.0")
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(frozenset({PromptKind.BOX}))
 
     @property
     def window_rule(self) -> WindowRule:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +16,15 @@ from delineate.everything.suppression import keep_best, keep_best_masks
 from delineate.everything.tiles import Box, overview, tiles
 from delineate.frame import Frame
 from delineate.rle import Rle
+from delineate.runtimes.frame_predictor import AutomaticPredictor
 
 TILED_ABOVE = 4096  # pixels of the longer side
 DECODED_BYTES = 4 << 30  # of outlines decoded together; an answer's three take five bytes a pixel each
 
 
-class AnswersManyClicks(Protocol):
-    """A predictor that outlines what each of many clicks means."""
-
-    def encode(self, frame: Frame) -> Any: ...
-
-    def decode_clicks(
-        self, features: Any, points: NDArray[np.float64], offset: float
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-        """Points (N, 2) -> masks (M, height, width), predicted IoU (M,), stability (M,); M is up to 3 N."""
-        ...
-
-
 @dataclass(frozen=True)
 class EverythingSettings:
-    """Which answers are kept; the defaults are SAM's (``for_sam2`` gives SAM 2's).
+    """Which answers are kept; the defaults are SAM's (``Capabilities.automatic`` tells each system's).
 
     points_per_side   clicks along a side of the whole picture
     points_at_once    clicks answered together
@@ -63,10 +51,6 @@ class EverythingSettings:
     least_area: int = 0
     tile: int = 1024
 
-    @classmethod
-    def for_sam2(cls, **changed: Any) -> EverythingSettings:
-        return cls(**{"least_iou": 0.8, **changed})
-
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -88,7 +72,7 @@ class Found:
     crop: Box
 
 
-def everything(predictor: AnswersManyClicks, frame: Frame, settings: EverythingSettings | None = None) -> list[Found]:
+def everything(predictor: AutomaticPredictor, frame: Frame, settings: EverythingSettings | None = None) -> list[Found]:
     """Outlines on a frame, the largest first."""
     settings = settings or EverythingSettings()
     if settings.tile and max(frame.size) > TILED_ABOVE:
@@ -103,7 +87,7 @@ def everything(predictor: AnswersManyClicks, frame: Frame, settings: EverythingS
     return sorted(found, key=lambda f: -f.mask.area)
 
 
-def _in_tiles(predictor: AnswersManyClicks, frame: Frame, settings: EverythingSettings) -> list[Found]:
+def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: EverythingSettings) -> list[Found]:
     """What is larger than a tile is found on the picture made smaller, what is smaller in one of the tiles.
 
     An outline of a tile is preferred to one of the whole, then the one with the higher predicted IoU.
@@ -148,7 +132,7 @@ def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tup
 
 
 def _in_crop(
-    predictor: AnswersManyClicks, frame: Frame, crop: Box, layer: int, settings: EverythingSettings
+    predictor: AutomaticPredictor, frame: Frame, crop: Box, layer: int, settings: EverythingSettings
 ) -> list[Found]:
     x0, y0, x1, y1 = crop
     features = predictor.encode(frame.with_pixels(frame.pixels[y0:y1, x0:x1]))

@@ -18,6 +18,7 @@ from delineate.models.sam import Sam
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2
 from delineate.preprocess.profiles import Profile
 from delineate.runtimes.bundle_card import CARD, BundleCard, Family, PartCard, PromptingCard, TensorCard
+from delineate.runtimes.capabilities import NetworkKind
 from delineate.runtimes.exported import OPSET, encoder_part, write_part
 from delineate.runtimes.exported_parts import Part, parts_of
 from delineate.runtimes.medsam_text import TextPredictor
@@ -60,11 +61,11 @@ def export_system(
            the largest absolute difference from torch and the largest value
     Raises ModelError for predictors that are no torch network on the CPU.
     """
-    network = getattr(predictor, "network", None)
-    if not isinstance(network, Sam | Sam2):
+    if predictor.capabilities.network in (None, NetworkKind.QUILL):
         raise ModelError(
             "E-EXPORT-KIND", f"{predictor.record.name} is no torch network; its file is ONNX already, or has no parts."
         )
+    network = predictor.network
     folder.mkdir(parents=True, exist_ok=True)
     network.requires_grad_(False)
     cards = {}

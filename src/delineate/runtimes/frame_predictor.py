@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
+from delineate.runtimes.capabilities import Capabilities
 
 Features = Any  # what a predictor made of a frame; opaque, cacheable: StorableFeatures where that is costly
 
@@ -97,6 +98,11 @@ class FramePredictor(Protocol):
         ...
 
     @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        ...
+
+    @property
     def window_rule(self) -> WindowRule:
         """How it decides the intensity window of a scan that nobody chose one for."""
         ...
@@ -135,7 +141,6 @@ class ChainedCandidates(Candidates):
     confident: NDArray[np.bool_] | None = None
 
 
-@runtime_checkable
 class ChainingPredictor(Protocol):
     """A FramePredictor that can choose how a structure is looked for on the next frame."""
 
@@ -143,4 +148,16 @@ class ChainingPredictor(Protocol):
         self, features: Features, references: Sequence[ReferenceFrame], options: ChainOptions
     ) -> Sequence[ChainedCandidates]:
         """Outline every structure of ``references`` on another frame, together; one answer a reference."""
+        ...
+
+
+class AutomaticPredictor(Protocol):
+    """A FramePredictor that outlines what each of many clicks means: what automatic mask generation needs."""
+
+    def encode(self, frame: Frame) -> Features: ...
+
+    def decode_clicks(
+        self, features: Features, points: NDArray[np.float64], offset: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Points (N, 2) -> masks (M, height, width), predicted IoU (M,), stability (M,); M is up to 3 N."""
         ...

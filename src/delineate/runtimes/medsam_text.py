@@ -19,6 +19,7 @@ from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile
 from delineate.runtimes.answers import masks_on_frame
+from delineate.runtimes.capabilities import Capabilities, NetworkKind, PromptKind, Propagation
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.sam import SamFeatures
@@ -33,7 +34,11 @@ class TextPredictor:
     vocabulary: Vocabulary
     engine: Engine
     record: ModelRecord
-    takes_text = True
+
+    @property
+    def capabilities(self) -> Capabilities:
+        words = frozenset({PromptKind.TEXT})
+        return Capabilities(words, follows=Propagation.WORDS, network=NetworkKind.SAM_TEXT)
 
     @property
     def window_rule(self) -> WindowRule:

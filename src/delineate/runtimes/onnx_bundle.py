@@ -30,6 +30,7 @@ from delineate.runtimes.bundle_card import (
     checked_part,
     read_card,
 )
+from delineate.runtimes.capabilities import SAM2_AUTOMATIC, SAM_AUTOMATIC, VISUAL_PROMPTS, Capabilities
 from delineate.runtimes.compiled import compiled
 from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.numpy_postprocess import drawn_logits, masks_on_frame, stability
@@ -99,6 +100,12 @@ class OnnxBundlePredictor:
     def prompting(self) -> PromptingCard:
         assert self.card.prompting is not None  # only systems that read have none
         return self.card.prompting
+
+    @property
+    def capabilities(self) -> Capabilities:
+        automatic = SAM_AUTOMATIC if self.card.family is Family.SAM else SAM2_AUTOMATIC
+        several = self.prompting.multimask is not Multimask.NEVER
+        return Capabilities(VISUAL_PROMPTS, multimask=several, automatic=automatic)
 
     @property
     def window_rule(self) -> WindowRule:

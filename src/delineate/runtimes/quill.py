@@ -22,6 +22,7 @@ from delineate.preprocess.crop import Array, Window
 from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.intensity import WindowRule, frame_window
 from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
+from delineate.runtimes.capabilities import VISUAL_PROMPTS, Capabilities, NetworkKind
 from delineate.runtimes.compiled import Run, bf16_is_native, compiled
 from delineate.runtimes.cutting import dice_cut
 from delineate.runtimes.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
@@ -156,6 +157,10 @@ class QuillPredictor:
             precision=str(self._precision),
             backend=self.backend,
         )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(VISUAL_PROMPTS, chain_options=True, multimask=True, network=NetworkKind.QUILL)
 
     @property
     def window_rule(self) -> WindowRule:

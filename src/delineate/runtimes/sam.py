@@ -16,6 +16,7 @@ from delineate.models.sam import Sam, SamPrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
+from delineate.runtimes.capabilities import SAM_AUTOMATIC, VISUAL_PROMPTS, Capabilities, NetworkKind
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.placed_prompts import alike, following_box, truncated
@@ -46,6 +47,11 @@ class SamPredictor:
     behaviour: SamBehaviour
     engine: Engine
     record: ModelRecord
+
+    @property
+    def capabilities(self) -> Capabilities:
+        several = self.behaviour.multimask is not Multimask.NEVER
+        return Capabilities(VISUAL_PROMPTS, multimask=several, automatic=SAM_AUTOMATIC, network=NetworkKind.SAM)
 
     @property
     def window_rule(self) -> WindowRule:

@@ -20,6 +20,7 @@ from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
 from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
+from delineate.runtimes.capabilities import SAM2_AUTOMATIC, VISUAL_PROMPTS, Capabilities, NetworkKind, Propagation
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.placed_prompts import alike, following_box
@@ -51,6 +52,16 @@ class Sam2Predictor:
     image_profile: Callable[[int], Profile] = sam2_image
     video_profile: Callable[[int], Profile] = sam2_video
     policy: MemoryPolicy = field(default_factory=Window)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            VISUAL_PROMPTS,
+            follows=Propagation.MEMORY,
+            multimask=True,
+            automatic=SAM2_AUTOMATIC,
+            network=NetworkKind.SAM2,
+        )
 
     @property
     def window_rule(self) -> WindowRule:

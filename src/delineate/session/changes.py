@@ -12,6 +12,7 @@ from delineate.errors import PromptError
 from delineate.placing import FramePrompts, join, place
 from delineate.prompt_log import AddObject, AddPrompt, ChooseCandidate, Event, LockObject, Propagate, RemoveObject
 from delineate.rle import Rle
+from delineate.runtimes.capabilities import PromptKind
 from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Query
 from delineate.scan import Scan
 from delineate.session.features import FeatureKey, FeatureStore
@@ -108,7 +109,7 @@ class Changes:
                 f'Only negative points: nothing says where "{name}" is.',
                 "Add a positive point or a box, or correct an outline that exists.",
             )
-        if prompts.text is not None and not getattr(self.predictor, "takes_text", False):
+        if prompts.text is not None and PromptKind.TEXT not in self.predictor.capabilities.prompts:
             raise PromptError(
                 "E-PROMPT-TEXT",
                 f"{self.predictor.record.name} takes no words.",

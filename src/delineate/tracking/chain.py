@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,15 +119,16 @@ class ChainTracker:
 
         All structures are asked for together, and then those that were not found.
         """
-        if not isinstance(self.predictor, ChainingPredictor):
+        if not self.predictor.capabilities.chain_options:
             answers = self.predictor.decode(features, [Query(reference=one) for one in references])
             return [(answer, False) for answer in answers]
         options = self.guards.chain
-        near = self.predictor.follow(features, references, replace(options, search=1.0))
+        chaining = cast(ChainingPredictor, self.predictor)
+        near = chaining.follow(features, references, replace(options, search=1.0))
         missed = [n for n, answer in enumerate(near) if _sureness(answer) < self.guards.presence]
         if options.search <= 1 or not missed:
             return [(answer, False) for answer in near]
-        far = dict(zip(missed, self.predictor.follow(features, [references[n] for n in missed], options), strict=True))
+        far = dict(zip(missed, chaining.follow(features, [references[n] for n in missed], options), strict=True))
         jumped = {n for n, answer in far.items() if _sureness(answer) >= max(self.guards.presence, _sureness(near[n]))}
         return [(far[n], True) if n in jumped else (answer, False) for n, answer in enumerate(near)]
 

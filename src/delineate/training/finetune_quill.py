@@ -25,6 +25,7 @@ from delineate.frame import Frame
 from delineate.models.quill import Quill
 from delineate.placing import FramePrompts
 from delineate.preprocess.intensity import eight_bit
+from delineate.runtimes.capabilities import NetworkKind
 from delineate.runtimes.frame_predictor import Query
 from delineate.runtimes.quill import QuillPredictor
 from delineate.training.adapted import Adapted
@@ -181,7 +182,7 @@ def quill_objective(predictor: Any, cases: Sequence[Case], recipe: QuillFinetune
 
     Raises ModelError if the system is not Quill, InputError if there are too few subjects.
     """
-    if not isinstance(predictor, QuillPredictor):
+    if predictor.capabilities.network is not NetworkKind.QUILL:
         raise ModelError("E-TRAIN-SYSTEM", "This recipe trains Quill, and this is another system.", "Use -m quill.")
     return QuillObjective(predictor, cases, recipe)
 

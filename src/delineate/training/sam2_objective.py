@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from delineate.errors import ModelError
 from delineate.memory.policies import MemoryPolicy, Window
 from delineate.memory.recall import Recall
 from delineate.models.sam2 import Sam2Answer, Sam2Maps
+from delineate.runtimes.capabilities import NetworkKind
 from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
@@ -310,13 +311,13 @@ def sam2_objective(predictor: Any, cases: Sequence[Case], recipe: Sam2Finetune) 
 
 def with_memory(predictor: Any) -> Sam2Predictor:
     """Raises ModelError if the system has no memory of SAM 2's kind."""
-    if not isinstance(predictor, Sam2Predictor):
+    if predictor.capabilities.network is not NetworkKind.SAM2:
         raise ModelError(
             "E-TRAIN-SYSTEM",
             "This recipe trains systems with SAM 2's memory, and this is none.",
             "Choose another --recipe, or a system of SAM 2's shape.",
         )
-    return predictor
+    return cast(Sam2Predictor, predictor)
 
 
 def run_sam2(objective: Sam2Objective, tell: Tell | None = None) -> Outcome:

@@ -51,7 +51,7 @@ def recipe_for(name: str | None, predictor: Any) -> Recipe:
     Raises ModelError for unknown names, and for recipes of other systems.
     """
     recipe = None if name is None else recipe_named(name)
-    fitting = [one.name for one in RECIPES.values() if isinstance(predictor, one.trains)]
+    fitting = [one.name for one in RECIPES.values() if one.trains is predictor.capabilities.network]
     system = predictor.record.name
     if not fitting:
         raise ModelError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
-from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.runtimes.capabilities import NetworkKind
 from delineate.training.finetune import Part
 from delineate.training.layer_rates import EVERYTHING, Sam2Part
 from delineate.training.loop import Outcome, Tell
@@ -66,4 +66,4 @@ def clip_recipe(
     def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
         return run_sam2(objective(predictor, cases, asked(wishes)), tell)
 
-    return Recipe(name, system, summary, source, run, asked, trains=Sam2Predictor)
+    return Recipe(name, system, summary, source, run, asked, trains=NetworkKind.SAM2)

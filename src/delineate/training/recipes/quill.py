@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from delineate.data.cases import Case
 from delineate.errors import MissingExtraError, ModelError
-from delineate.runtimes.quill import QuillPredictor
+from delineate.runtimes.capabilities import NetworkKind
 from delineate.training.adapted import run_adapted
 from delineate.training.loop import LoopOptions, Outcome, Schedule, Tell
 from delineate.training.recipes.recipe import Recipe, Wishes
@@ -68,5 +68,5 @@ RECIPE = Recipe(
     "ours",
     run,
     asked,
-    trains=QuillPredictor,
+    trains=NetworkKind.QUILL,
 )

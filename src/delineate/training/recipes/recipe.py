@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.data.cases import Case
 from delineate.errors import ModelError
-from delineate.runtimes.sam import SamPredictor
+from delineate.runtimes.capabilities import NetworkKind
 from delineate.training.clip_memory_plan import planned_clips
 from delineate.training.distill import Distillation
 from delineate.training.encoder_adapters import AdapterOptions
@@ -97,7 +97,7 @@ class Recipe:
     source   paper or code the figures come from
     run      does it, with the predictor of a system
     options  its figures with what was asked for
-    trains   the kind of predictor it can train
+    trains   the kind of network it can train
     """
 
     name: str
@@ -106,15 +106,16 @@ class Recipe:
     source: str
     run: Run
     options: Callable[[Wishes], Any]
-    trains: type = SamPredictor
+    trains: NetworkKind = NetworkKind.SAM
 
-    def within(self, network: Any, wishes: Wishes, memory: str, gpu: bool) -> tuple[Wishes, Plan[Any]]:
+    def within(self, predictor: Any, wishes: Wishes, memory: str) -> tuple[Wishes, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
         wanted, size = self.options(wishes), bytes_of(memory)
         if not isinstance(wanted, Finetune | Sam2Finetune):
             raise ModelError(
                 "E-TRAIN-MEMORY", f"{self.name} needs about 1 GB, whatever is chosen.", "Leave --memory out."
             )
+        network, gpu = predictor.network, predictor.engine.device.type == "cuda"
         if isinstance(wanted, Finetune):
             plan = planned(network, wanted, size, gpu)
             return fitting(plan.recipe, replace(wishes, part=plan.recipe.part)), plan
