@@ -16,9 +16,9 @@ import torch
 
 from delineate.bench import Measure
 from delineate.demo.phantom import ultrasound_clip
+from delineate.following import Following
 from delineate.frame import Frame
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
-from delineate.memory.tracker import MemoryTracker
 from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Size
 from delineate.placing import FramePrompts
@@ -26,6 +26,8 @@ from delineate.preprocess.profiles import sam2_video
 from delineate.runtimes.engine import Engine, Precision
 from delineate.runtimes.frame_predictor import Query
 from delineate.systems import BuildOptions, build
+from delineate.tracking.guards import GuardSettings
+from delineate.tracking.memory_tracker import MemoryTracker
 
 VIT_B_GFLOP = 742.0  # two operations a multiplication and addition
 BOXES = ((80.0, 70.0, 180.0, 210.0), (60.0, 60.0, 120.0, 120.0), (100.0, 120.0, 190.0, 220.0))
@@ -275,9 +277,11 @@ def _followed(
     def follow() -> None:
         tracker.look(pictures[0])
         for n, box in enumerate(BOXES):
-            tracker.add(str(n), FramePrompts(box=box))
+            tracker.point(str(n), FramePrompts(box=box))
         for picture in pictures[1:]:
-            logits.append(torch.stack([one.logits for one in tracker.push(picture).values()]))
+            tracker.look(picture)
+            tracker.track()
+            logits.append(torch.stack([tracker.logits(name) for name in tracker.names]))
 
     return _spent(follow, engine.device), logits
 
@@ -338,12 +342,13 @@ def _kept(frames: int, device: torch.device) -> list[Measure]:
     """Memory the tracker keeps of one object, early and late."""
     clip = ultrasound_clip(frames=8).scan
     predictor: Any = build("efficient_tam_ti_512", BuildOptions(untrained=True, device=str(device)))
-    tracker = predictor.tracker()
+    tracker = MemoryTracker.of(predictor, Following(), None, GuardSettings())
     tracker.look(clip.frame(0))
-    tracker.add("one", FramePrompts(box=BOXES[0]))
+    tracker.point("one", FramePrompts(box=BOXES[0]))
     sizes = []
     for t in range(1, frames):
-        tracker.push(Frame.of(clip.pixels(t % 8)))
+        tracker.look(Frame.of(clip.pixels(t % 8)))
+        tracker.track()
         sizes.append(tracker.bytes / 2**20)
     return [
         Measure(f"kept of one object at 512 px after 20 / {frames} frames", f"{sizes[19]:.1f} / {sizes[-1]:.1f} MiB")

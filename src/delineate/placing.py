@@ -40,6 +40,11 @@ class FramePrompts:
         """Whether anything here points at the structure, rather than only away from it."""
         return any(given is not None for given in (self.box, self.mask, self.text)) or bool(self.labels.any())
 
+    @property
+    def drawn(self) -> NDArray[np.bool_] | None:
+        """The outline that a person drew, bool (height, width): it is taken as it is; None where they pointed."""
+        return self.mask if self.box is None and not len(self.points) else None
+
     def joined(self, later: FramePrompts) -> FramePrompts:
         """These prompts and later ones: points add up (the later on a pixel wins), others replace."""
         shared = [bool((np.round(later.points) == np.round(p)).all(axis=1).any()) for p in self.points]

@@ -29,12 +29,14 @@ from delineate.memory.policies import (
     Window,
     chosen_policy,
 )
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
+from delineate.placing import FramePrompts
 from delineate.prompts import Box, Mask
 from delineate.runtimes.engine import Engine, Precision
 from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.scan import Scan
 from delineate.session import Session
+from delineate.tracking.guards import GuardSettings
+from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 from delineate.tracking.propagate import territories
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
@@ -127,7 +129,7 @@ def tracked_by_hand(predictor: Sam2Predictor, reset: bool) -> dict[int, np.ndarr
     y, x = np.mgrid[:256, :256]
     disc = (y - 136) ** 2 + (x - 116) ** 2 < 42**2
     tracker.look(Frame.of(frames[START], index=START))
-    tracker.add("disc", disc)
+    tracker.add("disc", FramePrompts(mask=disc))
     found = {n: tracker.push(Frame.of(frames[n], index=n))["disc"].mask for n in range(START + 1, FRAMES)}
     if reset:
         tracker.reset()
@@ -197,10 +199,11 @@ def test_followed_structures_can_be_kept_apart(predictor: Sam2Predictor) -> None
 def test_holes_and_specks_are_removed(predictor: Sam2Predictor) -> None:
     frames, area, small = moving_frames(2), 64, {}
     for fill in (0, area):
-        tracker = predictor.tracker(2, Following(fill=fill))
+        tracker = MemoryTracker.of(predictor, Following(fill=fill), 2, GuardSettings())
         tracker.look(Frame.of(frames[0], index=0))
-        tracker.add("disc", frames[0][..., 0] > 120)
-        inside = tracker.push(Frame.of(frames[1], index=1))["disc"].logits.numpy() > 0
+        tracker.add("disc", FramePrompts(mask=frames[0][..., 0] > 120))
+        tracker.push(Frame.of(frames[1], index=1))
+        inside = tracker.logits("disc").numpy() > 0
         found = 0
         for region in (inside, ~inside):
             parts, count = ndimage.label(region, structure=np.ones((3, 3)))

@@ -18,11 +18,11 @@ from transformers import Sam2VideoInferenceSession
 
 from delineate.frame import Frame
 from delineate.memory.bank import Memory
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import Sam2, Sam2Version
 from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
 from delineate.runtimes.engine import Engine, Precision
+from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 FRAMES = 20
 CPU = Engine(torch.device("cpu"), Precision.FP32)
@@ -70,13 +70,16 @@ def test_follows_as_the_host_does(case: str, version: Sam2Version) -> None:
     wanted, outputs = hosted(network, frames, points, labels)
     tracker = MemoryTracker(network, CPU, settings=TrackerSettings(frames=FRAMES))
     tracker.look(Frame.of(frames[0], index=0))
-    differences = [_difference(tracker.add("one", prompts(points, labels)).logits, wanted[0])]
+    tracker.point("one", prompts(points, labels))
+    differences = [_difference(tracker.logits("one"), wanted[0])]
     remembered, pointed = [], []
     for index in range(1, FRAMES):
         bank = tracker.bank("one")
         bank.prompted = {0: stored(outputs["cond_frame_outputs"][0], 0)}
         bank.tracked = {i: stored(outputs["non_cond_frame_outputs"][i], i) for i in range(1, index)}
-        differences.append(_difference(tracker.push(Frame.of(frames[index], index=index))["one"].logits, wanted[index]))
+        tracker.look(Frame.of(frames[index], index=index))
+        tracker.track()
+        differences.append(_difference(tracker.logits("one"), wanted[index]))
         mine, theirs = bank.tracked[index], stored(outputs["non_cond_frame_outputs"][index], index)
         assert mine.tokens is not None and theirs.tokens is not None
         remembered.append(_difference(mine.tokens.float(), theirs.tokens.float()) / float(theirs.tokens.abs().max()))

@@ -16,11 +16,11 @@ pytest.importorskip("transformers")
 
 from delineate.checkpoints.key_maps import sam2_weights
 from delineate.memory.policies import EfficientFramePruning, Pruning, Window
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Version
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.runtimes.engine import Engine, Precision
+from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 FOLDER = Path(__file__).parents[1] / "references"
 SIDE, GAIN = 256, 0.7
@@ -53,8 +53,8 @@ class Native:
         found = {}
         for index in frames:
             self.look(tracker, index, reverse)
-            shown = tracker.track()
-            found[index] = np.stack([one.logits[::4, ::4].numpy() for one in shown.values()])
+            tracker.track()
+            found[index] = np.concatenate([shown(tracker, name) for name in tracker.names])
         return found
 
     def compare(self, name: str, found: dict[int, np.ndarray]) -> None:
@@ -71,45 +71,45 @@ def sam2() -> Native:
     return Native("sam2_video", Sam2Version.V2_1, 10)
 
 
-def shown(tracked: object) -> np.ndarray:
-    return tracked.logits[::4, ::4].numpy()[None]  # type: ignore[attr-defined]
+def shown(tracker: MemoryTracker, name: str = "a") -> np.ndarray:
+    return tracker.logits(name)[::4, ::4].numpy()[None]
 
 
 def test_one_click(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
-    first = tracker.add("a", CLICK)
-    sam2.compare("click", {0: shown(first), **sam2.follow(tracker, range(1, 10))})
+    tracker.point("a", CLICK)
+    sam2.compare("click", {0: shown(tracker), **sam2.follow(tracker, range(1, 10))})
 
 
 def test_three_clicks(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
     points = np.array([[128.0, 100], [90, 140], [20, 30]])
-    first = tracker.add("a", FramePrompts(points, np.array([True, True, False])))
-    sam2.compare("clicks", {0: shown(first), **sam2.follow(tracker, range(1, 10))})
+    tracker.point("a", FramePrompts(points, np.array([True, True, False])))
+    sam2.compare("clicks", {0: shown(tracker), **sam2.follow(tracker, range(1, 10))})
 
 
 def test_box(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
-    first = tracker.add("a", FramePrompts(box=BOX))
-    sam2.compare("box", {0: shown(first), **sam2.follow(tracker, range(1, 10))})
+    tracker.point("a", FramePrompts(box=BOX))
+    sam2.compare("box", {0: shown(tracker), **sam2.follow(tracker, range(1, 10))})
 
 
 def test_both_directions_without_reset(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 5)
-    first = tracker.add("a", FramePrompts(box=BOX))
-    sam2.compare("forwards", {5: shown(first), **sam2.follow(tracker, range(6, 10))})
+    tracker.point("a", FramePrompts(box=BOX))
+    sam2.compare("forwards", {5: shown(tracker), **sam2.follow(tracker, range(6, 10))})
     sam2.compare("then backwards", sam2.follow(tracker, range(4, -1, -1), reverse=True))
 
 
 def test_two_objects_followed_in_one_batch(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
-    tracker.add("a", FramePrompts(box=BOX))
-    tracker.add("b", FramePrompts(np.array([[200.0, 200.0]]), np.array([True])))
+    tracker.point("a", FramePrompts(box=BOX))
+    tracker.point("b", FramePrompts(np.array([[200.0, 200.0]]), np.array([True])))
     sam2.compare("two objects", sam2.follow(tracker, range(1, 10)))
 
 
@@ -117,27 +117,27 @@ def test_mask_prompt(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
     y, x = np.mgrid[:SIDE, :SIDE]
-    first = tracker.add("a", (y - 110) ** 2 + (x - 120) ** 2 < 45**2)
-    sam2.compare("mask", {0: shown(first), **sam2.follow(tracker, range(1, 10))})
+    tracker.point("a", FramePrompts(mask=(y - 110) ** 2 + (x - 120) ** 2 < 45**2))
+    sam2.compare("mask", {0: shown(tracker), **sam2.follow(tracker, range(1, 10))})
 
 
 def test_second_click_is_fed_the_first_answer(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
-    tracker.add("a", CLICK)
-    second = tracker.add("a", FramePrompts(np.array([[60.0, 60.0]]), np.array([False])))
-    assert np.abs(shown(second) - sam2.stored["second click/first"]).max() < CLOSE
-    sam2.compare("second click", {0: shown(second), **sam2.follow(tracker, range(1, 10))})
+    tracker.point("a", CLICK)
+    tracker.point("a", FramePrompts(np.array([[60.0, 60.0]]), np.array([False])))
+    assert np.abs(shown(tracker) - sam2.stored["second click/first"]).max() < CLOSE
+    sam2.compare("second click", {0: shown(tracker), **sam2.follow(tracker, range(1, 10))})
 
 
 def test_correction_of_a_followed_frame(sam2: Native) -> None:
     tracker = sam2.tracker()
     sam2.look(tracker, 0)
-    tracker.add("a", CLICK)
+    tracker.point("a", CLICK)
     sam2.follow(tracker, range(1, 10))
     sam2.follow(tracker, range(4, 5))  # the frame again, then a click on it
-    corrected = tracker.add("a", FramePrompts(np.array([[150.0, 150.0]]), np.array([True])))
-    assert np.abs(shown(corrected) - sam2.stored["correction/frame"]).max() < CLOSE
+    tracker.point("a", FramePrompts(np.array([[150.0, 150.0]]), np.array([True])))
+    assert np.abs(shown(tracker) - sam2.stored["correction/frame"]).max() < CLOSE
     sam2.compare("correction", sam2.follow(tracker, range(5, 10)))
 
 
@@ -145,16 +145,16 @@ def test_sam_2_0() -> None:
     native = Native("sam2_0_video", Sam2Version.V2_0, 14)
     tracker = native.tracker()
     native.look(tracker, 0)
-    first = tracker.add("a", CLICK)
-    native.compare("click", {0: shown(first), **native.follow(tracker, range(1, 14))})
+    tracker.point("a", CLICK)
+    native.compare("click", {0: shown(tracker), **native.follow(tracker, range(1, 14))})
 
 
 def test_efficient_frame_pruning_v1() -> None:
     native = Native("efp_v1", Sam2Version.V2_0, 14)
     tracker = native.tracker(EfficientFramePruning(version=Pruning.V1))
     native.look(tracker, 0)
-    first = tracker.add("a", CLICK)
-    native.compare("click", {0: shown(first), **native.follow(tracker, range(1, 14))})
+    tracker.point("a", CLICK)
+    native.compare("click", {0: shown(tracker), **native.follow(tracker, range(1, 14))})
 
 
 def test_pruning_changes_the_answer_from_the_seventh_frame_on() -> None:

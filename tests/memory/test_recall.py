@@ -14,9 +14,9 @@ pytest.importorskip("transformers")
 from delineate.frame import Frame
 from delineate.memory.bank import MemoryBank
 from delineate.memory.policies import EfficientFramePruning, Slots
-from delineate.memory.tracker import MemoryTracker
 from delineate.placing import FramePrompts
 from delineate.runtimes.engine import Engine, Precision
+from delineate.tracking.memory_tracker import MemoryTracker
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ def test_the_policy_is_asked_once_for_an_object_and_a_frame(objects: int) -> Non
     frames = [Frame.of(pixels, index=n) for n, pixels in enumerate(moving_frames(6))]
     tracker.look(frames[0])
     for n in range(objects):
-        tracker.add(str(n), FramePrompts(box=(8 + n, 8, 30, 30)))
+        tracker.point(str(n), FramePrompts(box=(8 + n, 8, 30, 30)))
     policy.asked.clear()
     for frame in frames[1:]:
-        tracker.push(frame)
+        tracker.look(frame)
+        tracker.track()
     assert policy.asked == [index for index in range(1, 6) for _ in range(objects)]

@@ -18,7 +18,6 @@ from delineate.adapters.sam_med2d import add_med2d_adapters
 from delineate.checkpoints.key_maps import edge_tam_weights, efficient_tam_weights, sam2_weights, sam_weights
 from delineate.checkpoints.loading import load_all
 from delineate.memory.policies import EfficientFramePruning, Pruning, Window
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.edge_tam import EdgeTam, EdgeTamShape
 from delineate.models.efficient_tam import CrossAttention, EfficientTam, TamShape
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape
@@ -27,6 +26,7 @@ from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
 from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
 from delineate.runtimes.engine import Engine, Precision
+from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 FOLDER = Path(__file__).parents[1] / "references"
 GAIN = 0.7
@@ -158,9 +158,11 @@ def test_trackers(name: str) -> None:
         settings = TrackerSettings(frames=count, memory=torch.float32)
         tracker = MemoryTracker(network, Engine(torch.device("cpu"), Precision.FP32), policy, settings)
         tracker.look_at(maps[0], place, 0)
-        found = [tracker.add("a", prompts).logits]
+        tracker.point("a", prompts)
+        found = [tracker.logits("a")]
         for index in range(1, count):
             tracker.look_at(maps[index], place, index)
-            found.append(tracker.track()["a"].logits)
+            tracker.track()
+            found.append(tracker.logits("a"))
         step = found[0].shape[-1] // 16
         same(torch.stack(found)[:, None, ::step, ::step], answers[f"{kind}/logits"], f"{name}, {kind}", 2e-3)

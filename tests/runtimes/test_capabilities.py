@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ RECORD = ModelRecord(name="tiny", version="1", sha256="", licence="")
 
 
 def sam(multimask: Multimask) -> Callable[[], FramePredictor]:
-    return lambda: SamPredictor(tiny_sam(), SamBehaviour(SAM, multimask), CPU, RECORD)
+    return lambda: SamPredictor(tiny_sam(), SamBehaviour(replace(SAM, side=256), multimask), CPU, RECORD)
 
 
 PREDICTORS = [

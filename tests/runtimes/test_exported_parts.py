@@ -22,7 +22,6 @@ import onnxruntime
 from delineate.errors import ModelError
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.edge_tam import EdgeTam, EdgeTamShape
 from delineate.models.efficient_tam import CrossAttention, EfficientTam, TamShape
 from delineate.models.medsam_text import MedSamText, MedSamTextShape, TextTower
@@ -34,6 +33,7 @@ from delineate.runtimes.exported import write_part
 from delineate.runtimes.exported_parts import parts_of
 from delineate.runtimes.exporting import CARD, compared, export_system
 from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
 RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", licence="Apache-2.0")
@@ -148,12 +148,13 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
                 pointer_times=torch.tensor([index, *(index - n for n in order[::-1])]) / 15,
             )
             points, labels, answers = torch.zeros(1, 2, 2), -torch.ones(1, 2), slice(1, 4)
-            wanted = tracker.push(Frame.of(frame, index=index))["one"].logits
+            tracker.look(Frame.of(frame, index=index))
+            tracker.track()
         else:
             embedding, answers = alone, slice(1, 4)
             points, labels = torch.tensor([[[128.0, 128.0], [0, 0]]]), torch.tensor([[1.0, -1.0]])
             tracker.look(Frame.of(frame, index=0))
-            wanted = tracker.add("one", FramePrompts(np.array([[128.0, 128.0]]), np.array([True]))).logits
+            tracker.point("one", FramePrompts(np.array([[128.0, 128.0]]), np.array([True])))
         masks, iou, pointed, present = run(
             tmp_path / "decoder.onnx",
             image_embeddings=embedding,
@@ -165,7 +166,7 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
             has_mask_input=torch.zeros(1),
         )
         best = masks[:, answers][:, int(iou[0, answers].argmax())][:, None]
-        differences.append(float((best[0, 0] - wanted).abs().max()))
+        differences.append(float((best[0, 0] - tracker.logits("one")).abs().max()))
         (kept,) = run(
             tmp_path / "memory_encoder.onnx",
             coarse=coarse,

@@ -13,10 +13,10 @@ pytest.importorskip("transformers")
 
 from delineate.frame import Frame
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
 from delineate.models.sam2 import Sam2Maps, Sam2Version
 from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
+from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed, error_click
 from delineate.training.sam2_forward import clip_answers
 from tiny_networks import moving_frames, tiny_sam2
@@ -93,16 +93,21 @@ def tracked(network: object, policy: MemoryPolicy, script: Script) -> list[np.nd
     frames, found = moving_frames(FRAMES, SIDE), {}
     count = len(next(iter(script.begin.values())))
 
+    def logits() -> np.ndarray:
+        return np.stack([tracker.logits(str(n)).numpy() for n in range(count)])
+
     def all_objects(told: list[FramePrompts]) -> np.ndarray:
-        return np.stack([tracker.add(str(n), told[n]).logits.numpy() for n in range(count)])
+        for n in range(count):
+            tracker.point(str(n), told[n])
+        return logits()
 
     for index in [*script.begin, *(n for n in range(FRAMES) if n not in script.begin)]:
+        tracker.look(Frame.of(frames[index], index=index))
         if index in script.begin:
-            tracker.look(Frame.of(frames[index], index=index))
             found[index] = all_objects(script.begin[index])
         else:
-            shown = tracker.push(Frame.of(frames[index], index=index))
-            found[index] = np.stack([shown[str(n)].logits.numpy() for n in range(count)])
+            tracker.track()
+            found[index] = logits()
         for told in script.correct.get(index, ()):
             found[index] = all_objects(told)
     return [found[index] for index in range(FRAMES)]

@@ -56,6 +56,10 @@ class Fitted:
         placed = np.asarray(points, dtype=np.float64).reshape(-1, 2) * self.scale + (self.left, self.top)
         return placed.astype(np.float32)
 
+    def corners(self, box: tuple[float, float, float, float]) -> NDArray[np.float32]:
+        """The upper left and lower right corner (2, 2) of a box on the frame, in pixels of the input."""
+        return self.points(np.asarray(box).reshape(2, 2))
+
 
 def fitted(height: int, width: int, side: int, fit: Fit) -> Fitted:
     """How a frame is fitted into a square of ``side`` pixels."""

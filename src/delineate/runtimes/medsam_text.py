@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from delineate.checkpoints.vocabulary import Vocabulary
 from delineate.errors import PromptError
-from delineate.following import Following
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
 from delineate.models.medsam_text import MedSamText
@@ -44,11 +42,6 @@ class TextPredictor:
     def window_rule(self) -> WindowRule:
         return self.profile.window_rule
 
-    def tracker(self, frames: int | None = None, following: Following | None = None) -> WordTracker:
-        """Asks every frame for the words each structure was named with. ``following`` has nothing to choose here."""
-        (following or Following()).require_plain(self.record.name)
-        return WordTracker(self)
-
     @torch.inference_mode()
     def encode(self, frame: Frame) -> SamFeatures:
         """Embed a frame of any data type."""
@@ -73,45 +66,3 @@ class TextPredictor:
         logits, iou = self.network.decode_tokens(features.embedding, tokens, multimask=False)
         masks = masks_on_frame(logits[0], features.place, self.profile.answer).cpu().numpy()
         return Candidates(masks, np.clip(iou[0].float().cpu().numpy(), 0, 1))
-
-
-@dataclass(frozen=True, eq=False)
-class Named:
-    """One structure on one frame: mask bool (height, width), predicted IoU, probability of being there."""
-
-    mask: NDArray[np.bool_]
-    score: float
-    present: float = 1.0
-
-
-@dataclass
-class WordTracker:
-    """A tracker whose memory is what each structure is called."""
-
-    predictor: TextPredictor
-    _words: dict[str, str] = field(default_factory=dict)
-
-    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Named]:
-        """Take a frame and ask it for every structure."""
-        if not self._words:
-            return {}
-        features = self.predictor.encode(frame)
-        answers = self.predictor.decode(features, [Query(FramePrompts(text=words)) for words in self._words.values()])
-        return {name: Named(one.mask, one.score) for name, one in zip(self._words, answers, strict=True)}
-
-    def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> Named:
-        """Begin with an outline and the words it was asked for with."""
-        if not isinstance(prompts, FramePrompts) or prompts.text is None or prompts.mask is None:
-            raise PromptError(
-                "E-PROMPT-WORDS-ONLY",
-                f'{self.predictor.record.name} follows by name, and nothing says what "{name}" is.',
-                'Name the structure: --text "liver"',
-            )
-        self._words[name] = prompts.text
-        return Named(prompts.mask, 1.0)
-
-    def remove(self, name: str) -> None:
-        """Ask for a structure no more."""
-        self._words.pop(name, None)
-
-    rest = remove

@@ -7,6 +7,11 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.placing import FramePrompts
+from delineate.preprocess.fitting import Fitted
+
+CORNERS = (2, 3)  # labels of a box's upper left and lower right corner among points
+
 
 def following_box(mask: NDArray[np.bool_], margin: float) -> tuple[float, float, float, float]:
     """The box around an outline, ``margin`` frame pixels larger on each side, within the frame."""
@@ -20,6 +25,14 @@ def following_box(mask: NDArray[np.bool_], margin: float) -> tuple[float, float,
         min(float(width), columns[-1] + 1 + margin),
         min(float(height), rows[-1] + 1 + margin),
     )
+
+
+def placed_points(prompts: FramePrompts, place: Fitted) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """What SAM 2 takes of prompts: points (N, 2) in input pixels and their labels (N,), a box's corners first."""
+    points, labels = place.points(prompts.points), prompts.labels.astype(np.int32)
+    if prompts.box is None:
+        return points, labels
+    return np.concatenate([place.corners(prompts.box), points]), np.concatenate([np.array(CORNERS, np.int32), labels])
 
 
 def truncated(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -117,7 +117,7 @@ class SamPredictor:
             points = torch.from_numpy(place.points(prompts.points))[None].to(device)
             labels = torch.from_numpy(prompts.labels.astype(np.int64))[None].to(device)
         if box is not None:
-            corners = place.points(np.asarray(box).reshape(2, 2))
+            corners = place.corners(box)
             corners = truncated(corners) if self.behaviour.whole else corners
             boxes = torch.from_numpy(corners.reshape(1, 4)).to(device)
         outline = prompts.mask if prompts.mask is not None else query.previous

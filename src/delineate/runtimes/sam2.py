@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from delineate.following import Following
 from delineate.frame import Frame
 from delineate.manifest import ModelRecord
-from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
-from delineate.memory.tracker import MemoryTracker, TrackerSettings
+from delineate.memory.policies import MemoryPolicy, Window
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
@@ -23,7 +21,7 @@ from delineate.runtimes.answers import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.capabilities import SAM2_AUTOMATIC, VISUAL_PROMPTS, Capabilities, NetworkKind, Propagation
 from delineate.runtimes.engine import Engine
 from delineate.runtimes.frame_predictor import Candidates, Query
-from delineate.runtimes.placed_prompts import alike, following_box
+from delineate.runtimes.placed_prompts import alike, following_box, placed_points
 
 CHAIN_MARGIN = 5.0  # pixels of the input, where a structure is followed without memory
 
@@ -44,7 +42,7 @@ class Sam2Features:
 
 @dataclass(frozen=True, eq=False)
 class Sam2Predictor:
-    """A FramePredictor for single images, and the source of trackers for volumes and videos."""
+    """A FramePredictor; volumes and videos are followed by ``tracking.memory_tracker``, with its network and policy."""
 
     network: Sam2
     engine: Engine
@@ -66,13 +64,6 @@ class Sam2Predictor:
     @property
     def window_rule(self) -> WindowRule:
         return self.image_profile(self.network.side).window_rule
-
-    def tracker(self, frames: int | None = None, following: Following | None = None) -> MemoryTracker:
-        """A tracker with an empty memory; ``frames`` in all, where that is known; ``following``: how."""
-        how = following or Following()
-        settings = TrackerSettings(frames=frames, exclusive=how.exclusive, fill=how.fill, around=not how.reset)
-        policy = chosen_policy(self.policy, how)
-        return MemoryTracker(self.network, self.engine, policy, settings, self.video_profile(self.network.side))
 
     @torch.inference_mode()
     def encode(self, frame: Frame) -> Sam2Features:
@@ -110,21 +101,16 @@ class Sam2Predictor:
     def _asked(self, features: Sam2Features, query: Query) -> tuple[Tensor, Tensor, Tensor | None]:
         """Points (1, N, 2) in input pixels, their labels (1, N), and a mask prompt (1, 1, 4 f, 4 f) or None."""
         prompts, place, device = query.prompts, features.place, self.engine.device
-        points, labels = [place.points(prompts.points)], [prompts.labels.astype(np.int32)]
-        box = prompts.box
-        if box is None and query.reference is not None and not len(prompts.points):
-            box = following_box(query.reference.mask, CHAIN_MARGIN / min(place.scale))
-        if box is not None:
-            points.insert(0, place.points(np.asarray(box).reshape(2, 2)))
-            labels.insert(0, np.array([2, 3], np.int32))
+        if prompts.box is None and query.reference is not None and not len(prompts.points):
+            prompts = replace(prompts, box=following_box(query.reference.mask, CHAIN_MARGIN / min(place.scale)))
         outline = prompts.mask if prompts.mask is not None else query.previous
         masks = None
         if query.feedback is not None:
             masks = torch.from_numpy(query.feedback)[None, None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT).to(device)
         elif outline is not None and outline.any():
             masks = drawn_logits(outline, place, 4 * features.maps.coarse.shape[-1]).to(device)
-        pointed, kinds = (torch.from_numpy(np.concatenate(one))[None].to(device) for one in (points, labels))
-        return pointed, kinds, masks
+        points, labels = (torch.from_numpy(one)[None].to(device) for one in placed_points(prompts, place))
+        return points, labels, masks
 
     def _candidates(self, features: Sam2Features, answer: Sam2Answer, row: int) -> Candidates:
         """What the network says of one of several structures."""

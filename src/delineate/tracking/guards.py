@@ -6,28 +6,21 @@ inside are no longer those of the structure, the model itself is unsure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.runtimes.frame_predictor import ChainOptions
+from delineate.frame import Frame
+from delineate.runtimes.frame_predictor import Candidates, ChainOptions
 from delineate.scan import ScanKind
+from delineate.tracking.tracker import Drift, Step
 
 Pixels = NDArray[Any]
 MaskArray = NDArray[np.bool_]
-
-
-class Drift(StrEnum):
-    """What looks wrong on a frame."""
-
-    AREA = "area jumped"
-    APPEARANCE = "looks different"
-    SCORE = "model unsure"
-    LOST = "not found"
+ABSENT = 0.5  # probability of being there below which a structure is lost
 
 
 @dataclass(frozen=True)
@@ -88,11 +81,70 @@ class Appearance:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """confidence 0 to 1, and what lowered it."""
+class _Known:
+    """A structure where it was prompted, its area there, and its area where it was seen last."""
 
-    confidence: float
-    drift: tuple[Drift, ...] = ()
+    look: Appearance
+    area: int
+    last_area: int
+
+
+class Guard:
+    """Judges what a tracker finds: every structure against what it looked like where it was prompted."""
+
+    def __init__(self, settings: GuardSettings) -> None:
+        self.settings = settings
+        self._known: dict[str, _Known] = {}
+
+    def start(self, name: str, frame: Frame, mask: MaskArray, score: float = 1.0) -> Step:
+        """The structure as it was prompted, or corrected, on a frame; lost where there is no outline."""
+        area = int(mask.sum())
+        if not area:
+            self.forget(name)
+            return _lost(mask)
+        self._known[name] = _Known(Appearance.of(frame.pixels, mask), area, area)
+        return Step(mask, score)
+
+    def judge(
+        self, name: str, frame: Frame, answer: Candidates, source: MaskArray | None = None, jumped: bool = False
+    ) -> Step:
+        """The structure as a predictor found it on a later frame.
+
+        source  the outline that was all the predictor went by: its errors would add up, so what the structure cannot be
+                is cut off, and it counts as gone sooner
+        jumped  it was looked for farther off than it usually moves
+        """
+        known, settings, mask = self._known[name], self.settings, answer.mask
+        if source is not None:
+            mask = mask if jumped else within_reach(mask, source, settings.reach)
+            mask = resembling(mask, source, frame.pixels, known.look)
+        area = int(mask.sum())
+        if source is None:
+            gone = answer.presence < ABSENT or not area
+        else:
+            gone = sureness(answer) < settings.presence or area <= settings.least_area * known.area
+        if gone:
+            return _lost(mask)
+        now = Appearance.of(frame.pixels, mask)
+        if source is not None and known.look.change(now) > settings.gone:
+            return _lost(mask)
+        self._known[name] = replace(known, last_area=area)
+        found = int(answer.mask.sum())  # before anything was cut off: a leak must show
+        last_area = known.last_area if source is None else int(source.sum())
+        confidence, drift = _doubts(answer.score * answer.presence, found, last_area, known.look.change(now), settings)
+        return Step(mask, confidence, drift)
+
+    def forget(self, name: str) -> None:
+        self._known.pop(name, None)
+
+
+def sureness(answer: Candidates) -> float:
+    """Mean of the probability that the structure is there and of the predicted IoU, 0 to 1."""
+    return (answer.presence + answer.score) / 2
+
+
+def _lost(mask: MaskArray) -> Step:
+    return Step(np.zeros_like(mask), 0.0, (Drift.LOST,))
 
 
 def within_reach(mask: MaskArray, last: MaskArray, reach: float) -> MaskArray:
@@ -130,13 +182,12 @@ def resembling(mask: MaskArray, last: MaskArray, frame: Pixels, look: Appearance
     return kept
 
 
-def judge(
-    score: float, area: int, last_area: int, now: Appearance, then: Appearance, settings: GuardSettings
-) -> Verdict:
-    """How much to trust the outline of one frame, given the frame before and the frame pointed at."""
+def _doubts(
+    score: float, area: int, last_area: int, change: float, settings: GuardSettings
+) -> tuple[float, tuple[Drift, ...]]:
+    """How much to trust an outline, 0 to 1, and what lowered it."""
     drift = []
     ratio = max(area, last_area) / max(1, min(area, last_area))
-    change = then.change(now)
     if ratio > settings.area_ratio:
         drift.append(Drift.AREA)
     if change > settings.appearance:
@@ -145,7 +196,7 @@ def judge(
         drift.append(Drift.SCORE)
     by_area = min(1.0, settings.area_ratio / ratio)
     by_look = 1.0 if change <= settings.appearance else settings.appearance / change
-    return Verdict(float(np.clip(score, 0, 1) * by_area * by_look), tuple(drift))
+    return float(np.clip(score, 0, 1) * by_area * by_look), tuple(drift)
 
 
 def _window(mask: MaskArray, margin: int) -> tuple[slice, slice]:

@@ -17,19 +17,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.following import Directions, Following, MemoryRule
+from delineate.following import Directions, Following
 from delineate.frame import Frame
 from delineate.placing import FramePrompts
 from delineate.runtimes.frame_predictor import Features, FramePredictor
 from delineate.scan import Scan, ScanKind
-from delineate.tracking.chain import ChainTracker, Step
 from delineate.tracking.guards import GuardSettings
-from delineate.tracking.remembering import RememberingTracker
+from delineate.tracking.tracker import Step, Tracker
+from delineate.tracking.trackers import tracker_for
 
 PATIENCE = {ScanKind.VOLUME: 1, ScanKind.VIDEO: None, ScanKind.IMAGE: 0}  # lost frames before giving up; None = never
-
-
-Follower = ChainTracker | RememberingTracker
 
 
 class Direction(StrEnum):
@@ -108,12 +105,12 @@ def propagate(
     Raises PromptError, before anything is followed, for a way of following the predictor does not have.
     """
     how = following or Following()
-    make = partial(follower, predictor, guards or GuardSettings(), how, len(scan), encode)
+    make = partial(tracker_for, predictor, guards or GuardSettings(), how, len(scan), encode)
     return _visited(scan, anchors, how, make(), make)
 
 
 def _visited(
-    scan: Scan, anchors: Sequence[Anchor], how: Following, tracker: Follower, make: Callable[[], Follower]
+    scan: Scan, anchors: Sequence[Anchor], how: Following, tracker: Tracker, make: Callable[[], Tracker]
 ) -> Iterator[VisitedFrame]:
     sweeps = [(direction, *_span(anchors, direction)) for direction in Direction]
     total = sum(max(0, stop - first) for _, first, stop in sweeps)
@@ -130,25 +127,6 @@ def _visited(
         done += max(0, stop - first)
 
 
-def follower(
-    predictor: FramePredictor,
-    guards: GuardSettings,
-    following: Following | None = None,
-    frames: int | None = None,
-    encode: Callable[[Frame], Features] | None = None,
-) -> Follower:
-    """How this predictor follows structures: with its own memory, or from outline to outline.
-
-    frames  in all, where known. Raises PromptError for a way of following it does not have.
-    """
-    how = following or Following()
-    make = getattr(predictor, "tracker", None)
-    if make is None or how.memory is MemoryRule.CHAIN:
-        how.require_plain(predictor.record.name)
-        return ChainTracker(predictor, guards, encode)
-    return RememberingTracker(make(frames, how), guards)
-
-
 def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
     """The frames a sweep has to visit."""
     if direction is Direction.FORWARD:
@@ -162,7 +140,7 @@ def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
 class _Sweep:
     """One pass over the frames in one direction."""
 
-    tracker: Follower
+    tracker: Tracker
     direction: Direction
     anchors: Mapping[tuple[int, str], Anchor]
     patience: int | None
@@ -183,25 +161,19 @@ class _Sweep:
         for name, anchor in list(self._following.items()):
             if not anchor.first <= index < anchor.stop or (index, name) in self.anchors:
                 self._let_go(name)
-        for name, step in self._pushed(frame).items():
+        for name, step in self.tracker.push(frame, self.direction is Direction.BACKWARD).items():
             yield self._followed(name, index, step)
         for name in [n for n in self._following if self._gave_up(n)]:
             self._let_go(name)
         for (at, name), anchor in self.anchors.items():
             if at == index and self._leads_on(anchor):
-                given = FramePrompts(mask=anchor.mask, text=anchor.words) if anchor.words else anchor.mask
-                self.tracker.add(name, given)
+                self.tracker.add(name, FramePrompts(mask=anchor.mask, text=anchor.words))
                 self._following[name], self._missed[name] = anchor, 0
 
     def end(self) -> None:
         """Let everything go, so that the tracker can be taken the other way."""
         for name in list(self._following):
             self._let_go(name)
-
-    def _pushed(self, frame: Frame) -> Mapping[str, Step]:
-        if isinstance(self.tracker, RememberingTracker):
-            return self.tracker.push(frame, self.direction is Direction.BACKWARD)
-        return self.tracker.push(frame)
 
     def _leads_on(self, anchor: Anchor) -> bool:
         """Whether the anchor answers for frames in this direction."""
@@ -215,10 +187,7 @@ class _Sweep:
         return self.patience is not None and self._missed[name] > self.patience
 
     def _let_go(self, name: str) -> None:
-        if isinstance(self.tracker, RememberingTracker) and not self.forgetting:
-            self.tracker.rest(name)
-        else:
-            self.tracker.remove(name)
+        (self.tracker.remove if self.forgetting else self.tracker.suspend)(name)
         del self._following[name]
 
 

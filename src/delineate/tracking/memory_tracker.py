@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.errors import PromptError
+from delineate.following import Following
 from delineate.frame import Frame
 from delineate.memory.bank import MemoryBank
 from delineate.memory.cleaning import apart, without_specks
-from delineate.memory.policies import MemoryPolicy, Window
+from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
 from delineate.memory.recall import ChosenMemories, Recall
 from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps, joined
 from delineate.placing import FramePrompts
@@ -27,6 +28,11 @@ from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.profiles import Answer, Profile, sam2_video
 from delineate.runtimes.answers import masks_on_frame
 from delineate.runtimes.engine import Engine
+from delineate.runtimes.frame_predictor import Candidates
+from delineate.runtimes.placed_prompts import CORNERS, placed_points
+from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.tracking.guards import Guard, GuardSettings
+from delineate.tracking.tracker import Step
 
 
 @dataclass(frozen=True)
@@ -50,40 +56,25 @@ class TrackerSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked:
-    """One object on one frame.
-
-    mask     bool (height, width)
-    score    predicted IoU, 0 to 1
-    present  probability that it is there
-    logits   (4 f, 4 f), low resolution
-    """
-
-    mask: NDArray[np.bool_]
-    score: float
-    present: float
-    logits: Tensor
-
-
-@dataclass(frozen=True, eq=False)
 class _Frame:
     index: int
     maps: Sam2Maps
     place: Fitted
     reverse: bool
+    frame: Frame | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Points:
-    """Prompts of one object on one frame, in input pixels: points (N, 2), labels (N,); boxes are two points."""
+    """Prompts of one object on one frame, in input pixels: points (N, 2), labels (N,); a box's corners come first."""
 
-    points: Tensor
-    labels: Tensor
+    points: NDArray[np.float32]
+    labels: NDArray[np.int32]
 
 
 @dataclass
 class MemoryTracker:
-    """Follows objects through frames; ``push`` is the primitive, files and cameras are loops around it.
+    """A Tracker that remembers frames; its outlines are judged, not changed.
 
     To correct an object on a frame followed before, push that frame again (``Frame.index`` says which it is) and
     ``add``: it is a frame pointed at from then on, and never forgotten (the released predictor would follow it anew and
@@ -95,11 +86,26 @@ class MemoryTracker:
     policy: MemoryPolicy = field(default_factory=Window)
     settings: TrackerSettings = field(default_factory=TrackerSettings)
     profile: Profile | None = None
+    guards: GuardSettings = field(default_factory=GuardSettings)
     _banks: dict[str, MemoryBank] = field(default_factory=dict)
-    _resting: dict[str, MemoryBank] = field(default_factory=dict)
+    _suspended: dict[str, MemoryBank] = field(default_factory=dict)
     _given: dict[tuple[str, int], _Points] = field(default_factory=dict)
     _now: _Frame | None = None
     _last: dict[str, Tensor] = field(default_factory=dict)  # logits on the present frame
+
+    def __post_init__(self) -> None:
+        self._guard = Guard(self.guards)
+
+    @classmethod
+    def of(
+        cls, predictor: Sam2Predictor, following: Following, frames: int | None, guards: GuardSettings
+    ) -> MemoryTracker:
+        """A tracker with a predictor's network and policy and an empty memory; ``frames`` in all, where known."""
+        settings = TrackerSettings(
+            frames=frames, exclusive=following.exclusive, fill=following.fill, around=not following.reset
+        )
+        network, policy = predictor.network, chosen_policy(predictor.policy, following)
+        return cls(network, predictor.engine, policy, settings, predictor.video_profile(network.side), guards)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,22 +114,21 @@ class MemoryTracker:
     @property
     def bytes(self) -> int:
         """Memory kept of all objects."""
-        return sum(bank.bytes for bank in (*self._banks.values(), *self._resting.values()))
+        return sum(bank.bytes for bank in (*self._banks.values(), *self._suspended.values()))
 
     def bank(self, name: str) -> MemoryBank:
         return self._banks[name]
 
-    @torch.inference_mode()
-    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Tracked]:
-        """Take a frame and outline every object on it.
+    def logits(self, name: str) -> Tensor:
+        """An object on the present frame, (4 f, 4 f), low resolution."""
+        return self._last[name][0]
 
-        A frame without an index comes after the last one (before it if ``reverse``).
-        """
-        now = self.look(frame, reverse)
-        return self._track(now, list(self._banks))
+    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Step]:
+        self.look(frame, reverse)
+        return {name: self._guard.judge(name, frame, answer) for name, answer in self.track().items()}
 
     @torch.inference_mode()
-    def look(self, frame: Frame, reverse: bool = False) -> _Frame:
+    def look(self, frame: Frame, reverse: bool = False) -> None:
         """Take a frame to be pointed at, without outlining anything on it."""
         index = frame.index
         if index is None:
@@ -134,8 +139,7 @@ class MemoryTracker:
             maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
         maps = Sam2Maps(maps.coarse.float(), (maps.fine[0].float(), maps.fine[1].float()), maps.places.float())
         self._last = {}
-        self._now = _Frame(index, maps, place, reverse)
-        return self._now
+        self._now = _Frame(index, maps, place, reverse, frame)
 
     @torch.inference_mode()
     def look_at(self, maps: Sam2Maps, place: Fitted, index: int, reverse: bool = False) -> None:
@@ -143,31 +147,34 @@ class MemoryTracker:
         self._last = {}
         self._now = _Frame(index, maps, place, reverse)
 
-    def track(self) -> Mapping[str, Tracked]:
-        """Outline every object on the frame looked at last."""
+    def track(self) -> Mapping[str, Candidates]:
+        """Outline every object on the frame looked at last, as the network says; ``push`` judges it."""
         with torch.inference_mode():
             return self._track(self._frame, list(self._banks))
 
-    @torch.inference_mode()
-    def add(self, name: str, prompts: FramePrompts | NDArray[np.bool_]) -> Tracked:
-        """Point at an object on the present frame, or correct it there.
+    def add(self, name: str, prompts: FramePrompts) -> Step:
+        """Points add up with those given before on this frame; a box replaces the box; a mask replaces them all."""
+        answer, frame = self.point(name, prompts), self._frame.frame
+        assert frame is not None, "only the network's answer is told of maps: use point()"
+        step = self._guard.start(name, frame, answer.mask, answer.score)
+        if step.lost:
+            self.remove(name)
+        return step
 
-        Points add up with those given before on this frame; a box replaces the box; a mask is taken as it is and
-        replaces them all.
-        """
+    @torch.inference_mode()
+    def point(self, name: str, prompts: FramePrompts) -> Candidates:
+        """``add``, as the network answers."""
         now = self._frame
         bank = (
             self._banks.get(name)
-            or self._resting.pop(name, None)
+            or self._suspended.pop(name, None)
             or self._recall.new_bank(self.settings.keep, self.settings.around)
         )
-        if isinstance(prompts, FramePrompts) and prompts.mask is None:
+        if prompts.mask is None:
             answer = self._pointed(name, bank, now, prompts)
         else:
-            drawn = prompts.mask if isinstance(prompts, FramePrompts) else prompts
-            assert drawn is not None
             self._given.pop((name, now.index), None)
-            answer = self.network.drawn(now.maps, self._placed_mask(drawn, now))
+            answer = self.network.drawn(now.maps, self._placed_mask(prompts.mask, now))
         self._banks[name] = bank
         self._store([name], now, answer.best, answer, prompted=True)
         return self._shown([name], self._tidied(answer.best), answer, now)[name]
@@ -175,14 +182,15 @@ class MemoryTracker:
     def remove(self, name: str) -> None:
         """Forget an object."""
         self._banks.pop(name, None)
-        self._resting.pop(name, None)
+        self._suspended.pop(name, None)
         self._last.pop(name, None)
         self._given = {key: given for key, given in self._given.items() if key[0] != name}
+        self._guard.forget(name)
 
-    def rest(self, name: str) -> None:
+    def suspend(self, name: str) -> None:
         """Follow an object no more, but keep its memory for when it is added again."""
         if name in self._banks:
-            self._resting[name] = self._banks.pop(name)
+            self._suspended[name] = self._banks.pop(name)
         self._last.pop(name, None)
 
     def clear(self, name: str, index: int) -> None:
@@ -195,7 +203,7 @@ class MemoryTracker:
 
     def reset(self) -> None:
         """Forget what was followed, keep what was pointed at: done between two directions by the MedSAM2 benchmark."""
-        for bank in (*self._banks.values(), *self._resting.values()):
+        for bank in (*self._banks.values(), *self._suspended.values()):
             bank.reset()
 
     # --- how it is done ------------------------------------------------------------------------------------------
@@ -223,9 +231,11 @@ class MemoryTracker:
         else:
             coarse = self._recall.conditioned(now.maps, [bank], now.index, bank.followed[now.index])
         feedback = None if feedback is None else feedback[None]
-        return self._recall.pointed(coarse, now.maps, given.points[None], given.labels[None], feedback)
+        device = now.maps.coarse.device
+        points, labels = (torch.from_numpy(one)[None].to(device) for one in (given.points, given.labels))
+        return self._recall.pointed(coarse, now.maps, points, labels, feedback)
 
-    def _track(self, now: _Frame, names: Sequence[str]) -> dict[str, Tracked]:
+    def _track(self, now: _Frame, names: Sequence[str]) -> dict[str, Candidates]:
         """Outline objects from memory, those with as much memory together."""
         chosen: dict[str, ChosenMemories] = {}
         groups: dict[tuple[int, int], list[str]] = {}
@@ -263,31 +273,25 @@ class MemoryTracker:
             kept = replace(memory, logits=logits[row].clone()) if prompted else memory
             self._banks[name].store(kept, prompted)
 
-    def _shown(self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame) -> dict[str, Tracked]:
+    def _shown(self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame) -> dict[str, Candidates]:
         shown = {}
         for n, name in enumerate(names):
             self._last[name] = logits[n]
-            mask = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT)[0].cpu().numpy()
-            score = float(answer.best_iou[n].clamp(0, 1))
-            shown[name] = Tracked(mask, score, float(answer.present[n].sigmoid()), logits[n, 0])
+            masks = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT).cpu().numpy()
+            scores = answer.best_iou[n : n + 1].float().clamp(0, 1).cpu().numpy()
+            shown[name] = Candidates(masks, scores, float(answer.present[n].sigmoid()))
         return shown
 
-    def _joined(self, before: _Points | None, prompts: FramePrompts, now: _Frame) -> _Points:
-        """Prompts given before on this frame and new ones; the corners of a box come first."""
-        device = now.maps.coarse.device
-        points = torch.from_numpy(now.place.points(prompts.points)).to(device)
-        labels = torch.from_numpy(prompts.labels.astype(np.int32)).to(device)
-        if before is not None:
-            old = before.points, before.labels
-            if prompts.box is not None:
-                clicks = before.labels < 2
-                old = before.points[clicks], before.labels[clicks]
-            points, labels = torch.cat([old[0], points]), torch.cat([old[1], labels])
-        if prompts.box is not None:
-            corners = torch.from_numpy(now.place.points(np.asarray(prompts.box).reshape(2, 2))).to(device)
-            points = torch.cat([corners, points])
-            labels = torch.cat([torch.tensor([2, 3], dtype=torch.int32, device=device), labels])
-        return _Points(points, labels)
+    @staticmethod
+    def _joined(before: _Points | None, prompts: FramePrompts, now: _Frame) -> _Points:
+        """Prompts given before on this frame and new ones."""
+        points, labels = placed_points(prompts, now.place)
+        if before is None:
+            return _Points(points, labels)
+        old = before.labels < CORNERS[0] if prompts.box is not None else np.ones(len(before.labels), bool)
+        points, labels = np.concatenate([before.points[old], points]), np.concatenate([before.labels[old], labels])
+        order = np.argsort(labels < CORNERS[0], kind="stable")
+        return _Points(points[order], labels[order])
 
     def _placed_mask(self, mask: NDArray[np.bool_], now: _Frame) -> Tensor:
         """An outline (height, width) at the input's size: (1, 1, side, side), 0 or 1."""

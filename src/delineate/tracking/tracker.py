@@ -1,0 +1,75 @@
+"""What every tracker does: frames are pushed one at a time, and structures come and go on any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.frame import Frame
+from delineate.placing import FramePrompts
+
+
+class Drift(StrEnum):
+    """What looks wrong on a frame."""
+
+    AREA = "area jumped"
+    APPEARANCE = "looks different"
+    SCORE = "model unsure"
+    LOST = "not found"
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One structure on one frame.
+
+    mask        bool (height, width); empty where it was not found
+    confidence  0 to 1
+    drift       what looks wrong, if anything
+    """
+
+    mask: NDArray[np.bool_]
+    confidence: float
+    drift: tuple[Drift, ...] = ()
+
+    @property
+    def lost(self) -> bool:
+        return Drift.LOST in self.drift
+
+
+class Tracker(Protocol):
+    """Follows named structures, whatever it remembers of them: the last outline, earlier frames, or their names.
+
+    ``push`` is the primitive; files, folders and cameras are loops around it.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The structures being followed."""
+        ...
+
+    def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Step]:
+        """Take the next frame and outline every structure on it.
+
+        A frame without an index comes after the last one (before it if ``reverse``).
+        """
+        ...
+
+    def add(self, name: str, prompts: FramePrompts) -> Step:
+        """Point at a structure on the frame pushed last, or correct it there; it is followed from here on.
+
+        An outline that was drawn is taken as it is. Raises PromptError where no frame was pushed yet.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Stop following a structure, and forget it."""
+        ...
+
+    def suspend(self, name: str) -> None:
+        """Stop following a structure; where it is added again, what is remembered of it counts too."""
+        ...

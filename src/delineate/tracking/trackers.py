@@ -1,0 +1,43 @@
+"""The tracker that a predictor follows structures with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from delineate.following import Following, MemoryRule
+from delineate.frame import Frame
+from delineate.runtimes.capabilities import Propagation
+from delineate.runtimes.frame_predictor import Features, FramePredictor
+from delineate.tracking.chain import ChainTracker
+from delineate.tracking.guards import GuardSettings
+from delineate.tracking.tracker import Tracker
+from delineate.tracking.words import WordTracker
+
+if TYPE_CHECKING:
+    from delineate.runtimes.sam2 import Sam2Predictor
+
+
+def tracker_for(
+    predictor: FramePredictor,
+    guards: GuardSettings | None = None,
+    following: Following | None = None,
+    frames: int | None = None,
+    encode: Callable[[Frame], Features] | None = None,
+) -> Tracker:
+    """A tracker with nothing to follow yet, as the predictor's capabilities say: chaining, with memory, or by name.
+
+    guards     when an outline is doubted
+    following  how; a predictor with memory can be told to chain instead
+    frames     in all, where known
+    encode     the predictor's ``encode``, by way of where encoded frames are kept
+    Raises PromptError for a way of following the predictor does not have.
+    """
+    guards, how = guards or GuardSettings(), following or Following()
+    follows = predictor.capabilities.follows
+    if follows is Propagation.MEMORY and how.memory is not MemoryRule.CHAIN:
+        from delineate.tracking.memory_tracker import MemoryTracker  # torch, which such a predictor has loaded
+
+        return MemoryTracker.of(cast("Sam2Predictor", predictor), how, frames, guards)
+    how.require_plain(predictor.record.name)
+    return (WordTracker if follows is Propagation.WORDS else ChainTracker)(predictor, guards, encode)
