@@ -333,7 +333,7 @@ def _clicks(device: torch.device) -> Iterator[Measure]:
         first = _best(lambda: predictor.encode(frame), 3, device)  # noqa: B023
         features = predictor.encode(frame)
         after = _best(lambda: predictor.decode(features, [Query(FramePrompts(box=BOXES[0]))]), 5, device)  # noqa: B023
-        engine: Engine = predictor.engine  # type: ignore[attr-defined]
+        engine: Engine = predictor.engine
         times = f"{1000 * (first + after):.0f} / {1000 * after:.0f} ms"
         yield Measure(f"{name}: first / next box ({engine.precision}, as auto chooses)", times)
 

@@ -62,17 +62,27 @@ class FramePrompts:
 class Placed:
     """Where one prompt lands.
 
-    span  first and one past the last frame that a 3D box allows, or None
+    span    first and one past the last frame that a 3D box allows, or None
+    across  the points of a line that crosses frames, (N, 3): x, y, frame; ``prompts`` has those of ``frame``
     """
 
     frame: int
     prompts: FramePrompts
     span: tuple[int, int] | None = None
     notices: tuple[Notice, ...] = ()
+    across: NDArray[np.float64] | None = None
+
+    @property
+    def located(self) -> NDArray[np.float64]:
+        """Its points in the scan, (N, 3): x, y, frame."""
+        if self.across is not None:
+            return self.across
+        points = self.prompts.points
+        return np.column_stack([points, np.full(len(points), self.frame)])
 
 
-def place(prompt: Prompt, scan: Scan) -> Placed:
-    """The prompt on its frame of the scan.
+def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
+    """The prompt on its frame of the scan; ``across``: a scribble may cross frames, and lands on its first one.
 
     Raises PromptError, with what to change, for prompts outside the scan, on no or another frame, or in
     millimetres the scan does not have. A box that is partly outside is clipped, with a notice.
@@ -88,9 +98,12 @@ def place(prompt: Prompt, scan: Scan) -> Placed:
             frame, points = _on_one_frame([prompt.at], prompt, scan)
             return Placed(frame, FramePrompts(points, np.array([prompt.positive])))
         case Scribble():
-            frame, corners = _on_one_frame(prompt.points, prompt, scan)
-            points = _along(corners)
-            return Placed(frame, FramePrompts(points, np.full(len(points), prompt.positive)))
+            corners = _located(prompt.points, prompt, scan)
+            frame = int(corners[0, 2]) if across else _one_frame(corners, prompt, scan)
+            line = _along(corners)
+            points = line[np.rint(line[:, 2]) == frame, :2]
+            prompts = FramePrompts(points, np.full(len(points), prompt.positive))
+            return Placed(frame, prompts, across=line if across else None)
         case Lasso():
             frame, corners = _on_one_frame(prompt.points, prompt, scan)
             mask = _filled(corners, scan.width, scan.height)
@@ -133,28 +146,37 @@ def _require_frame(given: int | None, scan: Scan) -> int:
 
 def _on_one_frame(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> tuple[int, NDArray[np.float64]]:
     """Points in any space as (frame, (N, 2) pixels), all inside the frame and all on the same one."""
+    located = _located(points, prompt, scan)
+    return _one_frame(located, prompt, scan), located[:, :2]
+
+
+def _one_frame(located: NDArray[np.float64], prompt: Prompt, scan: Scan) -> int:
+    """The frame that all points (N, 3) are on."""
+    if len(np.unique(located[:, 2])) > 1:
+        raise PromptError("E-PROMPT-OBLIQUE", f"The {prompt.type} crosses several {scan.frame_word}s; draw it on one.")
+    return int(located[0, 2])
+
+
+def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArray[np.float64]:
+    """Points in any space as (N, 3): x, y and frame, all inside the scan."""
     three = len(points[0]) == 3
     if three and scan.kind is ScanKind.IMAGE and prompt.space is Space.VOXEL:
         raise PromptError("E-PROMPT-LENGTH", "An image takes x,y; three coordinates are for volumes.")
     if prompt.space is not Space.VOXEL or three:
         voxels = [tuple(scan.grid.to_voxel(p, prompt.space)) for p in points]
         if scan.kind is ScanKind.IMAGE:
-            located = [(0, v[0], v[1]) for v in voxels]
+            on_frames = [(0, v[0], v[1]) for v in voxels]
         else:
-            located = [scan.to_frame(v) for v in voxels]
-        if len({frame for frame, _, _ in located}) > 1:
-            raise PromptError(
-                "E-PROMPT-OBLIQUE", f"The {prompt.type} crosses several {scan.frame_word}s; draw it on one."
-            )
-        frame = _require_frame(located[0][0], scan)
-        if prompt.frame not in (None, frame):
+            on_frames = [scan.to_frame(v) for v in voxels]
+        frames = [_require_frame(frame, scan) for frame, _, _ in on_frames]
+        if prompt.frame not in (None, *frames):
             raise PromptError(
                 "E-PROMPT-FRAME",
-                f"The {prompt.type} is on {scan.frame_word} {frame}, but says frame {prompt.frame}.",
+                f"The {prompt.type} is on {scan.frame_word} {frames[0]}, but says frame {prompt.frame}.",
             )
-        pixels = np.array([(x, y) for _, x, y in located], dtype=float)
+        pixels = np.array([(x, y) for _, x, y in on_frames], dtype=float)
     else:
-        frame = _require_frame(prompt.frame, scan)
+        frames = [_require_frame(prompt.frame, scan)] * len(points)
         pixels = np.array(points, dtype=float)
     outside = ((pixels < -0.5) | (pixels >= np.array([scan.width, scan.height]) - 0.5)).any(axis=1)
     if outside.any():
@@ -165,7 +187,7 @@ def _on_one_frame(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> 
             f"of {scan.width} x {scan.height} pixels.",
             f"x goes from 0 to {scan.width - 1}, y from 0 to {scan.height - 1}.",
         )
-    return frame, pixels
+    return np.column_stack([pixels, np.array(frames, dtype=float)])
 
 
 def _place_box(prompt: Box, scan: Scan) -> Placed:
@@ -232,10 +254,11 @@ def _place_mask(prompt: Mask, scan: Scan) -> Placed:
 
 
 def _along(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points at most SCRIBBLE_STEP apart along a polyline (N, 2)."""
+    """Points at most SCRIBBLE_STEP apart along a polyline (N, 3); where it crosses frames, one on each at least."""
     pieces = [corners[:1]]
     for start, end in pairwise(corners):
-        count = max(1, int(np.ceil(np.linalg.norm(end - start) / SCRIBBLE_STEP)))
+        steps = (np.linalg.norm((end - start)[:2]) / SCRIBBLE_STEP, abs(end[2] - start[2]))
+        count = max(1, int(np.ceil(max(steps))))
         pieces.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
     return np.concatenate(pieces)
 

@@ -71,8 +71,15 @@ class Propagate(_Event):
     stopped_after: int | None = None
 
 
+class Predict(_Event):
+    """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each."""
+
+    event: Literal["predict"] = "predict"
+    objects: tuple[AddObject, ...]
+
+
 Event = Annotated[
-    AddObject | RemoveObject | LockObject | AddPrompt | ChooseCandidate | Propagate,
+    AddObject | RemoveObject | LockObject | AddPrompt | ChooseCandidate | Propagate | Predict,
     Field(discriminator="event"),
 ]
 
@@ -134,6 +141,8 @@ class PromptLog(BaseModel):
         for event in self.current:
             if isinstance(event, AddObject | AddPrompt):
                 names[event.object] = None
+            elif isinstance(event, Predict):
+                names |= {one.object: None for one in event.objects}
             elif isinstance(event, RemoveObject):
                 names.pop(event.object, None)
         return tuple(names)

@@ -137,7 +137,7 @@ def exported(
 
     with Outputs([output], [options.model_file(model)], overwrite) as outputs:
         predictor = build(model, BuildOptions(None, untrained, device="cpu", precision="fp32"), system)
-        card = export_system(predictor, outputs.stage(output), check)  # type: ignore[arg-type]
+        card = export_system(predictor, outputs.stage(output), check)
     if json:
         result_json(card)
         return

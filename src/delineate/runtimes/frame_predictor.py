@@ -89,8 +89,8 @@ class Candidates:
         return float(self.scores[self.best])
 
 
-class FramePredictor(Protocol):
-    """A promptable model of single frames; every system of the house that works on frames is one."""
+class Predictor(Protocol):
+    """What every model says of itself, whatever it works on."""
 
     @property
     def record(self) -> ModelRecord:
@@ -106,6 +106,10 @@ class FramePredictor(Protocol):
     def window_rule(self) -> WindowRule:
         """How it decides the intensity window of a scan that nobody chose one for."""
         ...
+
+
+class FramePredictor(Predictor, Protocol):
+    """A promptable model of single frames; every system of the house that works on frames is one."""
 
     def encode(self, frame: Frame) -> Features:
         """Prepare a frame, gray or of three colors, of any data type; the costly part, done once."""

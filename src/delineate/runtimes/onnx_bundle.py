@@ -35,10 +35,10 @@ from delineate.runtimes.compiled import compiled
 from delineate.runtimes.frame_predictor import Candidates, Query
 from delineate.runtimes.numpy_postprocess import drawn_logits, masks_on_frame, stability
 from delineate.runtimes.onnx_session import opened
-from delineate.runtimes.placed_prompts import alike, following_box, truncated
+from delineate.runtimes.placed_prompts import CORNERS, alike, following_box, truncated
 from delineate.runtimes.prompting import MaskPrompt, Multimask
 
-ON, CORNERS, PADDING = 1, (2, 3), -1  # labels of points
+ON, PADDING = 1, -1  # labels of points, beside CORNERS
 SINGLE, SEVERAL = slice(0, 1), slice(1, 4)  # of the decoder's four masks
 
 
@@ -187,7 +187,7 @@ class OnnxBundlePredictor:
         points, labels = place.points(prompts.points), prompts.labels.astype(np.float32)
         corners = None
         if box is not None:
-            corners = place.points(np.asarray(box).reshape(2, 2))
+            corners = place.corners(box)
             corners = truncated(corners) if self.prompting.whole_pixels else corners
         outline = prompts.mask if prompts.mask is not None else query.previous
         mask = None

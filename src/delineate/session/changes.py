@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.errors import PromptError
-from delineate.placing import FramePrompts, join, place
-from delineate.prompt_log import AddObject, AddPrompt, ChooseCandidate, Event, LockObject, Propagate, RemoveObject
+from delineate.placing import FramePrompts, Placed, join, place
+from delineate.prompt_log import (
+    AddObject,
+    AddPrompt,
+    ChooseCandidate,
+    Event,
+    LockObject,
+    Predict,
+    Propagate,
+    RemoveObject,
+)
+from delineate.prompts import Prompt
 from delineate.rle import Rle
 from delineate.runtimes.capabilities import PromptKind
-from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Query
+from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.scan import Scan
+from delineate.segmentation import Segmentation
+from delineate.session.answering import answering_for, class_names
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.propagation import Propagation
 from delineate.session.state import KeptPrompt, ObjectTrack, Offer, SessionState
@@ -32,13 +45,15 @@ class Changes:
     def __init__(
         self,
         scan: Scan,
-        predictor: FramePredictor,
+        predictor: Predictor,
         guards: GuardSettings,
         store: FeatureStore,
         recall: Callable[[int], tuple[SessionState, Event]],
     ) -> None:
-        self.scan, self.predictor, self.guards = scan, predictor, guards
+        self.scan, self.guards = scan, guards
+        self.predictor = cast(FramePredictor, predictor)  # asked as one where its scope says so
         self._store, self._recall = store, recall
+        self._answering = answering_for(predictor, scan)
         self._keys: dict[int, FeatureKey] = {}  # of frames that were prompted: they need not be read again
 
     def after(self, state: SessionState, event: Event, number: int, progress: Progress | None = None) -> SessionState:
@@ -64,6 +79,22 @@ class Changes:
                     if progress is not None:
                         progress(frame.done, frame.total)
                 return run.settle()
+            case Predict():
+                return self._predicted(state, event, progress)
+
+    def placed(self, prompt: Prompt) -> Placed:
+        """Where a prompt lands; it may cross frames where the predictor sees them together."""
+        return place(prompt, self.scan, self._answering.across)
+
+    def prediction(self, segmentation: Segmentation) -> Predict:
+        """The event that outlines everything the predictor knows; makes the objects that are not there yet."""
+        made = []
+        for name in class_names(self.predictor):
+            if name not in segmentation:
+                segmentation = segmentation.adding(name)
+                one = segmentation[name]
+                made.append(AddObject(object=name, label=one.label, colour=one.colour))
+        return Predict(objects=tuple(made))
 
     def propagation(self, state: SessionState, event: Propagate) -> Propagation:
         return Propagation(self.scan, self.predictor, self.guards, state, event, self._store.encoder(self.predictor))
@@ -71,25 +102,71 @@ class Changes:
     def prompted(self, state: SessionState, event: AddPrompt, number: int) -> tuple[SessionState, Candidates | None]:
         """The state with what a prompt gave, and all outlines offered; None where the person drew the outline."""
         state = self._with_object(state, event.new) if event.new else state
-        name, placed = event.object, place(event.prompt, self.scan)
+        name, placed = event.object, self.placed(event.prompt)
         prompts, notices = self._joined(state, event)
         track = state.tracks[name]
         state = state.with_track(name, replace(track, prompts=(*track.prompts, KeptPrompt.of(placed))))
         before = state.offers.get((name, placed.frame))
         offers = {key: offer for key, offer in state.offers.items() if offer is not before}
-        answer = None
-        if _is_drawn(placed.prompts):
-            mask, score = placed.prompts.mask, 1.0
+        every = [prompt.whole for prompt in state.tracks[name].prompts] if self._answering.across else [placed]
+        outlines = dict(self._answering.prompted(name, every, lambda: self._answer(state, name, placed.frame, prompts)))
+        answer = outlines.pop(placed.frame, None)
+        mask, score = placed.prompts.drawn, 1.0
+        if mask is not None:
+            answer = None
+        elif answer is None:  # it is not on the frame it was pointed at
+            mask, score = np.zeros((self.scan.height, self.scan.width), dtype=bool), 0.0
         else:
-            answer = self._answer(state, name, placed.frame, prompts)
             mask, score = answer.mask, answer.score
             offer = offers[name, placed.frame] = Offer.of(answer, number)
             if answer.logits is not None:
                 self._store.put(offer, answer.logits, answer.logits.nbytes)
         self._store.discard(before)  # logits go back with the next click alone; undo has them computed again
         state = replace(state, offers=offers, notices=tuple(dict.fromkeys((*state.notices, *notices))))
-        assert mask is not None
-        return self._settled(state, name, placed.frame, Rle.encode(mask), score), answer
+        state = self._settled(state, name, placed.frame, Rle.encode(mask), score)
+        return self._with_others(state, name, placed.frame, outlines), answer
+
+    def _with_others(
+        self, state: SessionState, name: str, frame: int, outlines: Mapping[int, Candidates]
+    ) -> SessionState:
+        """With what a predictor of whole scans outlined on other frames than ``frame``; drawn outlines stay."""
+        if not self._answering.across:
+            return state
+        track, segmentation = state.tracks[name], state.segmentation
+        drawn = {prompt.placed.frame for prompt in track.prompts if prompt.whole.prompts.drawn is not None}
+        masks: dict[int, Rle | None] = {f: None for f in segmentation[name].masks if f not in {frame, *drawn}}
+        for other, answer in outlines.items():
+            if other not in drawn:
+                masks[other] = self._unlocked(segmentation, name, other, answer.mask)
+        scores = {other: answer.score * answer.presence for other, answer in outlines.items() if other not in drawn}
+        nothing = Rle.encode(np.zeros((self.scan.height, self.scan.width), dtype=bool))
+        prompted = {f: (masks[f] or nothing) if f in masks else mask for f, mask in track.prompted.items()}
+        state = replace(state, segmentation=segmentation.with_masks(name, masks, scores))
+        return state.with_track(name, replace(track, prompted=prompted))
+
+    def _predicted(self, state: SessionState, event: Predict, progress: Progress | None) -> SessionState:
+        """The state with everything outlined that the predictor knows; locked objects stay as they are."""
+        for one in event.objects:
+            state = self._with_object(state, one)
+        segmentation, seen = state.segmentation, set[int]()
+        names = [name for name in class_names(self.predictor) if not segmentation[name].locked]
+        masks: dict[str, dict[int, Rle | None]] = {n: dict.fromkeys(segmentation[n].masks) for n in names}
+        scores: dict[str, dict[int, float]] = {n: {} for n in names}
+        for frame, name, mask, score in self._answering.classes():
+            if name in masks:
+                masks[name][frame], scores[name][frame] = self._unlocked(segmentation, name, frame, mask), score
+            if progress is not None and frame not in seen:
+                seen.add(frame)
+                progress(len(seen), len(self.scan))
+        for name in names:
+            segmentation = segmentation.with_masks(name, masks[name], scores[name])
+        return replace(state, segmentation=segmentation)
+
+    @staticmethod
+    def _unlocked(segmentation: Segmentation, name: str, frame: int, mask: NDArray[np.bool_]) -> Rle | None:
+        """An outline without the pixels of locked objects; None where nothing is left."""
+        rest = mask & ~segmentation.locked_pixels(frame, except_for=name)
+        return Rle.encode(rest) if rest.any() else None
 
     @staticmethod
     def _with_object(state: SessionState, event: AddObject) -> SessionState:
@@ -98,12 +175,13 @@ class Changes:
 
     def _joined(self, state: SessionState, event: AddPrompt) -> tuple[FramePrompts, tuple]:
         """The prompt with those given before on its frame. Raises PromptError for what nobody could answer."""
-        name, placed = event.object, place(event.prompt, self.scan)
-        known = state.segmentation[name].masks.get(placed.frame)
+        name, placed = event.object, self.placed(event.prompt)
+        masks = state.segmentation[name].masks
+        known = bool(masks) if self._answering.across else placed.frame in masks
         before = [prompt.whole for prompt in state.tracks[name].prompts if prompt.placed.frame == placed.frame]
         frames, notices = join([*before, placed])
         prompts = frames[placed.frame]
-        if not prompts.says_where and known is None:
+        if not prompts.says_where and not known:
             raise PromptError(
                 "E-PROMPT-ONLY-NEGATIVE",
                 f'Only negative points: nothing says where "{name}" is.',
@@ -132,7 +210,7 @@ class Changes:
         def again() -> NDArray[np.float32]:
             state, event = self._recall(offer.event)
             assert isinstance(event, AddPrompt)
-            frame = place(event.prompt, self.scan).frame
+            frame = self.placed(event.prompt).frame
             state = self._with_object(state, event.new) if event.new else state
             logits = self._answer(state, event.object, frame, self._joined(state, event)[0]).logits
             assert logits is not None
@@ -170,8 +248,3 @@ class Changes:
             self._keys[frame] = FeatureKey.of(self.predictor, self.scan.frame(frame))
         key = self._keys[frame]
         return self._store.features(self.predictor, key, lambda: self.scan.frame(frame))
-
-
-def _is_drawn(prompts: FramePrompts) -> bool:
-    """Whether the person drew the outline itself (a mask prompt), which is then taken as it is."""
-    return prompts.mask is not None and prompts.box is None

@@ -92,11 +92,14 @@ class Propagation:
         self.put_down: Propagate | None = None
         names = event.objects or tuple(o.name for o in state.segmentation.objects if not o.locked)
         self._reaches: list[_Reach] = []
+        follows = predictor.capabilities.follows is not None  # else all frames are outlined already
+        if not follows:
+            event.following.require_plain(predictor.record.name)
         for name in names:
             if state.segmentation[name].locked:
                 raise PromptError("E-OBJECT-LOCKED", f'"{name}" is locked.', "Unlock it first.")
-            self._reaches += self._open(name, state.tracks[name])
-        if not any(state.tracks[name].prompted for name in names):
+            self._reaches += self._open(name, state.tracks[name]) if follows else []
+        if follows and not any(state.tracks[name].prompted for name in names):
             raise PromptError(
                 "E-PROPAGATE-NOTHING", "There is no outline to follow yet.", "Point at a structure on one frame first."
             )

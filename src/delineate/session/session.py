@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from delineate.errors import Notice, PromptError
 from delineate.following import Following
 from delineate.manifest import InputRecord, Manifest, OutputRecord
-from delineate.placing import place
 from delineate.preprocess.intensity import scan_window
 from delineate.prompt_log import (
     AddObject,
@@ -27,9 +26,10 @@ from delineate.prompt_log import (
     RemoveObject,
 )
 from delineate.prompts import Prompt
-from delineate.runtimes.frame_predictor import Candidates, FramePredictor
+from delineate.runtimes.frame_predictor import Candidates, Predictor
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Colour, Segmentation
+from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore
 from delineate.session.history import History, Moment, SessionLimits
@@ -71,7 +71,7 @@ class Session:
     def __init__(
         self,
         scan: Scan,
-        predictor: FramePredictor | None = None,
+        predictor: Predictor | None = None,
         guards: GuardSettings | None = None,
         features: FeatureStore | None = None,
         limits: SessionLimits | None = None,
@@ -166,8 +166,18 @@ class Session:
             event = AddPrompt(object=name, prompt=prompt, new=new)
             state, answer = self._changes.prompted(self._history.now.state, event, self.log.done + 1)
             self._history.add(event, state)
-        one, frame = state.segmentation[name], place(prompt, self.scan).frame
+        one, frame = state.segmentation[name], self._changes.placed(prompt).frame
         return FrameResult(name, frame, state.segmentation.mask(name, frame), one.scores.get(frame, 0.0), answer)
+
+    def predict(self, progress: Progress | None = None) -> tuple[str, ...]:
+        """Outline everything the predictor knows, without a prompt: an object a class; returns their names.
+
+        All of it is one event and one undo. Raises PromptError for predictors that have to be prompted.
+        """
+        with self._changing():
+            event = self._changes.prediction(self.segmentation)
+            self._do(event, progress)
+        return class_names(self.predictor)
 
     def choose(self, object: str, frame: int, candidate: int) -> None:
         """Take another of the outlines offered for an ambiguous prompt."""
@@ -225,7 +235,7 @@ class Session:
         cls,
         scan: Scan,
         log: PromptLog,
-        predictor: FramePredictor | None = None,
+        predictor: Predictor | None = None,
         progress: Progress | None = None,
         force: bool = False,
         guards: GuardSettings | None = None,

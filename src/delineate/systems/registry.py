@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from delineate.errors import ModelError
 from delineate.runtimes.bundle_card import is_bundle
@@ -36,8 +37,10 @@ SYSTEMS: dict[str, System] = {
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
 
 
-def build(model: str = QUILL.name, options: BuildOptions | None = None, system: str | None = None) -> FramePredictor:
+def build(model: str = QUILL.name, options: BuildOptions | None = None, system: str | None = None) -> Any:
     """The predictor for a system's name, a published or trained checkpoint, an exported system or Quill (``.onnx``).
+
+    Its ``capabilities`` say which protocol it follows: FramePredictor, VolumePredictor or DensePredictor.
 
     model   an exported system is given by its folder, or by the ``model.json`` in it
     system  which system a checkpoint belongs to; found from the file unless several share its layout
@@ -80,7 +83,8 @@ def system_of_file(path: Path) -> str:
 
 def shipped_predictor(threads: int = 0) -> FramePredictor:
     """The model that came with the package."""
-    return build(options=BuildOptions(threads=threads))
+    predictor: FramePredictor = build(options=BuildOptions(threads=threads))
+    return predictor
 
 
 def _unknown(name: str) -> ModelError:

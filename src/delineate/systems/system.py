@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delineate.checkpoints.store import Download
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import Predictor
 from delineate.threads import usable_threads
 
 
@@ -54,7 +54,7 @@ class System:
 
     name: str
     summary: str
-    build: Callable[[BuildOptions], FramePredictor]
+    build: Callable[[BuildOptions], Predictor]
     prompts: tuple[str, ...]
     follows: str
     profile: str

@@ -1,0 +1,118 @@
+"""How a session's predictor is asked: frame by frame, for a whole scan, or without a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.errors import PromptError
+from delineate.placing import Placed
+from delineate.runtimes.capabilities import Scope
+from delineate.runtimes.frame_predictor import Candidates, Predictor
+from delineate.runtimes.scan_predictors import DensePredictor, VolumePredictor
+from delineate.scan import Scan
+from delineate.volume_prompts import VolumePrompts
+
+MaskArray = NDArray[np.bool_]
+
+
+class Answering(Protocol):
+    """What a session has to know of a predictor.
+
+    across  whether a prompt may cross frames
+    """
+
+    across: bool
+
+    def prompted(
+        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+    ) -> Mapping[int, Candidates]:
+        """The outlines of an object by frame, given all its prompts, the newest last.
+
+        ``on_frame`` asks about the frame of the newest prompt alone. Nothing is asked about an outline that was drawn,
+        unless other frames depend on it.
+        """
+        ...
+
+    def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
+        """Frame, class, outline and confidence of everything that is outlined without a prompt.
+
+        Raises PromptError for predictors that need one.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _OnFrames:
+    predictor: Predictor
+    scan: Scan
+    across = False
+
+    def prompted(
+        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+    ) -> Mapping[int, Candidates]:
+        return {} if placed[-1].prompts.drawn is not None else {placed[-1].frame: on_frame()}
+
+    def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
+        raise PromptError(
+            "E-PREDICT-PROMPT",
+            f"{self.predictor.record.name} outlines what is pointed at, and nothing is.",
+            "Point with a box or a click, or take a system with classes of its own: delineate systems",
+        )
+
+
+@dataclass(frozen=True)
+class _InVolume(_OnFrames):
+    across = True
+
+    def prompted(
+        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+    ) -> Mapping[int, Candidates]:
+        queries = {name: VolumePrompts.of(placed)}
+        return cast(VolumePredictor, self.predictor).segment(self.scan, queries).get(name, {})
+
+
+@dataclass(frozen=True)
+class _Dense(_OnFrames):
+    def prompted(
+        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+    ) -> Mapping[int, Candidates]:
+        if placed[-1].prompts.drawn is not None:
+            return {}
+        raise PromptError(
+            "E-PROMPT-DENSE",
+            f"{self.predictor.record.name} outlines its classes without prompts, and answers none.",
+            "Leave the prompt out, draw the outline as a mask, or take a system that is prompted: delineate systems",
+        )
+
+    def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
+        names = class_names(self.predictor)
+        for frame, values in cast(DensePredictor, self.predictor).predict(self.scan):
+            labels, sureness = _labels(values)
+            for number in np.unique(labels[labels > 0]):
+                mask = labels == number
+                yield frame, names[number - 1], mask, float(sureness[mask].mean())
+
+
+def answering_for(predictor: Predictor, scan: Scan) -> Answering:
+    """How a session asks this predictor, as its capabilities say."""
+    kinds = {Scope.FRAME: _OnFrames, Scope.VOLUME: _InVolume, Scope.DENSE: _Dense}
+    return cast(Answering, kinds[predictor.capabilities.scope](predictor, scan))
+
+
+def class_names(predictor: Predictor) -> tuple[str, ...]:
+    """The structures a predictor outlines without a prompt; none for those that are prompted."""
+    return cast(DensePredictor, predictor).classes if predictor.capabilities.scope is Scope.DENSE else ()
+
+
+def _labels(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """What a dense predictor says of a frame as labels (height, width), and the probability of each."""
+    if values.ndim == 2:
+        return values.astype(np.intp), np.ones(values.shape)
+    logits = values.astype(np.float64)
+    odds = np.exp(logits - logits.max(axis=0))
+    return logits.argmax(axis=0), odds.max(axis=0) / odds.sum(axis=0)
