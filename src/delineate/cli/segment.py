@@ -17,7 +17,7 @@ from delineate.cli.segment_report import print_result
 
 if TYPE_CHECKING:
     from delineate.prompts import Prompt
-    from delineate.runtimes.frame_predictor import FramePredictor
+    from delineate.runtimes.frame_predictor import Predictor
     from delineate.verbs.segment import SegmentRequest, Target
 
 
@@ -119,7 +119,7 @@ def _repeated(
     following: options.FollowingOptions,
     machine: options.Machine,
     reading: options.Reading,
-) -> tuple[SegmentRequest, Callable[[FramePredictor], None] | None]:
+) -> tuple[SegmentRequest, Callable[[Predictor], None] | None]:
     """The request of a manifest or prompt log, and a check that the model is the recorded one.
 
     A model or a way of reading that is given counts more than what is recorded.

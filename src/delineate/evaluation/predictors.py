@@ -8,7 +8,7 @@ from pathlib import Path
 from delineate.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
 from delineate.runtimes.bundle_card import CARD, is_bundle
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import Predictor
 from delineate.systems.registry import CHECKPOINTS, SYSTEMS, build
 from delineate.systems.system import BuildOptions
 
@@ -69,7 +69,7 @@ def weights_file(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def predictor_named(name: str) -> FramePredictor:
+def predictor_named(name: str) -> Predictor:
     """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``."""
     check_predictor(name)
     if name in BASELINES:
@@ -78,7 +78,7 @@ def predictor_named(name: str) -> FramePredictor:
     return build(model, system=system or None)
 
 
-def untrained_predictor(name: str) -> FramePredictor:
+def untrained_predictor(name: str) -> Predictor:
     """The same, with random weights for a system that has none here: it runs, and outlines nothing."""
     check_predictor(name)
     if name in BASELINES:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.cases import LabelledScan, Target, Task
+from delineate.errors import PromptError
 from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.capabilities import Scope
+from delineate.runtimes.frame_predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Curve:
     up: str
 
 
-Measure = Callable[[LabelledScan, Sequence[Target], FramePredictor, int], Iterator[Outcome]]
+Measure = Callable[[LabelledScan, Sequence[Target], Any, int], Iterator[Outcome]]  # a predictor of its scopes
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Protocol:
     box_alone  whether every prompt is a box, so that the baselines can take part
     measure    (case, targets, predictor, seed) to one outcome a target
     curve      what the columns with a place show, if any have
+    scopes     what the predictors it can measure work on
     """
 
     name: str
@@ -87,6 +91,19 @@ class Protocol:
     box_alone: bool
     measure: Measure
     curve: Curve | None = None
+    scopes: tuple[Scope, ...] = (Scope.FRAME,)
+
+    def require(self, predictor: Predictor) -> None:
+        """Raise PromptError for a predictor that works on something else."""
+        scope = predictor.capabilities.scope
+        if scope not in self.scopes:
+            raise PromptError(
+                "E-EVAL-SCOPE",
+                f"{predictor.record.name} works on: {scope}; {self.name} measures what works on: "
+                f"{', '.join(self.scopes)}.",
+                "Measure what is prompted in volumes with --protocol box-3d or volume-box, and what needs no prompt "
+                "with --protocol classes.",
+            )
 
     @property
     def listed(self) -> tuple[Column, ...]:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.errors import InputError
-from delineate.evaluation import click_protocols, slice_protocols, video_protocols, volume_protocols
+from delineate.evaluation import click_protocols, scan_protocols, slice_protocols, video_protocols, volume_protocols
 from delineate.evaluation.metrics import Metric, frame_scores, iou, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.placing import FramePrompts
 from delineate.prompts import Box, Mask
+from delineate.runtimes.capabilities import Scope
 from delineate.runtimes.frame_predictor import Features, FramePredictor, Query
 from delineate.session import Session
 
@@ -116,7 +117,15 @@ _VIDEO = (Column(Metric.J_AND_F, "J&F"), Column(Metric.J, "J"), Column(Metric.F,
 _OWN = (
     Protocol("box-2d", box_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _OUTLINE, True, box_2d),
     Protocol("clicks-2d", clicks_2d.__doc__ or "", (Task.IMAGE, Task.VOLUME), _CLICKS, False, clicks_2d),
-    Protocol("volume-box", volume_box.__doc__ or "", (Task.VOLUME,), _OUTLINE, True, volume_box),
+    Protocol(
+        "volume-box",
+        volume_box.__doc__ or "",
+        (Task.VOLUME,),
+        _OUTLINE,
+        True,
+        volume_box,
+        scopes=(Scope.FRAME, Scope.VOLUME),
+    ),
     Protocol("video-mask", video_mask.__doc__ or "", (Task.VIDEO,), _VIDEO, True, video_mask),
 )
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -125,6 +134,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         *_OWN,
         *slice_protocols.PROTOCOLS,
         *volume_protocols.PROTOCOLS,
+        *scan_protocols.PROTOCOLS,
         *video_protocols.PROTOCOLS,
         *click_protocols.PROTOCOLS,
     )

@@ -35,7 +35,7 @@ from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
 from delineate.io.outputs import Outputs, check_replaceable, check_run_folder
 from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import Predictor
 
 Progress = Callable[[int, int], None]
 
@@ -145,7 +145,7 @@ def _measured(
     protocol: Protocol,
     cases: Sequence[Case],
     left_out: int,
-    predictors: Mapping[str, FramePredictor],
+    predictors: Mapping[str, Predictor],
     progress: Progress | None,
 ) -> EvaluationReport:
     """Every case with every predictor, taken from an earlier run where that is possible."""
@@ -159,6 +159,7 @@ def _measured(
         opened = _Opened(case, options)
         for turn, (name, predictor) in enumerate(predictors.items(), 1):
             try:
+                protocol.require(predictor)
                 key = _key(options, opened.content, predictor)
                 outcomes = finished.get(key)
                 if outcomes is None:
@@ -254,7 +255,7 @@ class _Opened:
         return self.scan.targets(self.options.structures, self.options.seed)
 
 
-def _key(options: EvaluateOptions, content: str, predictor: FramePredictor) -> str:
+def _key(options: EvaluateOptions, content: str, predictor: Predictor) -> str:
     """What the outcomes of a case of that content depend on."""
     record = predictor.record
     known = [version("delineate"), VERSION, options.protocol, options.seed, options.structures, content]

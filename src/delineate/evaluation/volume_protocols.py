@@ -184,9 +184,14 @@ def areas_of(case: LabelledScan, target: Target) -> dict[int, int]:
     return {frame: area for frame, area in areas.items() if area}
 
 
-def outlined(case: LabelledScan, target: Target, session: Session, frames: Sequence[int]) -> dict[str, float]:
-    """Dice, NSD (2 mm) and IoU: of the whole volume, or the mean over frames of a video or image."""
-    found, name = session.segmentation, str(target.label)
+def outlined(
+    case: LabelledScan, target: Target, session: Session, frames: Sequence[int], name: str | None = None
+) -> dict[str, float]:
+    """Dice, NSD (2 mm) and IoU: of the whole volume, or the mean over frames of a video or image.
+
+    name  of the object that was outlined; by default the label
+    """
+    found, name = session.segmentation, name or str(target.label)
     if case.scan.kind is ScanKind.VOLUME:
         scores = outline_scores(case.truth_volume(target), found.voxels(name), case.scan.grid.spacing)
         return {column.key: scores[column.key] for column in OUTLINE}

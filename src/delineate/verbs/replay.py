@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from delineate.errors import InputError, ModelError
 from delineate.io.options import ReadOptions
 from delineate.manifest import Manifest, RunRecord
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.frame_predictor import Predictor
 from delineate.systems import SYSTEMS
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.segment import ModelChoice, OutputChoice, SegmentRequest, SegmentResult, libraries, segment
@@ -98,7 +98,7 @@ def request_of(
     )
 
 
-def check_same(manifest: Manifest, predictor: FramePredictor) -> None:
+def check_same(manifest: Manifest, predictor: Predictor) -> None:
     """Raise ModelError, naming what differs, if a model is not the one of a manifest, or the software is another."""
     before, now = manifest.model, predictor.record
     pairs = [("software", manifest.software, f"delineate {version('delineate')}")]

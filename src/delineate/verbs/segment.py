@@ -22,9 +22,11 @@ from delineate.manifest import Manifest, RunRecord
 from delineate.prompt_log import PromptLog
 from delineate.prompts import Prompt
 from delineate.runtimes.bundle_card import is_bundle
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.runtimes.capabilities import Scope
+from delineate.runtimes.frame_predictor import Predictor
 from delineate.scan import Scan, ScanKind
 from delineate.session import Session
+from delineate.session.answering import class_names
 from delineate.systems import BuildOptions, build
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
@@ -56,7 +58,7 @@ class ModelChoice(_Request):
         model = Path(self.name)
         return (model if model.is_file() or is_bundle(model) else None, self.adapter, self.vocabulary)
 
-    def build(self) -> FramePredictor:
+    def build(self) -> Predictor:
         """Raises ModelError for a model that is not there or does not fit."""
         options = BuildOptions(
             None,
@@ -68,7 +70,8 @@ class ModelChoice(_Request):
             self.vocabulary,
             self.adapter,
         )
-        return build(self.name, options, self.system)
+        predictor: Predictor = build(self.name, options, self.system)
+        return predictor
 
 
 class Target(_Request):
@@ -114,6 +117,12 @@ class SegmentRequest(_Request):
         return self.asked.objects if isinstance(self.asked, PromptLog) else (self.asked.name,)
 
     @property
+    def prompts_nothing(self) -> bool:
+        """Whether nothing says where a structure is: enough for a model with classes of its own."""
+        asked = self.asked
+        return isinstance(asked, Target) and not (asked.prompts or asked.mask or asked.markers)
+
+    @property
     def files(self) -> tuple[Path | None, ...]:
         """Every file that is read."""
         own = (self.asked.mask, self.asked.markers) if isinstance(self.asked, Target) else ()
@@ -133,7 +142,7 @@ class SegmentResult:
 def segment(
     request: SegmentRequest,
     progress: Progress | None = None,
-    check: Callable[[FramePredictor], None] | None = None,
+    check: Callable[[Predictor], None] | None = None,
     inputs: tuple[Path | None, ...] = (),
 ) -> SegmentResult:
     """Outline what is pointed at, follow it, and write outlines, manifest, preview and film: all of them or none.
@@ -159,13 +168,15 @@ def segment(
     if request.output.keep_header:
         require_header(target, scan)
         scan = scan.with_notices(HEADER_KEPT)
-    outlines = outline_files(target, scan.kind, request.names if request.output.split else None)
+    predictor = request.model.build() if request.output.split and request.prompts_nothing else None
+    names = request.names if predictor is None else class_names(predictor)
+    outlines = outline_files(target, scan.kind, names if request.output.split else None)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
     film = beside(target, ".film.mp4") if request.output.film and scan.kind is ScanKind.VIDEO else None
     check_record(manifest_file, tuple(outlines))
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
     with Outputs(files, (*request.files, *inputs), request.output.overwrite) as outputs:
-        predictor = request.model.build()
+        predictor = predictor or request.model.build()
         if check is not None:
             check(predictor)
         session = _session(request, scan, predictor, progress)
@@ -179,14 +190,18 @@ def segment(
     return SegmentResult(session, manifest, files, manifest_file)
 
 
-def _session(request: SegmentRequest, scan: Scan, predictor: FramePredictor, progress: Progress | None) -> Session:
+def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None) -> Session:
     """The scan with what is asked done to it."""
     asked = request.asked
     if isinstance(asked, PromptLog):
         return Session.replay(scan, asked, predictor, progress, request.force, request.guards)
-    prompts, notices = _prompts(asked, scan)
+    dense = predictor.capabilities.scope is Scope.DENSE
+    prompts, notices = _prompts(asked, scan) if not (dense and request.prompts_nothing) else ([], ())
     session = Session(scan.with_notices(*notices), predictor, request.guards)
-    session.add_object(asked.name)
+    if dense:
+        session.predict(progress)
+    if prompts and asked.name not in session.segmentation:
+        session.add_object(asked.name)
     for prompt in prompts:
         session.prompt(prompt, asked.name)
     if len(scan) > 1 and asked.propagate:
