@@ -31,7 +31,7 @@ from delineate.errors import OutputError
 from delineate.evaluation import runner
 from delineate.frame import Frame
 from delineate.systems import BuildOptions
-from delineate.verbs.segment import ModelChoice
+from delineate.verbs.request import ModelChoice
 from private_files import (
     BOX,
     IMAGES,

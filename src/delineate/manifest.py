@@ -103,6 +103,7 @@ class RunRecord(_Record):
     Of files it keeps the names, no folders.
     """
 
+    verb: Literal["segment", "auto"] = "segment"
     reading: dict[str, str | int | bool] = Field(default_factory=dict, description="Fields of ReadOptions, as chosen.")
     model: str = Field(default="quill", description="The system's name, or the name of the model file.")
     system: str | None = None
@@ -111,6 +112,8 @@ class RunRecord(_Record):
     untrained: bool = False
     threads: int = 0
     guards: dict[str, float | dict[str, float]] = Field(default_factory=dict, description="Fields of GuardSettings.")
+    frame: int | None = Field(default=None, description="Of auto: the frame that was looked at.")
+    settings: dict[str, float | int] = Field(default_factory=dict, description="Of auto: fields of EverythingSettings.")
     split: bool = False
     film: bool = False
     keep_header: bool = False

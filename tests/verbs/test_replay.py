@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,12 +12,15 @@ import pytest
 from PIL import Image
 
 from delineate.errors import DelineateError
+from delineate.everything import EverythingSettings
 from delineate.io.options import ReadOptions
 from delineate.manifest import Manifest
 from delineate.prompts import Box, Mask, Point
 from delineate.tracking.guards import GuardSettings
-from delineate.verbs.replay import replay
-from delineate.verbs.segment import ModelChoice, OutputChoice, SegmentRequest, Target, segment
+from delineate.verbs.auto import AutoRequest, auto
+from delineate.verbs.replay import replay as run_again
+from delineate.verbs.request import ModelChoice, OutputChoice
+from delineate.verbs.segment import SegmentRequest, Target, segment
 
 BOX = Box(16, 16, 48, 40)
 
@@ -101,7 +105,7 @@ def test_a_run_is_repeated_to_the_last_bit(here: Path, name: str) -> None:
     if CASES[name].model.name != "quill":
         pytest.importorskip("transformers")
     first = segment(CASES[name])
-    again, same = replay(first.manifest_file, OutputChoice())
+    again, same = run_again(first.manifest_file, OutputChoice())
     assert same is True
     assert [outline(f) for f in again.files[: len(first.manifest.outputs)]] == [
         outline(f) for f in first.files[: len(first.manifest.outputs)]
@@ -128,7 +132,7 @@ def test_a_mask_file_is_repeated_without_the_file(here: Path) -> None:
     first = segment(SegmentRequest(input=Path("a.png"), asked=Target(mask=Path("m.png")),
                                    output=OutputChoice(path=Path("o.png"))))  # fmt: skip
     (here / "m.png").unlink()
-    assert replay(first.manifest_file, OutputChoice())[1] is True
+    assert run_again(first.manifest_file, OutputChoice())[1] is True
 
 
 def changed_scan(here: Path, manifest: Path) -> None:
@@ -169,7 +173,7 @@ def test_what_differs_is_named(here: Path, change, code: str, says: str) -> None
     first = segment(CASES["picture"])
     change(here, first.manifest_file)
     with pytest.raises(DelineateError) as caught:
-        replay(first.manifest_file, OutputChoice())
+        run_again(first.manifest_file, OutputChoice())
     assert caught.value.code == code and says in str(caught.value)
     assert not (here / "again_o.png").exists()
 
@@ -177,9 +181,9 @@ def test_what_differs_is_named(here: Path, change, code: str, says: str) -> None
 def test_force_goes_on_and_says_whether_it_is_the_same(here: Path) -> None:
     first = segment(CASES["picture"])
     edited(software="delineate 0.0.1")(here, first.manifest_file)
-    assert replay(first.manifest_file, OutputChoice(), force=True)[1] is True
+    assert run_again(first.manifest_file, OutputChoice(), force=True)[1] is True
     changed_scan(here, first.manifest_file)
-    again, same = replay(first.manifest_file, OutputChoice(path=Path("b.nii.gz")), force=True)
+    again, same = run_again(first.manifest_file, OutputChoice(path=Path("b.nii.gz")), force=True)
     assert same is None and again.files[0] == Path("b.nii.gz")
 
 
@@ -191,7 +195,35 @@ def test_manifests_of_earlier_releases_are_replayed(here: Path) -> None:
     for field in ("device", "precision", "backend"):
         del content["model"][field]
     first.manifest_file.write_text(json.dumps(content))
-    assert replay(first.manifest_file, OutputChoice())[1] is True
+    assert run_again(first.manifest_file, OutputChoice())[1] is True
+
+
+def test_automatic_outlines_are_repeated(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    from delineate.systems import SYSTEMS
+    from training_discs import tiny_predictor
+
+    tiny = replace(SYSTEMS["sam_vit_b"], name="tiny_sam", build=lambda options: tiny_predictor(side=128))
+    monkeypatch.setitem(SYSTEMS, "tiny_sam", tiny)  # type: ignore[arg-type]
+    request = AutoRequest(
+        input=Path("v.nii.gz"),
+        reading=ReadOptions(affine="sform"),  # type: ignore[arg-type]
+        model=ModelChoice(name="tiny_sam", untrained=True),
+        frame=3,
+        settings=EverythingSettings(points_per_side=3, least_stability=0.0),
+        least_iou=0.0,
+        output=OutputChoice(path=Path("o.png")),
+    )
+    first = auto(request)
+    assert first.found and first.manifest.run is not None and first.manifest.run.frame == 3
+    again, same = run_again(first.manifest_file, OutputChoice())
+    assert same is True and outline(again.files[0]) == outline(first.files[0])
+    voxels = np.asarray(nib.load(here / "v.nii.gz").dataobj).copy()
+    voxels[0, 0, 0] += 1
+    nib.save(nib.Nifti1Image(voxels, nib.load(here / "v.nii.gz").affine), here / "v.nii.gz")
+    with pytest.raises(DelineateError) as caught:
+        run_again(first.manifest_file, OutputChoice(overwrite=True))
+    assert caught.value.code == "E-PROMPTS-OTHER-SCAN"
 
 
 def test_a_series_is_recorded_by_its_place_and_not_by_its_description(here: Path) -> None:
@@ -211,7 +243,7 @@ def test_a_series_is_recorded_by_its_place_and_not_by_its_description(here: Path
     )
     assert "madeupjane" not in first.manifest_file.read_text().lower()
     assert first.manifest.run is not None and first.manifest.run.reading == {"series": "#2"}
-    assert replay(first.manifest_file, OutputChoice())[1] is True
+    assert run_again(first.manifest_file, OutputChoice())[1] is True
 
 
 def test_a_manifest_keeps_no_folder(here: Path) -> None:
@@ -225,4 +257,4 @@ def test_a_manifest_keeps_no_folder(here: Path) -> None:
 def test_prompts_of_a_mask_are_runs(here: Path) -> None:
     asked = Target(prompts=(Mask.from_array(np.pad(np.ones((8, 8), bool), 28)),))
     first = segment(SegmentRequest(input=Path("a.png"), asked=asked, output=OutputChoice(path=Path("o.json"))))
-    assert replay(first.manifest_file, OutputChoice())[1] is True
+    assert run_again(first.manifest_file, OutputChoice())[1] is True

@@ -18,7 +18,8 @@ from delineate.manifest import Manifest
 from delineate.prompts import Box
 from delineate.systems import SYSTEMS
 from delineate.verbs.replay import replay
-from delineate.verbs.segment import ModelChoice, OutputChoice, SegmentRequest, Target, segment
+from delineate.verbs.request import ModelChoice, OutputChoice
+from delineate.verbs.segment import SegmentRequest, Target, segment
 from scan_predictors import ThresholdInBox, TwoThresholds, blocks
 
 BOX = (6, 8, 4, 22, 26, 8)

@@ -13,7 +13,7 @@ from delineate.errors import PromptError
 if TYPE_CHECKING:
     from delineate.following import Following
     from delineate.io.options import ReadOptions
-    from delineate.verbs.segment import ModelChoice, OutputChoice
+    from delineate.verbs.request import ModelChoice, OutputChoice
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
@@ -141,7 +141,7 @@ class Machine:
 
     @property
     def choice(self) -> ModelChoice:
-        from delineate.verbs.segment import ModelChoice
+        from delineate.verbs.request import ModelChoice
 
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return ModelChoice(name=values.pop("model") or "quill", **values)
@@ -161,7 +161,7 @@ class Writing:
 
     @property
     def choice(self) -> OutputChoice:
-        from delineate.verbs.segment import OutputChoice
+        from delineate.verbs.request import OutputChoice
 
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return OutputChoice(path=values.pop("output"), **values)

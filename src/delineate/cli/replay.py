@@ -33,7 +33,7 @@ def replay(
     from delineate.manifest import Manifest
     from delineate.verbs.replay import differing_libraries
     from delineate.verbs.replay import replay as run
-    from delineate.verbs.segment import OutputChoice
+    from delineate.verbs.request import OutputChoice
 
     with progress_bar("Following", talking.quiet or talking.json) as progress:
         choice = OutputChoice(path=output, overwrite=overwrite)

@@ -12,19 +12,19 @@ from delineate.terminal_text import command
 if TYPE_CHECKING:
     from delineate.manifest import ObjectRecord
     from delineate.scan import Scan
-    from delineate.verbs.segment import SegmentResult
+    from delineate.verbs.request import RunResult
 
 
-def print_result(done: SegmentResult, talking: options.Talking, input: Path) -> None:
+def print_result(done: RunResult, talking: options.Talking, input: Path) -> None:
     """A line an object, then the files; with --json the whole manifest."""
     if talking.json:
         result_json({"files": [str(f) for f in done.files], "manifest": done.manifest.model_dump(mode="json")})
         return
     if not talking.quiet:
-        for notice in done.session.notices:
+        for notice in done.notices:
             tell(f"Note: {notice.message}")
     for one in done.manifest.objects:
-        result(_found(one, done.session.scan))
+        result(_found(one, done.scan))
     for path in done.files:
         result(f"  {path}")
     if not talking.quiet:

@@ -9,12 +9,15 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from delineate.errors import InputError, ModelError
+from delineate.everything import EverythingSettings
 from delineate.io.options import ReadOptions
 from delineate.manifest import Manifest, RunRecord
 from delineate.runtimes.frame_predictor import Predictor
 from delineate.systems import SYSTEMS
 from delineate.tracking.guards import GuardSettings
-from delineate.verbs.segment import ModelChoice, OutputChoice, SegmentRequest, SegmentResult, libraries, segment
+from delineate.verbs.auto import AutoRequest, auto
+from delineate.verbs.request import ModelChoice, OutputChoice, RunResult, libraries
+from delineate.verbs.segment import SegmentRequest, segment
 
 _GUARDS = TypeAdapter(GuardSettings)
 _READING = TypeAdapter(ReadOptions)
@@ -29,7 +32,7 @@ def replay(
     adapter: Path | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> tuple[SegmentResult, bool | None]:
+) -> tuple[RunResult, bool | None]:
     """Do the run of a manifest again.
 
     Parameters
@@ -58,15 +61,38 @@ def replay(
     manifest = Manifest.read(file)
     if manifest is None:
         raise InputError("E-MANIFEST", f"{file} is no manifest.", "Prompt logs are applied with segment --prompts.")
-    request = request_of(manifest, file, input, model, adapter)
     if output.path is None:
         output = output.model_copy(update={"path": _again(manifest)})
-    first = request.output
-    chosen = first.model_copy(update={"path": output.path, "overwrite": output.overwrite})
-    request = request.model_copy(update={"output": chosen, "force": force})
     check = None if force else lambda predictor: check_same(manifest, predictor)
-    result = segment(request, progress, check, (file,))
+    result: RunResult
+    if manifest.run is not None and manifest.run.verb == "auto":
+        wanted = auto_request_of(manifest, file, input, model, adapter)
+        sha256 = "" if force else manifest.input.sha256
+        wanted = wanted.model_copy(update={"output": _kept(wanted.output, output), "scan_sha256": sha256})
+        result = auto(wanted, check, (file,))
+    else:
+        request = request_of(manifest, file, input, model, adapter)
+        request = request.model_copy(update={"output": _kept(request.output, output), "force": force})
+        result = segment(request, progress, check, (file,))
     return result, _same(manifest, result.manifest)
+
+
+def auto_request_of(
+    manifest: Manifest, file: Path, input: Path | None = None, model: Path | None = None, adapter: Path | None = None
+) -> AutoRequest:
+    """The same for a run of ``auto``."""
+    same = request_of(manifest, file, input, model, adapter)
+    run = manifest.run
+    assert run is not None
+    settings = EverythingSettings(**run.settings)  # type: ignore[arg-type]
+    return AutoRequest(
+        input=same.input,
+        reading=same.reading,
+        model=same.model,
+        frame=run.frame or 0,
+        settings=settings,
+        least_iou=settings.least_iou,
+    )
 
 
 def request_of(
@@ -118,6 +144,11 @@ def differing_libraries(manifest: Manifest) -> list[str]:
     """Libraries whose version is not that of a manifest's run, as ``name then -> now``."""
     before, now = (manifest.run.libraries if manifest.run else {}), libraries()
     return [f"{name} {before[name]} -> {now.get(name, 'none')}" for name in before if now.get(name) != before[name]]
+
+
+def _kept(first: OutputChoice, chosen: OutputChoice) -> OutputChoice:
+    """What the first run wrote, to another place."""
+    return first.model_copy(update={"path": chosen.path, "overwrite": chosen.overwrite})
 
 
 def _found(name: str, file: Path, what: str, way_out: str) -> Path:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from delineate.errors import Notice, PromptError
 from delineate.following import Following
@@ -18,63 +17,22 @@ from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
 from delineate.io.saving import check_record, outline_files, output_record, write_manifest, write_outlines
 from delineate.io.writers.nifti import HEADER_KEPT, require_header
-from delineate.manifest import Manifest, RunRecord
+from delineate.manifest import RunRecord
 from delineate.prompt_log import PromptLog
 from delineate.prompts import Prompt
-from delineate.runtimes.bundle_card import is_bundle
 from delineate.runtimes.capabilities import Scope
 from delineate.runtimes.frame_predictor import Predictor
 from delineate.scan import Scan, ScanKind
 from delineate.session import Session
 from delineate.session.answering import class_names
-from delineate.systems import BuildOptions, build
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
+from delineate.verbs.request import ModelChoice, OutputChoice, Request, RunResult, format_of, recorded
 
 Progress = Callable[[int, int], None]
-COMPUTING = ("numpy", "scipy", "onnxruntime", "openvino", "torch", "transformers")  # whose versions may change a pixel
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ModelChoice(_Request):
-    """Which model answers, and how it computes."""
-
-    name: str = Field(default="quill", description="A system's name, a model file, or an exported system's folder.")
-    system: str | None = Field(default=None, description="The system a checkpoint belongs to, where it does not say.")
-    adapter: Path | None = Field(default=None, description="A trained adapter that is put into the weights.")
-    vocabulary: Path | None = Field(default=None, description="Word pieces, for systems that read.")
-    untrained: bool = Field(default=False, description="Random weights, where there is no file.")
-    device: str = "auto"
-    precision: str = "auto"
-    backend: str = "torch"
-    threads: int = Field(default=0, description="Of the CPU; 0: all.")
-
-    @property
-    def files(self) -> tuple[Path | None, ...]:
-        """The files that are read, and the folder of an exported system."""
-        model = Path(self.name)
-        return (model if model.is_file() or is_bundle(model) else None, self.adapter, self.vocabulary)
-
-    def build(self) -> Predictor:
-        """Raises ModelError for a model that is not there or does not fit."""
-        options = BuildOptions(
-            None,
-            self.untrained,
-            self.threads,
-            self.device,
-            self.precision,
-            self.backend,
-            self.vocabulary,
-            self.adapter,
-        )
-        predictor: Predictor = build(self.name, options, self.system)
-        return predictor
-
-
-class Target(_Request):
+class Target(Request):
     """One structure, and what says where it is."""
 
     name: str = "structure"
@@ -86,17 +44,7 @@ class Target(_Request):
     following: Following | None = None
 
 
-class OutputChoice(_Request):
-    """What is written where."""
-
-    path: Path | None = Field(default=None, description="File or folder; its name says the format.")
-    split: bool = Field(default=False, description="One file for each structure.")
-    film: bool = Field(default=False, description="Also a film of a video with its outlines.")
-    keep_header: bool = Field(default=False, description="Copy a NIfTI header whole, patient texts too.")
-    overwrite: bool = Field(default=False, description="Replace what this program wrote before.")
-
-
-class SegmentRequest(_Request):
+class SegmentRequest(Request):
     """Everything ``segment`` needs to know.
 
     asked  one structure with its prompts, or the log of an earlier session
@@ -130,13 +78,10 @@ class SegmentRequest(_Request):
 
 
 @dataclass(frozen=True, eq=False)
-class SegmentResult:
-    """The session as it ended, the record beside the outputs, and the files written (outlines first)."""
+class SegmentResult(RunResult):
+    """And the session as it ended."""
 
     session: Session
-    manifest: Manifest
-    files: tuple[Path, ...]
-    manifest_file: Path
 
 
 def segment(
@@ -181,13 +126,13 @@ def segment(
             check(predictor)
         session = _session(request, scan, predictor, progress)
         write_outlines(session.segmentation, outlines, session.scan, outputs, keep_header=request.output.keep_header)
-        records = [output_record(outputs.stage(file), _format_of(file)) for file in outlines]
+        records = [output_record(outputs.stage(file), format_of(file)) for file in outlines]
         manifest = session.manifest(records).model_copy(update={"run": _run_record(request, session)})
         write_manifest(manifest, outputs.stage(manifest_file))
         save_preview(session.scan, session.segmentation, outputs.stage(preview))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
-    return SegmentResult(session, manifest, files, manifest_file)
+    return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, session)
 
 
 def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None) -> Session:
@@ -232,36 +177,5 @@ def _prompts(asked: Target, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...
 
 
 def _run_record(request: SegmentRequest, session: Session) -> RunRecord:
-    usual, model = asdict(ReadOptions()), request.model
-    chosen = {name: value for name, value in asdict(request.reading).items() if value != usual[name]}
-    if "series" in chosen and session.scan.file is not None and session.scan.file.series:
-        chosen["series"] = session.scan.file.series  # a description may name the patient
-    return RunRecord(
-        reading=chosen,
-        model=Path(model.name).name,
-        system=model.system,
-        adapter=model.adapter.name if model.adapter else None,
-        vocabulary=model.vocabulary.name if model.vocabulary else None,
-        untrained=model.untrained,
-        threads=model.threads,
-        guards=asdict(session.guards),
-        split=request.output.split,
-        film=request.output.film,
-        keep_header=request.output.keep_header,
-        libraries=libraries(),
-    )
-
-
-def libraries() -> dict[str, str]:
-    """Versions of the installed libraries that compute outlines."""
-    found = {}
-    for name in COMPUTING:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _format_of(path: Path) -> str:
-    return "".join(path.suffixes[-2:]).lstrip(".") or "folder of PNG masks"
+    fields = recorded(request.reading, request.model, request.output, session.scan)
+    return RunRecord(guards=asdict(session.guards), **fields)
