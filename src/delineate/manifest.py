@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.errors import PromptError
 from delineate.grid import Placement
@@ -27,10 +27,20 @@ class WindowRecord(_Record):
     source: str
 
 
+def _plain(name: str) -> str:
+    """A file's name without a folder: a record from elsewhere leads nowhere."""
+    if name in (".", "..") or any(c in name for c in "/\\\0"):
+        raise ValueError(f"{name!r} is no plain file name")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_plain)]
+
+
 class InputRecord(_Record):
     """The scan as it was found."""
 
-    name: str
+    name: FileName
     format: str
     sha256: str
     kind: str
@@ -92,7 +102,7 @@ class ObjectRecord(_Record):
 class OutputRecord(_Record):
     """One written file."""
 
-    name: str
+    name: FileName
     format: str
     sha256: str
 
@@ -105,10 +115,10 @@ class RunRecord(_Record):
 
     verb: Literal["segment", "auto"] = "segment"
     reading: dict[str, str | int | bool] = Field(default_factory=dict, description="Fields of ReadOptions, as chosen.")
-    model: str = Field(default="quill", description="The system's name, or the name of the model file.")
+    model: FileName = Field(default="quill", description="The system's name, or the name of the model file.")
     system: str | None = None
-    adapter: str | None = None
-    vocabulary: str | None = None
+    adapter: FileName | None = None
+    vocabulary: FileName | None = None
     untrained: bool = False
     threads: int = 0
     guards: dict[str, float | dict[str, float]] = Field(default_factory=dict, description="Fields of GuardSettings.")
@@ -136,6 +146,7 @@ class Manifest(_Record):
     notices: list[str] = Field(default_factory=list)
     prompts: PromptLog
     run: RunRecord | None = None
+    mark: str = Field(default="", description="Of the file it is written to, by which an edit is noticed.")
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:

@@ -128,7 +128,7 @@ def test_an_existing_output_is_kept_unless_told_otherwise(scans: Path, tmp_path:
     assert delineate(*command, cwd=tmp_path).returncode == 0
     before = (tmp_path / "o.png").stat().st_mtime_ns
     ran = delineate(*command, cwd=tmp_path)
-    assert ran.returncode == 2 and "--overwrite" in ran.stderr
+    assert ran.returncode == 2 and "--overwrite" in ran.stderr, ran.stderr
     assert (tmp_path / "o.png").stat().st_mtime_ns == before
     assert delineate(*command, "--overwrite", cwd=tmp_path).returncode == 0
     (tmp_path / "o.png").write_text("mine")

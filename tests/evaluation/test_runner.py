@@ -326,6 +326,28 @@ def test_files_of_others_in_the_folder_stay(name: str, bright: BrightParts, coll
     assert (tmp_path / name).read_text() == "months of work" and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("link", [os.link, os.symlink], ids=["hard", "symbolic"])
+def test_nothing_is_added_to_a_file_through_a_link(
+    link: Any, bright: BrightParts, collection: Path, tmp_path: Path
+) -> None:
+    manifest = collection / "manifest.json"
+    before = manifest.read_text()
+    link(manifest, tmp_path / "box-2d.jsonl")
+    with pytest.raises(OutputError):
+        evaluate(options(collection, tmp_path))
+    assert manifest.read_text() == before
+
+
+def test_a_commented_table_stays(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    evaluate(options(collection, tmp_path))
+    evaluate(options(collection, tmp_path))
+    with (tmp_path / "box-2d.md").open("a") as table:
+        table.write("My conclusions.")
+    with pytest.raises(OutputError):
+        evaluate(options(collection, tmp_path))
+    assert (tmp_path / "box-2d.md").read_text().endswith("My conclusions.")
+
+
 @pytest.mark.parametrize("folder", ["", "inside", ".."], ids=["the-data", "in-it", "above-it"])
 def test_the_data_set_is_never_written_to(folder: str, bright: BrightParts, collection: Path) -> None:
     with pytest.raises(OutputError) as caught:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import delineate
 from delineate.errors import OutputError
 from delineate.io.opening import open_scan
 from delineate.io.outputs import Outputs, check_run_folder
-from delineate.io.own_files import MARK, is_own
+from delineate.io.own_files import LISTING, MARK, is_own
 from delineate.rle import Rle
 from delineate.segmentation import Segmentation
 
@@ -129,7 +133,7 @@ def test_what_others_wrote_is_never_replaced(tmp_path: Path, make: Callable[[Pat
     if not target.exists():  # a link to nowhere: its place is free, and the link stays one
         with Outputs([target], overwrite=True) as outputs:
             outputs.stage(target).write_text(MARK)
-        assert target.is_symlink() and (tmp_path / "nowhere" / "x").read_text() == MARK
+        assert target.is_symlink() and is_own(tmp_path / "nowhere" / "x")
         return
     before = target.read_bytes()
     with pytest.raises(OutputError) as caught:
@@ -137,17 +141,155 @@ def test_what_others_wrote_is_never_replaced(tmp_path: Path, make: Callable[[Pat
     assert caught.value.code == "E-OUTPUT-FOREIGN" and target.read_bytes() == before
 
 
-def test_what_somebody_edited_since_is_never_replaced(tmp_path: Path) -> None:
-    scan = picture(tmp_path / "scan.png")
-    run(scan, "-o", tmp_path / "out.png")
-    with Image.open(tmp_path / "out.png") as image:
-        info, edited = image.info, np.array(image)
-    edited[:5] = 1
-    Image.fromarray(edited).save(tmp_path / "out.png", pnginfo=None)
-    assert "delineate" in str(info) and not is_own(tmp_path / "out.png")
-    code, text = run(scan, "-o", tmp_path / "out.png", "--overwrite", fails=True)
-    assert code == 2 and "E-OUTPUT-FOREIGN" in text
-    assert np.array_equal(np.array(Image.open(tmp_path / "out.png")), edited)
+def resaved_png(path: Path) -> None:
+    with Image.open(path) as image:
+        pixels, info = np.array(image), image.info
+    pixels[:5] = 1
+    kept = PngInfo()
+    kept.add_text("Software", str(info["Software"]))
+    Image.fromarray(pixels).save(path, pnginfo=kept)
+
+
+def resaved_nifti(path: Path) -> None:
+    """nibabel keeps a header's texts and extensions."""
+    image = nib.load(path)
+    voxels = np.asarray(image.dataobj).copy()
+    voxels[0, 0] = 0
+    nib.save(nib.Nifti1Image(voxels, image.affine, image.header), path)
+
+
+def one_byte_more(path: Path) -> None:
+    with path.open("ab") as stream:
+        stream.write(b"\n")
+
+
+def one_byte_other(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+EDITS = [
+    *[("o.png", edit) for edit in (resaved_png, one_byte_more, one_byte_other)],
+    *[(f"o{end}", edit) for end in (".nii", ".nii.gz") for edit in (resaved_nifti, one_byte_more, one_byte_other)],
+    *[(f"o{end}", edit) for end in (".seg.nrrd", ".npz", ".json") for edit in (one_byte_more, one_byte_other)],
+]
+
+
+@pytest.mark.parametrize(("name", "edit"), EDITS, ids=lambda one: one if isinstance(one, str) else one.__name__)
+def test_what_somebody_edited_since_is_never_replaced(tmp_path: Path, name: str, edit: Callable[[Path], None]) -> None:
+    scan = open_scan(picture(tmp_path / "scan.png"))
+    outlines = Segmentation.empty(scan).adding("a").with_masks("a", {0: Rle.encode(np.ones((64, 64), bool))})
+    delineate.save(outlines, tmp_path / name, scan)
+    edit(tmp_path / name)
+    before = snapshot(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        delineate.save(outlines, tmp_path / name, scan, overwrite=True)
+    assert caught.value.code == "E-OUTPUT-FOREIGN" and snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.png", "a.seg.nrrd", "a.npz"])
+def test_a_mark_does_not_change_what_others_read(tmp_path: Path, name: str) -> None:
+    scan = open_scan(picture(tmp_path / "scan.png"))
+    drawn = np.zeros((64, 64), bool)
+    drawn[5:20, 7:30] = True
+    delineate.save(Segmentation.empty(scan).adding("a").with_masks("a", {0: Rle.encode(drawn)}), tmp_path / name, scan)
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".png": lambda path: np.array(Image.open(path)),
+        ".npz": lambda path: np.load(path)["segs"],
+    }
+    read = readers.get((tmp_path / name).suffix, lambda path: open_scan(path).pixels(0))(tmp_path / name)
+    assert np.array_equal(read > 0, drawn)
+    if name.endswith("gz"):
+        subprocess.run(["gzip", "-t", tmp_path / name], check=True)
+    if name.endswith("png"):
+        with Image.open(tmp_path / name) as image:
+            image.verify()
+
+
+def added(folder: Path) -> None:
+    (folder / "reviewed-by-anna").touch()
+
+
+def renamed(folder: Path) -> None:
+    (folder / "masks" / "00000.png").rename(folder / "masks" / "00000-good.png")
+
+
+def new_folder(folder: Path) -> None:
+    (folder / "sorted").mkdir()
+
+
+def removed(folder: Path) -> None:
+    (folder / "masks" / "00001.png").unlink()
+
+
+def listed_too(folder: Path) -> None:
+    """A listing that was edited is none."""
+    (folder / "note.txt").write_text("mine")
+    listing = folder / LISTING
+    content = json.loads(listing.read_text())
+    content["files"]["note.txt"] = hashlib.sha256(b"mine").hexdigest()
+    listing.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("change", [added, renamed, new_folder, removed, listed_too])
+def test_a_folder_somebody_worked_in_is_never_replaced(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    scan = open_scan(clip(tmp_path / "clip"))
+    outlines = Segmentation.empty(scan).adding("a").with_masks("a", {0: Rle.encode(np.ones((64, 64), bool))})
+    delineate.save(outlines, tmp_path / "out", scan)
+    change(tmp_path / "out")
+    before = snapshot(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        delineate.save(outlines, tmp_path / "out", scan, overwrite=True)
+    assert caught.value.code == "E-OUTPUT-FOREIGN" and snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o770])
+def test_what_was_private_stays_private(tmp_path: Path, mode: int) -> None:
+    scan = open_scan(clip(tmp_path / "clip"))
+    outlines = Segmentation.empty(scan).adding("a").with_masks("a", {0: Rle.encode(np.ones((64, 64), bool))})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(mode)
+    delineate.save(outlines, tmp_path / "out", scan)
+    delineate.save(outlines, tmp_path / "out", scan, overwrite=True)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == mode
+    delineate.save(outlines, tmp_path / "a.npz", scan)
+    (tmp_path / "a.npz").chmod(0o600)
+    delineate.save(outlines, tmp_path / "a.npz", scan, overwrite=True)
+    assert (tmp_path / "a.npz").stat().st_mode & 0o777 == 0o600
+
+
+def test_hand_written_prompts_are_nobodys_output(tmp_path: Path) -> None:
+    scan = open_scan(picture(tmp_path / "scan.png"))
+    prompts = tmp_path / "hand.json"
+    prompts.write_text(json.dumps({"format": "delineate-prompts/1", "events": [], "done": 0}))
+    outlines = Segmentation.empty(scan).adding("a").with_masks("a", {0: Rle.encode(np.ones((64, 64), bool))})
+    with pytest.raises(OutputError):
+        delineate.save(outlines, prompts, scan, overwrite=True)
+
+
+def test_a_file_in_the_place_of_the_lock_stays(tmp_path: Path) -> None:
+    lock = tmp_path / ".delineate-o.lock"
+    lock.write_text("precious")
+    with pytest.raises(OutputError, match="in the way"), Outputs([tmp_path / "o.png"]):
+        pass
+    assert lock.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["o.png", "o.manifest.json", "o.preview.png"])
+@pytest.mark.parametrize("there", ["folder", "pipe"])
+def test_what_is_no_file_is_told_before_the_work(tmp_path: Path, name: str, there: str) -> None:
+    (tmp_path / name).mkdir() if there == "folder" else os.mkfifo(tmp_path / name)
+    with pytest.raises(OutputError) as caught:
+        Outputs([tmp_path / "o.png", tmp_path / "o.manifest.json", tmp_path / "o.preview.png"], overwrite=True)
+    assert caught.value.code in ("E-OUTPUT-FOLDER", "E-OUTPUT-SPECIAL")
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="No space"), Outputs([tmp_path / "a.png"]) as outputs:
+        outputs.stage(tmp_path / "a.png").write_text("half")
+        raise OSError(28, "No space left on device")
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_outputs_of_a_run_appear_or_none(tmp_path: Path) -> None:
@@ -276,10 +418,15 @@ def test_a_run_folder_is_no_input_and_new(tmp_path: Path) -> None:
         (tmp_path / "full" / "log.jsonl").write_text("mine")
         (tmp_path / "file").write_text("mine")
         with pytest.raises(OutputError) as caught:
-            check_run_folder(tmp_path / folder, [tmp_path / "data"], new=True)
+            check_run_folder(tmp_path / folder, [tmp_path / "data"], "last.safetensors")
         assert caught.value.code == code, folder
     check_run_folder(tmp_path / "full", [tmp_path / "data"])
-    check_run_folder(tmp_path / "new", [tmp_path / "data"], new=True)
+    check_run_folder(tmp_path / "new", [tmp_path / "data"], "last.safetensors")
+    check_run_folder(tmp_path / "new", [tmp_path / "data"], "last.safetensors", resume=True)
+    with pytest.raises(OutputError, match="no run"):  # --resume is no way to write among somebody's files
+        check_run_folder(tmp_path / "full", [tmp_path / "data"], "last.safetensors", resume=True)
+    (tmp_path / "full" / "last.safetensors").write_text("a run")
+    check_run_folder(tmp_path / "full", [tmp_path / "data"], "last.safetensors", resume=True)
 
 
 # --- the command line ----------------------------------------------------------------------------------------------
@@ -329,6 +476,24 @@ def test_a_record_is_not_taken_from_another_output(tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     _, text = run(scan, "-o", tmp_path / "case.seg.nrrd", "--overwrite", fails=True)
     assert "E-OUTPUT-RECORD" in text and snapshot(tmp_path) == before
+
+
+def test_a_preview_is_not_taken_from_another_output(tmp_path: Path) -> None:
+    run(picture(tmp_path / "scan.png"), "-o", tmp_path / "x.nii.gz")
+    for paths in (["x.png", "x.preview.png"], ["x.preview.png"]):
+        with pytest.raises(OutputError) as caught:
+            Outputs([tmp_path / name for name in paths], overwrite=True)
+        assert caught.value.code == "E-OUTPUT-RECORD"
+
+
+def test_an_edited_manifest_is_kept(tmp_path: Path) -> None:
+    scan = picture(tmp_path / "scan.png")
+    run(scan, "-o", tmp_path / "e.nii.gz")
+    text = (tmp_path / "e.manifest.json").read_text()
+    (tmp_path / "e.manifest.json").write_text(text.replace("{", '{"comment": "Dr X",', 1))
+    before = snapshot(tmp_path)
+    _, text = run(scan, "-o", tmp_path / "e.nii.gz", "--overwrite", fails=True)
+    assert "E-OUTPUT-FOREIGN" in text and snapshot(tmp_path) == before
 
 
 def test_eight_runs_to_one_name(tmp_path: Path) -> None:

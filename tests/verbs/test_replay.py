@@ -149,7 +149,7 @@ def edited(**changes: object):  # type: ignore[no-untyped-def]
             *way, last = path.split("__")
             place = content
             for part in way:
-                place = place[part]
+                place = place[int(part) if part.isdigit() else part]
             place[last] = value
         manifest.write_text(json.dumps(content))
 
@@ -167,6 +167,9 @@ def edited(**changes: object):  # type: ignore[no-untyped-def]
         pytest.param(edited(run__model="mine.onnx"), "E-REPLAY-FILE", "--model", id="model-file-gone"),
         pytest.param(edited(run__adapter="mine.safetensors"), "E-REPLAY-FILE", "--adapter", id="adapter-gone"),
         pytest.param(edited(objects=3), "E-MANIFEST", "objects", id="damaged"),
+        pytest.param(edited(outputs__0__name="../evil.png"), "E-MANIFEST", "plain file name", id="output-elsewhere"),
+        pytest.param(edited(input__name="/etc/passwd"), "E-MANIFEST", "plain file name", id="scan-elsewhere"),
+        pytest.param(edited(run__model="..\\\\m.onnx"), "E-MANIFEST", "plain file name", id="model-elsewhere"),
     ],
 )
 def test_what_differs_is_named(here: Path, change, code: str, says: str) -> None:  # type: ignore[no-untyped-def]

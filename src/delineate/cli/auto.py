@@ -10,7 +10,6 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
 from delineate.cli.groups import grouped
-from delineate.terminal_text import command
 
 
 @grouped
@@ -71,4 +70,4 @@ def auto(
     result(f"{len(done.found)} outlines")
     for path in done.files:
         result(f"  {path}")
-    tell(f"Again: {command('delineate', 'replay', done.manifest_file, '--input', input)}")
+    tell(f"Again: {done.again}")

@@ -48,7 +48,7 @@ def distill(
     from delineate.systems import BuildOptions, build
 
     read = (data, start, options.model_file(teacher), options.model_file(student))
-    check_run_folder(output, read, new=not resume)
+    check_run_folder(output, read, "last.safetensors", resume)
     how = BuildOptions(None, untrained, threads, device, "fp32")
     wise: Any = build(teacher, how, teacher_system)
     young: Any = build(student, replace(how, untrained=True, checkpoint=start))

@@ -38,7 +38,7 @@ def replay(
     with progress_bar("Following", talking.quiet or talking.json) as progress:
         choice = OutputChoice(path=output, overwrite=overwrite)
         done, same = run(manifest, choice, input, model, adapter, force, progress)
-    print_result(done, talking, input or manifest)
+    print_result(done, talking)
     if same:
         tell("The outlines are those of the first run, to the last bit.")
     elif same is None:

@@ -108,7 +108,7 @@ def segment(
         )
     with progress_bar(f"Following {', '.join(request.names)}", talking.quiet or talking.json) as progress:
         result = run(request, progress, check, (pointing.prompts,))
-    print_result(result, talking, input)
+    print_result(result, talking)
 
 
 def _repeated(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
-from delineate.terminal_text import command
 
 if TYPE_CHECKING:
     from delineate.manifest import ObjectRecord
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from delineate.verbs.request import RunResult
 
 
-def print_result(done: RunResult, talking: options.Talking, input: Path) -> None:
+def print_result(done: RunResult, talking: options.Talking) -> None:
     """A line an object, then the files; with --json the whole manifest."""
     if talking.json:
         result_json({"files": [str(f) for f in done.files], "manifest": done.manifest.model_dump(mode="json")})
@@ -28,7 +26,7 @@ def print_result(done: RunResult, talking: options.Talking, input: Path) -> None
     for path in done.files:
         result(f"  {path}")
     if not talking.quiet:
-        tell(f"Again: {command('delineate', 'replay', done.manifest_file, '--input', input)}")
+        tell(f"Again: {done.again}")
 
 
 def _found(one: ObjectRecord, scan: Scan) -> str:

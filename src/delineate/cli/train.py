@@ -45,7 +45,7 @@ def quill(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
-    check_run_folder(output, (data, start), new=not resume)
+    check_run_folder(output, (data, start), "last.safetensors", resume)
     recipe = QuillTraining(
         output, minutes, data, start, resume, seed, batch, rate, keep=keep, version=version, threads=threads,
         workers=workers, device=device, follow_links=follow_links,
@@ -100,7 +100,9 @@ def finetune(
     from delineate.io.outputs import check_run_folder
     from delineate.systems import BuildOptions, build
 
-    check_run_folder(output, (data, options.model_file(model), Path(teacher) if teacher else None), new=not resume)
+    check_run_folder(
+        output, (data, options.model_file(model), Path(teacher) if teacher else None), "last.safetensors", resume
+    )
     how = BuildOptions(None, untrained, threads, _own_device(device), "fp32")
     predictor: Any = build(model, how, system)
     try:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from delineate.data.cases import Case, LabelledScan, OpenedFiles, Task, Use, refuse_outside
-from delineate.data.confined import DataFolder
+from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.shard_samples import about, encoded, opened
 from delineate.data.subjects import split_by_subject, subject_of
 from delineate.errors import InputError
@@ -79,10 +79,16 @@ def write_shards(
     refused before anything is packed.
     """
     refuse_outside(cases)
-    with Outputs([output], {path for case in cases for path in (case.image, case.label)}) as outputs:
+    with Outputs([output], _read_from(cases)) as outputs:
         folder = outputs.stage(output)
         folder.mkdir()
         return _written(list(cases), folder, size, shares, seed, progress)
+
+
+def _read_from(cases: Sequence[Case]) -> set[Path]:
+    """What is read: files, and the folders of data sets."""
+    files = {path for case in cases for path in (case.image, case.label)}
+    return files | {case.home.root for case in cases if case.home != ANYWHERE}
 
 
 def _written(

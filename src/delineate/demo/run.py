@@ -18,7 +18,7 @@ from delineate.io.naming import beside
 from delineate.io.opening import open_scan
 from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
-from delineate.io.own_files import MARK, png_mark
+from delineate.io.own_files import png_mark
 from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
 from delineate.prompts import Box, Point
 from delineate.rle import Rle
@@ -58,7 +58,6 @@ def _volume(folder: Path) -> DemoResult:
     phantom = phantom_volume()
     path = folder / "abdomen.nii.gz"
     image = nib.Nifti1Image(phantom.scan.voxels(), phantom.scan.grid.affine)
-    image.header["descrip"] = MARK
     with Outputs([path], overwrite=True) as outputs:
         nib.save(image, outputs.stage(path))
     scan = open_scan(path)
@@ -118,7 +117,7 @@ def _finish(session: Session, output: Path, film: Path | None = None) -> Path:
     written = [*files, manifest, picture, *([film] if film is not None else [])]
     with Outputs(written, [scan.file.path if scan.file else None], overwrite=True) as outputs:
         write_outlines(outlines, files, scan, outputs)
-        write_manifest(session.manifest([output_record(outputs.stage(output), output.suffix)]), outputs.stage(manifest))
+        write_manifest(session.manifest([output_record(outputs.seal(output), output.suffix)]), outputs.stage(manifest))
         save_preview(scan, outlines, outputs.stage(picture))
         if film is not None:
             save_film(scan, outlines, outputs.stage(film), 30)

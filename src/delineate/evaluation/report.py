@@ -38,7 +38,7 @@ def write_report(
 ) -> None:
     """Write the files of ``report_files``; the sheet is of the first predictor, and only if a case was measured."""
     numbers, tables, html, sheet = (outputs.stage(path) for path in report_files(folder, report.protocol.name))
-    numbers.write_text(json.dumps(as_json(report), indent=1, allow_nan=False) + "\n")
+    numbers.write_text(json.dumps({"mark": MARK, **as_json(report)}, indent=1, allow_nan=False) + "\n")
     tables.write_text(as_markdown(report))
     worst = report.worst(report.predictors[0], WORST)
     if worst:

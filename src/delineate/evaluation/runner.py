@@ -20,7 +20,7 @@ from delineate.data.contents import case_content
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import learned_by, was_learned
 from delineate.data.relative_paths import without_folders
-from delineate.errors import DelineateError, InputError, PromptError
+from delineate.errors import DelineateError, InputError, OutputError, PromptError
 from delineate.evaluation.baselines import BASELINES
 from delineate.evaluation.predictors import (
     SHIPPED,
@@ -33,7 +33,7 @@ from delineate.evaluation.predictors import (
 from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
 from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
-from delineate.io.outputs import Outputs, check_replaceable, check_run_folder
+from delineate.io.outputs import Outputs, check_run_folder
 from delineate.rle import Rle
 from delineate.runtimes.frame_predictor import Predictor
 
@@ -133,7 +133,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     if options.follow_links:  # what is read may lie anywhere
         read += [path for case in cases for path in (case.image, case.label)]
     check_run_folder(options.output, read)
-    check_replaceable(_outcomes_file(options), overwrite=True)
+    _check_outcomes_file(_outcomes_file(options))
     with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
         report = _measured(options, protocol, cases, left_out, predictors, progress)
         write_report(report, {case.id: case for case in cases}, options.output, outputs, card)
@@ -265,6 +265,22 @@ def _key(options: EvaluateOptions, content: str, predictor: Predictor) -> str:
 
 def _outcomes_file(options: EvaluateOptions) -> Path:
     return options.output / f"{options.protocol}.jsonl"
+
+
+def _check_outcomes_file(path: Path) -> None:
+    """Raise OutputError for a file of that name that no evaluation began, or that is another file as well."""
+    if not os.path.lexists(path):
+        return
+    ours = path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1
+    if ours:
+        with path.open("rb") as stream:
+            ours = stream.readline().strip() == json.dumps({"format": FORMAT}).encode()
+    if not ours:
+        raise OutputError(
+            "E-OUTPUT-FOREIGN",
+            f"{path} exists already, and was not begun by an evaluation of this version.",
+            "It is never written to: choose another folder with -o, or move it away yourself.",
+        )
 
 
 class _Finished:

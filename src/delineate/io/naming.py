@@ -7,6 +7,7 @@ from pathlib import Path
 from delineate.scan import Scan, ScanKind
 
 _SUFFIX = {ScanKind.IMAGE: "_seg.png", ScanKind.VOLUME: "_seg.nii.gz", ScanKind.VIDEO: "_seg"}
+COMPANIONS = (".manifest.json", ".preview.png", ".film.mp4")  # of outputs, the record first
 _LONG = (".nii.gz", ".seg.nrrd")
 
 
@@ -25,4 +26,5 @@ def default_output(scan: Scan) -> Path:
 
 def beside(output: Path, ending: str) -> Path:
     """A companion of an output: ``CASE_seg.nii.gz`` and ``.manifest.json`` give ``CASE_seg.manifest.json``."""
+    output = output if output.name not in ("", "..") else output.resolve()
     return output.with_name(stem_of(output) + ending)

@@ -10,6 +10,8 @@ Every verb and ``delineate.save`` write through this. The rules:
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 import tempfile
@@ -24,9 +26,11 @@ from filelock import FileLock, Timeout
 
 from delineate.errors import OutputError
 from delineate.io.inputs import conflicting_input
-from delineate.io.naming import stem_of
-from delineate.io.own_files import foreign_file, is_own
+from delineate.io.naming import COMPANIONS, stem_of
+from delineate.io.own_files import foreign_file, is_own, seal
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_FILES = (".png", ".nii", ".gz", ".nrrd", ".npz", ".json", ".mp4", ".md", ".html")  # endings of outputs that are files
 LONGEST_NAME = 240  # bytes; most file systems take 255, and temporary names are a little longer
 
 
@@ -60,6 +64,7 @@ class Outputs:
             _check_name(path)
             _check_no_input(path, known)
             check_replaceable(path, overwrite)
+            _check_record(path, self.paths)
             _check_folder(path)
 
     def __enter__(self) -> Self:
@@ -73,6 +78,8 @@ class Outputs:
         try:
             if kind is None:
                 self._commit()
+            elif isinstance(error, OSError) and error.errno in _DISK:
+                raise _failed(self.paths[0], error) from error
         finally:
             for folder in self._staging.values():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -80,6 +87,15 @@ class Outputs:
                 with suppress(OSError):
                     Path(lock.lock_file).unlink(missing_ok=True)
                 lock.release()
+
+    def seal(self, path: Path) -> Path:
+        """Mark what was staged for ``path`` as this program's, for good; gives where it is. Its hash may be taken then.
+
+        Everything is sealed at the end at the latest.
+        """
+        staged = self.stage(path)
+        seal(staged)
+        return staged
 
     def stage(self, path: Path) -> Path:
         """Where to write ``path`` for now: a name in a temporary folder beside it, with the same ending."""
@@ -101,6 +117,7 @@ class Outputs:
                 target = _target(path)
                 staged = self._staging.get(target.parent, Path()) / target.name
                 if target.parent in self._staging and os.path.lexists(staged):
+                    seal(staged)
                     check_replaceable(path, self.overwrite)
                     undo.append((target, self._put(staged, target)))
         except BaseException as error:
@@ -113,11 +130,16 @@ class Outputs:
     def _put(self, staged: Path, target: Path) -> Path | None:
         """Rename into place; gives where the earlier output was put aside."""
         before = staged.with_name(f"{staged.name}.before")
+        if target.exists():
+            shutil.copymode(target, staged)  # what was private stays so
         if staged.is_dir():
             if not target.exists():
                 staged.rename(target)
                 return None
-            target.rename(before)
+            try:
+                target.rename(before)
+            except OSError:  # it is where a file system is mounted
+                return _refill(staged, target, before)
             staged.rename(target)
             return before
         if not target.exists():
@@ -137,10 +159,10 @@ def check_replaceable(path: Path, overwrite: bool) -> None:
     if not os.path.lexists(target):
         return
     if target.is_dir():
+        if path.suffix in _FILES:
+            raise OutputError("E-OUTPUT-FOLDER", f"{path} is a folder.", "Choose another name with -o.")
         if not any(target.iterdir()):
             return
-        if path.suffix:
-            raise OutputError("E-OUTPUT-FOLDER", f"{path} is a folder.", "Choose another name with -o.")
     elif not target.is_file():
         raise OutputError("E-OUTPUT-SPECIAL", f"{path} is no ordinary file.", "Choose another name with -o.")
     own = is_own(target)
@@ -152,32 +174,39 @@ def check_replaceable(path: Path, overwrite: bool) -> None:
             f"{path} exists already.",
             "Replace it with --overwrite (overwrite=True in Python), or choose another name with -o.",
         )
+    if not overwrite:
+        raise OutputError(
+            "E-OUTPUT-EXISTS",
+            f"{path} exists already.",
+            "It is not as this program wrote it, and never replaced: choose another name with -o.",
+        )
     alien = foreign_file(target) if target.is_dir() else None
     what = f"it holds {alien.relative_to(target)}, which" if alien is not None else "it"
     raise OutputError(
-        "E-OUTPUT-FOREIGN" if overwrite else "E-OUTPUT-EXISTS",
+        "E-OUTPUT-FOREIGN",
         f"{path} exists already, and {what} was not written by this program, or was changed since.",
         "It is never replaced: choose another name with -o, or move it away yourself.",
     )
 
 
-def check_run_folder(folder: Path, inputs: Iterable[Path | None] = (), new: bool = False) -> None:
+def check_run_folder(folder: Path, inputs: Iterable[Path | None] = (), state: str = "", resume: bool = False) -> None:
     """Whether a run may keep its files in ``folder``: it is no input, holds none and lies in none.
 
-    A ``new`` run needs an empty folder, or none.
-
+    state   the file that a run of training keeps; the folder must be empty or missing without ``resume``, and hold that
+            file with it (in a folder of a stage, where there are stages). "": other files may lie there
     Raises OutputError.
     """
     _check_name(folder)
     _check_no_input(folder, [path for path in inputs if path is not None])
     if folder.exists() and not folder.is_dir():
         raise OutputError("E-OUTPUT-FOLDER", f"{folder} is a file, not a folder.", "Choose another name with -o.")
-    if new and folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(
-            "E-OUTPUT-EXISTS",
-            f"{folder} holds files already.",
-            "Go on with --resume, or choose another folder with -o.",
-        )
+    if state and folder.is_dir() and any(folder.iterdir()):
+        begun = (folder / state).is_file() or any(one.is_file() for one in folder.glob(f"*/{state}"))
+        if not resume or not begun:
+            way = "Go on with --resume, or choose another -o." if begun else "Choose another folder with -o."
+            raise OutputError(
+                "E-OUTPUT-EXISTS", f"{folder} holds {'a run' if begun else 'files, and no run,'} already.", way
+            )
     _check_folder(folder / "file")
 
 
@@ -226,20 +255,44 @@ def _check_folder(path: Path) -> None:
         raise OutputError("E-OUTPUT-CLOSED", f"Nothing can be written in {folder}.", "Choose another place with -o.")
 
 
+def _check_record(path: Path, paths: Sequence[Path]) -> None:
+    """Raise OutputError if ``path`` belongs to other outputs that are still there: their record, preview or film."""
+    ending = next((one for one in COMPANIONS if path.name.endswith(one)), None)
+    if ending is None:
+        return
+    record = path.with_name(path.name.removesuffix(ending) + COMPANIONS[0])
+    if not record.is_file():
+        return
+    try:
+        known = {str(one["name"]) for one in json.loads(record.read_bytes())["outputs"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    others = known - {one.name for one in paths}
+    still = sorted(name for name in others if Path(name).name == name and path.with_name(name).exists())
+    if still:
+        raise OutputError(
+            "E-OUTPUT-RECORD",
+            f"{path} belongs to {still[0]}, which would lose it.",
+            "Choose another name with -o: outputs that differ in their ending alone share record and preview.",
+        )
+
+
 def _lock_of(path: Path) -> Path:
     """One lock for an output and its companions."""
     target = _target(path)
-    stem = stem_of(target).removesuffix(".manifest").removesuffix(".preview").removesuffix(".film")
-    return target.parent / f".{stem}.lock"
+    name = next((target.name.removesuffix(one) for one in COMPANIONS if target.name.endswith(one)), None)
+    return target.parent / f".delineate-{stem_of(target) if name is None else name}.lock"
 
 
 def _claimed(path: Path) -> FileLock:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
+            raise OutputError("E-OUTPUT-BUSY", f"{path} is in the way.", "Move it away, or choose another -o.")
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout:
-        name = path.name.removeprefix(".").removesuffix(".lock")
+        name = path.name.removeprefix(".delineate-").removesuffix(".lock")
         raise OutputError(
             "E-OUTPUT-BUSY",
             f"Another run is writing {path.parent / name} at this moment.",
@@ -248,6 +301,15 @@ def _claimed(path: Path) -> FileLock:
     except OSError as error:
         raise _failed(path, error) from error
     return lock
+
+
+def _refill(staged: Path, target: Path, before: Path) -> Path:
+    """Replace what is in a folder that cannot be renamed."""
+    for source, place in ((target, before), (staged, target)):
+        place.mkdir(exist_ok=True)
+        for one in list(source.iterdir()):
+            shutil.move(one, place / one.name)
+    return before
 
 
 def _create(staged: Path, target: Path) -> None:
@@ -269,6 +331,10 @@ def _create(staged: Path, target: Path) -> None:
 
 def _put_back(target: Path, before: Path | None) -> None:
     with suppress(OSError):
+        if target.is_dir() and os.path.ismount(target):
+            assert before is not None
+            _refill(before, target, target.with_name(f".{target.name}.failed"))
+            return
         if target.is_dir():
             shutil.rmtree(target)
         elif before is None:

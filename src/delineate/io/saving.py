@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from delineate.hashing import sha256_of
 from delineate.io.atomic import write_bytes
 from delineate.io.naming import stem_of
 from delineate.io.outputs import Outputs
+from delineate.io.own_files import LISTING, MARK
 from delineate.io.writers.coco import write_coco
 from delineate.io.writers.label_png import write_png
 from delineate.io.writers.mask_folder import write_mask_folder
@@ -76,26 +76,11 @@ def write_outlines(
     for file, name in files.items():
         writer = partial(write_nifti, keep_header=True) if keep_header else _writer_for(file, segmentation.kind)
         writer(segmentation if name is None else segmentation.only(name), outputs.stage(file), scan, overlap)
-
-
-def check_record(manifest: Path, files: Sequence[Path]) -> None:
-    """Raise OutputError if ``manifest`` is the record of other outputs that are still there."""
-    try:
-        known = json.loads(manifest.read_bytes())["outputs"]
-        others = {str(one["name"]) for one in known} - {file.name for file in files}
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    still = sorted(name for name in others if manifest.with_name(name).exists())
-    if still:
-        raise OutputError(
-            "E-OUTPUT-RECORD",
-            f"{manifest} is the record of {still[0]}, which would lose it.",
-            "Choose another name with -o: outputs that differ in their ending alone share their record.",
-        )
+        outputs.seal(file)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    write_bytes(path, manifest.to_json().encode())
+    write_bytes(path, manifest.model_copy(update={"mark": MARK}).to_json().encode())
 
 
 def write_prompts(log: PromptLog, path: Path) -> None:
@@ -104,7 +89,7 @@ def write_prompts(log: PromptLog, path: Path) -> None:
 
 def output_record(path: Path, format: str) -> OutputRecord:
     """Name and hash of a written file (of all files of a folder, in order of name)."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != LISTING) if path.is_dir() else [path]
     return OutputRecord(name=path.name, format=format, sha256=sha256_of(*files))
 
 

@@ -12,7 +12,6 @@ import torch
 from delineate.errors import ModelError
 from delineate.hashing import sha256_of
 from delineate.io.atomic import write_bytes
-from delineate.io.own_files import MARK
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import Sam
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2
@@ -72,7 +71,6 @@ def export_system(
     for part in (encoder_part(network), *parts_of(network)):
         path = folder / f"{part.name}.onnx"
         write_part(part, path)
-        _mark(path)
         cards[part.name] = _card(part, path, compared(part, path) if check else {})
     card = BundleCard(
         system=predictor.record.name,
@@ -89,13 +87,6 @@ def export_system(
     text = card.model_dump_json(indent=1, exclude_none=True) + "\n"
     write_bytes(folder / CARD, text.encode())
     return dict(json.loads(text))
-
-
-def _mark(path: Path) -> None:
-    """Say in a model's metadata what wrote it: a protobuf message is added to by what is appended to it."""
-    entry = b"".join(bytes([tag, len(word)]) + word for tag, word in ((0x0A, b"software"), (0x12, MARK.encode())))
-    with path.open("ab") as stream:
-        stream.write(bytes([14 << 3 | 2, len(entry)]) + entry)  # ModelProto.metadata_props
 
 
 @torch.no_grad()

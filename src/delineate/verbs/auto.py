@@ -17,7 +17,7 @@ from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_preview
-from delineate.io.saving import check_record, outline_files, output_record, write_manifest, write_outlines
+from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
 from delineate.manifest import InputRecord, Manifest, ObjectRecord, RunRecord
 from delineate.preprocess.intensity import scan_window
 from delineate.prompt_log import PromptLog
@@ -73,7 +73,6 @@ def auto(
     shown = scan if len(scan) == 1 else Scan.from_image(scan.pixels(request.frame)).with_window(scan.intensity_window)
     files = outline_files(target, shown.kind)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
-    check_record(manifest_file, tuple(files))
     written = (*files, manifest_file, preview)
     with Outputs(written, (request.input, *request.model.files, *inputs), request.output.overwrite) as outputs:
         predictor = request.model.build()
@@ -95,7 +94,7 @@ def auto(
         )
         write_manifest(manifest, outputs.stage(manifest_file))
         save_preview(shown, outlines, outputs.stage(preview))
-    return AutoResult(scan, scan.notices, manifest, written, manifest_file, found)
+    return AutoResult(scan, scan.notices, manifest, written, manifest_file, request.model, found)
 
 
 def _outlines(shown: Scan, found: tuple[Found, ...]) -> Segmentation:

@@ -16,6 +16,7 @@ from delineate.runtimes.bundle_card import is_bundle
 from delineate.runtimes.frame_predictor import Predictor
 from delineate.scan import Scan
 from delineate.systems import BuildOptions, build
+from delineate.terminal_text import command
 
 COMPUTING: Final = ("numpy", "scipy", "onnxruntime", "openvino", "torch", "transformers")  # may change a pixel
 
@@ -80,6 +81,23 @@ class RunResult:
     manifest: Manifest
     files: tuple[Path, ...]
     manifest_file: Path
+    model: ModelChoice
+
+    @property
+    def again(self) -> str:
+        """The command that does it again."""
+        words: list[object] = ["delineate", "replay", _not_an_option(self.manifest_file)]
+        if self.scan.file is not None:
+            words += ["--input", _not_an_option(self.scan.file.path)]
+        if (path := self.model.files[0]) is not None:
+            words += ["--model", _not_an_option(path)]
+        if self.model.adapter is not None:
+            words += ["--adapter", _not_an_option(self.model.adapter)]
+        return command(*words)
+
+
+def _not_an_option(path: Path) -> str:
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def recorded(reading: ReadOptions, model: ModelChoice, output: OutputChoice, scan: Scan) -> dict[str, Any]:

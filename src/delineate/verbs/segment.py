@@ -15,7 +15,7 @@ from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
-from delineate.io.saving import check_record, outline_files, output_record, write_manifest, write_outlines
+from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
 from delineate.io.writers.nifti import HEADER_KEPT, require_header
 from delineate.manifest import RunRecord
 from delineate.prompt_log import PromptLog
@@ -118,7 +118,6 @@ def segment(
     outlines = outline_files(target, scan.kind, names if request.output.split else None)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
     film = beside(target, ".film.mp4") if request.output.film and scan.kind is ScanKind.VIDEO else None
-    check_record(manifest_file, tuple(outlines))
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
     with Outputs(files, (*request.files, *inputs), request.output.overwrite) as outputs:
         predictor = predictor or request.model.build()
@@ -132,7 +131,7 @@ def segment(
         save_preview(session.scan, session.segmentation, outputs.stage(preview))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
-    return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, session)
+    return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, request.model, session)
 
 
 def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None) -> Session:

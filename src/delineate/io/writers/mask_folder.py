@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from delineate.io.own_files import MARK
 from delineate.io.writers.label_png import label_png
 from delineate.scan import Scan
 from delineate.segmentation import Overlap, Segmentation
@@ -27,4 +26,4 @@ def write_mask_folder(segmentation: Segmentation, path: Path, scan: Scan, overla
         }
         for o in segmentation.objects
     ]
-    (path / "tracks.json").write_text(json.dumps({"format": MARK, "times": scan.times, "objects": tracks}, indent=1))
+    (path / "tracks.json").write_text(json.dumps({"times": scan.times, "objects": tracks}, indent=1))

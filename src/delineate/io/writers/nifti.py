@@ -18,6 +18,7 @@ from delineate.io.atomic import replacing
 from delineate.io.nifti import load_image
 from delineate.io.nifti_header import geometry_of, header_with, label_image
 from delineate.io.options import ReadOptions
+from delineate.io.own_files import MARK
 from delineate.scan import Scan
 from delineate.segmentation import Overlap, Segmentation
 
@@ -50,7 +51,7 @@ def write_nifti(
         image.header.set_xyzt_units("mm" if scan.grid.placement is not Placement.PIXELS else "unknown")
         image.header.set_intent("label")
     names = {str(o.label): {"name": o.name, "colour": o.colour} for o in segmentation.objects}
-    text = json.dumps({"delineate_labels": names}, ensure_ascii=False).encode()
+    text = json.dumps({"mark": MARK, "delineate_labels": names}, ensure_ascii=False).encode()
     # first, as it marks the file as ours (own_files), and a kept extension may be long
     image.header.extensions.insert(0, nib.nifti1.Nifti1Extension(COMMENT_CODE, text))
     image.update_header()
