@@ -4,21 +4,18 @@ Every encoder, mask decoder and memory of the house is written with slots (``mod
 runs in training, in use and when it is exported; an empty slot changes nothing, bit for bit, and the host's own
 weights keep their names. Modules in one slot run in the order in which they were put there.
 
-=====================  ================================  ===========================================
-slot                   called with                       gives
-=====================  ================================  ===========================================
-BEFORE, BETWEEN,       tokens, context                   the tokens to go on with
-AFTER
-ATTENTION_INPUT        normed tokens, context            the normed tokens to go on with
-ATTENTION              normed tokens, replaced, context  what attention gives instead
-ATTENTION_PARALLEL     normed tokens, replaced, context  tokens added after attention
-ATTENTION_OUTPUT       attention's tokens, context       the same, before they are added
-MLP_PARALLEL           tokens, normed tokens, context    tokens added beside the MLP
-HYPER                  prompt and mask tokens, context   the same, after they have seen the image
-IMAGE_UPDATE           tokens of the image, context      the same, after they have seen the prompts
-STEM, NECK             pixels or tokens, replaced,       tokens (B, H, W, C); an embedding (B, 256, f, f), in
-                        a tuple of maps
-=====================  ================================  ===========================================
+A slot's module is called with the following, and gives what comes after the arrow:
+
+- BEFORE, BETWEEN, AFTER, HYPER, IMAGE_UPDATE: (tokens, context) -> the tokens to go on with
+- ATTENTION_INPUT: (normed tokens, context) -> those that go into attention
+- ATTENTION: (normed tokens, replaced, context) -> what attention would give; ``replaced`` gives it
+- ATTENTION_OUTPUT: (what attention gave, context) -> the same, before it is added
+- ATTENTION_PARALLEL: (normed tokens, replaced, context) -> tokens added after attention
+- MLP_PARALLEL: (tokens, normed tokens, context) -> tokens added beside the MLP
+- STEM: (pixels, replaced, context) -> tokens
+- NECK: (tokens, replaced, context) -> the embedding (B, 256, f, f); in Hiera a tuple of maps -> maps, their positions
+
+Of several modules in a replacing slot each stands in for the one before it.
 
 Tokens of an encoder are maps (B, H, W, C); where a block of Hiera pools its queries, those behind attention have half
 the sides and another width. Tokens of a decoder are (O, T, 256), those of the image (1 or O, N, 256).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,15 +24,15 @@ def untouched(kind: type[nn.Module], *modules: nn.Module) -> bool:
 class Derived:
     """Keeps one value. Nothing is kept where gradients pass, nor while a network is traced."""
 
-    _key: Hashable = None
-    _value: Any = None
-    _sources: tuple[Tensor, ...] = field(default=())  # held, so that no other tensor can take their place in memory
+    # key, value and sources; the last are held, so that no other tensor can take their place in memory
+    _kept: tuple[Hashable, Any, tuple[Tensor, ...]] | None = None
 
     def get(self, make: Callable[[], Any], *sources: Tensor, key: Hashable = None) -> Any:
         """What ``make`` makes of ``sources`` and ``key``, kept from the last time if neither has changed since."""
         if recorded() or any(s.is_inference() for s in sources):
             return make()
         whole = (key, tuple((id(s), s._version, s.data_ptr()) for s in sources))
-        if self._key != whole:
-            self._value, self._key, self._sources = make(), whole, sources
-        return self._value
+        kept = self._kept
+        if kept is None or kept[0] != whole:
+            kept = self._kept = (whole, make(), sources)  # at once: another thread may ask for another size
+        return kept[1]

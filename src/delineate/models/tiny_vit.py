@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
 from delineate.models.attention import two_products_pay
 from delineate.models.conv_norm import ConvNorm
-from delineate.models.derived import Derived
+from delineate.models.derived import Derived, recorded
 
 HEAD_WIDTH = 32
 
@@ -164,17 +164,23 @@ class TinyViTBlock(Slotted):
         b, h, w, c = x.shape
         s = self.window
         rows, columns = (h + s - 1) // s, (w + s - 1) // s
-        filled = _filled(_filled(x, 1, rows * s - h, self.attn.norm.bias), 2, columns * s - w, self.attn.norm.bias)
+        filled = _filled(x, rows * s - h, columns * s - w, self.attn.norm.bias)
         cut = filled.view(b, rows, s, columns, s, c).transpose(2, 3).reshape(-1, s * s, c)
         mixed = self.attn(cut).view(b, rows, columns, s, s, c).transpose(2, 3)
         return mixed.reshape(b, rows * s, columns * s, c)[:, :h, :w]
 
 
-def _filled(x: Tensor, axis: int, count: int, value: Tensor) -> Tensor:
-    """Maps (B, H, W, C) with ``count`` more rows (axis 1) or columns (axis 2) of one value (C,)."""
-    size = list(x.shape)
-    size[axis] = count
-    return torch.cat([x, value.to(x.dtype).expand(size)], dim=axis)
+def _filled(x: Tensor, rows: int, columns: int, value: Tensor) -> Tensor:
+    """Maps (B, H, W, C) with more rows and columns, all of one value (C,)."""
+    b, h, w, c = x.shape
+    value = value.to(x.dtype)
+    if recorded():
+        x = torch.cat([x, value.expand(b, rows, w, c)], dim=1)
+        return torch.cat([x, value.expand(b, h + rows, columns, c)], dim=2)
+    filled = F.pad(x, (0, 0, 0, columns, 0, rows))
+    filled[:, h:] = value
+    filled[:, :h, w:] = value
+    return filled
 
 
 class Stage(nn.Module):
