@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from delineate.errors import PromptError
+from delineate.intensities import IntensityWindow
 from delineate.prompt_log import PromptLog
-from delineate.prompts import Box, Mask, Point, Prompt, Scribble
+from delineate.prompts import Box, Mask, Point, Prompt, Scribble, Text
+from delineate.runtimes.capabilities import PromptKind
 from delineate.scan import Scan
 from delineate.session import Session
 from scan_predictors import ThresholdInBox, TwoThresholds, blocks
@@ -143,3 +147,48 @@ def test_all_of_it_is_one_undo_and_a_log_gives_it_again(predictor, done) -> None
     for made in (session, again):
         assert made.segmentation.names == log.objects == tuple(outlined)
         assert all(np.array_equal(made.segmentation.voxels(name), mask) for name, mask in outlined.items())
+
+
+class SeesAll(ThresholdInBox):
+    capabilities = replace(ThresholdInBox.capabilities, takes_window=False)
+
+
+@pytest.mark.parametrize(
+    ("predictor", "told"), [pytest.param(ThresholdInBox(), 0, id="seen"), pytest.param(SeesAll(), 1, id="not-seen")]
+)
+def test_a_window_that_is_not_seen_is_told(predictor: ThresholdInBox, told: int) -> None:
+    scan = Scan.from_volume(blocks(), slice_axis=2).with_window(IntensityWindow(0, 200, "chosen"))
+    assert sum(notice.code == "W-WINDOW" for notice in Session(scan, predictor).notices) == told
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        pytest.param(Scan.from_image(blocks()[:, :, 4].T.astype(np.uint8)), id="image"),
+        pytest.param(Scan.from_frames(blocks().transpose(2, 1, 0).astype(np.uint8)), id="video"),
+    ],
+)
+def test_images_and_clips_have_classes_and_boxes_too(scan: Scan) -> None:
+    dense, boxed = Session(scan, TwoThresholds()), Session(scan, ThresholdInBox())
+    dense.predict()
+    boxed.prompt(Box(6, 8, 22, 26, frame=min(4, len(scan) - 1)), "block")
+    frame = min(4, len(scan) - 1)
+    assert dense.segmentation.mask("bright", frame).sum() == boxed.segmentation.mask("block", frame).sum() == 12 * 14
+
+
+@pytest.mark.parametrize(
+    ("kinds", "prompt", "code"),
+    [
+        pytest.param({PromptKind.BOX}, Point(14, 16, 5), "E-PROMPT-UNANSWERED", id="click-for-boxes"),
+        pytest.param({PromptKind.TEXT}, BOX, "E-PROMPT-UNANSWERED", id="box-for-words"),
+        pytest.param({PromptKind.BOX}, Text("liver", frame=5), "E-PROMPT-TEXT", id="words-for-boxes"),
+    ],
+)
+def test_a_kind_of_prompt_that_is_not_answered_is_refused(kinds: set[PromptKind], prompt: Prompt, code: str) -> None:
+    class Choosy(ThresholdInBox):
+        capabilities = replace(ThresholdInBox.capabilities, prompts=frozenset(kinds))
+
+    session = Session(Scan.from_volume(blocks(), slice_axis=2), Choosy())
+    with pytest.raises(PromptError) as caught:
+        session.prompt(prompt, "block")
+    assert caught.value.code == code and not session.log.events

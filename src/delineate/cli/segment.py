@@ -86,6 +86,8 @@ def segment(
 ) -> None:
     """Outline a structure that you point at with a box, points, a mask, or a prompts file.
 
+    A model with classes of its own needs no pointing: it outlines each class.
+
     In a volume or video it is followed in both directions. Beside the output a manifest is saved; delineate replay does
     the same again.
 

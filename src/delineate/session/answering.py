@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delineate.errors import PromptError
 from delineate.placing import Placed
-from delineate.runtimes.capabilities import Scope
+from delineate.runtimes.capabilities import PromptKind, Scope
 from delineate.runtimes.frame_predictor import Candidates, Predictor
 from delineate.runtimes.scan_predictors import DensePredictor, VolumePredictor
 from delineate.scan import Scan
@@ -78,17 +78,6 @@ class _InVolume(_OnFrames):
 
 @dataclass(frozen=True)
 class _Dense(_OnFrames):
-    def prompted(
-        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
-    ) -> Mapping[int, Candidates]:
-        if placed[-1].prompts.drawn is not None:
-            return {}
-        raise PromptError(
-            "E-PROMPT-DENSE",
-            f"{self.predictor.record.name} outlines its classes without prompts, and answers none.",
-            "Leave the prompt out, draw the outline as a mask, or take a system that is prompted: delineate systems",
-        )
-
     def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
         names = class_names(self.predictor)
         for frame, values in cast(DensePredictor, self.predictor).predict(self.scan):
@@ -102,6 +91,31 @@ def answering_for(predictor: Predictor, scan: Scan) -> Answering:
     """How a session asks this predictor, as its capabilities say."""
     kinds = {Scope.FRAME: _OnFrames, Scope.VOLUME: _InVolume, Scope.DENSE: _Dense}
     return cast(Answering, kinds[predictor.capabilities.scope](predictor, scan))
+
+
+def require_answered(predictor: Predictor, kind: PromptKind) -> None:
+    """Raise PromptError for a kind of prompt that a predictor does not answer."""
+    kinds, name = predictor.capabilities.prompts, predictor.record.name
+    if kind in kinds:
+        return
+    if not kinds:
+        raise PromptError(
+            "E-PROMPT-DENSE",
+            f"{name} outlines its classes without prompts, and answers none.",
+            "Leave the prompt out, draw the outline as a mask, or take a system that is prompted: delineate systems",
+        )
+    if kind is PromptKind.TEXT:
+        raise PromptError(
+            "E-PROMPT-TEXT",
+            f"{name} takes no words.",
+            "Point with a box or a click, or take a system that reads: --model medsam_text",
+        )
+    taken = ", ".join(sorted("words" if one is PromptKind.TEXT else one.value for one in kinds))
+    raise PromptError(
+        "E-PROMPT-UNANSWERED",
+        f"{name} takes {taken} only, and this is a {kind}.",
+        "Prompt it with what it takes, or take another system: delineate systems",
+    )
 
 
 def class_names(predictor: Predictor) -> tuple[str, ...]:

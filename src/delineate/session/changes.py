@@ -27,7 +27,7 @@ from delineate.runtimes.capabilities import PromptKind
 from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.scan import Scan
 from delineate.segmentation import Segmentation
-from delineate.session.answering import answering_for, class_names
+from delineate.session.answering import answering_for, class_names, require_answered
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.propagation import Propagation
 from delineate.session.state import KeptPrompt, ObjectTrack, Offer, SessionState
@@ -176,6 +176,8 @@ class Changes:
     def _joined(self, state: SessionState, event: AddPrompt) -> tuple[FramePrompts, tuple]:
         """The prompt with those given before on its frame. Raises PromptError for what nobody could answer."""
         name, placed = event.object, self.placed(event.prompt)
+        if placed.prompts.drawn is None:
+            require_answered(self.predictor, PromptKind(event.prompt.type))
         masks = state.segmentation[name].masks
         known = bool(masks) if self._answering.across else placed.frame in masks
         before = [prompt.whole for prompt in state.tracks[name].prompts if prompt.placed.frame == placed.frame]
@@ -186,12 +188,6 @@ class Changes:
                 "E-PROMPT-ONLY-NEGATIVE",
                 f'Only negative points: nothing says where "{name}" is.',
                 "Add a positive point or a box, or correct an outline that exists.",
-            )
-        if prompts.text is not None and PromptKind.TEXT not in self.predictor.capabilities.prompts:
-            raise PromptError(
-                "E-PROMPT-TEXT",
-                f"{self.predictor.record.name} takes no words.",
-                "Point with a box or a click, or take a system that reads: --model medsam_text",
             )
         return prompts, notices
 

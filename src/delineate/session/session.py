@@ -80,6 +80,8 @@ class Session:
             from delineate.systems import shipped_predictor
 
             predictor = shipped_predictor()
+        if scan.intensity_window is not None and not predictor.capabilities.takes_window:
+            scan = scan.with_notices(Notice("W-WINDOW", f"{predictor.record.name} sees all intensities: no window."))
         limits = limits or SessionLimits()
         self.scan = scan
         self.predictor = predictor
