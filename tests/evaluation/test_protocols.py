@@ -30,10 +30,12 @@ from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, Script
 from delineate.evaluation.volume_protocols import RELEASED_IOU, SLICE_IOU, Start
 from delineate.placing import FramePrompts
+from delineate.runtimes.capabilities import Scope
 from delineate.runtimes.frame_predictor import Query
 from delineate.scan import Scan
 
-NEW = [name for name in PROTOCOLS if name not in ("box-2d", "clicks-2d", "volume-box", "video-mask")]
+OWN = ("box-2d", "clicks-2d", "volume-box", "video-mask")
+NEW = [name for name, protocol in PROTOCOLS.items() if name not in OWN and Scope.FRAME in protocol.scopes]
 QUICK = [name for name in NEW if not name.startswith(("surgical-robust", "sam2-18-"))]
 SOME = ["sam2-18-largest-box-both", "sam2-18-first-mask-forward", "sam2-18-three-points-both", "sam2-18-images-box"]
 
