@@ -259,6 +259,15 @@ def test_what_was_private_stays_private(tmp_path: Path, mode: int) -> None:
     assert (tmp_path / "a.npz").stat().st_mode & 0o777 == 0o600
 
 
+def test_an_empty_folder_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = open_scan(clip(tmp_path / "clip"))
+    outlines = Segmentation.empty(scan).adding("a").with_masks("a", {0: Rle.encode(np.ones((64, 64), bool))})
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    delineate.save(outlines, Path(), scan)
+    assert Path("tracks.json").is_file() and is_own(Path.cwd())
+
+
 def test_hand_written_prompts_are_nobodys_output(tmp_path: Path) -> None:
     scan = open_scan(picture(tmp_path / "scan.png"))
     prompts = tmp_path / "hand.json"

@@ -49,6 +49,8 @@ class StoreRecord(BaseModel):
 
 def read_record(path: Path) -> StoreRecord | None:
     """The record at ``path``; None where there is none. Raises ModelError if it is damaged."""
+    if path.exists() and not path.is_file():
+        raise _damaged(path, "it is no ordinary file")
     try:
         with path.open("rb") as stream:
             record = StoreRecord.model_validate_json(stream.read(LONGEST))

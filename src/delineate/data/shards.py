@@ -46,7 +46,12 @@ class ShardReader:
     places: tuple[tuple[str, int, int], ...]
 
     def __call__(self, case: Case) -> OpenedFiles:
-        return opened(self.members(case))
+        try:
+            return opened(self.members(case))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                "E-SHARD-DAMAGED", f"{case.image.name} does not hold {case.id} where its index says: {error}."
+            ) from None
 
     def members(self, case: Case) -> Mapping[str, bytes]:
         """The sample's files by name, each read when it is asked for."""

@@ -111,7 +111,8 @@ def identify(path: Path) -> FileFormat:
         raise InputError(
             "E-NIFTI-MAGIC",
             f"{path.name} is not a NIfTI file: the magic at byte 344 is {magic!r}, or the header is cut short.",
-            f"Check that it was downloaded or unpacked completely: {command('gzip', '-t', path.name)}",
+            "Check that it was downloaded completely"
+            + (f": {command('gzip', '-t', path.name)}" if path.name.lower().endswith(".gz") else "."),
         )
     raise InputError(
         "E-FORMAT-UNKNOWN",
@@ -132,8 +133,10 @@ def detached_data(path: Path) -> tuple[Path, ...]:
 def file_head(path: Path) -> bytes:
     """The first bytes of a file; of its content, if it is gzip.
 
-    Raises InputError if it is empty, cannot be read, or is damaged gzip.
+    Raises InputError if it is empty, no ordinary file, cannot be read, or is damaged gzip.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError("E-FILE-KIND", f"{path} is no ordinary file, but a pipe or a device.", "Save it as a file.")
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)

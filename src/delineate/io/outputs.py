@@ -136,6 +136,10 @@ class Outputs:
             if not target.exists():
                 staged.rename(target)
                 return None
+            if not any(target.iterdir()):  # filled, as somebody may be in it, or something be mounted there
+                for one in list(staged.iterdir()):
+                    shutil.move(one, target / one.name)
+                return staged
             try:
                 target.rename(before)
             except OSError:  # it is where a file system is mounted
