@@ -98,7 +98,7 @@ def written(folder: Path, name: str, head: str, data: bytes) -> Path:
 RAW = VOXELS.tobytes(order="F")
 
 ROWS = [
-    Row("1-bad-magic", lambda f: open_scan(poked(f, 344, b"none")), error="E-NIFTI-MAGIC", says=("b.nii", "gzip -t")),
+    Row("1-bad-magic", lambda f: open_scan(poked(f, 344, b"none")), error="E-NIFTI-MAGIC", says=("b.nii", "completely")),
     Row("1-cut-header", lambda f: open_scan(poked(f, 0, b"", keep=200)), error="E-NIFTI-MAGIC"),
     Row("2-cut-data", lambda f: open_scan(poked(f, 0, b"", keep=400)), error="E-NIFTI-CUT", says=("592", "400")),
     Row("2-cut-data-gz", lambda f: open_scan(poked(f, 0, b"", keep=400, zipped=True)), error="E-NIFTI-CUT"),
