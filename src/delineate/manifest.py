@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from delineate.errors import PromptError
 from delineate.grid import Placement
 from delineate.intensities import IntensityWindow
-from delineate.prompt_log import PromptLog
+from delineate.prompt_log import PromptLog, require_file
 from delineate.scan import Scan
 
 
@@ -137,6 +137,7 @@ class Manifest(_Record):
     """
 
     format: Literal["delineate-manifest/1", "delineate-manifest/2"] = "delineate-manifest/2"
+    mark: str = Field(default="", description="Of the file it is written to, by which an edit is noticed.")
     software: str
     intended_use: str = "research use only, not a medical device"
     input: InputRecord
@@ -146,7 +147,6 @@ class Manifest(_Record):
     notices: list[str] = Field(default_factory=list)
     prompts: PromptLog
     run: RunRecord | None = None
-    mark: str = Field(default="", description="Of the file it is written to, by which an edit is noticed.")
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:
@@ -154,6 +154,7 @@ class Manifest(_Record):
 
         Raises PromptError if it says it is a manifest and is not a valid one.
         """
+        require_file(path)
         try:
             data = json.loads(path.read_bytes())
         except (OSError, ValueError):

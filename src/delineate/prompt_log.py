@@ -177,7 +177,14 @@ class PromptLog(BaseModel):
     @classmethod
     def read(cls, path: Path) -> PromptLog:
         """The log saved in a file, or inside a manifest."""
+        require_file(path)
         return cls.parse(path.read_bytes(), path.name)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1, exclude_none=True) + "\n"
+
+
+def require_file(path: Path) -> None:
+    """Raise PromptError for a pipe or a device, which would be waited for."""
+    if path.exists() and not path.is_file():
+        raise PromptError("E-FILE-KIND", f"{path} is no ordinary file.", "Save it as a file.")

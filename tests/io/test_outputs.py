@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -341,6 +342,49 @@ def test_an_earlier_output_comes_back_when_the_next_fails(tmp_path: Path) -> Non
     assert caught.value.code == "E-OUTPUT-FOREIGN"
     assert snapshot(tmp_path) == {**before, "c.txt": b"somebody's, written meanwhile"}
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "empty"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error")], ids=["interrupt", "disk"])
+@pytest.mark.parametrize("after", [0, 1])
+def test_what_stops_the_renames_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, error: BaseException, after: int
+) -> None:
+    first, second = tmp_path / "out", tmp_path / "b.txt"
+    if kind == "empty":
+        first.mkdir()
+    else:
+        with Outputs([first, second]) as outputs:
+            _fill(outputs.stage(first), kind, "old")
+            outputs.stage(second).write_text(f"old {MARK}")
+    before = snapshot(tmp_path)
+    calls = iter(range(99))
+
+    def stopped(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*words: Any, **more: Any) -> Any:
+            if ".delineate-" in str(words) and next(calls) == after:
+                raise error
+            return real(*words, **more)
+
+        return call
+
+    with pytest.raises((KeyboardInterrupt, OutputError)), Outputs([first, second], overwrite=True) as outputs:
+        _fill(outputs.stage(first), "folder" if kind == "empty" else kind, "new")
+        outputs.stage(second).write_text(f"new {MARK}")
+        for module, name in ((Path, "rename"), (Path, "replace"), (shutil, "move")):
+            monkeypatch.setattr(module, name, stopped(getattr(module, name)))
+        outputs._commit()
+    monkeypatch.undo()
+    assert snapshot(tmp_path) == before and first.exists() == (kind == "empty" or bool(before))
+
+
+def _fill(path: Path, kind: str, text: str) -> None:
+    if kind == "folder":
+        path.mkdir()
+        (path / "a.txt").write_text(text)
+        (path / "b.txt").write_text(text)
+    else:
+        path.write_text(f"{text} {MARK}")
 
 
 def test_an_error_during_the_work_leaves_nothing(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ class Pointing:
     space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel"
     label: Annotated[str, typer.Option(help="Name of the structure.")] = "structure"
     prompts: Annotated[Path | None, typer.Option(help="Prompts or a manifest saved by an earlier run.")] = None
-    force: Annotated[bool, typer.Option("--force", help="Apply prompts made on another file.")] = False
+    force: Annotated[
+        bool, typer.Option("--force", help="Apply prompts made on another file, or by another model or version.")
+    ] = False
 
     @property
     def has_prompt(self) -> bool:

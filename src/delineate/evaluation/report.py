@@ -61,7 +61,7 @@ def as_markdown(report: EvaluationReport) -> str:
     ]
     if report.failures:
         parts += ["## Failed", "\n".join(f"- {f.case}, {f.predictor}: {f.reason}" for f in report.failures)]
-    return "\n\n".join([*parts, f"<!-- {MARK} -->"]) + "\n"
+    return "\n\n".join([f"<!-- {MARK} -->", *parts]) + "\n"
 
 
 def dataset_table(report: EvaluationReport) -> str:

@@ -18,6 +18,8 @@ import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,6 +60,7 @@ class Outputs:
         self.overwrite = overwrite
         self._staging: dict[Path, Path] = {}  # folder: temporary folder in it
         self._locks: list[FileLock] = []
+        self._done = False
         _check_distinct(self.paths)
         known = [path for path in inputs if path is not None]
         for path in self.paths:
@@ -82,7 +85,8 @@ class Outputs:
                 raise _failed(self.paths[0], error) from error
         finally:
             for folder in self._staging.values():
-                shutil.rmtree(folder, ignore_errors=True)
+                if self._done or not any(folder.glob("*.before")):  # what could not be brought back is not thrown away
+                    shutil.rmtree(folder, ignore_errors=True)
             for lock in self._locks:
                 with suppress(OSError):
                     Path(lock.lock_file).unlink(missing_ok=True)
@@ -111,7 +115,7 @@ class Outputs:
 
     def _commit(self) -> None:
         """Put everything that was staged in place; take it all back if one cannot be."""
-        undo: list[tuple[Path, Path | None]] = []  # what was put in place, and what stood there before
+        undo: list[_Place] = []
         try:
             for path in self.paths:
                 target = _target(path)
@@ -119,42 +123,82 @@ class Outputs:
                 if target.parent in self._staging and os.path.lexists(staged):
                     seal(staged)
                     check_replaceable(path, self.overwrite)
-                    undo.append((target, self._put(staged, target)))
+                    undo.append(_Place.of(target, staged.with_name(f"{staged.name}.before")))
+                    undo[-1].fill(staged)
         except BaseException as error:
-            for target, before in reversed(undo):
-                _put_back(target, before)
+            for place in reversed(undo):
+                with suppress(OSError):
+                    place.restore()
             if isinstance(error, OSError):
                 raise _failed(path, error) from error
             raise
+        self._done = True
 
-    def _put(self, staged: Path, target: Path) -> Path | None:
-        """Rename into place; gives where the earlier output was put aside."""
-        before = staged.with_name(f"{staged.name}.before")
-        if target.exists():
-            shutil.copymode(target, staged)  # what was private stays so
-        if staged.is_dir():
-            if not target.exists():
-                staged.rename(target)
-                return None
-            if not any(target.iterdir()):  # filled, as somebody may be in it, or something be mounted there
-                for one in list(staged.iterdir()):
-                    shutil.move(one, target / one.name)
-                return staged
-            try:
-                target.rename(before)
-            except OSError:  # it is where a file system is mounted
-                return _refill(staged, target, before)
-            staged.rename(target)
-            return before
+
+class _Was(StrEnum):
+    """What stood at an output's place before."""
+
+    NOTHING = "nothing"
+    FILE = "file"
+    FOLDER = "folder"
+    EMPTY = "empty folder"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an output goes; what stood there is put aside to ``before``, and can be brought back from any state."""
+
+    target: Path
+    before: Path
+    was: _Was
+
+    @classmethod
+    def of(cls, target: Path, before: Path) -> _Place:
         if not target.exists():
-            _create(staged, target)
-            return None
-        try:
-            os.link(target, before)  # so that the name is never missing
-        except OSError:
-            shutil.copy2(target, before)
-        staged.replace(target)
-        return before
+            return cls(target, before, _Was.NOTHING)
+        if not target.is_dir():
+            return cls(target, before, _Was.FILE)
+        return cls(target, before, _Was.FOLDER if any(target.iterdir()) else _Was.EMPTY)
+
+    def fill(self, staged: Path) -> None:
+        if self.was is not _Was.NOTHING:
+            shutil.copymode(self.target, staged)  # what was private stays so
+        match self.was:
+            case _Was.NOTHING if staged.is_dir():
+                staged.rename(self.target)
+            case _Was.NOTHING:
+                _create(staged, self.target)
+            case _Was.FILE:
+                try:
+                    os.link(self.target, self.before)  # so that the name is never missing
+                except OSError:
+                    shutil.copy2(self.target, self.before)
+                staged.replace(self.target)
+            case _Was.FOLDER:
+                self.target.rename(self.before)
+                staged.rename(self.target)
+            case _Was.EMPTY:  # filled, as somebody may be in it, or a file system be mounted there
+                for one in list(staged.iterdir()):
+                    shutil.move(one, self.target / one.name)
+
+    def restore(self) -> None:
+        if self.was is _Was.EMPTY:
+            for one in list(self.target.iterdir()):
+                _remove(one)
+        elif self.was is _Was.NOTHING or self.before.exists():
+            if self.was is not _Was.FILE:
+                _remove(self.target)
+            if self.before.exists() and self.target.exists() and self.before.samefile(self.target):
+                self.before.unlink()  # renaming one name of a file to another does nothing
+            elif self.before.exists():
+                self.before.replace(self.target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_replaceable(path: Path, overwrite: bool) -> None:
@@ -170,6 +214,12 @@ def check_replaceable(path: Path, overwrite: bool) -> None:
     elif not target.is_file():
         raise OutputError("E-OUTPUT-SPECIAL", f"{path} is no ordinary file.", "Choose another name with -o.")
     own = is_own(target)
+    if own and overwrite and os.path.ismount(target):
+        raise OutputError(
+            "E-OUTPUT-MOUNTED",
+            f"{path} is where a file system is mounted: what is in it cannot be replaced all at once.",
+            "Choose a folder in it with -o.",
+        )
     if own and overwrite:
         return
     if own:
@@ -276,8 +326,8 @@ def _check_record(path: Path, paths: Sequence[Path]) -> None:
     if still:
         raise OutputError(
             "E-OUTPUT-RECORD",
-            f"{path} belongs to {still[0]}, which would lose it.",
-            "Choose another name with -o: outputs that differ in their ending alone share record and preview.",
+            f"{path} is also of {still[0]}, which this run does not write.",
+            "Move that away, or choose another name with -o: outputs with one stem share record and preview.",
         )
 
 
@@ -307,15 +357,6 @@ def _claimed(path: Path) -> FileLock:
     return lock
 
 
-def _refill(staged: Path, target: Path, before: Path) -> Path:
-    """Replace what is in a folder that cannot be renamed."""
-    for source, place in ((target, before), (staged, target)):
-        place.mkdir(exist_ok=True)
-        for one in list(source.iterdir()):
-            shutil.move(one, place / one.name)
-    return before
-
-
 def _create(staged: Path, target: Path) -> None:
     """Put a file where none is; the first of two runs wins.
 
@@ -333,19 +374,6 @@ def _create(staged: Path, target: Path) -> None:
         staged.replace(target)
 
 
-def _put_back(target: Path, before: Path | None) -> None:
-    with suppress(OSError):
-        if target.is_dir() and os.path.ismount(target):
-            assert before is not None
-            _refill(before, target, target.with_name(f".{target.name}.failed"))
-            return
-        if target.is_dir():
-            shutil.rmtree(target)
-        elif before is None:
-            target.unlink()
-        if before is not None:
-            before.replace(target)
-
-
 def _failed(path: Path, error: OSError) -> OutputError:
-    return OutputError("E-OUTPUT-FAILED", f"{path} could not be written: {error.strerror or error}.")
+    why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
+    return OutputError("E-OUTPUT-FAILED", f"{path} could not be written: {why}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from delineate.errors import Notice, PromptError
+from delineate.errors import Notice, OutputError, PromptError
 from delineate.following import Following
 from delineate.io.naming import beside, default_output
 from delineate.io.opening import open_scan
@@ -118,6 +118,7 @@ def segment(
     outlines = outline_files(target, scan.kind, names if request.output.split else None)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
     film = beside(target, ".film.mp4") if request.output.film and scan.kind is ScanKind.VIDEO else None
+    require_no_stale_film(beside(target, ".film.mp4"), film is not None)
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
     with Outputs(files, (*request.files, *inputs), request.output.overwrite) as outputs:
         predictor = predictor or request.model.build()
@@ -132,6 +133,14 @@ def segment(
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
     return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, request.model, session)
+
+
+def require_no_stale_film(path: Path, written: bool) -> None:
+    """Raise OutputError for a film of an earlier run that would stand beside the outlines of this one."""
+    if path.exists() and not written:
+        raise OutputError(
+            "E-OUTPUT-RECORD", f"{path} shows an earlier run.", "Give --film too, move it away, or choose another -o."
+        )
 
 
 def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None) -> Session:
