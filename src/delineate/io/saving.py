@@ -21,7 +21,6 @@ from delineate.io.writers.nifti import require_header, write_nifti
 from delineate.io.writers.npz import write_npz
 from delineate.io.writers.seg_nrrd import write_seg_nrrd
 from delineate.manifest import Manifest, OutputRecord
-from delineate.prompt_log import PromptLog
 from delineate.scan import Scan, ScanKind
 from delineate.segmentation import Overlap, Segmentation
 
@@ -81,10 +80,6 @@ def write_outlines(
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     write_bytes(path, manifest.model_copy(update={"mark": MARK}).to_json().encode())
-
-
-def write_prompts(log: PromptLog, path: Path) -> None:
-    write_bytes(path, log.to_json().encode())
 
 
 def output_record(path: Path, format: str) -> OutputRecord:
