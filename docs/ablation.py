@@ -17,7 +17,7 @@ import numpy as np
 from tables import DATA, ROOT, write
 
 from delineate.evaluation.runner import EvaluateOptions, evaluate
-from delineate.training.quill_training import QuillTraining, train_quill
+from delineate.quill.train.training import QuillTraining, train_quill
 
 STEPS, SIDE, SEEDS, RATE = 300, 128, (1, 2), 2e-3
 FOCUS, LIKENESS, RELIEF = 3, 10, 11  # channels of the prompt maps

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tables import DATA, ROOT, write
 
+from delineate.core.resolve import FramePrompts
 from delineate.data.cases import rng_of
 from delineate.evaluation.metrics import iou
 from delineate.evaluation.runner import EvaluateOptions, chosen_cases, unlearned
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
-from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Query
-from delineate.runtimes.quill import QuillPredictor
+from delineate.predictors.frame_predictor import Query
+from delineate.quill.predictor import QuillPredictor
 
 STRUCTURES, CASES = 3, 12  # of a case, of a data set
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -18,10 +18,10 @@ from delineate.evaluation.report import worst_sheet
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.tables import Measured
 from delineate.preprocess.crop import Window
-from delineate.preprocess.prompt_maps import CropPrompts, prompt_maps
+from delineate.quill.data.synthetic import synthetic_scene
+from delineate.quill.data.visibility import visible_share
+from delineate.quill.prompt_maps import CropPrompts, prompt_maps
 from delineate.training.prompt_simulation import bounding_box
-from delineate.training.synthetic import synthetic_scene
-from delineate.training.visibility import visible_share
 
 SIZE, SEED, SHOWN, OF_A_KIND = 256, 2**31 + 1, 4, 2
 SCENES = {"box-2d": 150, "clicks-2d": 40}

@@ -20,16 +20,16 @@ from tables import DATA, ROOT, write
 from delineate.adapters.sam_med2d import add_med2d_adapters
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.reading import read_weights
+from delineate.compute.engine import Engine, Precision
+from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
-from delineate.manifest import ModelRecord
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
 from delineate.models.sam import Sam, SamEncoder, SamShape, VitSize
 from delineate.models.sam2 import HieraSize, Sam2, Sam2Shape
+from delineate.predictors.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
+from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.profiles import SAM_MED2D
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
-from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.training.distill import distill
 from delineate.training.recipes import RECIPES, Wishes, distillation_named
 

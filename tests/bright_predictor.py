@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.frame import Frame
-from delineate.manifest import ModelRecord
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
+from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities
+from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.capabilities import VISUAL_PROMPTS, Capabilities
-from delineate.runtimes.frame_predictor import Candidates, Query
 
 
 class BrightPredictor:

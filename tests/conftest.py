@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import delineate  # noqa: F401  (first: it silences libraries that report, see delineate.telemetry)
+import delineate  # noqa: F401  (first: it silences libraries that report, see delineate.core.telemetry)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from delineate.cli import app
-from delineate.runtimes.frame_predictor import FramePredictor
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.systems import SYSTEMS, BuildOptions
 
 SCAN, BOX = "data/images/case0.png", ("--box", "60,60,190,190")
@@ -81,8 +81,8 @@ def _prepare(folder: Path) -> None:
     from delineate import bench
     from delineate.checkpoints import key_maps
     from delineate.demo import run as demo
+    from delineate.quill.train import training as quill_training
     from delineate.systems.building import loaded, record_of
-    from delineate.training import quill_training
     from training_discs import discs, tiny_predictor
 
     def built(options: BuildOptions) -> FramePredictor:

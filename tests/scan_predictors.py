@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from delineate.manifest import ModelRecord
+from delineate.core.manifest import ModelRecord
+from delineate.core.scan import Scan
+from delineate.core.volume_prompts import VolumePrompts
+from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, Scope
+from delineate.predictors.frame_predictor import Candidates
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.capabilities import VISUAL_PROMPTS, Capabilities, Scope
-from delineate.runtimes.frame_predictor import Candidates
-from delineate.scan import Scan
-from delineate.volume_prompts import VolumePrompts
 
 
 class ThresholdInBox:

@@ -22,11 +22,11 @@ from typing import Any
 import av
 import numpy as np
 
-from delineate.errors import DelineateError
+from delineate.core.errors import DelineateError
+from delineate.core.manifest import ModelRecord
+from delineate.core.prompts import Box, Mask, Point
+from delineate.core.scan import Scan
 from delineate.io.opening import open_scan
-from delineate.manifest import ModelRecord
-from delineate.prompts import Box, Mask, Point
-from delineate.scan import Scan
 from delineate.session import FeatureStore, Session, SessionLimits
 
 NAMES = ("a", "b", "c")
@@ -66,11 +66,11 @@ def predictors() -> list[Any]:
     """The shipped model, one of SAM's shape that wants its logits back, and one with a memory; all are shared."""
     import torch
 
+    from delineate.compute.engine import Engine, Precision
+    from delineate.predictors.sam import SamBehaviour, SamPredictor
+    from delineate.predictors.sam2 import Sam2Predictor
     from delineate.preprocess.profiles import SAM_MED2D
-    from delineate.runtimes.engine import Engine, Precision
-    from delineate.runtimes.quill import QuillPredictor
-    from delineate.runtimes.sam import SamBehaviour, SamPredictor
-    from delineate.runtimes.sam2 import Sam2Predictor
+    from delineate.quill.predictor import QuillPredictor
     from tiny_networks import tiny_sam, tiny_sam2
 
     record = ModelRecord(name="tiny", version="1", sha256="", licence="Apache-2.0")

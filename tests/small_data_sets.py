@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from delineate.rle import Rle
+from delineate.core.rle import Rle
 
 DISC = (np.hypot(*(np.mgrid[:40, :50] - 20)) < 10).astype(np.uint8)
 BLUE = np.zeros((40, 50, 3), np.uint8) + np.array([10, 20, 200], np.uint8)

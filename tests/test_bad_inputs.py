@@ -10,7 +10,7 @@ import pytest
 
 import bad_inputs
 from bad_inputs.table import Row
-from delineate.errors import DelineateError
+from delineate.core.errors import DelineateError
 
 ROWS: list[Row] = [
     row

@@ -18,8 +18,8 @@ torch = pytest.importorskip("torch")
 from delineate import bench_systems as module  # noqa: E402
 from delineate.bench import Measure  # noqa: E402
 from delineate.cli import app  # noqa: E402
+from delineate.compute.engine import Engine, Precision  # noqa: E402
 from delineate.models.sam2 import Sam2Shape, Sam2Size  # noqa: E402
-from delineate.runtimes.engine import Engine, Precision  # noqa: E402
 from tiny_networks import TINY_HIERA  # noqa: E402
 
 PARTS = ("_encoder", "_video", "_tracking", "_preparing", "_clicks", "_kept")

@@ -27,9 +27,9 @@ import delineate
 from bright_predictor import BrightPredictor
 from byte_search import found_in, holds
 from delineate.cli import app
-from delineate.errors import OutputError
+from delineate.core.errors import OutputError
+from delineate.core.frame import Frame
 from delineate.evaluation import runner
-from delineate.frame import Frame
 from delineate.systems import BuildOptions
 from delineate.verbs.request import ModelChoice
 from private_files import (

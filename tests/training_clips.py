@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from delineate.compute.engine import Engine, Precision
+from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case, Task, Use
-from delineate.manifest import ModelRecord
 from delineate.memory.policies import MemoryPolicy, Window
 from delineate.models.sam2 import Sam2, Sam2Shape
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.predictors.sam2 import Sam2Predictor
 from tiny_networks import TINY_HIERA, lively
 
 SIDE = 128

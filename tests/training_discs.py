@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from delineate.compute.engine import Engine, Precision
+from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
-from delineate.manifest import ModelRecord
 from delineate.models.sam import Sam, SamEncoder, SamShape
+from delineate.predictors.sam import SamPredictor
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
 from delineate.preprocess.profiles import SAM_MED2D
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.prompting import MaskPrompt, Multimask, SamBehaviour
-from delineate.runtimes.sam import SamPredictor
 from tiny_networks import TINY_VIT_SIZE, lively
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
-from delineate import telemetry as _telemetry
+from delineate.core import telemetry as _telemetry
 
 _telemetry.silence()  # before anything imports a library that reports
 _telemetry.warn_if_too_late()
@@ -20,34 +20,34 @@ _WHERE = {
     "open_scan": "delineate.io.opening",
     "save": "delineate.io.saving",
     "Session": "delineate.session",
-    "Grid": "delineate.grid",
-    "Space": "delineate.grid",
-    "Scan": "delineate.scan",
-    "Point": "delineate.prompts",
-    "Box": "delineate.prompts",
-    "Scribble": "delineate.prompts",
-    "Lasso": "delineate.prompts",
-    "Mask": "delineate.prompts",
-    "Text": "delineate.prompts",
-    "Following": "delineate.following",
-    "PromptLog": "delineate.prompt_log",
-    "Segmentation": "delineate.segmentation",
-    "Overlap": "delineate.segmentation",
-    "DelineateError": "delineate.errors",
+    "Grid": "delineate.core.grid",
+    "Space": "delineate.core.grid",
+    "Scan": "delineate.core.scan",
+    "Point": "delineate.core.prompts",
+    "Box": "delineate.core.prompts",
+    "Scribble": "delineate.core.prompts",
+    "Lasso": "delineate.core.prompts",
+    "Mask": "delineate.core.prompts",
+    "Text": "delineate.core.prompts",
+    "Following": "delineate.core.propagation_options",
+    "PromptLog": "delineate.core.prompt_log",
+    "Segmentation": "delineate.core.segmentation",
+    "Overlap": "delineate.core.segmentation",
+    "DelineateError": "delineate.core.errors",
 }
 
 __all__ = ["__version__", *sorted(_WHERE)]
 
 if TYPE_CHECKING:
-    from delineate.errors import DelineateError
-    from delineate.following import Following
-    from delineate.grid import Grid, Space
+    from delineate.core.errors import DelineateError
+    from delineate.core.grid import Grid, Space
+    from delineate.core.prompt_log import PromptLog
+    from delineate.core.prompts import Box, Lasso, Mask, Point, Scribble, Text
+    from delineate.core.propagation_options import Following
+    from delineate.core.scan import Scan
+    from delineate.core.segmentation import Overlap, Segmentation
     from delineate.io.opening import open_scan
     from delineate.io.saving import save
-    from delineate.prompt_log import PromptLog
-    from delineate.prompts import Box, Lasso, Mask, Point, Scribble, Text
-    from delineate.scan import Scan
-    from delineate.segmentation import Overlap, Segmentation
     from delineate.session import Session
 
 

@@ -17,12 +17,12 @@ from time import perf_counter
 
 import numpy as np
 
+from delineate.core.prompts import Box, Point
+from delineate.core.resolve import FramePrompts
+from delineate.core.scan import Scan
 from delineate.demo.phantom import phantom_volume, ultrasound_clip
-from delineate.placing import FramePrompts
-from delineate.prompts import Box, Point
-from delineate.runtimes.frame_predictor import FramePredictor, Query
-from delineate.runtimes.quill import QuillPredictor
-from delineate.scan import Scan
+from delineate.predictors.frame_predictor import FramePredictor, Query
+from delineate.quill.predictor import QuillPredictor
 from delineate.session import Session
 from delineate.systems import shipped_predictor
 

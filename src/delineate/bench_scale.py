@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.bench import Measure, peak_memory
-from delineate.grid import Grid
-from delineate.prompts import Box
-from delineate.rle import Rle
-from delineate.scan import Scan
-from delineate.segmentation import Segmentation
+from delineate.core.grid import Grid
+from delineate.core.prompts import Box
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def long_video(size: Size) -> str:
 
 def slide(size: Size) -> str:
     """Everything on a slide, by a small system with random weights that keeps whatever it is given."""
-    from delineate.everything import EverythingSettings, everything
-    from delineate.frame import Frame
+    from delineate.automatic import EverythingSettings, everything
+    from delineate.core.frame import Frame
     from delineate.systems import BuildOptions, build
 
     side = size.slide

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from delineate.bench import Measure
+from delineate.compute.engine import Engine, Precision
+from delineate.core.frame import Frame
+from delineate.core.propagation_options import Following
+from delineate.core.resolve import FramePrompts
 from delineate.demo.phantom import ultrasound_clip
-from delineate.following import Following
-from delineate.frame import Frame
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
 from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Size
-from delineate.placing import FramePrompts
+from delineate.predictors.frame_predictor import Query
 from delineate.preprocess.profiles import sam2_video
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.frame_predictor import Query
 from delineate.systems import BuildOptions, build
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.memory_tracker import MemoryTracker

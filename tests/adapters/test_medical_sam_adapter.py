@@ -15,9 +15,9 @@ pytest.importorskip("onnx")
 import onnxruntime
 
 from delineate.adapters.slots import DecoderSlot, Insertion, Slot, insert
+from delineate.compute.engine import Engine, Precision
 from delineate.models.sam import Sam, SamPrompts
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.exporting import export_system
+from delineate.predictors.export.bundle import export_system
 from host_cases import drawn
 from training_discs import tiny_predictor
 

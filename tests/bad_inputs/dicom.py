@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from bad_inputs.table import Row
+from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
-from delineate.scan import ScanKind
 
 COLUMNS, ROWS_OF_PIXELS = 10, 8
 SERIES = generate_uid(entropy_srcs=["delineate"])

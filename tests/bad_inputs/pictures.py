@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from bad_inputs.table import Row
+from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
-from delineate.scan import ScanKind
 
 GREY = (np.arange(40 * 30).reshape(30, 40) % 256).astype(np.uint8)
 RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)

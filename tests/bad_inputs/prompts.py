@@ -9,11 +9,11 @@ import numpy as np
 
 from bad_inputs.table import Row
 from bright_predictor import BrightPredictor
-from delineate.errors import Notice
-from delineate.grid import Grid
-from delineate.prompt_log import PromptLog
-from delineate.prompts import Box, Lasso, Mask, Point, Scribble
-from delineate.scan import Scan, SourceFile
+from delineate.core.errors import Notice
+from delineate.core.grid import Grid
+from delineate.core.prompt_log import PromptLog
+from delineate.core.prompts import Box, Lasso, Mask, Point, Scribble
+from delineate.core.scan import Scan, SourceFile
 from delineate.session import Session
 from delineate.verbs.prompt_files import mask_prompt
 

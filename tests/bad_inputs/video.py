@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from bad_inputs.table import Row
+from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
-from delineate.scan import ScanKind
 
 
 def grey_of(number: int) -> int:

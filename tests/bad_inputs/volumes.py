@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 
 from bad_inputs.table import Row
+from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
 from delineate.io.options import AffineChoice, Pages, SpacingOrder
-from delineate.scan import ScanKind
 
 VOXELS = np.arange(6 * 5 * 4, dtype=np.int16).reshape(6, 5, 4)
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])

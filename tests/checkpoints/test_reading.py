@@ -18,7 +18,7 @@ from delineate.checkpoints.detect import detected, system_of
 from delineate.checkpoints.key_maps import sam2_weights
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.reading import read_weights
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Version
 
 REFERENCES = Path(__file__).parents[1] / "references"

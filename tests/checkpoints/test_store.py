@@ -18,7 +18,7 @@ import pytest
 
 from delineate.checkpoints import store
 from delineate.checkpoints.store import Download, State
-from delineate.errors import DelineateError, ModelError
+from delineate.core.errors import DelineateError, ModelError
 
 CONTENT = bytes(range(256)) * 8192
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -14,12 +14,12 @@ from PIL import Image
 pytest.importorskip("transformers")
 pytest.importorskip("onnx")
 
-from delineate.frame import Frame
-from delineate.hashing import sha256_of
-from delineate.placing import FramePrompts
-from delineate.runtimes.exporting import export_system
-from delineate.runtimes.frame_predictor import Query
-from delineate.runtimes.sam import SamPredictor
+from delineate.core.frame import Frame
+from delineate.core.hashing import sha256_of
+from delineate.core.resolve import FramePrompts
+from delineate.predictors.export.bundle import export_system
+from delineate.predictors.frame_predictor import Query
+from delineate.predictors.sam import SamPredictor
 from training_discs import discs, tiny_predictor
 
 WITHOUT_TORCH = """

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from delineate.cli import app
+from delineate.core.errors import DelineateError, InputError
 from delineate.data.cases import Case, refuse_outside
 from delineate.data.check import check_dataset
 from delineate.data.confined import DataFolder, OutsideError
 from delineate.data.layouts import read_dataset
 from delineate.data.shards import INDEX, stream, write_shards
-from delineate.errors import DelineateError, InputError
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from small_data_sets import (
     BLUE,

@@ -13,11 +13,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from delineate.core.errors import InputError
 from delineate.data.cases import Case
 from delineate.data.contents import case_content, scan_content
 from delineate.data.layouts import read_dataset
 from delineate.data.shards import write_shards
-from delineate.errors import InputError
 from small_data_sets import (
     DISC,
     camus,

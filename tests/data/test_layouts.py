@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from delineate.core.errors import InputError
 from delineate.data.cases import Task
 from delineate.data.check import check_dataset, split_by_subject, subject_of
 from delineate.data.layouts import parse_sa_med2d, read_dataset
-from delineate.errors import InputError
 from small_data_sets import DISC, camus, folders, manifest, nnunet, picture, sa_med2d, vos
 
 LAYOUTS: dict[str, tuple[Callable[[Path], None], int, Task, str]] = {

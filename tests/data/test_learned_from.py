@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from delineate.core.errors import InputError
 from delineate.data.cases import Case
 from delineate.data.confined import ANYWHERE
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import LEARNED_FROM, content_of, learned_by, was_learned, write_learned_from
-from delineate.errors import InputError
 from delineate.evaluation.runner import EvaluateOptions, unlearned
 from small_data_sets import challenge, coco, endovis17, folders, vos
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from delineate.core.errors import InputError
+from delineate.core.rle import Rle
 from delineate.data.cases import Case, Task, Use
 from delineate.data.check import check_dataset
 from delineate.data.coco import drawn, short_runs
 from delineate.data.label_pictures import read_labels
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import subject_of, subjects_in
-from delineate.errors import InputError
-from delineate.rle import Rle
 from small_data_sets import BLUE, DISC, coco, endovis17, endovis18, npz, picture
 
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from delineate.cli import app
+from delineate.core.errors import DelineateError, InputError, OutputError
 from delineate.data.cases import Case, Task, Use
 from delineate.data.layouts import read_dataset
 from delineate.data.shards import bytes_of, stream, write_shards
 from delineate.data.subjects import subject_of
-from delineate.errors import DelineateError, InputError, OutputError
 
 RNG = np.random.default_rng(3)
 DISC = (np.hypot(*(np.mgrid[:40, :50] - 20)) < 10).astype(np.uint8)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from delineate.errors import PromptError
+from delineate.core.errors import PromptError
+from delineate.core.resolve import FramePrompts
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor, BoxView, otsu_threshold
 from delineate.evaluation.graph_segmentation import grab_cut, random_walker
 from delineate.evaluation.metrics import dice
 from delineate.evaluation.simulated_prompts import bounding_box
-from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Query, ReferenceFrame
+from delineate.predictors.frame_predictor import Query, ReferenceFrame
 
 
 def disk(height: int, width: int, y: float, x: float, radius: float) -> np.ndarray:

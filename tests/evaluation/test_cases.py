@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from delineate.core.errors import InputError
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, load_cases, rng_of
-from delineate.errors import InputError
 
 
 def only(root: Path, task: Task) -> Case:

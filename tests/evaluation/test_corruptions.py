@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from delineate.cli import app
-from delineate.errors import InputError
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan
 from delineate.evaluation.corruption_sheet import corruption_sheet
 from delineate.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted, corrupted_scan
-from delineate.scan import Scan
 
 ROWS, COLUMNS = np.mgrid[:72, :96]
 TISSUE = np.stack([0.35 + 0.3 * np.sin(ROWS / 7 + c) * np.cos(COLUMNS / 9) for c in range(3)], axis=-1).clip(0.1, 1)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from bright_predictor import BrightPredictor
+from delineate.core.errors import InputError
+from delineate.core.resolve import FramePrompts
+from delineate.core.scan import Scan
 from delineate.data.cases import Case, LabelledScan, Task, Use, load_cases, rng_of
-from delineate.errors import InputError
 from delineate.evaluation import runner
 from delineate.evaluation.click_protocols import AREA, click_numbers, random_click
 from delineate.evaluation.frame_prompts import (
@@ -29,10 +31,8 @@ from delineate.evaluation.protocols import PROTOCOLS, families, protocol_named
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, Script
 from delineate.evaluation.volume_protocols import RELEASED_IOU, SLICE_IOU, Start
-from delineate.placing import FramePrompts
-from delineate.runtimes.capabilities import Scope
-from delineate.runtimes.frame_predictor import Query
-from delineate.scan import Scan
+from delineate.predictors.capabilities import Scope
+from delineate.predictors.frame_predictor import Query
 
 OWN = ("box-2d", "clicks-2d", "volume-box", "video-mask")
 NEW = [name for name, protocol in PROTOCOLS.items() if name not in OWN and Scope.FRAME in protocol.scopes]

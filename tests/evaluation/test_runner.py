@@ -15,18 +15,18 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from delineate.errors import DelineateError, ModelError, OutputError
+from delineate.core.errors import DelineateError, ModelError, OutputError
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
+from delineate.core.resolve import FramePrompts
 from delineate.evaluation import runner
 from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.protocols import PROTOCOLS
 from delineate.evaluation.report import FOUND, TRUTH
 from delineate.evaluation.runner import EvaluateOptions, evaluate
-from delineate.frame import Frame
-from delineate.manifest import ModelRecord
-from delineate.placing import FramePrompts
+from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities
+from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.capabilities import VISUAL_PROMPTS, Capabilities
-from delineate.runtimes.frame_predictor import Candidates, Query
 
 
 class BrightParts:

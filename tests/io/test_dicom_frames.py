@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
 from bad_inputs.dicom import COLUMNS, ROWS_OF_PIXELS, setting, slice_file
-from delineate.io.dicom_pixels import PixelReader
 from delineate.io.opening import open_scan
+from delineate.io.readers.dicom_pixels import PixelReader
 
 
 def sequence(**values: Any) -> Any:

@@ -15,11 +15,11 @@ import tifffile
 from PIL import Image
 
 from delineate.cli.inspect import describe
-from delineate.errors import InputError
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan
 from delineate.io.limits import check_picture, check_volume
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
-from delineate.scan import Scan
 from peak_memory import linux_only, peak_mib
 
 
@@ -135,7 +135,7 @@ def moving(folder: Path, kind: str, frames: int = 9) -> tuple[Path, np.ndarray]:
 def test_frames_are_the_same_in_any_order(
     kind: str, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("delineate.io.picture.KEPT_BYTES", kept)
+    monkeypatch.setattr("delineate.io.readers.picture.KEPT_BYTES", kept)
     path, values = moving(tmp_path, kind)
     scan = open_scan(path, pages="video")
     order = [*range(9), *range(8, -1, -1), 3, 7, 2, 2, 8, 0]
@@ -160,7 +160,7 @@ def test_inspecting_takes_a_part_of_what_the_picture_takes(kind: str) -> None:
     prepare = f"""
 import numpy as np
 from delineate.cli.inspect import describe
-from delineate.scan import Scan
+from delineate.core.scan import Scan
 scan = Scan.from_image(np.ones((6000, 6000), {kind!r}))
 describe(Scan.from_image(np.ones((60, 60), {kind!r})))
 """

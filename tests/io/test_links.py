@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from bad_inputs.dicom import series
-from delineate.errors import InputError
+from delineate.core.errors import InputError
+from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
-from delineate.scan import ScanKind
 
 
 def frames(folder: Path) -> None:

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import delineate
-from delineate.errors import OutputError
+from delineate.core.errors import OutputError
+from delineate.core.rle import Rle
+from delineate.core.segmentation import Segmentation
 from delineate.io.opening import open_scan
 from delineate.io.outputs import Outputs, check_run_folder
 from delineate.io.own_files import MARK, is_own
-from delineate.rle import Rle
-from delineate.segmentation import Segmentation
 from small_scans import clip, picture, snapshot
 
 

@@ -16,11 +16,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import delineate
-from delineate.errors import OutputError
+from delineate.core.errors import OutputError
+from delineate.core.rle import Rle
+from delineate.core.segmentation import Segmentation
 from delineate.io.opening import open_scan
 from delineate.io.own_files import LISTING, is_own
-from delineate.rle import Rle
-from delineate.segmentation import Segmentation
 from small_scans import clip, picture, snapshot
 
 

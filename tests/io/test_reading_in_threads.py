@@ -14,10 +14,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan
 from delineate.io.opening import open_scan
 from delineate.io.options import Pages, ReadOptions
-from delineate.scan import Scan
 
 FRAMES = 24
 LINUX = Path("/proc/self/fd").is_dir()

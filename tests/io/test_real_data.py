@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
+from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
-from delineate.scan import ScanKind
 
 KINDS = {"2d": ScanKind.IMAGE, "3d": ScanKind.VOLUME, "video": ScanKind.VIDEO}
 REFUSED = {"dicom/24x38x3", "dicom/several_volumes_no_extension", "dicom/slide_microscopy"}  # several volumes in one

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.errors import OutputError
-from delineate.grid import Grid
+from delineate.core.errors import OutputError
+from delineate.core.grid import Grid
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
 from delineate.io.atomic import replacing, write_bytes
 from delineate.io.opening import open_scan
 from delineate.io.saving import save
-from delineate.rle import Rle
-from delineate.scan import Scan
-from delineate.segmentation import Segmentation
 
 OBLIQUE = np.array([[1.2, 0.4, 0.1, -30], [-0.5, 1.4, 0.3, 12.5], [0.2, -0.3, 2.6, 7], [0, 0, 0, 1]])
 SHAPE = (12, 10, 6)

@@ -8,12 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from delineate.grid import Grid
+from delineate.core.grid import Grid
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.opening import open_scan
 from delineate.io.saving import save
-from delineate.rle import Rle
-from delineate.scan import Scan
-from delineate.segmentation import Overlap, Segmentation
 from peak_memory import linux_only, peak_mib
 
 SHAPE = (13, 11, 7)
@@ -85,11 +85,11 @@ def test_a_segmentation_without_objects_is_a_file_that_can_be_read(tmp_path: Pat
 MANY = """
 import numpy as np
 from pathlib import Path
-from delineate.grid import Grid
+from delineate.core.grid import Grid
 from delineate.io.saving import save
-from delineate.rle import Rle
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Segmentation
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Segmentation
 class Nothing:
     shape, dtype = (300, 300, 200), np.dtype(np.int16)
     def __getitem__(self, cut): raise AssertionError

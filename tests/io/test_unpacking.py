@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from delineate.errors import DelineateError
+from delineate.core.errors import DelineateError
 from delineate.io.opening import open_scan
 from delineate.io.unpacking import PIECE, Packing, unpacked
 from peak_memory import linux_only, peak_mib
@@ -209,7 +209,7 @@ except DelineateError: pass
 """
     prepare = f"""
 from pathlib import Path
-from delineate.errors import DelineateError
+from delineate.core.errors import DelineateError
 from delineate.io.opening import identify, open_scan
 __import__(identify(Path({str(path)!r})).module)
 """

@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from delineate.errors import InputError
-from delineate.io import video
+from delineate.core.errors import InputError
 from delineate.io.opening import open_scan
-from delineate.io.video import VideoFrames
+from delineate.io.readers import video
+from delineate.io.readers.video import VideoFrames
 
 
 def clip(path: Path, frames: int, group: int, width: int = 160, height: int = 96, codec: str = "libx264") -> Path:

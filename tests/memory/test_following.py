@@ -15,10 +15,14 @@ from tiny_networks import moving_frames, tiny_sam2
 
 pytest.importorskip("transformers")
 
-from delineate.errors import DelineateError, PromptError
-from delineate.following import Directions, Following, MemoryRule
-from delineate.frame import Frame
-from delineate.manifest import ModelRecord
+from delineate.compute.engine import Engine, Precision
+from delineate.core.errors import DelineateError, PromptError
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
+from delineate.core.prompts import Box, Mask
+from delineate.core.propagation_options import Directions, Following, MemoryRule
+from delineate.core.resolve import FramePrompts
+from delineate.core.scan import Scan
 from delineate.memory.bank import Memory
 from delineate.memory.policies import (
     CrossImage,
@@ -29,11 +33,7 @@ from delineate.memory.policies import (
     Window,
     chosen_policy,
 )
-from delineate.placing import FramePrompts
-from delineate.prompts import Box, Mask
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.sam2 import Sam2Predictor
-from delineate.scan import Scan
+from delineate.predictors.sam2 import Sam2Predictor
 from delineate.session import Session
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings

@@ -16,12 +16,12 @@ pytest.importorskip("transformers")
 
 from transformers import Sam2VideoInferenceSession
 
-from delineate.frame import Frame
+from delineate.compute.engine import Engine, Precision
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
 from delineate.memory.bank import Memory
 from delineate.models.sam2 import Sam2, Sam2Version
-from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
-from delineate.runtimes.engine import Engine, Precision
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 FRAMES = 20

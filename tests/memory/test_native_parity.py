@@ -15,11 +15,11 @@ from tiny_networks import TINY_HIERA
 pytest.importorskip("transformers")
 
 from delineate.checkpoints.key_maps import sam2_weights
+from delineate.compute.engine import Engine, Precision
+from delineate.core.resolve import FramePrompts
 from delineate.memory.policies import EfficientFramePruning, Pruning, Window
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Version
-from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
-from delineate.runtimes.engine import Engine, Precision
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 FOLDER = Path(__file__).parents[1] / "references"

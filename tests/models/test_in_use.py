@@ -12,11 +12,11 @@ from tiny_networks import tiny_sam, tiny_sam2
 
 pytest.importorskip("transformers")
 
+from delineate.compute.engine import Engine, Precision
 from delineate.models.rep_vit import RepViT, RepViTConfig
 from delineate.models.sam import SamPrompts
 from delineate.models.sam2 import Sam2Maps
 from delineate.models.tiny_vit import TinyViT, TinyViTConfig
-from delineate.runtimes.engine import Engine, Precision
 
 TINY = TinyViTConfig(side=64, widths=(32, 32, 64, 64), depths=(1, 1, 1, 1))
 CONVOLUTIONAL = {

@@ -21,18 +21,18 @@ from delineate.checkpoints.key_maps import medsam_text_weights
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.store import kept
 from delineate.checkpoints.vocabulary import NAME, Vocabulary
-from delineate.errors import ModelError, PromptError
-from delineate.following import Following, MemoryRule
-from delineate.manifest import ModelRecord
+from delineate.compute.engine import Engine, Precision
+from delineate.core.errors import ModelError, PromptError
+from delineate.core.manifest import ModelRecord
+from delineate.core.prompts import Box, Text
+from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.resolve import FramePrompts
+from delineate.core.scan import Scan
 from delineate.models.medsam_text import MedSamText, MedSamTextShape, TextTower
 from delineate.models.sam import Sam, SamEncoder, SamShape
-from delineate.placing import FramePrompts
+from delineate.predictors.frame_predictor import Query
+from delineate.predictors.text import TextPredictor
 from delineate.preprocess.profiles import MEDSAM
-from delineate.prompts import Box, Text
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.frame_predictor import Query
-from delineate.runtimes.medsam_text import TextPredictor
-from delineate.scan import Scan
 from delineate.session import Session
 
 PAIRS = ("l i", "v e", "li ve", "live r</w>", "k i", "d n", "ki dn", "e y</w>", "kidn ey</w>")

@@ -17,15 +17,15 @@ pytest.importorskip("transformers")
 from delineate.adapters.sam_med2d import add_med2d_adapters
 from delineate.checkpoints.key_maps import edge_tam_weights, efficient_tam_weights, sam2_weights, sam_weights
 from delineate.checkpoints.loading import load_all
+from delineate.compute.engine import Engine, Precision
+from delineate.core.resolve import FramePrompts
 from delineate.memory.policies import EfficientFramePruning, Pruning, Window
 from delineate.models.edge_tam import EdgeTam, EdgeTamShape
 from delineate.models.efficient_tam import CrossAttention, EfficientTam, TamShape
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Version
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
-from delineate.placing import FramePrompts
 from delineate.preprocess.fitting import Fitted
-from delineate.runtimes.engine import Engine, Precision
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 FOLDER = Path(__file__).parents[1] / "references"

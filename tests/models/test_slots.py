@@ -27,7 +27,7 @@ from delineate.adapters.slots import (
     insert,
     put,
 )
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder, SamPrompts
 from delineate.training.activations import forget_activations
 from host_cases import HOSTS, OBJECTS, HostCase, drawn
@@ -106,9 +106,9 @@ def test_what_is_in_a_slot_runs_in_training_in_use_and_in_bf16(case: HostCase, s
 def test_what_is_in_the_slots_is_exported(case: HostCase, tmp_path: Path) -> None:
     """All slots at once, each with an effect well above what the file may be away."""
     pytest.importorskip("onnx")
-    from delineate.runtimes.exported import encoder_part, write_part
-    from delineate.runtimes.exported_parts import parts_of
-    from delineate.runtimes.exporting import compared
+    from delineate.predictors.export.bundle import compared
+    from delineate.predictors.export.image_encoder import encoder_part, write_part
+    from delineate.predictors.export.parts import parts_of
 
     network = case.make().requires_grad_(False)
     marked(network, case, *case.slots, gain=0.05)

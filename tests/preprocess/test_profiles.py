@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from delineate.frame import Frame
+from delineate.core.frame import Frame
+from delineate.predictors.postprocess import drawn_logits, masks_on_frame
 from delineate.preprocess.fitting import Filter, Fit, fitted, resampled
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import (
@@ -23,7 +24,6 @@ from delineate.preprocess.profiles import (
     sam2_image,
     sam2_video,
 )
-from delineate.runtimes.answers import drawn_logits, masks_on_frame
 
 RNG = np.random.default_rng(0)
 PICTURE = np.clip(RNG.normal(120, 50, (300, 420, 3)), 0, 255).astype(np.uint8)

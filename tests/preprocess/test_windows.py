@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from bright_predictor import BrightPredictor
-from delineate.errors import InputError
-from delineate.frame import Frame, Modality, ModalityName
-from delineate.frame_source import ArrayFrames
-from delineate.intensities import Intensities, IntensityStatistics, IntensityWindow
+from delineate.core.errors import InputError
+from delineate.core.frame import Frame, Modality, ModalityName
+from delineate.core.frame_source import ArrayFrames
+from delineate.core.intensities import Intensities, IntensityStatistics, IntensityWindow
+from delineate.core.prompts import Box
+from delineate.core.scan import Scan, ScanKind
 from delineate.preprocess.intensity import WindowRule, eight_bit, named_window, scan_window
 from delineate.preprocess.profiles import LITE_MEDSAM, MEDSAM, SAM, SAM_MED2D, Profile, biosam2, sam2_image, sam2_video
-from delineate.prompts import Box
-from delineate.runtimes.quill import QuillPredictor
-from delineate.scan import Scan, ScanKind
+from delineate.quill.predictor import QuillPredictor
 from delineate.session import Session
 
 CT = Modality(ModalityName.CT, "made so")
@@ -202,7 +202,7 @@ def test_a_scan_is_read_through_once_and_not_at_all_where_nothing_asks() -> None
 def test_large_scans_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.random.default_rng(0).normal(600, 100, (20, 64, 64)).astype(np.float32)
     exact = IntensityStatistics.of(frames)
-    monkeypatch.setattr("delineate.intensities.SAMPLED_VALUES", frames.size // 7)
+    monkeypatch.setattr("delineate.core.intensities.SAMPLED_VALUES", frames.size // 7)
     sampled = Intensities(ArrayFrames(frames)).statistics
     assert sampled != exact and sampled.nonzero == pytest.approx(exact.nonzero, abs=20)
 

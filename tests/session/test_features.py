@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from bright_predictor import BrightPredictor
-from delineate.frame import Frame, Modality, ModalityName
-from delineate.intensities import IntensityWindow
-from delineate.manifest import ModelRecord
+from delineate.core.frame import Frame, Modality, ModalityName
+from delineate.core.intensities import IntensityWindow
+from delineate.core.manifest import ModelRecord
+from delineate.core.prompts import Box, Point
+from delineate.core.scan import Scan
+from delineate.predictors.frame_predictor import StorableFeatures
 from delineate.preprocess.intensity import WindowRule
-from delineate.prompts import Box, Point
-from delineate.runtimes.frame_predictor import StorableFeatures
-from delineate.scan import Scan
 from delineate.session import FeatureStore, Session
 from delineate.session.features import FeatureKey
 
@@ -131,10 +131,10 @@ def test_features_go_with_their_model() -> None:
 def published(kind: str) -> Any:
     import torch
 
+    from delineate.compute.engine import Engine, Precision
+    from delineate.predictors.sam import SamBehaviour, SamPredictor
+    from delineate.predictors.sam2 import Sam2Predictor
     from delineate.preprocess.profiles import SAM_MED2D
-    from delineate.runtimes.engine import Engine, Precision
-    from delineate.runtimes.sam import SamBehaviour, SamPredictor
-    from delineate.runtimes.sam2 import Sam2Predictor
     from tiny_networks import tiny_sam, tiny_sam2
 
     engine = Engine(torch.device("cpu"), Precision.FP32)
@@ -169,7 +169,7 @@ def test_a_few_features_of_unknown_size_are_kept() -> None:
 
 
 def test_a_predictor_without_an_encoder_fills_no_store_while_it_follows() -> None:
-    from delineate.runtimes.quill import QuillPredictor
+    from delineate.quill.predictor import QuillPredictor
 
     store = FeatureStore()
     session = Session(volume(), QuillPredictor(threads=1), features=store)

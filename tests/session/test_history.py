@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from bright_predictor import BrightPredictor
-from delineate.prompts import Lasso, Mask, Point, Prompt
-from delineate.runtimes.frame_predictor import Candidates, Query
-from delineate.scan import Scan
+from delineate.core.prompts import Lasso, Mask, Point, Prompt
+from delineate.core.scan import Scan
+from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.session import FeatureStore, Session, SessionLimits
 
 

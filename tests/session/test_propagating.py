@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bright_predictor import BrightPredictor
-from delineate.errors import PromptError
-from delineate.following import Directions, Following
-from delineate.prompt_log import PromptLog, Propagate
-from delineate.prompts import Mask, Point
-from delineate.scan import Scan
+from delineate.core.errors import PromptError
+from delineate.core.prompt_log import PromptLog, Propagate
+from delineate.core.prompts import Mask, Point
+from delineate.core.propagation_options import Directions, Following
+from delineate.core.scan import Scan
 from delineate.session import Session
 from delineate.session.propagation import BLOCK
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from bright_predictor import BrightPredictor
-from delineate.errors import PromptError
-from delineate.grid import Grid
-from delineate.prompt_log import PromptLog
-from delineate.prompts import Box, Mask, Point, Text
-from delineate.scan import Scan
+from delineate.core.errors import PromptError
+from delineate.core.grid import Grid
+from delineate.core.prompt_log import PromptLog
+from delineate.core.prompts import Box, Mask, Point, Text
+from delineate.core.scan import Scan
 from delineate.session import Session
 
 

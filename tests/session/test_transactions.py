@@ -12,10 +12,10 @@ import pytest
 from pydantic import ValidationError
 
 from bright_predictor import BrightPredictor
-from delineate.errors import DelineateError
-from delineate.prompt_log import PromptLog
-from delineate.prompts import Box, Mask, Point, Text
-from delineate.scan import Scan
+from delineate.core.errors import DelineateError
+from delineate.core.prompt_log import PromptLog
+from delineate.core.prompts import Box, Mask, Point, Text
+from delineate.core.scan import Scan
 from delineate.session import Session
 
 SPOTS = 12

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from delineate.errors import PromptError
-from delineate.intensities import IntensityWindow
-from delineate.prompt_log import PromptLog
-from delineate.prompts import Box, Mask, Point, Prompt, Scribble, Text
-from delineate.runtimes.capabilities import PromptKind
-from delineate.scan import Scan
+from delineate.core.errors import PromptError
+from delineate.core.intensities import IntensityWindow
+from delineate.core.prompt_log import PromptLog
+from delineate.core.prompts import Box, Mask, Point, Prompt, Scribble, Text
+from delineate.core.scan import Scan
+from delineate.predictors.capabilities import PromptKind
 from delineate.session import Session
 from scan_predictors import ThresholdInBox, TwoThresholds, blocks
 

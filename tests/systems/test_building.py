@@ -14,7 +14,7 @@ from tiny_networks import tiny_sam
 pytest.importorskip("transformers")
 
 from delineate.checkpoints import store
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam import Sam
 from delineate.systems import BuildOptions
 from delineate.systems.building import loaded

@@ -23,12 +23,12 @@ pytest.importorskip("transformers")
 
 import torch
 
-from delineate.following import Following, MemoryRule
+from delineate.core.prompts import Box, Mask, Prompt, Text
+from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.scan import Scan
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
 from delineate.models.sam2 import HIERA_SIZES, Sam2, Sam2Shape, Sam2Size
-from delineate.prompts import Box, Mask, Prompt, Text
-from delineate.scan import Scan
 from delineate.session import Session
 from delineate.systems import SYSTEMS, BuildOptions
 from delineate.systems.sam2_shaped import Sam2Shaped

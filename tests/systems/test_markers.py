@@ -10,7 +10,7 @@ import pytest
 from scipy.interpolate import interp1d
 from scipy.ndimage import distance_transform_edt
 
-from delineate.errors import DelineateError, PromptError
+from delineate.core.errors import DelineateError, PromptError
 from delineate.tracking.markers import marker_boxes
 
 SHAPE = (9, 60, 70)

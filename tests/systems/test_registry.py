@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.errors import ModelError
-from delineate.frame import Frame
+from delineate.core.errors import ModelError
+from delineate.core.frame import Frame
 from delineate.systems import SYSTEMS, BuildOptions, build
 
 FIELDS = ("summary", "prompts", "follows", "profile", "recipe", "citation", "licence")

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bright_predictor import BrightPredictor
-from delineate.errors import PromptError
-from delineate.frame import Frame
-from delineate.placing import FramePrompts
-from delineate.prompts import Point
-from delineate.runtimes.frame_predictor import ChainedCandidates, ChainOptions, Query, ReferenceFrame
-from delineate.scan import Scan
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.prompts import Point
+from delineate.core.resolve import FramePrompts
+from delineate.core.scan import Scan
+from delineate.predictors.frame_predictor import ChainedCandidates, ChainOptions, Query, ReferenceFrame
 from delineate.session import Session
 from delineate.tracking import ChainTracker, Drift, GuardSettings
 from delineate.tracking.propagate import territories

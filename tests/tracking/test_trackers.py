@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from bright_predictor import BrightPredictor
-from delineate.errors import PromptError
-from delineate.following import Following, MemoryRule
-from delineate.frame import Frame
-from delineate.manifest import ModelRecord
-from delineate.placing import FramePrompts
-from delineate.runtimes.capabilities import Capabilities, PromptKind, Propagation
-from delineate.runtimes.engine import Engine, Precision
-from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Query
-from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.compute.engine import Engine, Precision
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
+from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.resolve import FramePrompts
+from delineate.predictors.capabilities import Capabilities, PromptKind, Propagation
+from delineate.predictors.frame_predictor import Candidates, FramePredictor, Query
+from delineate.predictors.sam2 import Sam2Predictor
 from delineate.tracking import ChainTracker, Step, Tracker, tracker_for
 from delineate.tracking.memory_tracker import MemoryTracker
 from delineate.tracking.words import WordTracker

@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.edge_tam import EdgeTam, EdgeTamShape
 from delineate.models.efficient_tam import EfficientTam, TamShape
 from delineate.models.sam import VitSize

@@ -13,7 +13,7 @@ pytest.importorskip("peft")
 pytest.importorskip("accelerate")
 
 from delineate.checkpoints.adapter_file import put_adapter
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
 from delineate.training.encoder_adapters import AdapterKind, AdapterOptions, EncoderAdapter
 from delineate.training.finetune import Finetune, FinetuneObjective, Part, finetune

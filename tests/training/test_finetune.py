@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
-from delineate.errors import InputError, ModelError
+from delineate.core.errors import InputError, ModelError
 from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
 from delineate.training.finetune import Finetune, FinetuneObjective, Part, finetune
 from delineate.training.frames import split_frames

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
+from delineate.core.errors import InputError
+from delineate.core.scan import Pixels, Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
-from delineate.errors import InputError
-from delineate.scan import Pixels, Scan
 from delineate.training.clips import ClipOptions
 from delineate.training.distill import Pictures
 from delineate.training.frames import FrameOptions, drawn_batch, split_frames

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 pytest.importorskip("accelerate")
 
-from delineate.errors import ModelError, OutputError
+from delineate.core.errors import ModelError, OutputError
 from delineate.training import loop
 from delineate.training.loop import LoopOptions, Outcome, Schedule, train
 from delineate.training.plateau import FACTOR, PATIENCE, Plateau

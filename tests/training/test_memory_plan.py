@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape, VitSize
 from delineate.models.sam2 import Sam2, Sam2Shape
 from delineate.training.activations import forget_activations, kept_bytes, of_decoder, of_hiera, of_shape

@@ -11,10 +11,10 @@ pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 from delineate.adapters.sam_med2d import add_med2d_adapters
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
-from delineate.runtimes.prompting import Multimask
-from delineate.runtimes.sam import SamPredictor
+from delineate.predictors.sam import SamPredictor
+from delineate.predictors.sam_behavior import Multimask
 from delineate.training.recipes import RECIPES, Wishes, recipe_named
 from delineate.training.run_files import LAST, read_arrays
 from training_discs import discs, tiny_predictor

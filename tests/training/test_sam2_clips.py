@@ -8,7 +8,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.preprocess.profiles import sam2_video
 from delineate.training.clips import ClipAugment, ClipOptions, ClipSource
 from delineate.training.losses import dice_and_cross_entropy, heavy_cross_entropy, sam2_losses

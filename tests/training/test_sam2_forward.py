@@ -11,10 +11,10 @@ from torch import Tensor
 
 pytest.importorskip("transformers")
 
-from delineate.frame import Frame
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
 from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
 from delineate.models.sam2 import Sam2Maps, Sam2Version
-from delineate.placing import FramePrompts
 from delineate.preprocess.profiles import sam2_video
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed, error_click

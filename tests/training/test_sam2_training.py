@@ -16,7 +16,7 @@ pytest.importorskip("accelerate")
 from delineate.checkpoints.adapter_file import AdapterKind, put_adapter
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.reading import read_weights
-from delineate.errors import InputError, ModelError
+from delineate.core.errors import InputError, ModelError
 from delineate.memory.policies import EfficientFramePruning
 from delineate.training.clip_prompts import ClipPrompting
 from delineate.training.clips import ClipOptions

@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("transformers")
 
 from delineate.models.sam import SamEncoder
-from delineate.runtimes.sam import SamPredictor
+from delineate.predictors.sam import SamPredictor
 from delineate.training.teacher_features import TeacherFeatures
 from training_discs import tiny_predictor
 

@@ -19,10 +19,10 @@ pytest.importorskip("accelerate")
 
 from delineate.checkpoints import key_maps
 from delineate.cli import app
-from delineate.errors import ModelError
-from delineate.runtimes.frame_predictor import FramePredictor
-from delineate.runtimes.sam import SamPredictor
-from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.core.errors import ModelError
+from delineate.predictors.frame_predictor import FramePredictor
+from delineate.predictors.sam import SamPredictor
+from delineate.predictors.sam2 import Sam2Predictor
 from delineate.systems.building import loaded, record_of
 from delineate.systems.registry import SYSTEMS, build
 from delineate.systems.system import BuildOptions

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.errors import DelineateError
-from delineate.everything import EverythingSettings
+from delineate.automatic import EverythingSettings
+from delineate.core.errors import DelineateError
+from delineate.core.manifest import Manifest
+from delineate.core.prompts import Box, Mask, Point
 from delineate.io.options import ReadOptions
-from delineate.manifest import Manifest
-from delineate.prompts import Box, Mask, Point
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.auto import AutoRequest, auto
 from delineate.verbs.replay import replay as run_again

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from delineate.cli import app
-from delineate.errors import DelineateError
+from delineate.core.errors import DelineateError
+from delineate.core.manifest import Manifest
+from delineate.core.prompts import Box
 from delineate.evaluation.runner import EvaluateOptions, evaluate
-from delineate.manifest import Manifest
-from delineate.prompts import Box
 from delineate.systems import SYSTEMS
 from delineate.verbs.replay import replay
 from delineate.verbs.request import ModelChoice, OutputChoice

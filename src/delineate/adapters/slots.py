@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 
 class Slot(StrEnum):

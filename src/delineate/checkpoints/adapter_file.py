@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from delineate.checkpoints.reading import Weights
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 ENCODER = "vision_encoder"  # layers are named within it
 PREFIX = "adapter."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from delineate.checkpoints.reading import Weights
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 VIT_WIDTHS = {768: "sam_vit_b", 1024: "sam_vit_l", 1280: "sam_vit_h"}
 HIERA = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}

@@ -15,7 +15,7 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.io.atomic import replacing, write_bytes
 
 LONGEST = 1 << 16  # bytes of a record

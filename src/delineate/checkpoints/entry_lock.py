@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 WAIT = 600.0  # seconds for another process to end
 PATIENCE = 1.0  # seconds until the wait is told

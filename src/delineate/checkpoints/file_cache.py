@@ -11,8 +11,8 @@ from pathlib import Path
 from delineate.checkpoints.entries import read_record, write_entry
 from delineate.checkpoints.entry_lock import locked, not_writable
 from delineate.checkpoints.store import folder
-from delineate.errors import ModelError
-from delineate.hashing import sha256_of
+from delineate.core.errors import ModelError
+from delineate.core.hashing import sha256_of
 
 NAME = "exported"  # of the folder, and of its lock
 CAPACITY = 8 << 30  # bytes; files used longest ago go first

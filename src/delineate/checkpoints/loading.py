@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from delineate.checkpoints.reading import Weights
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 SHOWN = 4  # names listed of each kind
 

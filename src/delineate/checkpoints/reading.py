@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 
 Weights = dict[str, Tensor]
 WRAPPERS = ("state_dict", "model", "model_state_dict", "network")  # in the order they are unwrapped

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from delineate.checkpoints.download import CHUNK, Download, Progress, fetch, partial_path
 from delineate.checkpoints.entries import StoreRecord, not_readable, read_record, refresh_record, write_entry
 from delineate.checkpoints.entry_lock import locked, not_writable
-from delineate.errors import DelineateError, ModelError
-from delineate.hashing import sha256_of
+from delineate.core.errors import DelineateError, ModelError
+from delineate.core.hashing import sha256_of
 
 READER_WAIT = 5.0  # seconds for an import that is about to end
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from delineate.checkpoints.store import Download, kept
-from delineate.errors import ModelError, PromptError
+from delineate.core.errors import ModelError, PromptError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -66,7 +66,7 @@ app.add_typer(train_app, name="train")
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a case failed, 2 bad input, 130 interrupted."""
-    from delineate.errors import DelineateError
+    from delineate.core.errors import DelineateError
 
     tell_warnings(quiet=not {"-q", "--quiet"}.isdisjoint(sys.argv))
     try:

@@ -36,7 +36,7 @@ def auto(
 
     The default model is sam2.1_tiny.
     """
-    from delineate.everything import EverythingSettings
+    from delineate.automatic import EverythingSettings
     from delineate.io.options import ReadOptions
     from delineate.verbs.auto import AutoRequest
     from delineate.verbs.auto import auto as run

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from delineate.errors import DelineateError, DelineateWarning
-from delineate.terminal_text import printable
+from delineate.core.errors import DelineateError, DelineateWarning
+from delineate.core.terminal_text import printable
 
 Progress = Callable[[int, int], None]
 

@@ -9,7 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
-from delineate.errors import PromptError
+from delineate.core.errors import PromptError
 
 
 def check(

@@ -9,7 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
-from delineate.terminal_text import command
+from delineate.core.terminal_text import command
 
 
 def distill(
@@ -39,12 +39,12 @@ def distill(
     """Teach a small encoder a large one's embeddings, and give it the large one's decoder."""
     from dataclasses import replace
 
+    from delineate.core.errors import MissingExtraError, ModelError
     from delineate.data.layouts import read_dataset
     from delineate.data.learned_from import write_learned_from
     from delineate.data.subjects import split_by_subject
-    from delineate.errors import MissingExtraError, ModelError
     from delineate.io.outputs import check_run_folder
-    from delineate.runtimes.capabilities import NetworkKind
+    from delineate.predictors.capabilities import NetworkKind
     from delineate.systems import BuildOptions, build
 
     read = (data, start, options.model_file(teacher), options.model_file(student))

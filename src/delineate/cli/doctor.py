@@ -9,10 +9,10 @@ from typing import Any
 
 import typer
 
-from delineate import telemetry
 from delineate.cli import options
 from delineate.cli.console import result, result_json
-from delineate.threads import usable_cores
+from delineate.compute.threads import usable_cores
+from delineate.core import telemetry
 
 PACKAGES = ("delineate", "numpy", "scipy", "onnxruntime", "nibabel", "pydicom", "pillow", "tifffile", "av", "torch")
 
@@ -32,7 +32,7 @@ def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
 
 def examine() -> tuple[dict[str, Any], bool]:
     """What was found by name, and whether a click can be answered."""
-    from delineate.systems.quill import SHIPPED
+    from delineate.quill.system import SHIPPED
 
     card: dict[str, Any] = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -101,9 +101,9 @@ def _one_click() -> float:
 
     import numpy as np
 
-    from delineate.frame import Frame
-    from delineate.placing import FramePrompts
-    from delineate.runtimes.frame_predictor import Query
+    from delineate.core.frame import Frame
+    from delineate.core.resolve import FramePrompts
+    from delineate.predictors.frame_predictor import Query
     from delineate.systems import shipped_predictor
 
     y, x = np.mgrid[:256, :256]

@@ -12,7 +12,7 @@ from delineate.cli.console import result, result_json
 from delineate.cli.groups import grouped
 
 if TYPE_CHECKING:
-    from delineate.scan import Scan
+    from delineate.core.scan import Scan
 
 BARS = " ▁▂▃▄▅▆▇█"
 SAMPLE = 4_000_000  # values the histogram is drawn from
@@ -38,7 +38,7 @@ def inspect(
     from rich.panel import Panel
     from rich.table import Table
 
-    from delineate.terminal_text import printable
+    from delineate.core.terminal_text import printable
 
     table = Table.grid(padding=(0, 2))
     for name, value in card.items():
@@ -52,8 +52,8 @@ def inspect(
 
 def describe(scan: Scan) -> dict[str, Any]:
     """The card's lines by name."""
-    from delineate.grid import Placement
-    from delineate.scan import ScanKind
+    from delineate.core.grid import Placement
+    from delineate.core.scan import ScanKind
 
     low, high, values = _sampled(scan)
     grid = scan.grid
@@ -112,7 +112,7 @@ def _histogram(values: Any) -> str:
 
 
 def _verdict(scan: Scan) -> str:
-    from delineate.grid import Placement
+    from delineate.core.grid import Placement
 
     match scan.grid.placement:
         case Placement.WORLD:
@@ -124,7 +124,7 @@ def _verdict(scan: Scan) -> str:
 
 
 def _command(scan: Scan) -> str:
-    from delineate.terminal_text import command
+    from delineate.core.terminal_text import command
 
     name = str(scan.file.path) if scan.file else "FILE"
     x0, y0, x1, y1 = scan.width // 3, scan.height // 3, 2 * scan.width // 3, 2 * scan.height // 3

@@ -32,7 +32,7 @@ def listed(json: options.Json = False) -> None:
 def _row(system: System) -> dict[str, Any] | None:
     """A system's file on this machine, or why it is refused; None where there is none."""
     from delineate.checkpoints.store import kept
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
 
     row: dict[str, Any] = {"name": system.name, "file": None, "megabytes": None, "licence": system.licence}
     try:
@@ -54,7 +54,7 @@ def pull(
 ) -> None:
     """Fetch a system's published weights from its authors; goes on where an earlier try stopped."""
     from delineate.checkpoints import store, vocabulary
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
 
     if name == vocabulary.NAME:
         with progress_bar(f"Fetching {vocabulary.PUBLISHED.name}", quiet or json) as progress:
@@ -126,14 +126,14 @@ def exported(
 
     delineate models export sam2.1_tiny -o sam2_onnx
     """
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
     from delineate.io.outputs import Outputs
     from delineate.systems import SYSTEMS, BuildOptions, build
 
     if model == "quill" or model.endswith(".onnx"):
         path = SYSTEMS["quill"].weights if model == "quill" else model
         raise ModelError("E-EXPORT-KIND", f"{model} is ONNX already: {path}", "Copy the file.")
-    from delineate.runtimes.exporting import CARD, export_system
+    from delineate.predictors.export.bundle import CARD, export_system
 
     with Outputs([output], [options.model_file(model)], overwrite) as outputs:
         predictor = build(model, BuildOptions(None, untrained, device="cpu", precision="fp32"), system)
@@ -171,7 +171,7 @@ def verify(json: options.Json = False) -> None:
 
 
 def _system(name: str):  # type: ignore[no-untyped-def]
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
     from delineate.systems import SYSTEMS
 
     if name not in SYSTEMS:

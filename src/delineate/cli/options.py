@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
-from delineate.errors import PromptError
+from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
-    from delineate.following import Following
+    from delineate.core.propagation_options import Following
     from delineate.io.options import ReadOptions
     from delineate.verbs.request import ModelChoice, OutputChoice
 
@@ -180,7 +180,7 @@ class Talking:
 
 def model_file(model: str) -> Path | None:
     """The file that --model names, or the folder of an exported system, where it names one."""
-    from delineate.runtimes.bundle_card import is_bundle
+    from delineate.predictors.bundle_card import is_bundle
 
     path = Path(model)
     return path if path.is_file() or is_bundle(path) else None
@@ -192,7 +192,7 @@ def following(**given: Any) -> Following | None:
     given  fields of ``Following`` and ``no_reset``, None or False where left out. Raises PromptError for what is not
     offered.
     """
-    from delineate.following import Directions, Following, MemoryRule
+    from delineate.core.propagation_options import Directions, Following, MemoryRule
 
     chosen = {name: value for name, value in given.items() if value is not None and value is not False}
     if chosen.pop("no_reset", False):

@@ -30,7 +30,7 @@ def replay(
 
     delineate replay liver.manifest.json
     """
-    from delineate.manifest import Manifest
+    from delineate.core.manifest import Manifest
     from delineate.verbs.replay import differing_libraries
     from delineate.verbs.replay import replay as run
     from delineate.verbs.request import OutputChoice

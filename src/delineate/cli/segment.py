@@ -16,8 +16,8 @@ from delineate.cli.groups import grouped
 from delineate.cli.segment_report import print_result
 
 if TYPE_CHECKING:
-    from delineate.prompts import Prompt
-    from delineate.runtimes.frame_predictor import Predictor
+    from delineate.core.prompts import Prompt
+    from delineate.predictors.frame_predictor import Predictor
     from delineate.verbs.segment import SegmentRequest, Target
 
 
@@ -53,9 +53,9 @@ class Pointing:
 
     def target(self, following: options.FollowingOptions) -> Target:
         """The structure and its prompts. Raises PromptError for numbers and words that are none."""
-        from delineate.errors import PromptError
-        from delineate.grid import Space
-        from delineate.prompts import Box, Point, Text
+        from delineate.core.errors import PromptError
+        from delineate.core.grid import Space
+        from delineate.core.prompts import Box, Point, Text
         from delineate.verbs.segment import Target
 
         if self.space not in list(Space):
@@ -128,9 +128,9 @@ def _repeated(
 
     A model or a way of reading that is given counts more than what is recorded.
     """
-    from delineate.errors import PromptError
-    from delineate.manifest import Manifest
-    from delineate.prompt_log import PromptLog
+    from delineate.core.errors import PromptError
+    from delineate.core.manifest import Manifest
+    from delineate.core.prompt_log import PromptLog
     from delineate.verbs.replay import check_same, request_of
     from delineate.verbs.segment import SegmentRequest
 

@@ -8,8 +8,8 @@ from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
 
 if TYPE_CHECKING:
-    from delineate.manifest import ObjectRecord
-    from delineate.scan import Scan
+    from delineate.core.manifest import ObjectRecord
+    from delineate.core.scan import Scan
     from delineate.verbs.request import RunResult
 
 
@@ -31,7 +31,7 @@ def print_result(done: RunResult, talking: options.Talking) -> None:
 
 def _found(one: ObjectRecord, scan: Scan) -> str:
     """One line on one object."""
-    from delineate.scan import ScanKind
+    from delineate.core.scan import ScanKind
 
     if not one.frames:
         return f"{one.name}: nothing found"

@@ -17,7 +17,7 @@ def systems(
     """List the systems that can be run, or show one: prompts, profile, recipe, citation, licence, reported figures."""
     from dataclasses import asdict
 
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
     from delineate.systems import SYSTEMS
 
     given = [word for word in words or () if word != "show"]

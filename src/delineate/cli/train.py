@@ -11,7 +11,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
-from delineate.terminal_text import command
+from delineate.core.terminal_text import command
 
 
 def quill(
@@ -37,11 +37,11 @@ def quill(
     debug: options.Debug = False,
 ) -> None:
     """Train the small model from synthetic scenes, and from real ones marked for training if a data folder is given."""
-    from delineate.errors import MissingExtraError
+    from delineate.core.errors import MissingExtraError
     from delineate.io.outputs import check_run_folder
 
     try:
-        from delineate.training.quill_training import QuillTraining, train_quill
+        from delineate.quill.train.training import QuillTraining, train_quill
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
@@ -96,7 +96,7 @@ def finetune(
     debug: options.Debug = False,
 ) -> None:
     """Fine-tune a system on labelled scans; measured before the first step, keeps only what is better than that."""
-    from delineate.errors import MissingExtraError
+    from delineate.core.errors import MissingExtraError
     from delineate.io.outputs import check_run_folder
     from delineate.systems import BuildOptions, build
 
@@ -136,7 +136,7 @@ def finetune(
 
 def recipes(json: options.Json = False) -> None:
     """List the recipes of train finetune: what learns and how, whose it is, and where the figures come from."""
-    from delineate.errors import MissingExtraError
+    from delineate.core.errors import MissingExtraError
 
     try:
         from delineate.training.recipes import RECIPES
@@ -186,7 +186,7 @@ def _has_gpu() -> bool:
 
 def _part(name: str | None) -> Any:
     """Raises ModelError for parts there are not."""
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
     from delineate.training.finetune import Part
 
     if name is not None and name not in list(Part):
@@ -196,7 +196,7 @@ def _part(name: str | None) -> Any:
 
 def _adapter(kind: str | None, rank: int) -> Any:
     """Raises ModelError for kinds there are not."""
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
     from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
 
     if kind is not None and kind not in list(AdapterKind):

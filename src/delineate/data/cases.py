@@ -19,12 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan, ScanKind
 from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.label_pictures import open_labels, pictures
 from delineate.data.relative_paths import without_folders
-from delineate.errors import InputError
 from delineate.io.opening import open_scan
-from delineate.scan import Scan, ScanKind
 
 MANIFEST = "manifest.json"
 EVERY_NUMBER = "1..n"  # the labels are instances of one kind of structure

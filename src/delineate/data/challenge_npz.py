@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan, ScanKind
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.data.confined import DataFolder
 from delineate.data.subjects import subjects_in
-from delineate.errors import InputError
 from delineate.io.opening import open_scan
 from delineate.io.options import SpacingOrder
-from delineate.scan import Scan, ScanKind
 
 IMAGES, TRUTHS = "imgs", "gts"
 MODALITIES = {

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from scipy.ndimage import binary_erosion
 
+from delineate.core.errors import DelineateError
+from delineate.core.segmentation import PALETTE
 from delineate.data.cases import Case, LabelledScan
 from delineate.data.confined import OutsideError
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import split_by_subject, subject_of
-from delineate.errors import DelineateError
 from delineate.io.outputs import Outputs
 from delineate.io.own_files import png_mark
 from delineate.preprocess.display import display_window, shown
-from delineate.segmentation import PALETTE
 
 __all__ = ["DatasetCard", "Problem", "check_dataset", "split_by_subject", "subject_of"]
 

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from delineate.core.errors import InputError
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.data.confined import DataFolder
 from delineate.data.subjects import subjects_in
-from delineate.errors import InputError
 from delineate.io.opening import open_scan
-from delineate.rle import Rle
-from delineate.scan import Scan
 
 Mask = NDArray[np.bool_]
 HEAD = 1 << 16  # characters of a JSON looked at to tell whether it may be COCO

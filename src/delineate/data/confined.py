@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
 from delineate.io.opening import detached_data
 
 

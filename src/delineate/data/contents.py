@@ -11,10 +11,10 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from delineate.core.errors import InputError
+from delineate.core.hashing import sha256_of
 from delineate.data.cases import Case
 from delineate.data.shards import ShardReader
-from delineate.errors import InputError
-from delineate.hashing import sha256_of
 
 REMEMBERED = 1 << 16  # files whose hash is kept in memory
 

@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.data.confined import DataFolder
 from delineate.data.label_pictures import pictures, read_labels
-from delineate.errors import InputError
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
-from delineate.io.picture import read_pixels
-from delineate.scan import Scan
+from delineate.io.readers.picture import read_pixels
 
 FRAMES = ("left_frames", "left_frame", "frames", "images")
 CLASSES = ("ground_truth", "GT")

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from delineate.errors import InputError
-from delineate.io.frame_folder import natural_order
+from delineate.core.errors import InputError
+from delineate.core.scan import Scan
 from delineate.io.opening import PICTURE_SUFFIXES, open_scan
-from delineate.scan import Scan
+from delineate.io.readers.frame_folder import natural_order
 
 JPEG = (".jpg", ".jpeg")
 JPEG_BLACK = 128  # a lossy mask is black below, white from here on

@@ -23,12 +23,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from delineate.core.errors import InputError
 from delineate.data import challenge_npz, coco, endovis, shards
 from delineate.data.cases import MANIFEST, Case, Task, Use, load_cases
 from delineate.data.confined import DataFolder
 from delineate.data.label_pictures import pictures
 from delineate.data.subjects import subjects_in
-from delineate.errors import InputError
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "gt", "gts", "ground_truth")

@@ -7,9 +7,9 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from delineate.core.errors import InputError
 from delineate.data.cases import Case
 from delineate.data.contents import file_content, scan_content
-from delineate.errors import InputError
 from delineate.io.atomic import write_bytes
 
 LEARNED_FROM = "learned_from.json"

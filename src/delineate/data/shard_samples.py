@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from delineate.core.errors import InputError
+from delineate.core.grid import Grid, Placement
+from delineate.core.scan import Modality, ModalityName, Scan, ScanKind
 from delineate.data.cases import LabelledScan, OpenedFiles
-from delineate.errors import InputError
-from delineate.grid import Grid, Placement
-from delineate.scan import Modality, ModalityName, Scan, ScanKind
 
 Pixels = NDArray[Any]
 

@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from delineate.core.errors import InputError
 from delineate.data.cases import Case, LabelledScan, OpenedFiles, Task, Use, refuse_outside
 from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.shard_samples import about, encoded, opened
 from delineate.data.subjects import split_by_subject, subject_of
-from delineate.errors import InputError
 from delineate.io.outputs import Outputs
 
 INDEX = "shards.json"

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.grid import Grid
-from delineate.rle import Rle
-from delineate.scan import Modality, ModalityName, Scan
-from delineate.segmentation import Segmentation
+from delineate.core.grid import Grid
+from delineate.core.rle import Rle
+from delineate.core.scan import Modality, ModalityName, Scan
+from delineate.core.segmentation import Segmentation
 
 Field = NDArray[np.float32]
 

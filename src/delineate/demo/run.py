@@ -12,7 +12,10 @@ import numpy as np
 from PIL import Image
 from pydicom.data import get_testdata_file
 
-from delineate import terminal_text
+from delineate.core import terminal_text
+from delineate.core.prompts import Box, Point
+from delineate.core.rle import Rle
+from delineate.core.segmentation import Segmentation
 from delineate.demo.phantom import phantom_volume, ultrasound_clip
 from delineate.io.naming import beside
 from delineate.io.opening import open_scan
@@ -20,9 +23,6 @@ from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
 from delineate.io.own_files import png_mark
 from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
-from delineate.prompts import Box, Point
-from delineate.rle import Rle
-from delineate.segmentation import Segmentation
 from delineate.session import Session
 
 Progress = Callable[[int, int], None]

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from delineate.errors import PromptError
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
 from delineate.evaluation.graph_segmentation import grab_cut, random_walker
 from delineate.evaluation.simulated_prompts import FrameBox, bounding_box
-from delineate.frame import Frame
-from delineate.manifest import ModelRecord
+from delineate.predictors.capabilities import Capabilities, PromptKind
+from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.preprocess.intensity import WindowRule
-from delineate.runtimes.capabilities import Capabilities, PromptKind
-from delineate.runtimes.frame_predictor import Candidates, Query
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.float32]

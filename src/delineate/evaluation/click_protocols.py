@@ -10,12 +10,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.resolve import FramePrompts
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation.metrics import iou
 from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import Click, next_click
-from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Features, FramePredictor, Query
+from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 
 Mask = NDArray[np.bool_]
 Clicker = Callable[[Mask, Mask, Mask, np.random.Generator], Click | None]  # truth, outline so far, clicked, random

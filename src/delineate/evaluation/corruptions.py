@@ -19,10 +19,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, label, map_coordinates, zoom
 from scipy.signal import oaconvolve
 
+from delineate.core.errors import InputError
+from delineate.core.scan import FrameSource, Scan, ScanKind
 from delineate.data.cases import LabelledScan, rng_of
-from delineate.errors import InputError
 from delineate.preprocess.display import display_window
-from delineate.scan import FrameSource, Scan, ScanKind
 
 Frame = NDArray[np.float32]  # (height, width, channels), 0 to 1
 Random = np.random.Generator

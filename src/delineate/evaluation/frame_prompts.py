@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.ndimage import label as components
 
+from delineate.core.prompts import Box, Mask, Point, Prompt
+from delineate.core.resolve import FramePrompts
 from delineate.evaluation.simulated_prompts import FrameBox, bounding_box
-from delineate.placing import FramePrompts
-from delineate.prompts import Box, Mask, Point, Prompt
 
 Truth = NDArray[np.bool_]
 PointsAt = Callable[[Truth, np.random.Generator], FramePrompts]

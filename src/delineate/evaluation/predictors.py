@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
-from delineate.runtimes.bundle_card import CARD, is_bundle
-from delineate.runtimes.frame_predictor import Predictor
+from delineate.predictors.bundle_card import CARD, is_bundle
+from delineate.predictors.frame_predictor import Predictor
 from delineate.systems.registry import CHECKPOINTS, SYSTEMS, build
 from delineate.systems.system import BuildOptions
 

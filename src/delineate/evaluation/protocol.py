@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import PromptError
+from delineate.core.rle import Rle
 from delineate.data.cases import LabelledScan, Target, Task
-from delineate.errors import PromptError
-from delineate.rle import Rle
-from delineate.runtimes.capabilities import Scope
-from delineate.runtimes.frame_predictor import Predictor
+from delineate.predictors.capabilities import Scope
+from delineate.predictors.frame_predictor import Predictor
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,16 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import InputError
+from delineate.core.prompts import Box, Mask
+from delineate.core.resolve import FramePrompts
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
-from delineate.errors import InputError
 from delineate.evaluation import click_protocols, scan_protocols, slice_protocols, video_protocols, volume_protocols
 from delineate.evaluation.metrics import Metric, frame_scores, iou, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
-from delineate.placing import FramePrompts
-from delineate.prompts import Box, Mask
-from delineate.runtimes.capabilities import Scope
-from delineate.runtimes.frame_predictor import Features, FramePredictor, Query
+from delineate.predictors.capabilities import Scope
+from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 from delineate.session import Session
 
 __all__ = ["PROTOCOLS", "Column", "Outcome", "Protocol", "protocol_named"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.checkpoints.store import kept
-from delineate.errors import InputError
+from delineate.core.errors import InputError
 from delineate.evaluation.predictors import SHIPPED
 from delineate.evaluation.protocols import PROTOCOLS, protocol_named
 from delineate.systems.registry import SYSTEMS

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from delineate.core.errors import DelineateError, InputError, OutputError, PromptError
+from delineate.core.rle import Rle
 from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
 from delineate.data.contents import case_content
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import learned_by, was_learned
 from delineate.data.relative_paths import without_folders
-from delineate.errors import DelineateError, InputError, OutputError, PromptError
 from delineate.evaluation.baselines import BASELINES
 from delineate.evaluation.predictors import (
     SHIPPED,
@@ -34,8 +35,7 @@ from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
 from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
 from delineate.io.outputs import Outputs, check_run_folder
-from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import Predictor
+from delineate.predictors.frame_predictor import Predictor
 
 Progress = Callable[[int, int], None]
 

@@ -7,13 +7,13 @@ from time import perf_counter
 
 import numpy as np
 
+from delineate.core.prompts import Box
 from delineate.data.cases import LabelledScan, Target, Task
 from delineate.evaluation.metrics import Metric
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.volume_protocols import outlined
-from delineate.prompts import Box
-from delineate.runtimes.capabilities import Scope
-from delineate.runtimes.frame_predictor import Predictor
+from delineate.predictors.capabilities import Scope
+from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 
 OUTLINE = (Column(Metric.DICE, "Dice"), Column(Metric.NSD, "NSD at 2"), Column(Metric.IOU, "IoU"))

@@ -15,6 +15,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan, ScanKind
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation.frame_prompts import (
     MEDSAM_FIXED,
@@ -29,9 +31,7 @@ from delineate.evaluation.frame_prompts import (
 )
 from delineate.evaluation.metrics import Metric, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
-from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import FramePredictor, Query
-from delineate.scan import Scan, ScanKind
+from delineate.predictors.frame_predictor import FramePredictor, Query
 
 SLICE = "_slice"
 FIRST, BEST = "iou_first", "iou_best"

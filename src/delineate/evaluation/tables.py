@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
+from delineate.core.manifest import ModelRecord
 from delineate.evaluation.protocols import Column, Outcome, Protocol
-from delineate.manifest import ModelRecord
 
 WORST_OF_A_DATASET = 2
 

@@ -10,15 +10,15 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.propagation_options import Directions, Following
+from delineate.core.scan import ScanKind
+from delineate.core.segmentation import Segmentation
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted_case
 from delineate.evaluation.frame_prompts import PointsAt, as_prompts, tight_box, true_mask
 from delineate.evaluation.metrics import Metric, boundary_f, dice, iou, per_frame_class_iou
 from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outcome_of
-from delineate.following import Directions, Following
-from delineate.runtimes.frame_predictor import FramePredictor
-from delineate.scan import ScanKind
-from delineate.segmentation import Segmentation
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.session import Session
 
 FORWARDS = Following(directions=Directions.FORWARD, reset=False)

@@ -12,6 +12,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.propagation_options import Directions, Following
+from delineate.core.scan import ScanKind
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation.frame_prompts import (
     MOST_PARTS,
@@ -28,9 +30,7 @@ from delineate.evaluation.frame_prompts import (
 )
 from delineate.evaluation.metrics import Metric, iou, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
-from delineate.following import Directions, Following
-from delineate.runtimes.frame_predictor import FramePredictor
-from delineate.scan import ScanKind
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.session import Session
 
 SLICE_IOU, RELEASED_IOU = "iou_slices", "iou_released"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from delineate.errors import OutputError
+from delineate.core.errors import OutputError
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
 
 
 class HeldFile(ABC):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
 from delineate.io.options import ReadOptions
 
 BYTES_EACH = 4  # of a pixel or voxel: RGBA in 8 bits, float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from delineate.scan import Scan, ScanKind
+from delineate.core.scan import Scan, ScanKind
 
 _SUFFIX = {ScanKind.IMAGE: "_seg.png", ScanKind.VOLUME: "_seg.nii.gz", ScanKind.VIDEO: "_seg"}
 COMPANIONS = (".manifest.json", ".preview.png", ".film.mp4")  # of outputs, the record first

@@ -9,12 +9,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from delineate.errors import InputError, Notice
-from delineate.hashing import sha256_of
+from delineate.core.errors import InputError, Notice
+from delineate.core.hashing import sha256_of
+from delineate.core.scan import Scan, ScanKind, SourceFile
+from delineate.core.terminal_text import command
 from delineate.io.options import ReadOptions
 from delineate.preprocess.intensity import named_window
-from delineate.scan import Scan, ScanKind, SourceFile
-from delineate.terminal_text import command
 
 HEAD_BYTES = 1024
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -53,30 +53,30 @@ def _is_movie(head: bytes) -> bool:
 
 
 def _is_dicom(head: bytes) -> bool:
-    from delineate.io.dicom import looks_like_dicom
+    from delineate.io.readers.dicom import looks_like_dicom
 
     return looks_like_dicom(head)
 
 
 FORMATS: tuple[FileFormat, ...] = (
     # first: the 128 bytes before DICM may look like another format, TIFF for one
-    FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.dicom"),
-    FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.picture"),
-    FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.picture"),
-    FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.picture"),
-    FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.picture"),
-    FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.tiff"),
-    FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.nrrd", detached=True),
-    FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.nifti", detached=True),
+    FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.readers.dicom"),
+    FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.readers.picture"),
+    FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.readers.picture"),
+    FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.readers.picture"),
+    FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.readers.picture"),
+    FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.readers.tiff"),
+    FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.readers.nrrd", detached=True),
+    FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.readers.nifti", detached=True),
     FileFormat(
         "MetaImage",
         (".mha", ".mhd"),
         lambda h: b"ObjectType" in h or b"ElementDataFile" in h,
-        "delineate.io.metaimage",
+        "delineate.io.readers.metaimage",
         detached=True,
     ),
-    FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.npz"),
-    FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.video"),
+    FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.readers.npz"),
+    FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.readers.video"),
 )
 
 
@@ -212,10 +212,10 @@ def _open_folder(path: Path, options: ReadOptions) -> Scan:
         notices.append(Notice("W-LINKS-BROKEN", f"{broken} links lead nowhere and were left out."))
     direct = [f for f in files if f.parent == path and f.suffix.lower() in PICTURE_SUFFIXES]
     if direct and len(direct) * 2 >= sum(f.parent == path for f in files):
-        from delineate.io import frame_folder
+        from delineate.io.readers import frame_folder
 
         return frame_folder.read(path, options).with_notices(*notices)
-    from delineate.io import dicom
+    from delineate.io.readers import dicom
 
     once = {file.resolve(): file for file in reversed(files)}  # a link beside its file is no second slice
     return dicom.read_files(path, sorted(once.values()), options).with_notices(*notices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from delineate.errors import InputError
+from delineate.core.errors import InputError
 
 
 class Pages(StrEnum):

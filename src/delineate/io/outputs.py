@@ -26,7 +26,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from delineate.errors import OutputError
+from delineate.core.errors import OutputError
 from delineate.io.inputs import conflicting_input
 from delineate.io.naming import COMPANIONS, stem_of
 from delineate.io.own_files import foreign_file, is_own, seal

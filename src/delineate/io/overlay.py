@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from delineate.grid import Placement
+from delineate.core.grid import Placement
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Segmentation
 from delineate.io.own_files import MARK, png_mark
 from delineate.preprocess.display import display_window, shown
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Segmentation
 
 TILE = 340  # pixels along the longer side of a contact sheet's pictures
 TILES = 12

@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 
 from PIL.PngImagePlugin import PngInfo
 
-from delineate.hashing import sha256_of
+from delineate.core.hashing import sha256_of
 
 LISTING: Final = ".delineate.json"  # of a folder
 _WORDS: Final = "delineate-output/2 "

@@ -8,8 +8,11 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from delineate.errors import OutputError
-from delineate.hashing import sha256_of
+from delineate.core.errors import OutputError
+from delineate.core.hashing import sha256_of
+from delineate.core.manifest import Manifest, OutputRecord
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
 from delineate.io.naming import stem_of
 from delineate.io.outputs import Outputs
@@ -20,9 +23,6 @@ from delineate.io.writers.mask_folder import write_mask_folder
 from delineate.io.writers.nifti import require_header, write_nifti
 from delineate.io.writers.npz import write_npz
 from delineate.io.writers.seg_nrrd import write_seg_nrrd
-from delineate.manifest import Manifest, OutputRecord
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Overlap, Segmentation
 
 
 def save(

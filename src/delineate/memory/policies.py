@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch.nn import functional as F
 
-from delineate.following import Following, MemoryRule
+from delineate.core.propagation_options import Following, MemoryRule
 from delineate.memory.bank import Memory, MemoryBank
 
 Slots = list[tuple[int | None, Memory]]

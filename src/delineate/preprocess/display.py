@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.scan import ModalityName, Scan, ScanKind
+from delineate.core.scan import ModalityName, Scan, ScanKind
 
 CT_SOFT_TISSUE = (-160.0, 240.0)  # Hounsfield units
 

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.errors import InputError
-from delineate.frame import Frame, Modality, ModalityName
-from delineate.intensities import Intensities, IntensityWindow
-from delineate.scan import Scan
+from delineate.core.errors import InputError
+from delineate.core.frame import Frame, Modality, ModalityName
+from delineate.core.intensities import Intensities, IntensityWindow
+from delineate.core.scan import Scan
 
 # level and width in Hounsfield units (MedSAM's presets; bone as radiologists set it)
 CT_WINDOWS: Final = {

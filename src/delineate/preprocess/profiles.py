@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.frame import Frame
+from delineate.core.frame import Frame
 from delineate.preprocess.fitting import Filter, Fit, Fitted, fitted, resampled
 from delineate.preprocess.intensity import WindowRule, eight_bit
 

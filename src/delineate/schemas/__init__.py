@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from delineate.manifest import Manifest
-from delineate.prompt_log import PromptLog
+from delineate.core.manifest import Manifest
+from delineate.core.prompt_log import PromptLog
 
 FOLDER = Path(__file__).parent
 MODELS: dict[str, type[BaseModel]] = {"prompts.schema.json": PromptLog, "manifest.schema.json": Manifest}

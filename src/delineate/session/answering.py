@@ -9,13 +9,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.errors import PromptError
-from delineate.placing import Placed
-from delineate.runtimes.capabilities import PromptKind, Scope
-from delineate.runtimes.frame_predictor import Candidates, Predictor
-from delineate.runtimes.scan_predictors import DensePredictor, VolumePredictor
-from delineate.scan import Scan
-from delineate.volume_prompts import VolumePrompts
+from delineate.core.errors import PromptError
+from delineate.core.resolve import Placed
+from delineate.core.scan import Scan
+from delineate.core.volume_prompts import VolumePrompts
+from delineate.predictors.capabilities import PromptKind, Scope
+from delineate.predictors.frame_predictor import Candidates, Predictor
+from delineate.predictors.scan_predictors import DensePredictor, VolumePredictor
 
 MaskArray = NDArray[np.bool_]
 

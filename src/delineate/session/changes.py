@@ -9,9 +9,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.errors import PromptError
-from delineate.placing import FramePrompts, Placed, join, place
-from delineate.prompt_log import (
+from delineate.core.errors import PromptError
+from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
     ChooseCandidate,
@@ -21,12 +20,13 @@ from delineate.prompt_log import (
     Propagate,
     RemoveObject,
 )
-from delineate.prompts import Prompt
-from delineate.rle import Rle
-from delineate.runtimes.capabilities import PromptKind
-from delineate.runtimes.frame_predictor import Candidates, FramePredictor, Predictor, Query
-from delineate.scan import Scan
-from delineate.segmentation import Segmentation
+from delineate.core.prompts import Prompt
+from delineate.core.resolve import FramePrompts, Placed, join, place
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
+from delineate.predictors.capabilities import PromptKind
+from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.session.answering import answering_for, class_names, require_answered
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.propagation import Propagation

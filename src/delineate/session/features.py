@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from delineate.frame import Frame
+from delineate.core.frame import Frame
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.intensity import frame_window
-from delineate.runtimes.frame_predictor import FramePredictor
 
 MOST_BYTES: Final = 512 * 2**20
 UNSIZED: Final = 4  # features that do not say what they take: so many fit

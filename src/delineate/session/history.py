@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from delineate.prompt_log import Event, PromptLog
+from delineate.core.prompt_log import Event, PromptLog
 from delineate.session.features import MOST_BYTES
 from delineate.session.state import SessionState
 

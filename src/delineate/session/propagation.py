@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from delineate.errors import PromptError
-from delineate.frame import Frame
-from delineate.prompt_log import Propagate
-from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import Features, FramePredictor
-from delineate.scan import Scan
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.prompt_log import Propagate
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.predictors.frame_predictor import Features, FramePredictor
 from delineate.session.state import FollowedFrom, ObjectTrack, SessionState
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.propagate import Anchor, Direction, Followed, VisitedFrame, propagate, territories

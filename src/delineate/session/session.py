@@ -11,11 +11,9 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.errors import Notice, PromptError
-from delineate.following import Following
-from delineate.manifest import InputRecord, Manifest, OutputRecord
-from delineate.preprocess.intensity import scan_window
-from delineate.prompt_log import (
+from delineate.core.errors import Notice, PromptError
+from delineate.core.manifest import InputRecord, Manifest, OutputRecord
+from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
     ChooseCandidate,
@@ -25,10 +23,12 @@ from delineate.prompt_log import (
     Propagate,
     RemoveObject,
 )
-from delineate.prompts import Prompt
-from delineate.runtimes.frame_predictor import Candidates, Predictor
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Colour, Segmentation
+from delineate.core.prompts import Prompt
+from delineate.core.propagation_options import Following
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Colour, Segmentation
+from delineate.predictors.frame_predictor import Candidates, Predictor
+from delineate.preprocess.intensity import scan_window
 from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from delineate.errors import Notice
-from delineate.following import Following
-from delineate.grid import Placement
-from delineate.manifest import ObjectRecord
-from delineate.placing import Placed
-from delineate.rle import Rle
-from delineate.runtimes.frame_predictor import Candidates
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Segmentation, SegmentedObject
+from delineate.core.errors import Notice
+from delineate.core.grid import Placement
+from delineate.core.manifest import ObjectRecord
+from delineate.core.propagation_options import Following
+from delineate.core.resolve import Placed
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Segmentation, SegmentedObject
+from delineate.predictors.frame_predictor import Candidates
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from delineate.checkpoints.store import kept, require_kept
-from delineate.errors import ModelError
-from delineate.hashing import sha256_of
-from delineate.manifest import ModelRecord
+from delineate.core.errors import ModelError
+from delineate.core.hashing import sha256_of
+from delineate.core.manifest import ModelRecord
 from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
     from torch import nn
 
     from delineate.checkpoints.reading import Weights
-    from delineate.runtimes.engine import Engine
+    from delineate.compute.engine import Engine
 
 SEED = 0  # of random weights
 

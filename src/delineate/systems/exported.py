@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from delineate.errors import ModelError
-from delineate.runtimes.frame_predictor import FramePredictor
-from delineate.runtimes.onnx_bundle import BundleBackend, open_bundle
+from delineate.core.errors import ModelError
+from delineate.predictors.frame_predictor import FramePredictor
+from delineate.predictors.onnx_bundle import BundleBackend, open_bundle
 from delineate.systems.system import BuildOptions
 
 

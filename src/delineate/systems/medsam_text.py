@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import MEDSAM
-from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
 from delineate.systems.medsam import SYSTEMS as MEDSAM_SYSTEMS
 from delineate.systems.system import BuildOptions
@@ -29,10 +29,10 @@ def _build(options: BuildOptions) -> FramePredictor:
 
     from delineate.checkpoints.key_maps import medsam_text_weights
     from delineate.checkpoints.vocabulary import Vocabulary
+    from delineate.compute.engine import Engine
     from delineate.models.medsam_text import MedSamText
-    from delineate.runtimes.engine import Engine
-    from delineate.runtimes.exported import Backend, run_exported
-    from delineate.runtimes.medsam_text import TextPredictor
+    from delineate.predictors.export.image_encoder import Backend, run_exported
+    from delineate.predictors.text import TextPredictor
 
     engine = Engine.chosen(options.device, options.precision, options.threads)
     with torch.random.fork_rng(devices=[]):

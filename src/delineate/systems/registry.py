@@ -6,38 +6,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from delineate.errors import ModelError
-from delineate.runtimes.bundle_card import is_bundle
-from delineate.runtimes.frame_predictor import FramePredictor
-from delineate.systems import (
-    biosam2,
-    edge_tam,
-    efficient_tam,
-    lite_medsam,
-    medsam,
-    medsam2,
-    medsam_text,
-    mobile_sam,
-    sam,
-    sam2,
-    sam_med2d,
-    surgical_sam2,
-)
+from delineate.core.errors import ModelError
+from delineate.core.registry import Registry
+from delineate.predictors.bundle_card import is_bundle
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.systems.exported import build_exported
-from delineate.systems.quill import QUILL
 from delineate.systems.system import BuildOptions, System
 
+SHIPPED = "quill"  # the model that comes with the package
 _PAPERS = (
-    sam, mobile_sam, medsam, medsam_text, lite_medsam, sam_med2d, sam2, surgical_sam2, medsam2, biosam2, efficient_tam,
-    edge_tam,
+    "sam", "mobile_sam", "medsam", "medsam_text", "lite_medsam", "sam_med2d", "sam2", "surgical_sam2", "medsam2",
+    "biosam2", "efficient_tam", "edge_tam",
 )  # fmt: skip
-SYSTEMS: dict[str, System] = {
-    system.name: system for system in (QUILL, *(system for paper in _PAPERS for system in paper.SYSTEMS))
-}
+SYSTEMS: Registry[System] = Registry(
+    "delineate.systems",
+    System,
+    ("delineate.quill.system:QUILL", *(f"delineate.systems.{paper}:SYSTEMS" for paper in _PAPERS)),
+)
 CHECKPOINTS = (".pt", ".pth", ".safetensors")
 
 
-def build(model: str = QUILL.name, options: BuildOptions | None = None, system: str | None = None) -> Any:
+def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str | None = None) -> Any:
     """The predictor for a system's name, a published or trained checkpoint, an exported system or Quill (``.onnx``).
 
     Its ``capabilities`` say which protocol it follows: FramePredictor, VolumePredictor or DensePredictor.
@@ -50,12 +39,12 @@ def build(model: str = QUILL.name, options: BuildOptions | None = None, system: 
     if system is not None and system not in SYSTEMS:
         raise _unknown(system)
     path = Path(model)
-    if options.adapter is not None and (model == QUILL.name or path.suffix == ".onnx"):
+    if options.adapter is not None and (model == SHIPPED or path.suffix == ".onnx"):
         raise ModelError("E-ADAPTER", "Quill has no place for an adapter.", "Name what it was trained on: -m SYSTEM")
     if model in SYSTEMS:
         return SYSTEMS[model].build(options)
     if path.suffix == ".onnx":
-        return QUILL.build(replace(options, checkpoint=path))
+        return SYSTEMS[SHIPPED].build(replace(options, checkpoint=path))
     if is_bundle(path):
         return build_exported(path, options, system)
     if path.suffix in CHECKPOINTS:

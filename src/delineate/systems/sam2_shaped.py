@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
-from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
 from delineate.systems.system import BuildOptions
 
@@ -48,9 +48,9 @@ class Sam2Shaped:
         needs_torch(self.name)
         import torch
 
-        from delineate.runtimes.engine import Engine
-        from delineate.runtimes.exported import Backend, run_exported
-        from delineate.runtimes.sam2 import Sam2Predictor
+        from delineate.compute.engine import Engine
+        from delineate.predictors.export.image_encoder import Backend, run_exported
+        from delineate.predictors.sam2 import Sam2Predictor
 
         engine = Engine.chosen(options.device, options.precision, options.threads)
         with torch.random.fork_rng(devices=[]):

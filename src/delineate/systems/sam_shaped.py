@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import Profile
-from delineate.runtimes.frame_predictor import FramePredictor
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
 from delineate.systems.system import BuildOptions
 
@@ -46,11 +46,11 @@ class SamShaped:
 
         from delineate.adapters.sam_med2d import add_med2d_adapters
         from delineate.checkpoints.key_maps import resized_sam, sam_weights
+        from delineate.compute.engine import Engine
         from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
-        from delineate.runtimes.engine import Engine
-        from delineate.runtimes.exported import Backend, run_exported
-        from delineate.runtimes.prompting import MaskPrompt, Multimask, SamBehaviour
-        from delineate.runtimes.sam import SamPredictor
+        from delineate.predictors.export.image_encoder import Backend, run_exported
+        from delineate.predictors.sam import SamPredictor
+        from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
 
         engine = Engine.chosen(options.device, options.precision, options.threads)
         shape = SamShape(SamEncoder(self.encoder), self.profile.side)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delineate.checkpoints.store import Download
-from delineate.runtimes.frame_predictor import Predictor
-from delineate.threads import usable_threads
+from delineate.compute.threads import usable_threads
+from delineate.predictors.frame_predictor import Predictor
 
 
 @dataclass(frozen=True)

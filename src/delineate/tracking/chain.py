@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from delineate.errors import PromptError
-from delineate.frame import Frame
-from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import (
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
+from delineate.predictors.frame_predictor import (
     Candidates,
     ChainedCandidates,
     ChainingPredictor,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.frame import Frame
-from delineate.runtimes.frame_predictor import Candidates, ChainOptions
-from delineate.scan import ScanKind
+from delineate.core.frame import Frame
+from delineate.core.scan import ScanKind
+from delineate.predictors.frame_predictor import Candidates, ChainOptions
 from delineate.tracking.tracker import Drift, Step
 
 Pixels = NDArray[Any]

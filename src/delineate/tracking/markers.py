@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from delineate.errors import PromptError
-from delineate.prompts import Box
+from delineate.core.errors import PromptError
+from delineate.core.prompts import Box
 
 GROWN = 5  # pixels a box is grown by on each side, around a mark and around what was interpolated
 INSIDE = 0.5  # interpolated distance, in pixels, up to which a pixel belongs to the structure

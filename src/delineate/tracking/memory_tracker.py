@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from delineate.errors import PromptError
-from delineate.following import Following
-from delineate.frame import Frame
+from delineate.compute.engine import Engine
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.propagation_options import Following
+from delineate.core.resolve import FramePrompts
 from delineate.memory.bank import MemoryBank
 from delineate.memory.cleaning import apart, without_specks
 from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
-from delineate.memory.recall import ChosenMemories, Recall
+from delineate.memory.reader import ChosenMemories, Recall
 from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps, joined
-from delineate.placing import FramePrompts
+from delineate.predictors.frame_predictor import Candidates
+from delineate.predictors.postprocess import masks_on_frame
+from delineate.predictors.prompt_encoding import CORNERS, placed_points
+from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.profiles import Answer, Profile, sam2_video
-from delineate.runtimes.answers import masks_on_frame
-from delineate.runtimes.engine import Engine
-from delineate.runtimes.frame_predictor import Candidates
-from delineate.runtimes.placed_prompts import CORNERS, placed_points
-from delineate.runtimes.sam2 import Sam2Predictor
 from delineate.tracking.guards import Guard, GuardSettings
 from delineate.tracking.tracker import Step
 

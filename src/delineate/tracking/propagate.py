@@ -17,11 +17,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.following import Directions, Following
-from delineate.frame import Frame
-from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Features, FramePredictor
-from delineate.scan import Scan, ScanKind
+from delineate.core.frame import Frame
+from delineate.core.propagation_options import Directions, Following
+from delineate.core.resolve import FramePrompts
+from delineate.core.scan import Scan, ScanKind
+from delineate.predictors.frame_predictor import Features, FramePredictor
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.tracker import Step, Tracker
 from delineate.tracking.trackers import tracker_for

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.frame import Frame
-from delineate.placing import FramePrompts
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
 
 
 class Drift(StrEnum):

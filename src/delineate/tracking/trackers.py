@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from delineate.following import Following, MemoryRule
-from delineate.frame import Frame
-from delineate.runtimes.capabilities import Propagation
-from delineate.runtimes.frame_predictor import Features, FramePredictor
+from delineate.core.frame import Frame
+from delineate.core.propagation_options import Following, MemoryRule
+from delineate.predictors.capabilities import Propagation
+from delineate.predictors.frame_predictor import Features, FramePredictor
 from delineate.tracking.chain import ChainTracker
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.tracker import Tracker
 from delineate.tracking.words import WordTracker
 
 if TYPE_CHECKING:
-    from delineate.runtimes.sam2 import Sam2Predictor
+    from delineate.predictors.sam2 import Sam2Predictor
 
 
 def tracker_for(

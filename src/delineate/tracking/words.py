@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from delineate.errors import PromptError
-from delineate.frame import Frame
-from delineate.placing import FramePrompts
-from delineate.runtimes.frame_predictor import Features, FramePredictor, Query
+from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
+from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 from delineate.tracking.guards import Guard, GuardSettings
 from delineate.tracking.tracker import Step
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.training.prompt_simulation import MaskArray, Rng, bounding_box, click_in, outward_box
 
 BOX_NOISE, BOX_LIMIT = 0.1, 20.0  # SAM 2: share of a side, pixels

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.core.errors import InputError, ModelError
+from delineate.core.frame import Frame
 from delineate.data.cases import LEAST_PIXELS, Case, LabelledScan, Task
 from delineate.data.subjects import split_by_subject
-from delineate.errors import InputError, ModelError
-from delineate.frame import Frame
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import Profile

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.core.errors import InputError, ModelError
+from delineate.core.frame import Frame
 from delineate.data.cases import Case, Task
 from delineate.data.subjects import split_by_subject
-from delineate.errors import InputError, ModelError
-from delineate.frame import Frame
+from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.intensity import eight_bit
-from delineate.runtimes.sam import SamPredictor
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
 from delineate.training.finetune import Finetune, finetune
 from delineate.training.frames import to_learn_from

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from delineate.adapters.slots import Slotted
 from delineate.checkpoints.adapter_file import MATRIX, AdapterKind, LowRank, fingerprint
-from delineate.errors import MissingExtraError, ModelError
+from delineate.core.errors import MissingExtraError, ModelError
 from delineate.training.run_files import save_arrays
 
 NAME = "default"

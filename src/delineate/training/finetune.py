@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.core.errors import ModelError
 from delineate.data.cases import Case
-from delineate.errors import ModelError
-from delineate.runtimes.prompting import MaskPrompt, Multimask
-from delineate.runtimes.sam import SamPredictor
+from delineate.predictors.sam import SamPredictor
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.core.errors import InputError
+from delineate.core.frame import Frame
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
 from delineate.data.subjects import split_by_subject
-from delineate.errors import InputError
-from delineate.frame import Frame
+from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.fitting import Fitted
-from delineate.runtimes.sam import SamPredictor
 from delineate.training.shelf import Shelf, opened_scans
 
 READY_BYTES = 4e9  # of prepared frames and embeddings that are kept; others are made again

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from delineate.errors import MissingExtraError, ModelError, OutputError
-from delineate.runtimes.engine import Precision
+from delineate.compute.engine import Precision
+from delineate.core.errors import MissingExtraError, ModelError, OutputError
 from delineate.training.average import MovingAverage
 from delineate.training.plateau import Plateau
 from delineate.training.run_files import LAST, RunLog, RunState, save_arrays

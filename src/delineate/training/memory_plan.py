@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from torch import nn
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.models.sam import Sam
 from delineate.training.activations import of_decoder, of_shape
 from delineate.training.encoder_adapters import AdapterOptions, adapted_layers

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
 from delineate.io.atomic import replacing
 from delineate.training.average import MovingAverage
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from delineate.memory.bank import MemoryBank
 from delineate.memory.policies import MemoryPolicy
-from delineate.memory.recall import Recall
+from delineate.memory.reader import Recall
 from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps
 from delineate.training.clip_prompts import Clicks, ClipPrompts
 

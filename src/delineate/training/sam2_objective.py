@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from delineate.core.errors import ModelError
 from delineate.data.cases import Case
-from delineate.errors import ModelError
 from delineate.memory.policies import MemoryPolicy, Window
-from delineate.memory.recall import Recall
+from delineate.memory.reader import Recall
 from delineate.models.sam2 import Sam2Answer, Sam2Maps
-from delineate.runtimes.capabilities import NetworkKind
-from delineate.runtimes.sam2 import Sam2Predictor
+from delineate.predictors.capabilities import NetworkKind
+from delineate.predictors.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed

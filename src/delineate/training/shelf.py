@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from delineate.core.scan import ArrayFrames, Scan, VolumeFrames
 from delineate.data.cases import LabelledScan
-from delineate.scan import ArrayFrames, Scan, VolumeFrames
 
 OPENED_BYTES, OPENED_MOST = 2e9, 64  # of scans that stay open; files, where frames are read one at a time
 FRAMES_READ = 4  # of a video that its reader may keep

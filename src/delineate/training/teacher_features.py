@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from delineate.frame import Frame
+from delineate.core.frame import Frame
 from delineate.io.atomic import replacing
-from delineate.runtimes.sam import SamPredictor
+from delineate.predictors.sam import SamPredictor
 
 
 class TeacherFeatures:

@@ -10,20 +10,20 @@ from typing import cast
 
 from pydantic import Field
 
-from delineate.errors import ModelError, PromptError
-from delineate.everything import EverythingSettings, Found, everything
+from delineate.automatic import EverythingSettings, Found, everything
+from delineate.core.errors import ModelError, PromptError
+from delineate.core.manifest import InputRecord, Manifest, ObjectRecord, RunRecord
+from delineate.core.prompt_log import PromptLog
+from delineate.core.scan import Scan
+from delineate.core.segmentation import PALETTE, Segmentation, SegmentedObject
 from delineate.io.naming import beside, default_output
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_preview
 from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
-from delineate.manifest import InputRecord, Manifest, ObjectRecord, RunRecord
+from delineate.predictors.frame_predictor import AutomaticPredictor, Predictor
 from delineate.preprocess.intensity import scan_window
-from delineate.prompt_log import PromptLog
-from delineate.runtimes.frame_predictor import AutomaticPredictor, Predictor
-from delineate.scan import Scan
-from delineate.segmentation import PALETTE, Segmentation, SegmentedObject
 from delineate.verbs.request import ModelChoice, OutputChoice, Request, RunResult, format_of, recorded
 
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from delineate.errors import Notice, PromptError
-from delineate.grid import Placement
+from delineate.core.errors import Notice, PromptError
+from delineate.core.grid import Placement
+from delineate.core.prompts import Box, Mask
+from delineate.core.scan import Scan, ScanKind
 from delineate.io.opening import open_scan
-from delineate.prompts import Box, Mask
-from delineate.scan import Scan, ScanKind
 from delineate.tracking.markers import marker_boxes
 
 

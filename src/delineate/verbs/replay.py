@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from delineate.errors import InputError, ModelError
-from delineate.everything import EverythingSettings
+from delineate.automatic import EverythingSettings
+from delineate.core.errors import InputError, ModelError
+from delineate.core.manifest import Manifest, RunRecord
 from delineate.io.options import ReadOptions
-from delineate.manifest import Manifest, RunRecord
-from delineate.runtimes.frame_predictor import Predictor
+from delineate.predictors.frame_predictor import Predictor
 from delineate.systems import SYSTEMS
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.auto import AutoRequest, auto

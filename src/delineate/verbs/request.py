@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from delineate.errors import Notice
+from delineate.core.errors import Notice
+from delineate.core.manifest import Manifest
+from delineate.core.scan import Scan
+from delineate.core.terminal_text import command
 from delineate.io.options import ReadOptions
-from delineate.manifest import Manifest
-from delineate.runtimes.bundle_card import is_bundle
-from delineate.runtimes.frame_predictor import Predictor
-from delineate.scan import Scan
+from delineate.predictors.bundle_card import is_bundle
+from delineate.predictors.frame_predictor import Predictor
 from delineate.systems import BuildOptions, build
-from delineate.terminal_text import command
 
 COMPUTING: Final = ("numpy", "scipy", "onnxruntime", "openvino", "torch", "transformers")  # may change a pixel
 

@@ -8,8 +8,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from delineate.errors import Notice, OutputError, PromptError
-from delineate.following import Following
+from delineate.core.errors import Notice, OutputError, PromptError
+from delineate.core.manifest import RunRecord
+from delineate.core.prompt_log import PromptLog
+from delineate.core.prompts import Prompt
+from delineate.core.propagation_options import Following
+from delineate.core.scan import Scan, ScanKind
 from delineate.io.naming import beside, default_output
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
@@ -17,12 +21,8 @@ from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
 from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
 from delineate.io.writers.nifti import HEADER_KEPT, require_header
-from delineate.manifest import RunRecord
-from delineate.prompt_log import PromptLog
-from delineate.prompts import Prompt
-from delineate.runtimes.capabilities import Scope
-from delineate.runtimes.frame_predictor import Predictor
-from delineate.scan import Scan, ScanKind
+from delineate.predictors.capabilities import Scope
+from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
 from delineate.io.own_files import MARK
-from delineate.rle import Rle
-from delineate.scan import Scan
-from delineate.segmentation import Overlap, Segmentation
 
 
 def write_coco(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
 from delineate.io.own_files import png_mark
-from delineate.scan import Scan
-from delineate.segmentation import Overlap, Segmentation
 
 
 def write_png(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:

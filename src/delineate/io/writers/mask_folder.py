@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.writers.label_png import label_png
-from delineate.scan import Scan
-from delineate.segmentation import Overlap, Segmentation
 
 
 def write_mask_folder(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from delineate.errors import Notice, OutputError
-from delineate.grid import Placement
+from delineate.core.errors import Notice, OutputError
+from delineate.core.grid import Placement
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import replacing
-from delineate.io.nifti import load_image
-from delineate.io.nifti_header import geometry_of, header_with, label_image
 from delineate.io.options import ReadOptions
 from delineate.io.own_files import MARK
-from delineate.scan import Scan
-from delineate.segmentation import Overlap, Segmentation
+from delineate.io.readers.nifti import load_image
+from delineate.io.readers.nifti_header import geometry_of, header_with, label_image
 
 COMMENT_CODE = 6  # NIfTI header extension: plain text
 HEADER_KEPT = Notice(

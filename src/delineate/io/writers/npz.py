@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.grid import Placement
+from delineate.core.grid import Placement
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import replacing
 from delineate.io.own_files import MARK
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import Overlap, Segmentation
 
 
 def write_npz(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:

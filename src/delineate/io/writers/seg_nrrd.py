@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from delineate.grid import Placement
+from delineate.core.grid import Placement
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import PIECE_BYTES, Overlap, Segmentation, SegmentedObject
 from delineate.io.atomic import replacing
 from delineate.io.own_files import MARK
-from delineate.rle import Rle
-from delineate.scan import Scan, ScanKind
-from delineate.segmentation import PIECE_BYTES, Overlap, Segmentation, SegmentedObject
 
 
 def write_seg_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:

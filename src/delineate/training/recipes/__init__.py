@@ -6,29 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from delineate.errors import ModelError
+from delineate.core.errors import ModelError
+from delineate.core.registry import Registry
 from delineate.training.distill import Distillation
-from delineate.training.recipes import (
-    biosam2,
-    kd_sam,
-    lite_medsam,
-    medsam,
-    medsam2,
-    medsam_point,
-    mobile_sam,
-    quick,
-    quill,
-    sam2,
-    sam_iterative,
-    sam_med2d,
-    surgical_sam2,
-)
+from delineate.training.recipes import kd_sam, lite_medsam, mobile_sam
 from delineate.training.recipes.recipe import Recipe, Wishes
 
 _FILES = (
-    quick, medsam, medsam_point, lite_medsam, sam_med2d, sam_iterative, sam2, surgical_sam2, medsam2, biosam2, quill,
+    "quick", "medsam", "medsam_point", "lite_medsam", "sam_med2d", "sam_iterative", "sam2", "surgical_sam2", "medsam2",
+    "biosam2",
 )  # fmt: skip
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*(file.RECIPE for file in _FILES), medsam2.FOLLOW_UP)}
+RECIPES: Registry[Recipe] = Registry(
+    "delineate.recipes",
+    Recipe,
+    (
+        *(f"delineate.training.recipes.{file}:RECIPE" for file in _FILES),
+        "delineate.quill.train.recipe:RECIPE",
+        "delineate.training.recipes.medsam2:FOLLOW_UP",
+    ),
+)
 DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {
     "mobile_sam": mobile_sam.distillation,
     "lite_medsam": lite_medsam.distillation,

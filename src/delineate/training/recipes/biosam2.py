@@ -25,7 +25,7 @@ from torch import Tensor
 from delineate.data.cases import Case
 from delineate.memory.bank import Memory
 from delineate.memory.policies import CrossImage, CrossImageBank, DiverseBank
-from delineate.memory.recall import Recall
+from delineate.memory.reader import Recall
 from delineate.models.sam2 import Sam2Answer, Sam2Maps
 from delineate.training.clip_prompts import BoxKind, Clicks, ClipPrompting, SimulatedPrompts, boxed
 from delineate.training.clips import Clip, ClipOptions, split_sources

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from delineate.core.errors import ModelError
 from delineate.data.cases import Case
-from delineate.errors import ModelError
-from delineate.runtimes.capabilities import NetworkKind
+from delineate.predictors.capabilities import NetworkKind
 from delineate.training.finetune import Part
 from delineate.training.layer_rates import EVERYTHING, Sam2Part
 from delineate.training.loop import Outcome, Tell

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from delineate.core.errors import ModelError
 from delineate.data.cases import Case
-from delineate.errors import ModelError
-from delineate.runtimes.capabilities import NetworkKind
+from delineate.predictors.capabilities import NetworkKind
 from delineate.training.clip_memory_plan import planned_clips
 from delineate.training.distill import Distillation
 from delineate.training.encoder_adapters import AdapterOptions

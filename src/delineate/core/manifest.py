@@ -1,0 +1,172 @@
+"""The record saved beside every output: what was read, asked and done, enough to do it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from delineate.core.errors import PromptError
+from delineate.core.grid import Placement
+from delineate.core.intensities import IntensityWindow
+from delineate.core.prompt_log import PromptLog, require_file
+from delineate.core.scan import Scan
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class WindowRecord(_Record):
+    """The intensity window the scan was seen through, and who decided it."""
+
+    low: float
+    high: float
+    source: str
+
+
+def _plain(name: str) -> str:
+    """A file's name without a folder: a record from elsewhere leads nowhere."""
+    if name in (".", "..") or any(c in name for c in "/\\\0"):
+        raise ValueError(f"{name!r} is no plain file name")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_plain)]
+
+
+class InputRecord(_Record):
+    """The scan as it was found."""
+
+    name: FileName
+    format: str
+    sha256: str
+    kind: str
+    shape: tuple[int, ...]
+    axes: str
+    spacing_mm: tuple[float, ...] | None = None
+    modality: str
+    modality_reason: str
+    window: WindowRecord | None = None  # None: values as they are, or scaled crop by crop
+
+    @classmethod
+    def of(cls, scan: Scan, window: IntensityWindow | None = None) -> Self:
+        """The record of a scan that was seen through ``window``; ``Scan.with_window`` takes it back."""
+        known = scan.grid.placement is not Placement.PIXELS
+        return cls(
+            name=scan.file.path.name if scan.file else "",
+            format=scan.file.format if scan.file else "array",
+            sha256=scan.file.sha256 if scan.file else "",
+            kind=scan.kind.value,
+            shape=scan.grid.shape,
+            axes=" ".join(scan.grid.axis_codes),
+            spacing_mm=scan.grid.spacing if known else None,
+            modality=scan.modality.name.value,
+            modality_reason=scan.modality.reason,
+            window=None if window is None else WindowRecord(low=window.low, high=window.high, source=window.source),
+        )
+
+
+class ModelRecord(_Record):
+    """The model that answered.
+
+    device, precision and backend are those it computed with, not "auto"; "" where it has no choice.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+    preprocessing: str = ""  # what it does to a frame before looking: windowing, resampling
+    device: str = ""
+    precision: str = ""
+    backend: str = ""
+
+
+class ObjectRecord(_Record):
+    """One structure: where it was seen, and how sure the model was on each frame."""
+
+    name: str
+    label: int
+    frames: int
+    pixels: int
+    volume_mm3: float | None = None
+    confidence: dict[int, float] = Field(default_factory=dict)
+    prompted: list[int] = Field(default_factory=list)  # frames a person pointed at it on
+    ended: dict[int, str] = Field(default_factory=dict)  # frame: the direction in which following it ended there
+    warnings: dict[int, str] = Field(default_factory=dict)  # frame: what looked wrong
+
+
+class OutputRecord(_Record):
+    """One written file."""
+
+    name: FileName
+    format: str
+    sha256: str
+
+
+class RunRecord(_Record):
+    """What was asked beside the prompts: with them, enough to do the run again.
+
+    Of files it keeps the names, no folders.
+    """
+
+    verb: Literal["segment", "auto"] = "segment"
+    reading: dict[str, str | int | bool] = Field(default_factory=dict, description="Fields of ReadOptions, as chosen.")
+    model: FileName = Field(default="quill", description="The system's name, or the name of the model file.")
+    system: str | None = None
+    adapter: FileName | None = None
+    vocabulary: FileName | None = None
+    untrained: bool = False
+    threads: int = 0
+    guards: dict[str, float | dict[str, float]] = Field(default_factory=dict, description="Fields of GuardSettings.")
+    frame: int | None = Field(default=None, description="Of auto: the frame that was looked at.")
+    settings: dict[str, float | int] = Field(default_factory=dict, description="Of auto: fields of EverythingSettings.")
+    split: bool = False
+    film: bool = False
+    keep_header: bool = False
+    libraries: dict[str, str] = Field(default_factory=dict, description="Versions of what computed the outlines.")
+
+
+class Manifest(_Record):
+    """Provenance of one run; ``delineate replay THIS`` does it again.
+
+    Version 1, of earlier releases, has no ``run``; it is read all the same.
+    """
+
+    format: Literal["delineate-manifest/1", "delineate-manifest/2"] = "delineate-manifest/2"
+    mark: str = Field(default="", description="Of the file it is written to, by which an edit is noticed.")
+    software: str
+    intended_use: str = "research use only, not a medical device"
+    input: InputRecord
+    model: ModelRecord
+    objects: list[ObjectRecord] = Field(default_factory=list)
+    outputs: list[OutputRecord] = Field(default_factory=list)
+    notices: list[str] = Field(default_factory=list)
+    prompts: PromptLog
+    run: RunRecord | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest | None:
+        """The manifest in a file; None if it is something else, such as a prompt log.
+
+        Raises PromptError if it says it is a manifest and is not a valid one.
+        """
+        require_file(path)
+        try:
+            data = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(data, dict) or not str(data.get("format")).startswith("delineate-manifest/"):
+            return None
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise PromptError("E-MANIFEST", f"{path.name}: {where}: {first['msg']}.") from None
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1, exclude_none=True) + "\n"

@@ -1,0 +1,190 @@
+"""The ordered record of everything a person did: undoable, replayable, one JSON for every app."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from delineate.core.errors import PromptError
+from delineate.core.prompts import Prompt
+from delineate.core.propagation_options import Following
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AddObject(_Event):
+    """A new structure gets a name, a label value and a colour."""
+
+    event: Literal["add_object"] = "add_object"
+    object: str
+    label: int
+    colour: tuple[int, int, int]
+
+
+class RemoveObject(_Event):
+    event: Literal["remove_object"] = "remove_object"
+    object: str
+
+
+class LockObject(_Event):
+    """Lock an object against change, or unlock it."""
+
+    event: Literal["lock_object"] = "lock_object"
+    object: str
+    locked: bool
+
+
+class AddPrompt(_Event):
+    """One prompt for one object; ``new`` is the object where the prompt makes it, so that both are undone together."""
+
+    event: Literal["prompt"] = "prompt"
+    object: str
+    prompt: Prompt
+    new: AddObject | None = None
+
+
+class ChooseCandidate(_Event):
+    """Another of the outlines that were offered for an ambiguous prompt."""
+
+    event: Literal["choose"] = "choose"
+    object: str
+    frame: int
+    candidate: int
+
+
+class Propagate(_Event):
+    """Follow objects through the frames ``first`` to ``stop`` (excluded); all objects where none is named.
+
+    stopped_after  frames visited, both ways counted, when it was cancelled; None: it was followed to the end
+    """
+
+    event: Literal["propagate"] = "propagate"
+    objects: tuple[str, ...] = ()
+    first: int | None = None
+    stop: int | None = None
+    following: Following = Field(default_factory=Following)
+    stopped_after: int | None = None
+
+
+class Predict(_Event):
+    """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each."""
+
+    event: Literal["predict"] = "predict"
+    objects: tuple[AddObject, ...]
+
+
+Event = Annotated[
+    AddObject | RemoveObject | LockObject | AddPrompt | ChooseCandidate | Propagate | Predict,
+    Field(discriminator="event"),
+]
+
+
+class PromptLog(BaseModel):
+    """Events in order; those past ``done`` were undone and can be redone. Immutable: a change gives a new log.
+
+    scan_sha256  of the file the prompts were made on, "" where unknown
+    model        the model that answered
+    slice_axis   the axis of the volume the frames were counted along, or None
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["delineate-prompts/1"] = "delineate-prompts/1"
+    scan: str = ""
+    scan_sha256: str = ""
+    model: str = ""
+    slice_axis: int | None = None
+    events: tuple[Event, ...] = ()
+    done: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not 0 <= self.done <= len(self.events):
+            raise ValueError(f"done = {self.done} of {len(self.events)} events")
+        return self
+
+    def adding(self, event: Event) -> PromptLog:
+        """With one event more; what had been undone is forgotten."""
+        return self._changed((*self.current, event), self.done + 1)
+
+    def with_last(self, event: Event) -> PromptLog:
+        """With the last event in force replaced; what had been undone is forgotten."""
+        return self._changed((*self.events[: self.done - 1], event), self.done)
+
+    def undone(self) -> PromptLog:
+        """With the last event in force taken back."""
+        return self._changed(self.events, self.done - 1)
+
+    def redone(self) -> PromptLog:
+        """With the event that was undone last in force again."""
+        return self._changed(self.events, self.done + 1)
+
+    def _changed(self, events: tuple[Event, ...], done: int) -> PromptLog:
+        if not 0 <= done <= len(events):
+            raise PromptError("E-PROMPTS-MOVE", f"There is nothing to {'redo' if done > 0 else 'undo'}.")
+        return self.model_copy(update={"events": events, "done": done})
+
+    @property
+    def current(self) -> tuple[Event, ...]:
+        """The events in force."""
+        return self.events[: self.done]
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the objects there are after the events in force."""
+        names: dict[str, None] = {}
+        for event in self.current:
+            if isinstance(event, AddObject | AddPrompt):
+                names[event.object] = None
+            elif isinstance(event, Predict):
+                names |= {one.object: None for one in event.objects}
+            elif isinstance(event, RemoveObject):
+                names.pop(event.object, None)
+        return tuple(names)
+
+    @property
+    def can_undo(self) -> bool:
+        return self.done > 0
+
+    @property
+    def can_redo(self) -> bool:
+        return self.done < len(self.events)
+
+    @classmethod
+    def parse(cls, text: str | bytes, name: str = "the prompts file") -> PromptLog:
+        """The log in a JSON text: a saved log, or a manifest that holds one under ``prompts``.
+
+        Raises PromptError naming the first field that is wrong.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise PromptError("E-PROMPTS-JSON", f"{name} is not JSON: {error}.") from None
+        if isinstance(data, dict) and "prompts" in data and "events" not in data:
+            data = data["prompts"]
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the log"
+            raise PromptError("E-PROMPTS-FIELD", f"{name}: {where}: {first['msg']}.") from None
+
+    @classmethod
+    def read(cls, path: Path) -> PromptLog:
+        """The log saved in a file, or inside a manifest."""
+        require_file(path)
+        return cls.parse(path.read_bytes(), path.name)
+
+    def to_json(self) -> str:
+        return self.model_dump_json(indent=1, exclude_none=True) + "\n"
+
+
+def require_file(path: Path) -> None:
+    """Raise PromptError for a pipe or a device, which would be waited for."""
+    if path.exists() and not path.is_file():
+        raise PromptError("E-FILE-KIND", f"{path} is no ordinary file.", "Save it as a file.")

@@ -1,0 +1,269 @@
+"""Prompts placed on the frames of a scan: checked against its bounds, every kind reduced to what a predictor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from delineate.core.errors import Notice, PromptError
+from delineate.core.grid import Space
+from delineate.core.prompts import Box, Coordinates, Lasso, Mask, Point, Prompt, Scribble, Text
+from delineate.core.scan import Scan, ScanKind
+
+SCRIBBLE_STEP = 4.0  # pixels between the clicks a scribble is turned into
+
+
+@dataclass(frozen=True, eq=False)
+class FramePrompts:
+    """All prompts for one object on one frame, in pixels of that frame.
+
+    points  float64 (N, 2), x and y
+    labels  bool (N,), whether each point is on the structure
+    box     x0, y0, x1, y1, half-open, or None
+    mask    bool (height, width), an outline to refine, or None
+    text    what the structure is called, for systems that read, or None
+    """
+
+    points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    labels: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    box: tuple[float, float, float, float] | None = None
+    mask: NDArray[np.bool_] | None = None
+    text: str | None = None
+
+    @property
+    def says_where(self) -> bool:
+        """Whether anything here points at the structure, rather than only away from it."""
+        return any(given is not None for given in (self.box, self.mask, self.text)) or bool(self.labels.any())
+
+    @property
+    def drawn(self) -> NDArray[np.bool_] | None:
+        """The outline that a person drew, bool (height, width): it is taken as it is; None where they pointed."""
+        return self.mask if self.box is None and not len(self.points) else None
+
+    def joined(self, later: FramePrompts) -> FramePrompts:
+        """These prompts and later ones: points add up (the later on a pixel wins), others replace."""
+        shared = [bool((np.round(later.points) == np.round(p)).all(axis=1).any()) for p in self.points]
+        keep = ~np.array(shared, dtype=bool)
+        return FramePrompts(
+            np.concatenate([self.points[keep], later.points]),
+            np.concatenate([self.labels[keep], later.labels]),
+            self.box if later.box is None else later.box,
+            self.mask if later.mask is None else later.mask,
+            self.text if later.text is None else later.text,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where one prompt lands.
+
+    span    first and one past the last frame that a 3D box allows, or None
+    across  the points of a line that crosses frames, (N, 3): x, y, frame; ``prompts`` has those of ``frame``
+    """
+
+    frame: int
+    prompts: FramePrompts
+    span: tuple[int, int] | None = None
+    notices: tuple[Notice, ...] = ()
+    across: NDArray[np.float64] | None = None
+
+    @property
+    def located(self) -> NDArray[np.float64]:
+        """Its points in the scan, (N, 3): x, y, frame."""
+        if self.across is not None:
+            return self.across
+        points = self.prompts.points
+        return np.column_stack([points, np.full(len(points), self.frame)])
+
+
+def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
+    """The prompt on its frame of the scan; ``across``: a scribble may cross frames, and lands on its first one.
+
+    Raises PromptError, with what to change, for prompts outside the scan, on no or another frame, or in
+    millimetres the scan does not have. A box that is partly outside is clipped, with a notice.
+    """
+    match prompt:
+        case Box():
+            return _place_box(prompt, scan)
+        case Mask():
+            return _place_mask(prompt, scan)
+        case Text():
+            return Placed(_require_frame(prompt.frame, scan), FramePrompts(text=prompt.words.strip()))
+        case Point():
+            frame, points = _on_one_frame([prompt.at], prompt, scan)
+            return Placed(frame, FramePrompts(points, np.array([prompt.positive])))
+        case Scribble():
+            corners = _located(prompt.points, prompt, scan)
+            frame = int(corners[0, 2]) if across else _one_frame(corners, prompt, scan)
+            line = _along(corners)
+            points = line[np.rint(line[:, 2]) == frame, :2]
+            prompts = FramePrompts(points, np.full(len(points), prompt.positive))
+            return Placed(frame, prompts, across=line if across else None)
+        case Lasso():
+            frame, corners = _on_one_frame(prompt.points, prompt, scan)
+            mask = _filled(corners, scan.width, scan.height)
+            rows, columns = np.nonzero(mask)
+            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            return Placed(frame, FramePrompts(box=tuple(float(v) for v in box), mask=mask))  # type: ignore[arg-type]
+    raise PromptError("E-PROMPT-KIND", f"{type(prompt).__name__} is not a prompt for one frame.")
+
+
+def join(placed: Sequence[Placed]) -> tuple[dict[int, FramePrompts], tuple[Notice, ...]]:
+    """Placed prompts of one object gathered by frame, in the order they were given."""
+    frames: dict[int, FramePrompts] = {}
+    notices: list[Notice] = []
+    for one in placed:
+        before = frames.get(one.frame)
+        after = one.prompts if before is None else before.joined(one.prompts)
+        if before is not None and len(after.points) < len(before.points) + len(one.prompts.points):
+            notices.append(Notice("W-POINT-TWICE", "Two points share a pixel: the later one counts."))
+        frames[one.frame] = after
+        notices.extend(one.notices)
+    return frames, tuple(dict.fromkeys(notices))
+
+
+def _require_frame(given: int | None, scan: Scan) -> int:
+    if given is None:
+        if scan.kind is ScanKind.VOLUME:
+            raise PromptError(
+                "E-PROMPT-SLICE",
+                "The prompt does not say which slice of the volume it is on.",
+                f"Give a third coordinate, or the slice with --frame (0 to {len(scan) - 1}).",
+            )
+        return 0
+    if not 0 <= given < len(scan):
+        raise PromptError(
+            "E-PROMPT-FRAME",
+            f"The prompt is on {scan.frame_word} {given}, but the scan has {scan.frame_word}s 0 to {len(scan) - 1}.",
+        )
+    return given
+
+
+def _on_one_frame(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> tuple[int, NDArray[np.float64]]:
+    """Points in any space as (frame, (N, 2) pixels), all inside the frame and all on the same one."""
+    located = _located(points, prompt, scan)
+    return _one_frame(located, prompt, scan), located[:, :2]
+
+
+def _one_frame(located: NDArray[np.float64], prompt: Prompt, scan: Scan) -> int:
+    """The frame that all points (N, 3) are on."""
+    if len(np.unique(located[:, 2])) > 1:
+        raise PromptError("E-PROMPT-OBLIQUE", f"The {prompt.type} crosses several {scan.frame_word}s; draw it on one.")
+    return int(located[0, 2])
+
+
+def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArray[np.float64]:
+    """Points in any space as (N, 3): x, y and frame, all inside the scan."""
+    three = len(points[0]) == 3
+    if three and scan.kind is ScanKind.IMAGE and prompt.space is Space.VOXEL:
+        raise PromptError("E-PROMPT-LENGTH", "An image takes x,y; three coordinates are for volumes.")
+    if prompt.space is not Space.VOXEL or three:
+        voxels = [tuple(scan.grid.to_voxel(p, prompt.space)) for p in points]
+        if scan.kind is ScanKind.IMAGE:
+            on_frames = [(0, v[0], v[1]) for v in voxels]
+        else:
+            on_frames = [scan.to_frame(v) for v in voxels]
+        frames = [_require_frame(frame, scan) for frame, _, _ in on_frames]
+        if prompt.frame not in (None, *frames):
+            raise PromptError(
+                "E-PROMPT-FRAME",
+                f"The {prompt.type} is on {scan.frame_word} {frames[0]}, but says frame {prompt.frame}.",
+            )
+        pixels = np.array([(x, y) for _, x, y in on_frames], dtype=float)
+    else:
+        frames = [_require_frame(prompt.frame, scan)] * len(points)
+        pixels = np.array(points, dtype=float)
+    outside = ((pixels < -0.5) | (pixels >= np.array([scan.width, scan.height]) - 0.5)).any(axis=1)
+    if outside.any():
+        x, y = pixels[outside][0]
+        raise PromptError(
+            "E-PROMPT-OUTSIDE",
+            f"The {prompt.type} at x = {x:g}, y = {y:g} is outside the {scan.frame_word} "
+            f"of {scan.width} x {scan.height} pixels.",
+            f"x goes from 0 to {scan.width - 1}, y from 0 to {scan.height - 1}.",
+        )
+    return np.column_stack([pixels, np.array(frames, dtype=float)])
+
+
+def _place_box(prompt: Box, scan: Scan) -> Placed:
+    if scan.kind is ScanKind.IMAGE and len(prompt.low) == 3 and prompt.space is Space.VOXEL:
+        raise PromptError("E-BOX-LENGTH", "An image takes a box of four numbers: x0,y0,x1,y1.")
+    span = None
+    if len(prompt.low) == 2:
+        frame = _require_frame(prompt.frame, scan)
+        low, high = np.array(prompt.low), np.array(prompt.high)
+    else:
+        low3, high3 = _voxel_box(prompt, scan)
+        if scan.kind is ScanKind.IMAGE:
+            frame, low, high = 0, low3[:2], high3[:2]
+        else:
+            axis = scan.slice_axis
+            first, stop = max(0, int(low3[axis])), min(len(scan), int(np.ceil(high3[axis])))
+            if first >= stop:
+                raise _outside_box(prompt, scan)
+            frame, span = (first + stop - 1) // 2, (first, stop)
+            if prompt.frame is not None:
+                frame = _require_frame(prompt.frame, scan)
+            low, high = low3[list(scan.frame_axes)], high3[list(scan.frame_axes)]
+    size = np.array([scan.width, scan.height])
+    clipped_low, clipped_high = np.clip(low, 0, size), np.clip(high, 0, size)
+    if (clipped_high <= clipped_low).any():
+        raise _outside_box(prompt, scan)
+    box = (*(float(v) for v in clipped_low), *(float(v) for v in clipped_high))
+    notices: tuple[Notice, ...] = ()
+    if (clipped_low != low).any() or (clipped_high != high).any():
+        text = ",".join(f"{v:g}" for v in box)
+        notices = (Notice("W-BOX-CLIPPED", f"The box reaches outside the scan and was clipped to {text}."),)
+    return Placed(frame, FramePrompts(box=box), span, notices)  # type: ignore[arg-type]
+
+
+def _voxel_box(prompt: Box, scan: Scan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The box's half-open voxel range; a millimetre box becomes the range of voxels whose centres it holds."""
+    low, high = np.array(prompt.low), np.array(prompt.high)
+    if prompt.space is Space.VOXEL:
+        return low, high
+    corners = [[(low, high)[bit][n] for n, bit in enumerate(bits)] for bits in np.ndindex(2, 2, 2)]
+    voxels = scan.grid.to_voxel(corners, prompt.space)
+    return np.ceil(voxels.min(axis=0) - 1e-6), np.floor(voxels.max(axis=0) + 1e-6) + 1
+
+
+def _outside_box(prompt: Box, scan: Scan) -> PromptError:
+    size = " x ".join(f"0..{n}" for n in scan.grid.shape)
+    return PromptError(
+        "E-BOX-OUTSIDE",
+        f"The box {','.join(f'{v:g}' for v in prompt.corners)} is outside the scan.",
+        f"The scan covers {size} ({', '.join(scan.grid.axes)}).",
+    )
+
+
+def _place_mask(prompt: Mask, scan: Scan) -> Placed:
+    if (prompt.width, prompt.height) != (scan.width, scan.height):
+        raise PromptError(
+            "E-MASK-SIZE",
+            f"The mask prompt is {prompt.width} x {prompt.height} pixels, "
+            f"the {scan.frame_word} {scan.width} x {scan.height}.",
+        )
+    mask = prompt.array
+    notices = (Notice("W-MASK-FULL", "The mask prompt covers the whole frame."),) if mask.all() else ()
+    return Placed(_require_frame(prompt.frame, scan), FramePrompts(mask=mask), notices=notices)
+
+
+def _along(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points at most SCRIBBLE_STEP apart along a polyline (N, 3); where it crosses frames, one on each at least."""
+    pieces = [corners[:1]]
+    for start, end in pairwise(corners):
+        steps = (np.linalg.norm((end - start)[:2]) / SCRIBBLE_STEP, abs(end[2] - start[2]))
+        count = max(1, int(np.ceil(max(steps))))
+        pieces.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
+    return np.concatenate(pieces)
+
+
+def _filled(corners: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
+    canvas = Image.new("1", (width, height))
+    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1, outline=1)
+    return np.asarray(canvas, dtype=bool)

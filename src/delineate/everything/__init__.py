@@ -1,5 +1,0 @@
-"""Outlines of everything on a picture, without being pointed at anything."""
-
-from delineate.everything.generate import EverythingSettings, Found, everything
-
-__all__ = ["EverythingSettings", "Found", "everything"]

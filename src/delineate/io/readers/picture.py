@@ -1,0 +1,191 @@
+"""Photographs and screen pictures: PNG, JPEG, BMP, GIF."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from delineate.core.errors import InputError, Notice
+from delineate.core.scan import Scan
+from delineate.io.held_file import HeldFile
+from delineate.io.limits import check_frames, check_picture, check_volume
+from delineate.io.options import Pages, ReadOptions
+from delineate.io.readers import png16
+from delineate.io.readers.modality import guess
+
+ALLOWED = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+KEPT_BYTES = 1 << 27  # of an animation's decoded pictures where it is read backwards
+
+
+def read(path: Path, options: ReadOptions) -> Scan:
+    """A picture as it is meant to be shown, in its own bit depth; an animation as asked for."""
+    with _opened(path, options) as picture:
+        count = getattr(picture, "n_frames", 1)
+    if count > 1 and options.index is None:
+        return _animation(path, count, options)
+    pixels, notices = read_pixels(path, options)
+    return Scan.from_image(pixels, modality=guess(pixels, path), notices=notices)
+
+
+def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[Notice, ...]]:
+    """(height, width) or (height, width, 3) of one picture, and what was done to it."""
+    with _opened(path, options) as picture:
+        if options.index is not None:
+            count = getattr(picture, "n_frames", 1)
+            if not 0 <= options.index < count:
+                raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {count - 1}, not {options.index}.")
+            picture.seek(options.index)
+        notices: list[Notice] = []
+        try:
+            if picture.format == "PNG" and png16.is_deep_colour(path):
+                pixels = png16.read(path)
+            else:
+                pixels = np.asarray(_plain(picture, path, options, notices))
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise InputError(
+                "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
+            ) from None
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        notices.append(Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored."))
+        pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
+    if min(pixels.shape[:2]) < 2:
+        raise InputError(
+            "E-PICTURE-TINY", f"{path.name} is {pixels.shape[1]} x {pixels.shape[0]} pixels: nothing to outline."
+        )
+    return np.ascontiguousarray(pixels), tuple(notices)
+
+
+def _opened(path: Path, options: ReadOptions) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = None  # our own limit below is checked before anything is decoded
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(path, formats=ALLOWED)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
+        ) from None
+    try:
+        check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
+    except InputError:
+        picture.close()
+        raise
+    return picture
+
+
+def _pixel_bytes(picture: Image.Image, path: Path) -> int:
+    """Bytes of a pixel once it is decoded and its palette is resolved."""
+    deep = picture.format == "PNG" and png16.is_deep_colour(path)
+    each = {"1": 1, "L": 1, "P": 3, "LA": 2, "PA": 4, "I;16": 2, "I;16B": 2, "I;16L": 2, "RGB": 3}.get(picture.mode, 4)
+    return 2 * each if deep else each
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where none can be read."""
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1)
+    except (OSError, SyntaxError, ValueError):
+        return 1
+
+
+def _plain(picture: Image.Image, path: Path, options: ReadOptions, notices: list[Notice]) -> Image.Image:
+    """Upright, without palette or print colours; bit depth kept."""
+    icc = picture.info.get("icc_profile")
+    if not options.stored_orientation and _orientation(picture) != 1:
+        notices.append(
+            Notice(
+                "W-EXIF-ROTATED",
+                "The picture was turned upright as its EXIF tag says; the outline is saved upright too "
+                "(--stored-orientation leaves it as stored).",
+            )
+        )
+        picture = ImageOps.exif_transpose(picture) or picture
+    if picture.mode in ("CMYK", "YCCK"):
+        notices.append(Notice("W-CMYK", "The picture holds print colours (CMYK); they were converted to RGB."))
+        return _to_rgb(picture, icc)
+    if picture.mode == "P":
+        return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    if picture.mode in ("PA", "La", "RGBa", "HSV", "LAB", "YCbCr", "RGBX"):
+        return picture.convert("RGBA" if "a" in picture.mode.lower() else "RGB")
+    return picture
+
+
+def _to_rgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
+    if icc:
+        import io
+
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            converted = ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+        except ImageCms.PyCMSError:
+            pass  # an unusable profile: the plain conversion below is what viewers do
+    return picture.convert("RGB")
+
+
+def _animation(path: Path, count: int, options: ReadOptions) -> Scan:
+    if options.pages is None:
+        raise InputError(
+            "E-PAGES",
+            f"{path.name} holds {count} pictures.",
+            "Say what they are: --index N for one of them, --pages video, or --pages stack.",
+        )
+    check_frames(path, count, options)
+    frames = AnimationFrames(path, count, options)
+    first = frames.read(0)
+    if options.pages is Pages.VIDEO:
+        return Scan.from_frames(frames, modality=guess(first, path))
+    from delineate.core.grid import Grid
+
+    check_volume(path, frames.shape[:3], 1, options)
+    stack = np.empty(frames.shape[:3], np.uint8)
+    for n in range(count):
+        stack[n] = frames.read(n).mean(axis=2).astype(np.uint8)
+    voxels = stack.transpose(2, 1, 0)
+    return Scan.from_volume(voxels, Grid.scaled(voxels.shape, (1, 1, 1)), 2, modality=guess(voxels, path, volume=True))
+
+
+class AnimationFrames(HeldFile):
+    """Pictures of an animation, decoded one at a time: forwards each once, elsewhere from the first one on.
+
+    A few are kept, so that reading backwards does not begin anew for each.
+    """
+
+    def __init__(self, path: Path, count: int, options: ReadOptions) -> None:
+        super().__init__(path)
+        self._picture = _opened(path, options)
+        self.shape = (count, self._picture.height, self._picture.width, 3)
+        self.dtype = np.dtype(np.uint8)
+        self._kept: dict[int, NDArray[Any]] = {}
+
+    def _read(self, index: int) -> NDArray[Any]:
+        if index in self._kept:
+            return self._kept[index]
+        room = max(1, KEPT_BYTES // int(np.prod(self.shape[1:])))
+        backwards = index < self._picture.tell()
+        if not backwards:
+            self._kept.clear()
+            return self._decoded(index)
+        self._kept = {n: self._decoded(n) for n in range(max(0, index - room + 1), index + 1)}
+        return self._kept[index]
+
+    def _release(self) -> None:
+        self._picture.close()
+        self._kept.clear()
+
+    def _decoded(self, index: int) -> NDArray[Any]:
+        try:
+            self._picture.seek(index)
+            return np.asarray(self._picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise InputError(
+                "E-PICTURE-DAMAGED", f"Picture {index} of {self._path.name} is damaged or cut short: {error}."
+            ) from None

@@ -1,0 +1,1 @@
+"""What answers prompts: one interface, numpy at its border."""

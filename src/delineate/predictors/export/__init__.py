@@ -1,0 +1,1 @@
+"""Systems written as ONNX files, and image encoders exported for other backends."""

@@ -1,0 +1,134 @@
+"""SAM 2-shaped systems: frame predictors that bring a tracker with a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from delineate.compute.engine import Engine
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
+from delineate.memory.policies import MemoryPolicy, Window
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
+from delineate.predictors.capabilities import SAM2_AUTOMATIC, VISUAL_PROMPTS, Capabilities, NetworkKind, Propagation
+from delineate.predictors.frame_predictor import Candidates, Query
+from delineate.predictors.postprocess import drawn_logits, masks_on_frame, stability
+from delineate.predictors.prompt_encoding import alike, following_box, placed_points
+from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.intensity import WindowRule
+from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
+
+CHAIN_MARGIN = 5.0  # pixels of the input, where a structure is followed without memory
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Features:
+    maps: Sam2Maps
+    place: Fitted
+
+    @property
+    def nbytes(self) -> int:
+        return sum(one.nbytes for one in (self.maps.coarse, *self.maps.fine, self.maps.places))
+
+    @property
+    def device(self) -> torch.device:
+        return self.maps.coarse.device
+
+
+@dataclass(frozen=True, eq=False)
+class Sam2Predictor:
+    """A FramePredictor; volumes and videos are followed by ``tracking.memory_tracker``, with its network and policy."""
+
+    network: Sam2
+    engine: Engine
+    record: ModelRecord
+    image_profile: Callable[[int], Profile] = sam2_image
+    video_profile: Callable[[int], Profile] = sam2_video
+    policy: MemoryPolicy = field(default_factory=Window)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            VISUAL_PROMPTS,
+            follows=Propagation.MEMORY,
+            multimask=True,
+            automatic=SAM2_AUTOMATIC,
+            network=NetworkKind.SAM2,
+        )
+
+    @property
+    def window_rule(self) -> WindowRule:
+        return self.image_profile(self.network.side).window_rule
+
+    @torch.inference_mode()
+    def encode(self, frame: Frame) -> Sam2Features:
+        """Embed a frame of any data type."""
+        pixels, place = self.image_profile(self.network.side).prepare(frame)
+        with self.engine.encoding():
+            maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
+        fine = (maps.fine[0].float(), maps.fine[1].float())
+        return Sam2Features(Sam2Maps(maps.coarse.float(), fine, maps.places.float()), place)
+
+    @torch.inference_mode()
+    def decode(self, features: Sam2Features, queries: Sequence[Query]) -> list[Candidates]:
+        """Outline what the prompts point at, on this frame alone.
+
+        Structures with as many points, and with or without a mask prompt, are decoded together.
+        """
+        asked = [self._asked(features, query) for query in queries]
+        answers: dict[int, Candidates] = {}
+        for group in alike([(points.shape[1], masks is None) for points, _, masks in asked]):
+            points, labels = torch.cat([asked[n][0] for n in group]), torch.cat([asked[n][1] for n in group])
+            drawn = [masks for n in group if (masks := asked[n][2]) is not None]
+            masks = torch.cat(drawn) if drawn else None
+            pointed = points.shape[1] > 0
+            answer = self.network.decode(
+                self.network.without_memory(features.maps).expand(len(group), -1, -1, -1),
+                features.maps,
+                points if pointed else None,
+                labels if pointed else None,
+                masks,
+                multimask=points.shape[1] == 1 and masks is None,
+            )
+            answers |= {n: self._candidates(features, answer, row) for row, n in enumerate(group)}
+        return [answers[n] for n in range(len(queries))]
+
+    def _asked(self, features: Sam2Features, query: Query) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Points (1, N, 2) in input pixels, their labels (1, N), and a mask prompt (1, 1, 4 f, 4 f) or None."""
+        prompts, place, device = query.prompts, features.place, self.engine.device
+        if prompts.box is None and query.reference is not None and not len(prompts.points):
+            prompts = replace(prompts, box=following_box(query.reference.mask, CHAIN_MARGIN / min(place.scale)))
+        outline = prompts.mask if prompts.mask is not None else query.previous
+        masks = None
+        if query.feedback is not None:
+            masks = torch.from_numpy(query.feedback)[None, None].clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT).to(device)
+        elif outline is not None and outline.any():
+            masks = drawn_logits(outline, place, 4 * features.maps.coarse.shape[-1]).to(device)
+        points, labels = (torch.from_numpy(one)[None].to(device) for one in placed_points(prompts, place))
+        return points, labels, masks
+
+    def _candidates(self, features: Sam2Features, answer: Sam2Answer, row: int) -> Candidates:
+        """What the network says of one of several structures."""
+        profile, logits = self.image_profile(self.network.side), answer.logits[row]
+        outlines = masks_on_frame(logits, features.place, profile.answer).cpu().numpy()
+        scores = answer.iou[row].float().clamp(0, 1).cpu().numpy()
+        present = float(answer.present[row].sigmoid())
+        return Candidates(outlines, scores, present, int(scores.argmax()), logits.float().cpu().numpy())
+
+    @torch.inference_mode()
+    def decode_clicks(
+        self, features: Sam2Features, points: NDArray[np.float64], offset: float
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
+        placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
+        labels = torch.ones(placed.shape[:2], dtype=torch.int32, device=self.engine.device)
+        coarse = self.network.without_memory(features.maps)
+        answer = self.network.decode(coarse, features.maps, placed, labels, multimask=True)
+        logits = answer.logits.flatten(0, 1)
+        masks = masks_on_frame(logits, features.place, self.image_profile(self.network.side).answer)
+        return masks.cpu().numpy(), answer.iou.flatten().cpu().numpy(), stability(logits, offset).cpu().numpy()

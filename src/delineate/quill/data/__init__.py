@@ -1,0 +1,1 @@
+"""Training data of Quill: synthetic and real scenes, simulated prompts, batches."""

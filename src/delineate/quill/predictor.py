@@ -1,0 +1,406 @@
+"""Quill, the model that ships with the package, on onnxruntime: no torch, no download, no GPU."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from delineate.compute.openvino_model import Run, bf16_is_native, compiled
+from delineate.core import telemetry
+from delineate.core.errors import ModelError, PromptError
+from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
+from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, NetworkKind
+from delineate.predictors.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
+from delineate.preprocess.crop import Array, Window
+from delineate.preprocess.field_of_view import is_no_view, without_rim
+from delineate.preprocess.intensity import WindowRule, frame_window
+from delineate.quill.clicks import (
+    Looked,
+    Objection,
+    backed,
+    clicked_parts,
+    obeyed,
+    trust_in,
+    wider,
+    windows_for,
+)
+from delineate.quill.prompt_maps import CropPrompts, prompt_maps
+from delineate.quill.threshold import dice_cut
+from delineate.quill.tiled_refinement import Mosaic, is_worth_it, windows_on
+
+telemetry.silence()  # once more, as on Windows only a call stops onnxruntime, not its variable
+SHIPPED = Path(str(files("delineate.quill"))) / "weights" / "quill_v8.onnx"
+OLD_SIDE = 128  # of the crop, where a model file does not say it
+MARGIN = 1.5  # window side over the longer side of what is known of the structure
+CHAIN_MARGIN = 1.9  # the same where it may have moved
+MOST_AT_ONCE = 16  # windows in one call of the network, so that memory stays bounded
+OUTSIDE = -20.0  # logit beyond the window
+BOX, EARLIER = 4, 9  # channels of the maps: see prompt_maps
+
+
+@dataclass(frozen=True, eq=False)
+class QuillFeatures:
+    """Quill sees a crop that depends on the prompt, so all there is to keep of a frame is the frame."""
+
+    frame: NDArray[Any]
+    device: ClassVar[str] = "cpu"
+    costly: ClassVar[bool] = False  # no network was asked: not worth a place in a store while structures are followed
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.frame.shape[0], self.frame.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        return self.frame.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A window to look through for a structure.
+
+    cuts  logits from which on a pixel belongs to what is followed, and from which on it is confident
+    anew  do not tell the network the outline so far
+    """
+
+    known: CropPrompts
+    window: Window
+    objection: Objection | None = None
+    cuts: tuple[float, float] = (0.0, 0.0)
+    anew: bool = False
+
+    @property
+    def passed(self) -> CropPrompts:
+        """What the network is told."""
+        return replace(self.known, outline=None) if self.anew else self.known
+
+
+@dataclass(frozen=True)
+class QuillPredictor:
+    """A FramePredictor.
+
+    path       an exported Quill, the shipped one by default
+    threads    0 means all cores
+    backend    what computes: ONNX Runtime ("onnx"), or "openvino", which is faster (the ``speed`` extra)
+    precision  of OpenVINO: fp32, bf16, or auto, which is bf16 where the CPU has it; ONNX Runtime computes in fp32
+    """
+
+    path: Path = SHIPPED
+    threads: int = 0
+    backend: str = "onnx"
+    precision: str = "auto"
+
+    @cached_property
+    def _network(self) -> onnxruntime.InferenceSession:
+        if not self.path.is_file():
+            raise ModelError(
+                "E-MODEL-MISSING", f"There is no model at {self.path}.", "Reinstall delineate, or name another model."
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(
+                "E-MODEL-DAMAGED", f"{self.path.name} is not a readable ONNX model: {error}", "Reinstall delineate."
+            ) from None
+
+    @cached_property
+    def _answer(self) -> Run:
+        """Maps (B, C, S, S) to what the network says of them."""
+        if self.backend != "openvino":
+            return lambda maps: self._network.run(None, {"maps": maps})
+        return compiled(self.path, self._precision == "bf16", self.threads)
+
+    @cached_property
+    def _precision(self) -> str:
+        """What it computes in: fp32 or bf16."""
+        if self.backend != "openvino":
+            return "fp32"
+        if self.precision not in ("auto", "fp32", "bf16"):
+            hint = "Use --precision fp32 or bf16."
+            raise ModelError("E-PRECISION", f'On OpenVINO, Quill does not compute in "{self.precision}".', hint)
+        return "bf16" if self.precision == "bf16" or (self.precision == "auto" and bf16_is_native()) else "fp32"
+
+    @cached_property
+    def _side(self) -> int:
+        """Pixels along a side of the crops the model was trained on."""
+        return int(self._network.get_modelmeta().custom_metadata_map.get("side", OLD_SIDE))
+
+    @cached_property
+    def glance(self) -> int:
+        """Pixels along a side of the crops in which what a first click means is looked for: fewer, and so sooner."""
+        return int(self._network.get_modelmeta().custom_metadata_map.get("glance", self._side))
+
+    @cached_property
+    def record(self) -> ModelRecord:
+        """Name, version, hash, licence and preprocessing of the model file."""
+        return ModelRecord(
+            name="quill",
+            version=self._network.get_modelmeta().custom_metadata_map.get("version", "unknown"),
+            sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
+            licence="Apache-2.0",
+            preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile; "
+            f"cpu, {self._precision}, {'openvino' if self.backend == 'openvino' else 'onnxruntime'}",
+            device="cpu",
+            precision=str(self._precision),
+            backend=self.backend,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(VISUAL_PROMPTS, chain_options=True, multimask=True, network=NetworkKind.QUILL)
+
+    @property
+    def window_rule(self) -> WindowRule:
+        return WindowRule.CROP
+
+    def encode(self, frame: Frame) -> QuillFeatures:
+        """Keep a frame, gray or of three colors.
+
+        Each crop of it is scaled to its own 1st to 99th percentile when it is looked at. Where a person chose an
+        intensity window, values are brought into that first, and crops are made of those; else numbers that are not
+        finite become the smallest one.
+        """
+        pixels, window = frame.pixels, frame_window(frame, self.window_rule)
+        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
+            raise ModelError("E-FRAME-SHAPE", f"Quill takes grey or RGB frames, not an array of shape {pixels.shape}.")
+        pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        if window is not None:
+            pixels = window.clip(pixels)
+        elif pixels.dtype.kind == "f":
+            finite = np.isfinite(pixels)
+            if not finite.all():
+                pixels = np.where(finite, pixels, pixels[finite].min() if finite.any() else 0)
+        return QuillFeatures(pixels)
+
+    def decode(self, features: QuillFeatures, queries: Sequence[Query]) -> list[Candidates]:
+        """Outline what the prompts point at: zoomed to the box or the outline so far, coarse to fine for clicks.
+
+        What is zoomed to is looked at in one call of the network.
+        """
+        known = [_known(query) for query in queries]
+        views = {n: view for n, one in enumerate(known) if (view := self._view(features, one)) is not None}
+        answers = dict(zip(views, self._run(features, list(views.values())), strict=True))
+        return [
+            self._corrected(features, query, views[n], answers[n])
+            if n in views
+            else self._from_clicks(features, known[n])
+            for n, query in enumerate(queries)
+        ]
+
+    def follow(
+        self, features: QuillFeatures, references: Sequence[ReferenceFrame], options: ChainOptions
+    ) -> list[Looked]:
+        """Outline structures on the next frame, each in a window around where it was, in one call of the network."""
+        cuts = (_logit(options.mask_threshold), _logit(options.propagation_threshold))
+        views = [self._view(features, _known(Query(reference=one)), options.search) for one in references]
+        return self._run(features, [replace(view, cuts=cuts) for view in views if view is not None])
+
+    def _view(self, features: QuillFeatures, known: CropPrompts, search: float = 1.0) -> _View | None:
+        """The window to zoom to; None where clicks alone are known."""
+        window = _window_of(known, search)
+        return None if window is None else _View(known, window.within(*features.size), Objection.of(known))
+
+    def _corrected(self, features: QuillFeatures, query: Query, view: _View, answer: Looked) -> Looked:
+        """The answer of a window, looked at again closer or elsewhere where that is called for."""
+        if query.reference is not None:
+            return answer
+        known, objection = view.known, view.objection
+        answer = self._finer(features, view, answer)
+        if known.box is not None or query.prompts.mask is not None or objection is None or not objection.far_off:
+            return answer
+        wide = [replace(view, window=window) for window in wider(view.window, *features.size)]
+        others = self._run(features, wide)
+        if known.labels is not None and known.labels.any():
+            others.append(self._from_clicks(features, known, objection))
+
+        def believed(one: Looked) -> float:
+            return one.preferred * one.presence * float(np.sqrt(objection.left_alone(one.mask)))
+
+        return max(answer, *others, key=believed)
+
+    def _finer(self, features: QuillFeatures, view: _View, answer: Looked) -> Looked:
+        """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
+        known, window = view.known, view.window
+        if not is_worth_it(answer.mask, window, self._side):
+            return answer
+        seen = without_rim(self._maps(features, known, window)[:3]).astype(np.float32)
+        inner = window.put_back(seen, features.size, 1.0) > 0.5
+        outline = answer.mask & inner
+        if not outline.any():
+            return answer
+        mosaic = Mosaic.empty(features.size)
+        closer = CropPrompts(points=known.points, labels=known.labels, outline=outline)
+        for part in windows_on(outline, self._side):
+            logits, iou, _ = self._answers([self._maps(features, closer, part)])
+            mosaic.add(logits[0, int(iou[0].argmax())], part)
+        logits = mosaic.logits(OUTSIDE)
+        masks = answer.masks.copy()
+        masks[answer.best] = (logits > dice_cut(logits[None])[0]) & inner
+        return replace(answer, masks=masks)
+
+    def _from_clicks(self, features: QuillFeatures, known: CropPrompts, objection: Objection | None = None) -> Looked:
+        """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
+
+        The outline judged best decides. Outlines that run out of their window count less, and those that another
+        window shows too count more: a structure that is really there is found at more than one size.
+        """
+        assert known.points is not None and known.labels is not None
+        if not known.labels.any():
+            raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
+        side = self._side if objection else self.glance  # anew, a glance finds a little less
+        windows = windows_for(known, *features.size)
+        looked = self._run(features, [_View(known, window, objection, anew=True) for window in windows], side)
+        best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
+        box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
+        if box is None:
+            return looked[best]
+        box = _reaching(box, known.points[known.labels])
+        window = Window.around(box, MARGIN * 1.2).within(*features.size)
+        answer = self._run(features, [_View(known, window, objection, anew=True)])[0]
+        return replace(answer, scores=answer.scores * backed(answer.masks, looked))
+
+    def _run(self, features: QuillFeatures, views: Sequence[_View], side: int = 0) -> list[Looked]:
+        """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
+
+        side  pixels along a side of the crops; 0: as many as the network is for
+        """
+        looked: list[Looked] = []
+        for start in range(0, len(views), MOST_AT_ONCE):
+            part = views[start : start + MOST_AT_ONCE]
+            maps = [self._maps(features, view.passed, view.window, side) for view in part]
+            looked += [
+                _looked(logits, iou, presence, view, features.size, shown)
+                for logits, iou, presence, view, shown in zip(*self._answers(maps), part, maps, strict=True)
+            ]
+        return looked
+
+    def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window, side: int = 0) -> Array:
+        channels = self._network.get_inputs()[0].shape[1]  # an older file knows fewer
+        return prompt_maps(features.frame, known, window, side or self._side)[:channels]
+
+    def _answers(self, maps: list[Array]) -> tuple[Array, Array, Array]:
+        """Logits (B, K, S, S), logits of the IoU (B, K) and of presence (B,)."""
+        logits, iou, presence = self._answer(np.ascontiguousarray(np.stack(maps)))
+        return logits, iou, presence
+
+
+def _known(query: Query) -> CropPrompts:
+    """What is known of a structure, as it is drawn for the network."""
+    prompts, reference = query.prompts, query.reference
+    outline = prompts.mask if prompts.mask is not None else query.previous
+    first = None if reference is None else reference.prompted
+    return CropPrompts(
+        points=prompts.points,
+        labels=prompts.labels,
+        box=prompts.box,
+        outline=outline if outline is not None and outline.any() else None,
+        earlier=reference.features.frame if reference else None,
+        earlier_outline=reference.mask if reference else None,
+        pointed=first.features.frame if first else None,
+        pointed_outline=first.mask if first else None,
+    )
+
+
+def _looked(logits: Array, iou: Array, presence: Any, view: _View, size: tuple[int, int], maps: Array) -> Looked:
+    """What the network says of a window, on the frame."""
+    window, known, objection, cuts = view.window, view.known, view.objection, view.cuts
+    followed = maps[EARLIER].any()  # which would grow from frame to frame if it were cut low
+    logits = logits - (cuts[0] if followed else dice_cut(logits)[:, None, None])
+    masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
+    plausible = _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
+    heard = [obeyed(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
+    preference = (scores * plausible * heard).astype(np.float32)
+    best = int(preference.argmax())
+    confident = _outline(logits[best] + (cuts[0] - cuts[1]), window, size) if followed else None
+    present = float(_sigmoid(np.asarray(presence)))
+    return Looked(masks, scores, present, best, confident=confident, preference=preference)
+
+
+def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
+    return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
+
+
+def _kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.float32]:
+    """1 for an outline (of K, S, S) that stays within its window, less the more of the window's rim it covers.
+
+    The rim counts only where the window ends within the frame.
+    """
+    side = logits.shape[-1]
+    inner = slice(side // 16, -(side // 16))
+    rim = np.ones((side, side), bool)
+    rim[inner, inner] = False
+    x, y = (
+        (np.arange(side) + 0.5) * window.size / side + window.x,
+        (np.arange(side) + 0.5) * window.size / side + window.y,
+    )
+    margin = window.size / 8
+    within = ((y > margin) & (y < size[0] - margin))[:, None] & ((x > margin) & (x < size[1] - margin))[None]
+    rim &= within
+    inside = logits > 0
+    touched = (inside & rim).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    return np.exp(-4 * touched).astype(np.float32)
+
+
+def _fit(logits: Array, box: Array) -> NDArray[np.float32]:
+    """How well outlines (of K, S, S) fit the box they were asked for: the root of the IoU of their bounds with it."""
+    asked = _bounds(box > 0.5)
+    if asked is None:
+        return np.ones(len(logits), np.float32)
+    return np.array([_box_iou(_bounds(one > 0), asked) ** 0.5 for one in logits], np.float32)
+
+
+def _box_iou(one: tuple[float, float, float, float] | None, other: tuple[float, float, float, float]) -> float:
+    if one is None:
+        return 0.0
+    width, height = (max(0.0, min(one[n + 2], other[n + 2]) - max(one[n], other[n])) for n in (0, 1))
+    sizes = [(b[2] - b[0]) * (b[3] - b[1]) for b in (one, other)]
+    return width * height / (sum(sizes) - width * height)
+
+
+def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
+    """The window to zoom to, or None where only clicks are known."""
+    if known.box is not None:
+        return Window.around(known.box, MARGIN)
+    for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN * search)):
+        box = None if outline is None else _bounds(outline)
+        if box is not None:
+            return Window.around(_reaching(box, known.points), margin)
+    return None
+
+
+def _reaching(
+    box: tuple[float, float, float, float], points: NDArray[np.float64] | None
+) -> tuple[float, float, float, float]:
+    """The box grown so that every click is in it."""
+    if points is None or not len(points):
+        return box
+    low, high = points.min(axis=0), points.max(axis=0) + 1
+    return min(box[0], low[0]), min(box[1], low[1]), max(box[2], high[0]), max(box[3], high[1])
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def _logit(chance: float) -> float:
+    return float(np.log(chance / (1 - chance)))
+
+
+def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (1 / (1 + np.exp(-x))).astype(np.float32)

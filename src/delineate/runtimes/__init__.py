@@ -1,1 +1,0 @@
-"""What runs the models: one interface, numpy at its border."""

@@ -1,6 +1,0 @@
-"""Pictures that never were: shapes laid out like anatomy, painted with the looks of scanners and microscopes."""
-
-from delineate.training.synthetic.noise import use_real_textures
-from delineate.training.synthetic.scenes import synthetic_scene
-
-__all__ = ["synthetic_scene", "use_real_textures"]
