@@ -14,12 +14,12 @@ from tiny_networks import TINY_HIERA
 
 pytest.importorskip("transformers")
 
-from delineate.checkpoints.detect import detected, system_of
 from delineate.checkpoints.key_maps import sam2_weights
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.reading import read_weights
 from delineate.core.errors import ModelError
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Version
+from delineate.systems.registry import system_of_tensors
 
 REFERENCES = Path(__file__).parents[1] / "references"
 ARRAYS = {"a.weight": torch.ones(2, 3), "b": torch.zeros(1)}
@@ -104,6 +104,10 @@ def tam(width: int) -> dict[str, torch.Tensor]:
     }
 
 
+def shapes(weights: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
 LAYOUTS = {
     "sam_vit_b_01ec64.pth": (sam(), "sam_vit_b"),
     "sam_vit_l_0b3195.pth": (sam(1024), "sam_vit_l"),
@@ -132,18 +136,18 @@ LAYOUTS = {
 @pytest.mark.parametrize("file", LAYOUTS)
 def test_published_files_are_recognised(file: str) -> None:
     weights, system = LAYOUTS[file]
-    assert system_of(weights, file) == system
+    assert system_of_tensors(shapes(weights), file) == system
 
 
 def test_a_shared_layout_asks_which_system_it_is() -> None:
     with pytest.raises(ModelError) as caught:
-        system_of(sam(), "checkpoint_best.pth")
+        system_of_tensors(shapes(sam()), "checkpoint_best.pth")
     assert caught.value.code == "E-MODEL-AMBIGUOUS" and "--system sam_vit_b | medsam" in caught.value.hint
 
 
 def test_unknown_layouts_are_refused_by_name() -> None:
     with pytest.raises(ModelError, match=r"conv1\.weight"):
-        detected({"conv1.weight": torch.zeros(1)})
+        system_of_tensors({"conv1.weight": (1,)}, "file.pth")
 
 
 def test_every_missing_unknown_or_misshaped_array_is_counted() -> None:

@@ -16,7 +16,6 @@ pytest.importorskip("transformers")
 
 from transformers import CLIPTextConfig, CLIPTextModel, SamModel
 
-from delineate.checkpoints.detect import detected, system_of
 from delineate.checkpoints.key_maps import medsam_text_weights
 from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.store import kept
@@ -34,6 +33,7 @@ from delineate.predictors.frame_predictor import Query
 from delineate.predictors.text import TextPredictor
 from delineate.preprocess.profiles import MEDSAM
 from delineate.session import Session
+from delineate.systems.registry import system_of_tensors, systems_with_layout
 
 PAIRS = ("l i", "v e", "li ve", "live r</w>", "k i", "d n", "ki dn", "e y</w>", "kidn ey</w>")
 WORDS = 512 + len(PAIRS) + 2
@@ -133,8 +133,9 @@ def test_words_give_what_the_parts_give(vocabulary: Vocabulary) -> None:
 
 def test_the_layout_is_recognised() -> None:
     weights = published(*parts())
-    assert detected(weights).candidates == ("medsam_text",)
-    assert system_of(weights, "medsam_text_prompt_flare22.pth") == "medsam_text"
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    assert [system.name for system, _ in systems_with_layout(shapes)] == ["medsam_text"]
+    assert system_of_tensors(shapes, "medsam_text_prompt_flare22.pth") == "medsam_text"
 
 
 def test_a_missing_projection_is_named() -> None:

@@ -29,6 +29,7 @@ from delineate.core.scan import Scan
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
 from delineate.models.sam2 import HIERA_SIZES, Sam2, Sam2Shape, Sam2Size
+from delineate.predictors.capabilities import PromptKind
 from delineate.session import Session
 from delineate.systems import SYSTEMS, BuildOptions
 from delineate.systems.sam2_shaped import Sam2Shaped
@@ -84,7 +85,7 @@ SCANS: dict[str, Callable[[], Scan]] = {"image": image, "volume": volume, "video
 def asked(name: str, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> Prompt:
     """A box in the middle, or words, on the second frame."""
     frame = min(1, len(scan) - 1)
-    if SYSTEMS[name].prompts != ("text",):
+    if SYSTEMS[name].prompts != {PromptKind.TEXT}:
         return Box(12, 8, 52, 40, frame=frame)
     from delineate.checkpoints.vocabulary import Vocabulary
 

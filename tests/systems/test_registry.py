@@ -15,7 +15,7 @@ from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
 from delineate.systems import SYSTEMS, BuildOptions, build
 
-FIELDS = ("summary", "prompts", "follows", "profile", "recipe", "citation", "licence")
+FIELDS = ("summary", "prompts", "propagation", "propagation_note", "profile", "training", "citation", "license")
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -34,7 +34,7 @@ def _row(system: System) -> dict[str, Any] | None:
     from delineate.checkpoints.store import kept
     from delineate.core.errors import ModelError
 
-    row: dict[str, Any] = {"name": system.name, "file": None, "megabytes": None, "licence": system.licence}
+    row: dict[str, Any] = {"name": system.name, "file": None, "megabytes": None, "licence": system.license}
     try:
         path = system.weights or kept(system.name)
     except ModelError as error:
@@ -76,7 +76,7 @@ def pull(
     else:
         with progress_bar(f"Fetching {system.download.name}", quiet or json) as progress:
             path = store.pull(name, system.download, progress, offline)
-    _pulled(name, path, system.licence, json)
+    _pulled(name, path, system.license, json)
 
 
 def _pulled(name: str, path: Path, licence: str, json: bool) -> None:

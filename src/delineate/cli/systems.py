@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ def systems(
     words: Annotated[list[str] | None, typer.Argument(help="A name, or: show NAME.", metavar="[NAME]")] = None,
     json: options.Json = False,
 ) -> None:
-    """List the systems that can be run, or show one: prompts, profile, recipe, citation, licence, reported figures."""
+    """List the systems that can be run, or show one: prompts, profile, recipe, citation, license, reported figures."""
     from dataclasses import asdict
 
     from delineate.core.errors import ModelError
@@ -25,7 +25,10 @@ def systems(
     if name is not None and name not in SYSTEMS:
         raise ModelError("E-MODEL-UNKNOWN", f'There is no system "{name}".', "See which there are: delineate systems")
     chosen = [SYSTEMS[name]] if name else list(SYSTEMS.values())
-    cards = [{k: v for k, v in asdict(s).items() if k not in ("build", "weights", "download")} for s in chosen]
+    cards = [
+        {k: _plain(v) for k, v in asdict(s).items() if k not in ("build", "layout", "weights", "download")}
+        for s in chosen
+    ]
     if json:
         result_json(cards)
     elif name is None:
@@ -34,4 +37,8 @@ def systems(
     else:
         for key, value in cards[0].items():
             if value:
-                result(f"{key:10}  {', '.join(value) if isinstance(value, tuple) else value}")
+                result(f"{key:16}  {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, frozenset) else value

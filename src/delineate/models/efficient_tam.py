@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -19,21 +18,11 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPosition
 from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.memory_attention import Rotation, Sam2TurnedAttention
 from delineate.models.sam import VitSize
-from delineate.models.sam2 import Sam2, Sam2Maps, Sam2Shape, Sam2Version, host_config
+from delineate.models.sam2 import Sam2, Sam2Maps, Sam2Shape, host_config
+from delineate.models.variants import CrossAttention, Sam2Version, TamSize
 
 POOL = 2
 MADE_UP = 2 * math.log(POOL)  # four places speak through one
-
-
-class TamSize(StrEnum):
-    TINY = "ti"
-    SMALL = "s"
-
-
-class CrossAttention(StrEnum):
-    FULL = "full"
-    POOLED_1 = "1"  # scores of pooled places are raised
-    POOLED_2 = "2"  # pooled keys are raised
 
 
 TAM_SIZES = {TamSize.TINY: VitSize(192, 12, 3, (2, 5, 8, 11)), TamSize.SMALL: VitSize(384, 12, 6, (2, 5, 8, 11))}

@@ -7,7 +7,6 @@ an image is embedded once, then any number of objects is decoded from the embedd
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
+from delineate.models.variants import SamEncoder
 
 NATIVE_EPS = 1e-5  # of the decoder's layer norms; the host's default of 1e-6 gives other masks (7e-5 in the IoU)
 
@@ -29,14 +29,6 @@ class VitSize:
     depth: int
     heads: int
     global_blocks: tuple[int, ...]
-
-
-class SamEncoder(StrEnum):
-    VIT_B = "vit_b"
-    VIT_L = "vit_l"
-    VIT_H = "vit_h"
-    TINY_VIT = "tiny_vit"  # of MobileSAM
-    TINY_VIT_LITE = "tiny_vit_lite"  # of LiteMedSAM
 
 
 VIT_SIZES = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from transformers import (
 from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
+from delineate.models.variants import Sam2Size, Sam2Version
 
 ABSENT = -1024.0  # logits of an object that is not on the frame
 DRAWN_SCALE, DRAWN_BIAS = 20.0, -10.0  # logits of a mask prompt
@@ -50,24 +50,12 @@ class HieraSize:
         return tuple(self.width * 2**n for n in range(4))
 
 
-class Sam2Size(StrEnum):
-    TINY = "tiny"
-    SMALL = "small"
-    BASE_PLUS = "base_plus"
-    LARGE = "large"
-
-
 HIERA_SIZES = {
     Sam2Size.TINY: HieraSize(96, 1, (1, 2, 7, 2), (5, 7, 9), (8, 4, 14, 7)),
     Sam2Size.SMALL: HieraSize(96, 1, (1, 2, 11, 2), (7, 10, 13), (8, 4, 14, 7)),
     Sam2Size.BASE_PLUS: HieraSize(112, 2, (2, 3, 16, 3), (12, 16, 20), (8, 4, 14, 7), 14),
     Sam2Size.LARGE: HieraSize(144, 2, (2, 6, 36, 4), (23, 33, 43), (8, 4, 16, 8)),
 }
-
-
-class Sam2Version(StrEnum):
-    V2_0 = "2.0"
-    V2_1 = "2.1"  # adds an embedding for hidden objects and times for object pointers
 
 
 @dataclass(frozen=True)
@@ -354,9 +342,3 @@ def vision_config(shape: Sam2Shape) -> Sam2VisionConfig:
         backbone_channel_list=list(reversed(size.widths)),
         backbone_feature_sizes=[[4 * f, 4 * f], [2 * f, 2 * f], [f, f]],
     )
-
-
-def detected_hiera(width: int, blocks: int) -> Sam2Size | None:
-    """Which size has these widths and blocks."""
-    sizes = {(s.width, sum(s.stages)): name for name, s in HIERA_SIZES.items()}
-    return sizes.get((width, blocks))

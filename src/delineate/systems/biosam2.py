@@ -6,27 +6,37 @@ volumes are followed as SAM 2 does.
 
 from __future__ import annotations
 
+from delineate.models.variants import Sam2Size, Sam2Version
+from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import biosam2
-from delineate.systems.sam2_shaped import PROMPTS, REMEMBERS, Sam2Shaped
+from delineate.systems.sam2 import hiera_layout
+from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
 
 PARTS = Sam2Shaped(
-    "biosam2", "unstated by the authors", size="small", version="2.0", image_profile=biosam2, video_profile=biosam2
-)
+    "biosam2",
+    "unstated by the authors",
+    size=Sam2Size.SMALL,
+    version=Sam2Version.V2_0,
+    image_profile=biosam2,
+    video_profile=biosam2,
+)  # fmt: skip
 SYSTEMS = (
     System(
         name=PARTS.name,
         summary="SAM 2.0 small at 1024 px fine-tuned on biomedical images and volumes",
         build=PARTS.build,
         prompts=PROMPTS,
-        follows=REMEMBERS,
+        propagation=Propagation.MEMORY,
+        propagation_note=WINDOW_OF_SIX,
         profile=biosam2(1024).summary,
-        recipe="paper: encoder and decoder; released code: memory attention and decoder; Adam 1e-4; Dice and cross "
+        training="paper: encoder and decoder; released code: memory attention and decoder; Adam 1e-4; Dice and cross "
         "entropy; a bank of 16 memories of other images",
         citation="Yan, Sun, Zhou et al. Biomedical SAM 2: Segment Anything in Biomedical Images and Videos. "
         "arXiv 2408.03286",
-        licence=PARTS.licence,
-        reported="",
+        license=PARTS.license,
+        recipe="biosam2",
+        layout=hiera_layout(Sam2Size.SMALL, Sam2Version.V2_0, "biosam"),
         parity="SAM 2's network and tracker; the bank's rule by its description",
     ),
 )

@@ -76,14 +76,14 @@ def _with_weights(
 
 
 def record_of(
-    name: str, sha256: str, licence: str, preprocessing: str, engine: Engine, backend: str = "torch"
+    name: str, sha256: str, license: str, preprocessing: str, engine: Engine, backend: str = "torch"
 ) -> ModelRecord:
     """What manifests say of a model."""
     return ModelRecord(
         name=name,
         version="published",
         sha256=sha256,
-        licence=licence,
+        licence=license,
         preprocessing=f"{preprocessing}; {engine.summary}, {backend}",
         device=str(engine.device),
         precision=engine.precision.value,

@@ -5,33 +5,51 @@ Three attentions: full; variant 1 raises the scores of averaged places; variant 
 
 from __future__ import annotations
 
+from delineate.models.variants import CrossAttention, Sam2Family, Sam2Version, TamSize
+from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import sam2_video
-from delineate.systems.sam2_shaped import PROMPTS, REMEMBERS, Sam2Shaped
+from delineate.systems.layout import CheckpointLayout
+from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
 
-LICENCE = "Apache-2.0"
-VARIANTS = {"": ("full", 1024), "_1": ("1", 1024), "_2": ("2", 1024), "_512": ("full", 512)}
+LICENSE = "Apache-2.0"
+VARIANTS = {
+    "": (CrossAttention.FULL, 1024),
+    "_1": (CrossAttention.POOLED_1, 1024),
+    "_2": (CrossAttention.POOLED_2, 1024),
+    "_512": (CrossAttention.FULL, 512),
+}
+WIDTHS = {TamSize.TINY: 192, TamSize.SMALL: 384}
 
 
-def _system(size: str, suffix: str) -> System:
+def _system(size: TamSize, suffix: str) -> System:
     attention, side = VARIANTS[suffix]
     parts = Sam2Shaped(
-        f"efficient_tam_{size}{suffix}", LICENCE, "efficient_tam", size, "2.0", side, attention=attention
-    )
-    words = {"full": "", "1": ", averaged memories (variant 1)", "2": ", averaged memories (variant 2)"}[attention]
+        f"efficient_tam_{size}{suffix}", LICENSE, Sam2Family.EFFICIENT_TAM, size, Sam2Version.V2_0, side,
+        attention=attention,
+    )  # fmt: skip
+    words = "" if attention is CrossAttention.FULL else f", averaged memories (variant {attention})"
     return System(
         name=parts.name,
         summary=f"EfficientTAM with ViT-{size.capitalize()} at {side} px{words}",
         build=parts.build,
         prompts=PROMPTS,
-        follows=REMEMBERS,
+        propagation=Propagation.MEMORY,
+        propagation_note=WINDOW_OF_SIX,
         profile=sam2_video(side).summary,
-        recipe="as SAM 2, from a masked-image pre-trained ViT",
+        training="as SAM 2, from a masked-image pre-trained ViT",
         citation="Xiong, Zhou, Li et al. Efficient Track Anything. arXiv 2411.18933",
-        licence=LICENCE,
+        license=LICENSE,
         reported="more than 10 frames/s on an iPhone 15 (README)",
         parity="against the authors' code, tiny network, nine frames: map 6e-6, click 4e-6, box 6e-5 (tests/models)",
+        layout=CheckpointLayout(
+            f"EfficientTAM with ViT-{size.capitalize()}",
+            {"image_encoder.trunk.patch_embed.proj.weight": (WIDTHS[size], None, None, None)},
+            holds=("sam_mask_decoder.", "image_encoder.trunk.blocks.0.attn.qkv."),
+            lacks=("sam_mask_decoder.conv_s0.", "spatial_perceiver."),
+            file_names=(f"efficienttam_{size}{suffix}",),
+        ),
     )
 
 
-SYSTEMS = tuple(_system(size, suffix) for size in ("ti", "s") for suffix in VARIANTS)
+SYSTEMS = tuple(_system(size, suffix) for size in TamSize for suffix in VARIANTS)

@@ -5,25 +5,34 @@ TinyViT with a pixel-wise stem on 256 px, first distilled from MedSAM's embeddin
 
 from __future__ import annotations
 
+from delineate.models.variants import SamEncoder
+from delineate.predictors.capabilities import PromptKind, Propagation
+from delineate.predictors.sam_behavior import Multimask
 from delineate.preprocess.profiles import LITE_MEDSAM
+from delineate.systems.mobile_sam import tiny_vit_layout
 from delineate.systems.sam_shaped import SamShaped
 from delineate.systems.system import System
 
-PARTS = SamShaped("lite_medsam", "Apache-2.0", LITE_MEDSAM, "tiny_vit_lite", multimask="never", margin=3.0, whole=True)
+PARTS = SamShaped(
+    "lite_medsam", "Apache-2.0", LITE_MEDSAM, SamEncoder.TINY_VIT_LITE, Multimask.NEVER, margin=3.0, whole=True
+)
 SYSTEMS = (
     System(
         name=PARTS.name,
         summary="MedSAM shrunk to a TinyViT at 256 px, prompted with a box; fast on a laptop",
         build=PARTS.build,
-        prompts=("box",),
-        follows=PARTS.follows,
+        prompts=frozenset({PromptKind.BOX}),
+        propagation=Propagation.CHAIN,
+        propagation_note=PARTS.propagation_note,
         profile=LITE_MEDSAM.summary,
-        recipe="stage 1: embeddings of MedSAM ViT-B (mean squared error, AdamW 5e-4); stage 2: all of it, Dice, cross "
-        "entropy and IoU error 1:1:1, AdamW 5e-5, boxes moved by up to 5 px at 256",
+        training="stage 1: embeddings of MedSAM ViT-B (mean squared error, AdamW 5e-4); stage 2: all of it, Dice, "
+        "cross entropy and IoU error 1:1:1, AdamW 5e-5, boxes moved by up to 5 px at 256",
         citation="Ma, He, Li, Han, You, Wang. Segment anything in medical images. Nature Communications 15, 654 "
         "(2024); branch LiteMedSAM",
-        licence=PARTS.licence,
+        license=PARTS.license,
         reported="about ten times as fast as MedSAM (README)",
         parity="encoder against the authors' code, published size: 8e-6; heads are SAM's (tests/models)",
+        recipe="lite_medsam",
+        layout=tiny_vit_layout(1),
     ),
 )

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from delineate.models.variants import Sam2Size, Sam2Version
+from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import sam2_video
-from delineate.systems.sam2_shaped import PROMPTS, REMEMBERS, Sam2Shaped
+from delineate.systems.sam2 import hiera_layout
+from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
 
 PARTS = Sam2Shaped("medsam2", "see the authors' page (research use)", side=512)
-BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version="2.0")
+BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version=Sam2Version.V2_0)
 _FOLLOW_UP = System(
     name=PARTS.name,
     summary="SAM 2.1 tiny at 512 px fine-tuned on 455 k volumes and 76 k frames",
     build=PARTS.build,
     prompts=PROMPTS,
-    follows=REMEMBERS,
+    propagation=Propagation.MEMORY,
+    propagation_note=WINDOW_OF_SIX,
     profile=sam2_video(512).summary,
-    recipe="eight slices, up to five objects, boxes half of the time and masks otherwise; AdamW 5e-5 (3e-5 for the "
+    training="eight slices, up to five objects, boxes half of the time and masks otherwise; AdamW 5e-5 (3e-5 for the "
     "encoder), 75 epochs; SAM 2's loss",
     citation="Ma, Yang, Kim et al. MedSAM2: Segment Anything in 3D Medical Images and Videos. arXiv 2504.03600",
-    licence=PARTS.licence,
+    license=PARTS.license,
     reported="annotation cost reduced by more than 85 % in three user studies (abstract)",
     parity="SAM 2's network and tracker",
+    recipe="medsam2",
+    layout=hiera_layout(Sam2Size.TINY, Sam2Version.V2_1, "medsam2"),
 )
 SYSTEMS = (
     _FOLLOW_UP,
@@ -36,11 +42,13 @@ SYSTEMS = (
         summary="SAM 2.0 tiny at 1024 px fine-tuned on abdominal CT (the 2024 benchmark's transfer learning)",
         build=BENCHMARK.build,
         profile=sam2_video(1024).summary,
-        recipe="encoder and decoder on single slices, prompt encoder frozen, memory untouched; Dice and cross entropy; "
-        "AdamW 6e-5; boxes moved by up to 5 px at 256",
+        training="encoder and decoder on single slices, prompt encoder frozen, memory untouched; Dice and cross "
+        "entropy; AdamW 6e-5; boxes moved by up to 5 px at 256",
         citation="Ma, Kim, Li et al. Segment Anything in Medical Images and Videos: Benchmark and Deployment. "
         "arXiv 2408.03322",
-        licence=BENCHMARK.licence,
+        license=BENCHMARK.license,
+        recipe="medsam2_benchmark",
+        layout=hiera_layout(Sam2Size.TINY, Sam2Version.V2_0, "medsam2"),
         reported="SAM 2 tiny, not fine-tuned, endoscopy video (SUN-SEG): Dice 0.8263 (table 4)",
     ),
 )

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import MEDSAM
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
+from delineate.systems.layout import CheckpointLayout
 from delineate.systems.medsam import SYSTEMS as MEDSAM_SYSTEMS
 from delineate.systems.system import BuildOptions
 
@@ -42,7 +44,7 @@ def _build(options: BuildOptions) -> FramePredictor:
     run_exported(network, Backend(options.backend), f"{NAME}-{sha256[:16]}", engine.precision, options.threads)
     engine.settle(network.host.vision_encoder)
     summary = f"{MEDSAM.summary}; words in CLIP's pieces, padded to {network.text.length}"
-    record = record_of(NAME, sha256, _MEDSAM.licence, summary, engine, options.backend)
+    record = record_of(NAME, sha256, _MEDSAM.license, summary, engine, options.backend)
     vocabulary = Vocabulary(network.text.words, network.text.length, options.vocabulary)
     return TextPredictor(network.to(engine.device), MEDSAM, vocabulary, engine, record)
 
@@ -54,12 +56,19 @@ SYSTEMS = (
         name=NAME,
         summary="MedSAM's text-prompt extension: an abdominal organ by its name (experimental, say its authors)",
         build=_build,
-        prompts=("text",),
-        follows="asks every frame for the same words",
-        recipe="from MedSAM: decoder and the projection of CLIP's tokens trained, the rest frozen; Dice and cross "
+        prompts=frozenset({PromptKind.TEXT}),
+        propagation=Propagation.WORDS,
+        propagation_note="every frame is prompted with the same words",
+        training="from MedSAM: decoder and the projection of CLIP's tokens trained, the rest frozen; Dice and cross "
         f"entropy; AdamW 5e-5; batch 16; FLARE22: {ORGANS}",
         reported="",
         parity="against the published layout put together from the host library's modules, tiny network: 0.0 "
         "(tests/models)",
+        recipe=None,
+        layout=CheckpointLayout(
+            "MedSAM with a text encoder",
+            holds=("mask_decoder.", "prompt_encoder.text_encoder."),
+            file_names=("medsam_text",),
+        ),
     ),
 )

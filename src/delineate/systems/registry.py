@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from delineate.core.errors import ModelError
 from delineate.core.registry import Registry
+from delineate.core.terminal_text import printable
 from delineate.predictors.bundle_card import is_bundle
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.systems.exported import build_exported
+from delineate.systems.layout import CheckpointLayout, Shape
 from delineate.systems.system import BuildOptions, System
 
 SHIPPED = "quill"  # the model that comes with the package
@@ -48,7 +51,7 @@ def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str
     if is_bundle(path):
         return build_exported(path, options, system)
     if path.suffix in CHECKPOINTS:
-        return SYSTEMS[system or system_of_file(path)].build(replace(options, checkpoint=path))
+        return _from_checkpoint(path, options, system)
     if path.exists():
         raise ModelError(
             "E-MODEL-KIND",
@@ -60,14 +63,65 @@ def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str
 
 
 def system_of_file(path: Path) -> str:
-    """The system a checkpoint belongs to. Raises ModelError if that cannot be told."""
+    """The system a checkpoint belongs to, by its layout and, where several systems share it, by the file's name.
+
+    Raises ModelError if no system has its layout, or if several have and the name does not tell.
+    """
+    return system_of_tensors(_shapes(path), path.name)
+
+
+def system_of_tensors(shapes: Mapping[str, Shape], file: str) -> str:
+    """The same for the shapes of a checkpoint's tensors by name."""
+    candidates = systems_with_layout(shapes)
+    if not candidates:
+        raise _unknown_layout(shapes, file)
+    by_name = {system.name: layout.matches_file(file) for system, layout in candidates}
+    best = max(by_name, key=lambda name: by_name[name])
+    if len(candidates) == 1 or by_name[best] > 0:
+        return best
+    raise ModelError(
+        "E-MODEL-AMBIGUOUS",
+        f"{file} has the layout of {candidates[0][1].title}, which {len(candidates)} systems share.",
+        f"Say which it is: --system {' | '.join(by_name)}",
+    )
+
+
+def systems_with_layout(shapes: Mapping[str, Shape]) -> list[tuple[System, CheckpointLayout]]:
+    """Systems whose published checkpoints have tensors like these."""
+    layouts = ((system, system.layout) for system in SYSTEMS.values() if system.layout is not None)
+    return [(system, layout) for system, layout in layouts if not layout.mismatches(shapes)]
+
+
+def _shapes(path: Path) -> dict[str, Shape]:
     from delineate.systems.building import needs_torch
 
     needs_torch(path.name)
-    from delineate.checkpoints.detect import system_of
     from delineate.checkpoints.reading import read_weights
 
-    return system_of(read_weights(path), path.name)
+    return {name: tuple(tensor.shape) for name, tensor in read_weights(path).items()}
+
+
+def _from_checkpoint(path: Path, options: BuildOptions, system: str | None) -> Any:
+    try:
+        return SYSTEMS[system or system_of_file(path)].build(replace(options, checkpoint=path))
+    except ModelError as error:
+        likely = [one.name for one, _ in systems_with_layout(_shapes(path))] if error.code == "E-MODEL-KEYS" else []
+        if not likely or system in likely:
+            raise
+        hint = f"The file looks like {likely[0]}: --system {' | '.join(likely)}"
+        raise ModelError(error.code, error.message, hint) from error
+
+
+def _unknown_layout(shapes: Mapping[str, Shape], file: str) -> ModelError:
+    layouts = [system.layout for system in SYSTEMS.values() if system.layout is not None]
+    closest = min(layouts, key=lambda layout: len(layout.mismatches(shapes)) / (len(layout.shapes) + len(layout.holds)))
+    names = ", ".join(printable(name) for name in sorted(shapes)[:4])
+    return ModelError(
+        "E-MODEL-LAYOUT",
+        f"No system here has the layout of {file}, whose tensors are named {names} ... Closest is {closest.title}, but "
+        f"{'; '.join(printable(words) for words in closest.mismatches(shapes)[:2])}.",
+        "See which there are: delineate systems",
+    )
 
 
 def shipped_predictor(threads: int = 0) -> FramePredictor:

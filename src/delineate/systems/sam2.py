@@ -7,11 +7,15 @@ SAM's decoder outlines every object and says whether it is there; the outline is
 from __future__ import annotations
 
 from delineate.checkpoints.store import Download
+from delineate.models.variants import Sam2Size, Sam2Version
+from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import sam2_video
-from delineate.systems.sam2_shaped import PROMPTS, REMEMBERS, Sam2Shaped
+from delineate.systems.layout import CheckpointLayout
+from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
 
-LICENCE = "Apache-2.0"
+LICENSE = "Apache-2.0"
+TRUNK = "image_encoder.trunk"
 FILES = "https://dl.fbaipublicfiles.com/segment_anything_2"
 CITATION = "Ravi, Gabeur, Hu et al. SAM 2: Segment Anything in Images and Videos. arXiv 2408.00714"
 PARITY = (
@@ -20,11 +24,15 @@ PARITY = (
 )
 # frames a second on an A100 (compiled) and J&F on SA-V test, MOSE val, LVOS v2 (README)
 REPORTED = {
-    "2.1": {"tiny": (91.2, 76.5, 71.8, 77.3), "small": (84.8, 76.6, 73.5, 78.3),
-            "base_plus": (64.1, 78.2, 73.7, 78.2), "large": (39.5, 79.5, 74.6, 80.6)},
-    "2.0": {"tiny": (91.5, 75.0, 70.9, 75.3), "small": (85.6, 74.9, 71.5, 76.4),
-            "base_plus": (64.8, 74.7, 72.8, 75.8), "large": (39.7, 76.0, 74.6, 79.8)},
-}  # fmt: skip
+    (Sam2Version.V2_1, Sam2Size.TINY): (91.2, 76.5, 71.8, 77.3),
+    (Sam2Version.V2_1, Sam2Size.SMALL): (84.8, 76.6, 73.5, 78.3),
+    (Sam2Version.V2_1, Sam2Size.BASE_PLUS): (64.1, 78.2, 73.7, 78.2),
+    (Sam2Version.V2_1, Sam2Size.LARGE): (39.5, 79.5, 74.6, 80.6),
+    (Sam2Version.V2_0, Sam2Size.TINY): (91.5, 75.0, 70.9, 75.3),
+    (Sam2Version.V2_0, Sam2Size.SMALL): (85.6, 74.9, 71.5, 76.4),
+    (Sam2Version.V2_0, Sam2Size.BASE_PLUS): (64.8, 74.7, 72.8, 75.8),
+    (Sam2Version.V2_0, Sam2Size.LARGE): (39.7, 76.0, 74.6, 79.8),
+}
 
 SHA256 = {
     ("2.0", "tiny"): "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
@@ -38,24 +46,43 @@ SHA256 = {
 }
 
 
-def _system(version: str, size: str) -> System:
-    parts = Sam2Shaped(f"sam2.1_{size}" if version == "2.1" else f"sam2_{size}", LICENCE, size=size, version=version)
+BLOCKS = {Sam2Size.TINY: (96, 12), Sam2Size.SMALL: (96, 16), Sam2Size.BASE_PLUS: (112, 24), Sam2Size.LARGE: (144, 48)}
+
+
+def hiera_layout(size: Sam2Size, version: Sam2Version, *file_names: str) -> CheckpointLayout:
+    """The layout of a SAM 2: width and blocks of its Hiera; 2.1 has an embedding for hidden objects."""
+    width, blocks = BLOCKS[size]
+    newer = ("no_obj_embed_spatial",)
+    return CheckpointLayout(
+        f"SAM {version} {size.replace('_', ' ')}",
+        {f"{TRUNK}.patch_embed.proj.weight": (width, None, None, None)},
+        holds=("sam_mask_decoder.conv_s0.", f"{TRUNK}.blocks.{blocks - 1}.", *(newer if version == "2.1" else ())),
+        lacks=(f"{TRUNK}.blocks.{blocks}.", "spatial_perceiver.", *(() if version == "2.1" else newer)),
+        file_names=file_names,
+    )
+
+
+def _system(version: Sam2Version, size: Sam2Size) -> System:
+    parts = Sam2Shaped(f"sam2.1_{size}" if version == "2.1" else f"sam2_{size}", LICENSE, size=size, version=version)
     date, stem = ("092824", "sam2.1") if version == "2.1" else ("072824", "sam2")
-    speed, sav, mose, lvos = REPORTED[version][size]
+    speed, sav, mose, lvos = REPORTED[version, size]
     return System(
         name=parts.name,
         summary=f"SAM {version} {size.replace('_', ' ')} at 1024 px, images and videos",
         build=parts.build,
         prompts=PROMPTS,
-        follows=REMEMBERS,
+        propagation=Propagation.MEMORY,
+        propagation_note=WINDOW_OF_SIX,
         profile=sam2_video(1024).summary,
-        recipe="SA-1B, then SA-V and others, sequences of eight frames; 20 focal + Dice + IoU + presence",
+        training="SA-1B, then SA-V and others, sequences of eight frames; 20 focal + Dice + IoU + presence",
         citation=CITATION,
-        licence=LICENCE,
+        license=LICENSE,
         reported=f"J&F: SA-V test {sav}, MOSE {mose}, LVOS v2 {lvos}; {speed} frames/s on an A100, compiled (README)",
         parity=PARITY,
+        recipe="sam2",
+        layout=hiera_layout(size, version, f"{stem}_hiera"),
         download=Download(f"{FILES}/{date}/{stem}_hiera_{size}.pt", SHA256[version, size]),
     )
 
 
-SYSTEMS = tuple(_system(version, size) for version in REPORTED for size in REPORTED[version])
+SYSTEMS = tuple(_system(version, size) for version, size in REPORTED)

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Pruning, Window
+from delineate.models.variants import CrossAttention, Sam2Family, Sam2Size, Sam2Version, TamSize
+from delineate.predictors.capabilities import VISUAL_PROMPTS
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
@@ -13,33 +16,30 @@ from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
     from delineate.checkpoints.reading import Weights
-    from delineate.memory.policies import MemoryPolicy
     from delineate.models.sam2 import Sam2
 
-PROMPTS = ("box", "point", "scribble", "lasso", "mask")
-REMEMBERS = "remembers: the frames pointed at and the last six, sixteen object pointers; slices are frames"
+PROMPTS = VISUAL_PROMPTS
+WINDOW_OF_SIX = "memories of the conditioning frames and the last six, sixteen object pointers; slices are frames"
 
 
 @dataclass(frozen=True)
 class Sam2Shaped:
     """What a SAM 2-shaped system needs to be built.
 
-    family     sam2, efficient_tam or edge_tam
-    size       tiny, small, base_plus, large; ti, s
-    version    2.0 or 2.1
+    size       of the image encoder, of SAM 2's or EfficientTAM's
     side       pixels along a side of the input
-    pruning    "", v1 or v2: efficient frame pruning of the memory
-    attention  full, 1 or 2: EfficientTAM's attention to memories
+    pruning    efficient frame pruning of the memory; None: the last frames are kept
+    attention  EfficientTAM's attention to memories
     """
 
     name: str
-    licence: str
-    family: str = "sam2"
-    size: str = "tiny"
-    version: str = "2.1"
+    license: str
+    family: Sam2Family = Sam2Family.SAM2
+    size: Sam2Size | TamSize = Sam2Size.TINY
+    version: Sam2Version = Sam2Version.V2_1
     side: int = 1024
-    pruning: str = ""
-    attention: str = "full"
+    pruning: Pruning | None = None
+    attention: CrossAttention = CrossAttention.FULL
     image_profile: Callable[[int], Profile] = sam2_image
     video_profile: Callable[[int], Profile] = sam2_video
 
@@ -63,7 +63,7 @@ class Sam2Shaped:
         record = record_of(
             self.name,
             sha256,
-            self.licence,
+            self.license,
             self.video_profile(self.side).summary,
             engine,
             options.backend,
@@ -81,17 +81,13 @@ class Sam2Shaped:
         from delineate.checkpoints import key_maps
         from delineate.models import edge_tam, efficient_tam, sam2
 
-        if self.family == "efficient_tam":
-            shape = efficient_tam.TamShape(
-                efficient_tam.TamSize(self.size), efficient_tam.CrossAttention(self.attention), self.side
-            )
+        if self.family is Sam2Family.EFFICIENT_TAM:
+            shape = efficient_tam.TamShape(TamSize(self.size), self.attention, self.side)
             return efficient_tam.EfficientTam(shape), lambda w: key_maps.efficient_tam_weights(w, self.side // 16)
-        if self.family == "edge_tam":
+        if self.family is Sam2Family.EDGE_TAM:
             return edge_tam.EdgeTam(edge_tam.EdgeTamShape(self.side)), key_maps.edge_tam_weights
-        sizes = sam2.Sam2Shape(sam2.Sam2Size(self.size), sam2.Sam2Version(self.version), self.side)
+        sizes = sam2.Sam2Shape(Sam2Size(self.size), self.version, self.side)
         return sam2.Sam2(sizes), key_maps.sam2_weights
 
     def _policy(self) -> MemoryPolicy:
-        from delineate.memory.policies import EfficientFramePruning, Pruning, Window
-
-        return EfficientFramePruning(version=Pruning(self.pruning)) if self.pruning else Window()
+        return Window() if self.pruning is None else EfficientFramePruning(version=self.pruning)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from delineate.checkpoints.store import Download
 from delineate.compute.threads import usable_threads
+from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import Predictor
+from delineate.systems.layout import CheckpointLayout
 
 
 @dataclass(frozen=True)
@@ -40,28 +42,51 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class System:
-    """One published way of promptable segmentation.
+    """One published way of promptable segmentation: a row of the table of systems.
 
-    prompts    the kinds it answers
-    follows    how it goes from frame to frame
-    profile    what is done to a frame before the network sees it
-    recipe     how it was trained
-    reported   quality figures with their source
-    parity     how it was compared with its authors' code, and the largest difference
-    weights    the file that ships, if any
-    download   where the authors publish theirs, if they do
+    Parameters
+    ----------
+    name
+        What ``-m`` takes.
+    summary
+        One line in medical words.
+    build
+        Makes the predictor. Raises ModelError where weights or libraries are missing.
+    prompts
+        The kinds of prompts it answers.
+    propagation, propagation_note
+        How a structure is followed from frame to frame; what is particular about it.
+    profile
+        Preprocessing of a frame and post-processing of logits, in one line.
+    training
+        How the authors trained it.
+    recipe
+        Name of the recipe here that trains it so (``delineate train recipes``); None if there is none.
+    citation, license, reported
+        Paper; license of the weights; published quality figures with their source.
+    parity
+        How it was compared with its authors' code, and the largest difference.
+    layout
+        How its published checkpoint is recognized; None if it has none.
+    weights
+        The file that comes with the package, if any.
+    download
+        Where the authors publish theirs, if they do.
     """
 
     name: str
     summary: str
     build: Callable[[BuildOptions], Predictor]
-    prompts: tuple[str, ...]
-    follows: str
+    prompts: frozenset[PromptKind]
+    propagation: Propagation | None
+    propagation_note: str
     profile: str
-    recipe: str
+    training: str
     citation: str
-    licence: str
-    reported: str
+    license: str
+    reported: str = ""
     parity: str = ""
+    recipe: str | None = None
+    layout: CheckpointLayout | None = None
     weights: Path | None = None
     download: Download | None = None
