@@ -161,5 +161,5 @@ def test_every_missing_unknown_or_misshaped_array_is_counted() -> None:
     with pytest.raises(ModelError) as caught:
         load_all(network.host, sam2_weights(torn), "torn.pt")
     message = caught.value.message
-    assert "1 missing: no_memory_embedding" in message and "1 not wanted: extra.weight" in message
+    assert "1 missing: no_memory_embedding" in message and "1 unexpected: extra.weight" in message
     assert "1 of another shape: memory_temporal_positional_encoding (6, 1, 1, 64) for (7, 1, 1, 64)" in message
