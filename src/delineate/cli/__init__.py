@@ -21,8 +21,9 @@ from delineate.cli import (
     systems,
     train,
 )
-from delineate.cli.console import report_error, tell_warnings
+from delineate.cli.console import tell_warnings
 from delineate.cli.groups import GroupedCommand
+from delineate.cli.guard import close_streams, run
 
 app = typer.Typer(
     name="delineate",
@@ -66,25 +67,7 @@ app.add_typer(train_app, name="train")
 
 def main() -> None:
     """Run the command line: exit code 0 done, 1 a case failed, 2 bad input, 130 interrupted."""
-    from delineate.core.errors import DelineateError
-
     tell_warnings(quiet=not {"-q", "--quiet"}.isdisjoint(sys.argv))
-    try:
-        code = app(standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except DelineateError as error:
-        if "--debug" in sys.argv:
-            raise
-        report_error(error, as_json="--json" in sys.argv)
-        sys.exit(2)
-    except typer.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted; nothing was left half written.\n")
-        sys.exit(130)
-    except Exception as error:
-        shown = getattr(error, "show", None)  # a usage error of the command line
-        if shown is None:
-            raise
-        shown()
-        sys.exit(getattr(error, "exit_code", 2))
+    code = run(app, sys.argv[1:])
+    close_streams()
+    sys.exit(code)

@@ -6,13 +6,14 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from delineate.core.errors import DelineateError, DelineateWarning
+from delineate.core.errors import DelineateError, DelineateWarning, OutputError
 from delineate.core.terminal_text import printable
 
 Progress = Callable[[int, int], None]
+LONGEST = 1000  # characters of an error that are shown; what a file holds may be in it
 
 
 def report_error(error: DelineateError, as_json: bool) -> None:
@@ -20,13 +21,13 @@ def report_error(error: DelineateError, as_json: bool) -> None:
     if as_json:
         text = json.dumps({"error": error.code, "message": error.message, "hint": error.hint})
     else:
-        text = printable(f"Error [{error.code}]: {error.message}" + (f"\n{error.hint}" if error.hint else ""))
-    sys.stderr.write(text + "\n")
+        text = f"Error [{error.code}]: {_short(error.message)}" + (f"\n{_short(error.hint)}" if error.hint else "")
+    _tell(printable(text))
 
 
 def tell(text: str) -> None:
     """A line for a person, on stderr, so that stdout holds results only."""
-    sys.stderr.write(printable(text) + "\n")
+    _tell(printable(text))
 
 
 def tell_warnings(quiet: bool) -> None:
@@ -43,11 +44,46 @@ def tell_warnings(quiet: bool) -> None:
 
 
 def result(text: str) -> None:
-    sys.stdout.write(printable(text) + "\n")
+    _result(printable(text))
 
 
 def result_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    _result(json.dumps(value, ensure_ascii=not unicode))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
+
+
+def write_results() -> None:
+    """Write results that wait in a buffer. Raises OutputError where standard output takes no more."""
+    with _results():
+        sys.stdout.flush()
+
+
+def _result(line: str) -> None:
+    with _results():
+        sys.stdout.write(line + "\n")
+
+
+@contextmanager
+def _results() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            "E-OUTPUT-FAILED",
+            f"Results could not be written to standard output: {error.strerror}.",
+            "What was written to files is whole.",
+        ) from error
+
+
+def _tell(line: str) -> None:
+    with suppress(OSError, ValueError):  # nobody hears it; the work goes on
+        sys.stderr.write(line + "\n")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from delineate.core.errors import PromptError
 from delineate.core.grid import Placement
 from delineate.core.intensities import IntensityWindow
+from delineate.core.json_text import parse_json
 from delineate.core.prompt_log import PromptLog, require_file
 from delineate.core.scan import Scan
 
@@ -156,7 +156,7 @@ class Manifest(_Record):
         """
         require_file(path)
         try:
-            data = json.loads(path.read_bytes())
+            data = parse_json(path.read_bytes())
         except (OSError, ValueError):
             return None
         if not isinstance(data, dict) or not str(data.get("format")).startswith("delineate-manifest/"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.core.errors import PromptError
+from delineate.core.json_text import parse_json
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import Following
 
@@ -162,7 +162,7 @@ class PromptLog(BaseModel):
         Raises PromptError naming the first field that is wrong.
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text)
         except ValueError as error:
             raise PromptError("E-PROMPTS-JSON", f"{name} is not JSON: {error}.") from None
         if isinstance(data, dict) and "prompts" in data and "events" not in data:
