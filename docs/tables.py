@@ -14,7 +14,7 @@ from typing import Any
 
 from delineate.bench import as_markdown, bench
 from delineate.bench_systems import bench_systems
-from delineate.evaluation.report import dataset_table, summary_table
+from delineate.evaluation.markdown import dataset_table, summary_table
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.systems import SYSTEMS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import label
 
-from delineate.core.errors import DelineateError, ModelError, OutputError
+from delineate.core.errors import DelineateError, ModelError, OutputError, PromptError
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.core.resolve import FramePrompts
@@ -237,8 +238,71 @@ def test_a_failing_case_is_listed_and_the_others_go_on(bright: BrightParts, coll
         ("ball/test", "It is broken."),
     ]
     assert report.summary("bright.onnx").count == 4
-    assert "disks/test, broken.onnx: It is broken." in (tmp_path / "box-2d.md").read_text()
-    assert "| – | **1.000** |" in (tmp_path / "box-2d.md").read_text()
+    broken = report.summary("broken.onnx")
+    assert (broken.count, broken.missed, broken.failed, broken.means["dice"]) == (4, 4, 4, 0), "it is not left out"
+    text = (tmp_path / "box-2d.md").read_text()
+    assert "disks/test, broken.onnx: It is broken. (its structures count as missed)" in text
+    assert "| 0.000 | **1.000** |" in text and "of these failed" in text
+    assert json.loads((tmp_path / "box-2d.json").read_text())["overall"]["broken.onnx"]["failed"] == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("gone"), ZeroDivisionError(), MemoryError("no room"), RecursionError(), OSError(5, "Input/output error")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_nobody_foresaw_in_one_case_stops_no_other(
+    error: Exception, bright: BrightParts, collection: Path, tmp_path: Path
+) -> None:
+    real = bright.decode
+
+    def decode(features: Any, queries: Sequence[Query]) -> list[Candidates]:
+        if features.shape == (80, 100):
+            raise error
+        return real(features, queries)
+
+    bright.decode = decode  # type: ignore[method-assign]
+    report = evaluate(options(collection, tmp_path))
+    assert [(f.case, f.counted) for f in report.failures] == [("disks/test", True)]
+    assert report.summary("bright.onnx").means["dice"] == 0.5 and report.summary("bright.onnx").failed == 3
+    del bright.decode
+    assert evaluate(options(collection, tmp_path)).failures == (), "what failed is not kept as measured"
+
+
+@pytest.mark.parametrize("broken", [b"", b"no picture", None], ids=["empty", "foreign", "gone"])
+def test_a_scan_that_cannot_be_read_counts_for_nobody(
+    broken: bytes | None, bright: BrightParts, collection: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(collection, data)
+    (data / "disks.png").unlink()
+    if broken is not None:
+        (data / "disks.png").write_bytes(broken)
+    report = evaluate(options(data, tmp_path / "out"))
+    assert [(f.case, f.counted) for f in report.failures] == [("disks/test", False)]
+    assert report.summary("bright.onnx").count == 1 and report.summary("bright.onnx").failed == 0
+    assert "(not measured)" in (tmp_path / "out" / "box-2d.html").read_text()
+
+
+def test_names_from_data_sets_are_only_text_in_tables(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(collection, data)
+    name = "a|b <script> ![x](http://y)\n| forged | row | `"
+    items = [{**item, "dataset": name} for item in json.loads((data / "manifest.json").read_text())]
+    (data / "manifest.json").write_text(json.dumps(items))
+    evaluate(options(data, tmp_path / "out"))
+    text = (tmp_path / "out" / "box-2d.md").read_text()
+    assert "a\\|b &lt;script> !\\[x](http://y) \\| forged \\| row \\| \\`" in text and "\n| forged" not in text
+
+
+def test_reports_say_when_and_how_they_were_made(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
+    evaluate(options(collection, tmp_path, limit=2, seed=3))
+    about = json.loads((tmp_path / "box-2d.json").read_text())["about"]
+    assert sorted(about) == ["command", "date", "modalities", "version"]
+    assert about["command"].endswith("--protocol box-2d --predictors bright.onnx --seed 3 --limit 2 --structures 12")
+    assert about["modalities"] == "drawing (2)" and str(collection.parent) not in about["command"]
+    for file in ("box-2d.md", "box-2d.html"):
+        assert all(words in (tmp_path / file).read_text() for words in about.values())
 
 
 def test_no_overall_number_without_every_data_set(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
@@ -246,7 +310,7 @@ def test_no_overall_number_without_every_data_set(bright: BrightParts, collectio
 
     def only_images(features: Any, *prompts: Any) -> Candidates:
         if features.shape != (80, 100):
-            raise ModelError("E-SIZE", "Images only.")
+            raise PromptError("E-SIZE", "Images only.")
         return real(features, *prompts)
 
     bright.decode = only_images  # type: ignore[method-assign]

@@ -91,7 +91,8 @@ def reproduce(
     debug: options.Debug = False,
 ) -> None:
     """Say what a published evaluation needs and reports, and run it where its weights and data are here."""
-    from delineate.evaluation.report import as_json, dataset_table, summary_table
+    from delineate.evaluation.markdown import dataset_table, failure_line, summary_table
+    from delineate.evaluation.report import as_json
     from delineate.evaluation.reproduce import REPRODUCTIONS, reproduction_named
     from delineate.evaluation.runner import EvaluateOptions, evaluate, named_data
 
@@ -133,7 +134,7 @@ def reproduce(
             tell(f"{report.distrusted} results kept in {output} were edited since they were written: measured again.")
         tell(f"Tables, curves and pictures: {output / protocol}.html")
     if report.failures:
-        tell(f"{len(report.failures)} cases failed: {report.failures[0].case}: {report.failures[0].reason}")
+        tell("\n".join(["Failed:", *map(failure_line, report.failures[:5])]))
         raise typer.Exit(1)
 
 

@@ -34,7 +34,8 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Measure models and baselines on labelled scans; writes tables, numbers and a sheet of the worst cases."""
-    from delineate.evaluation.report import as_json, dataset_table, summary_table
+    from delineate.evaluation.markdown import comparison_table, dataset_table, failure_line, summary_table
+    from delineate.evaluation.report import as_json
     from delineate.evaluation.runner import EvaluateOptions
     from delineate.evaluation.runner import evaluate as run
 
@@ -59,11 +60,12 @@ def evaluate(
         result(dataset_table(report))
         result("")
         result(summary_table(report))
+        result(f"\n{comparison_table(report)}")
         if report.left_out:
             tell(f"{report.left_out} cases were left out: a model learned from them (--with-training measures them).")
         if report.distrusted:
             tell(f"{report.distrusted} results kept in {output} were edited since they were written: measured again.")
         tell(f"Tables and pictures: {output}\nTo look at: {output / protocol}.html")
     if report.failures:
-        tell(f"{len(report.failures)} cases failed: {report.failures[0].case}: {report.failures[0].reason}")
+        tell("\n".join(["Failed:", *map(failure_line, report.failures[:5])]))
         raise typer.Exit(1)

@@ -25,8 +25,8 @@ GOALS = (90, 85, 80)  # IoU, %
 TABLED = (1, 3, 5, 10, 20)
 AREA = "area"
 COLUMNS = (
-    *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2) for goal in GOALS),
-    *(Column(f"never{goal}", f"never {goal} %", low=True) for goal in GOALS[:2]),
+    *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2, worst=MOST) for goal in GOALS),
+    *(Column(f"never{goal}", f"never {goal} %", low=True, worst=1) for goal in GOALS[:2]),
     *(Column(f"iou@{n}", f"IoU@{n}", at=float(n), listed=n in TABLED) for n in range(1, MOST + 1)),
     Column(AREA, "mean over the curve"),
     Column("best", "IoU, best click"),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from delineate.evaluation.chart import chart, in_steps
+from delineate.evaluation.markdown import comparison_rows, failure_line, number
 from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocol import Column, Curve
 from delineate.evaluation.tables import EvaluationReport
@@ -34,11 +35,13 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
     headline = report.headline
     parts = [
         f"<h1>{escape(report.protocol.name)}</h1><p>{escape(report.protocol.about)} Seed {report.seed}.</p>",
-        _card(card),
+        _card([*card, *report.about]),
         f"<h2>{escape(headline.title)} by data set</h2>",
         _by_dataset(report, headline),
         "<h2>Over all data sets</h2>",
         _summary(report),
+        "<h2>How sure that is</h2>",
+        _comparisons(report),
         f"<h2>How {escape(headline.title)} is spread</h2>",
         _spread(report, headline),
     ]
@@ -54,7 +57,7 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
             f'<img alt="the worst cases" src="data:image/png;base64,{picture}">',
         ]
     if report.failures:
-        rows = "".join(f"<li>{escape(f.case)}, {escape(f.predictor)}: {escape(f.reason)}</li>" for f in report.failures)
+        rows = "".join(f"<li>{escape(failure_line(failure))}</li>" for failure in report.failures)
         parts.append(f"<h2>Failed</h2><ul>{rows}</ul>")
     title = escape(report.protocol.name)
     body = "\n".join(parts)
@@ -73,7 +76,7 @@ def _by_dataset(report: EvaluationReport, column: Column) -> str:
     for line in report.by_dataset(column):
         best = line.best(column, column.digits)
         cells = "".join(
-            f"<td{' class=best' if name in best else ''}>{_number(line.values[name], column.digits)}</td>"
+            f"<td{' class=best' if name in best else ''}>{number(line.values[name], column.digits)}</td>"
             for name in report.predictors
         )
         rows.append(f"<tr><td>{escape(line.name)}</td><td>{line.count}</td>{cells}</tr>")
@@ -82,15 +85,33 @@ def _by_dataset(report: EvaluationReport, column: Column) -> str:
 
 def _summary(report: EvaluationReport) -> str:
     columns = report.protocol.listed
-    found = [["predictor", *(c.title for c in columns), "missed", "n", "ms (median)"]]
-    for one in map(report.summary, report.predictors):
-        numbers = [_number(one.means.get(c.key, float("nan")), c.digits) for c in columns]
-        counts = [str(one.missed), str(one.count), _number(one.seconds * 1000, 0)]
+    summaries = [report.summary(name) for name in report.predictors]
+    failed = any(one.failed for one in summaries)
+    also = ["of these failed"] if failed else []
+    found = [["predictor", *(c.title for c in columns), "missed", *also, "n", "ms (median)"]]
+    for one in summaries:
+        numbers = [number(one.means.get(c.key, float("nan")), c.digits) for c in columns]
+        counts = [
+            str(one.missed),
+            *([str(one.failed)] if failed else []),
+            str(one.count),
+            number(one.seconds * 1000, 0),
+        ]
         found.append([shown_name(one.predictor), *numbers, *counts])
     if len(columns) > MANY:
         found = [list(line) for line in zip(*found, strict=True)]
     head, *lines = found
     return _table(head, [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines])
+
+
+def _comparisons(report: EvaluationReport) -> str:
+    head, *rows = comparison_rows(report)
+    lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    note = (
+        "Means over data sets. Intervals: bootstrap over subjects. p: Wilcoxon's signed-rank test over subjects, "
+        "corrected after Holm for the number of predictors. Differences: on structures that both were measured on."
+    )
+    return f"{_table(head, lines)}<p class=note>{note}</p>"
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> str:
@@ -146,7 +167,3 @@ def _details(report: EvaluationReport, name: str) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "–"

@@ -44,6 +44,7 @@ class Column:
     of_case  a number of the whole case, which every structure of it repeats; means count it once
     at       where it is on a curve (clicks, severity), or None
     listed   whether tables show it, or only the curve
+    worst    what a structure gets that a predictor failed on; None: 0, and where less is better, infinite
     """
 
     key: str
@@ -53,6 +54,14 @@ class Column:
     of_case: bool = False
     at: float | None = None
     listed: bool = True
+    worst: float | None = None
+
+    @property
+    def of_failure(self) -> float:
+        """What a structure gets that a predictor failed on."""
+        if self.worst is not None:
+            return self.worst
+        return float("inf") if self.low else 0.0
 
 
 @dataclass(frozen=True)
@@ -123,3 +132,10 @@ def outcome_of(
     nothing = not mask.any() if missed is None else missed
     plain = {str(key): float(value) for key, value in values.items()}
     return Outcome(target.name, target.label, plain, bool(nothing), seconds, frame, Rle.encode(mask))
+
+
+def failed_outcome(target: Target, columns: Sequence[Column], size: tuple[int, int]) -> Outcome:
+    """The outcome for a target that a predictor failed on, on frames of (height, width): the worst of every number."""
+    nothing = Rle.encode(np.zeros(size, dtype=bool))
+    values = {str(column.key): column.of_failure for column in columns}
+    return Outcome(target.name, target.label, values, True, float("nan"), target.frame, nothing)

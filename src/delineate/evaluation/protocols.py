@@ -109,7 +109,7 @@ _OUTLINE = (
     Column(Metric.HD95, "HD95 (mm or px)", low=True, digits=1),
 )
 _CLICKS = (
-    *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2) for goal in reversed(CLICK_GOALS)),
+    *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2, worst=MOST_CLICKS) for goal in reversed(CLICK_GOALS)),
     *(Column(f"iou@{n}", f"IoU@{n}") for n in (*CLICK_COUNTS, MOST_CLICKS)),
 )
 _VIDEO = (Column(Metric.J_AND_F, "J&F"), Column(Metric.J, "J"), Column(Metric.F, "F"))

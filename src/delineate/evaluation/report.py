@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
 from delineate.data.cases import Case, Target, Task
+from delineate.evaluation.markdown import as_markdown, number
 from delineate.evaluation.page import page
-from delineate.evaluation.predictors import shown_name
 from delineate.evaluation.protocols import Column
+from delineate.evaluation.statistics import Comparison
 from delineate.evaluation.tables import EvaluationReport, Line, Measured
 from delineate.io.outputs import Outputs
 from delineate.io.own_files import MARK, png_mark
@@ -46,50 +46,6 @@ def write_report(
     html.write_text(page(report, sheet if worst else None, card))
 
 
-def as_markdown(report: EvaluationReport) -> str:
-    """The tables as Markdown: by data set, over all, by structure, and what failed."""
-    headline = report.headline
-    parts = [
-        f"# {report.protocol.name}",
-        f"{report.protocol.about} Seed {report.seed}.",
-        f"## {headline.title} by data set",
-        dataset_table(report),
-        "## Over all data sets",
-        summary_table(report),
-        f"## {headline.title} by structure",
-        _table(report, headline, report.by_structure(headline), "structure"),
-    ]
-    if report.failures:
-        parts += ["## Failed", "\n".join(f"- {f.case}, {f.predictor}: {f.reason}" for f in report.failures)]
-    return "\n\n".join([f"<!-- {MARK} -->", *parts]) + "\n"
-
-
-def dataset_table(report: EvaluationReport) -> str:
-    """The headline by data set as a Markdown table: one column a predictor, the best in bold, the mean last."""
-    return _table(report, report.headline, report.by_dataset(report.headline), "data set")
-
-
-def summary_table(report: EvaluationReport) -> str:
-    """Every measured number of every predictor as a Markdown table, means over data sets."""
-    columns = report.protocol.listed
-    head = ["predictor", *(c.title for c in columns), f"{columns[0].title} of the found", "missed", "n", "ms (median)"]
-    rows = []
-    for one in map(report.summary, report.predictors):
-        values = [_number(one.means.get(c.key, float("nan")), c.digits) for c in columns]
-        ms = _number(one.seconds * 1000, 0)
-        rows.append(
-            [
-                shown_name(one.predictor),
-                *values,
-                _number(one.found, columns[0].digits),
-                str(one.missed),
-                str(one.count),
-                ms,
-            ]
-        )
-    return _markdown(head, rows)
-
-
 def as_json(report: EvaluationReport) -> dict[str, Any]:
     """All numbers, without the outlines; null where a distance is infinite or nothing was measured."""
     summaries = {name: report.summary(name) for name in report.predictors}
@@ -97,12 +53,20 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
         "format": "delineate-evaluation/1",
         "protocol": report.protocol.name,
         "seed": report.seed,
+        "about": dict(line.split(" ", 1) for line in report.about),
         "predictors": {name: record.model_dump() for name, record in report.records.items()},
         "datasets": {c.key: [_line(line) for line in report.by_dataset(c)] for c in report.protocol.columns},
         "overall": {
-            name: {"means": _finite(s.means), "missed": s.missed, "n": s.count, "seconds_median": _or_null(s.seconds)}
+            name: {
+                "means": _finite(s.means),
+                "missed": s.missed,
+                "failed": s.failed,
+                "n": s.count,
+                "seconds_median": _or_null(s.seconds),
+            }
             for name, s in summaries.items()
         },
+        "comparisons": [_comparison(one) for one in report.comparisons],
         "structures": [
             {
                 "predictor": m.predictor,
@@ -111,12 +75,13 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
                 "structure": m.outcome.structure,
                 "label": m.outcome.label,
                 "missed": m.outcome.missed,
-                "seconds": round(m.outcome.seconds, 5),
+                "failed": m.failed,
+                "seconds": _or_null(m.outcome.seconds),
                 "values": _finite(m.outcome.values),
             }
             for m in report.measured
         ],
-        "failures": [{"predictor": f.predictor, "case": f.case, "reason": f.reason} for f in report.failures],
+        "failures": [vars(failure) for failure in report.failures],
     }
 
 
@@ -127,12 +92,12 @@ def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[str, C
     wide, high = TILE + GAP, TILE + CAPTION + GAP
     sheet = Image.new("RGB", (across * wide - GAP, rows * high - GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, one in enumerate(worst):
-        left, top = number % ACROSS * wide, number // ACROSS * high
+    for place, one in enumerate(worst):
+        left, top = place % ACROSS * wide, place // ACROSS * high
         tile = _tile(one, cases[one.case])
         draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=PAPER)
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
-        value = _number(one.outcome.values[column.key], column.digits)
+        value = number(one.outcome.values[column.key], column.digits)
         lines = (f"{column.title} {value}, {one.outcome.structure}", one.case, _shown_of(one, cases[one.case]))
         draw.text((left + 2, top + TILE + 2), "\n".join(map(_short, lines)), fill="black", font_size=11)
     return sheet
@@ -180,26 +145,18 @@ def _displayed(frame: NDArray[Any]) -> NDArray[np.uint8]:
     return grey[..., :3] if grey.ndim == 3 and grey.shape[2] >= 3 else np.dstack([grey.reshape(grey.shape[:2])] * 3)
 
 
-def _table(report: EvaluationReport, column: Column, lines: Sequence[Line], what: str) -> str:
-    rows = []
-    for line in lines:
-        best = line.best(column, column.digits)
-        texts = {name: _number(line.values[name], column.digits) for name in report.predictors}
-        rows.append([line.name, str(line.count), *(f"**{t}**" if n in best else t for n, t in texts.items())])
-    return _markdown([what, "n", *map(shown_name, report.predictors)], rows)
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in chain((head, rule), rows))
-
-
-def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-
-
 def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    """With null for what is not known."""
+    fields = {key: value if isinstance(value, str | int) else _rounded(value) for key, value in vars(one).items()}
+    return fields
+
+
+def _rounded(value: float | tuple[float, float]) -> Any:
+    return [_or_null(v) for v in value] if isinstance(value, tuple) else _or_null(value)
 
 
 def _line(line: Line) -> dict[str, Any]:

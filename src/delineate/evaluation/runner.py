@@ -7,22 +7,23 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from delineate.core.errors import DelineateError, InputError, OutputError, PromptError
-from delineate.core.rle import Rle
+from delineate.core.errors import InputError, MissingExtraError, PromptError, foreseen
+from delineate.core.terminal_text import command
 from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
 from delineate.data.contents import case_content
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import learned_by, was_learned
 from delineate.data.relative_paths import without_folders
+from delineate.data.subjects import subject_of
 from delineate.evaluation.baselines import BASELINES
+from delineate.evaluation.outcome_file import FinishedCases, check_outcome_file
 from delineate.evaluation.predictors import (
     SHIPPED,
     check_predictor,
@@ -31,6 +32,7 @@ from delineate.evaluation.predictors import (
     untrained_predictor,
     weights_file,
 )
+from delineate.evaluation.protocol import failed_outcome
 from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
 from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
@@ -40,7 +42,6 @@ from delineate.predictors.frame_predictor import Predictor
 Progress = Callable[[int, int], None]
 
 DATA_VARIABLE = "DELINEATE_DATA"
-FORMAT = "delineate-outcomes/1"  # of the file of finished cases
 VERSION = 2  # of what is measured; raised when a metric, a protocol or the drawing of prompts changes
 
 
@@ -118,7 +119,8 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     progress  called with (done, all), counting every case once for each predictor
     card      lines to head the page with: what is reproduced
 
-    A case that fails is listed in the report and does not stop the others. Raises InputError without data.
+    A case that fails, in whatever way, is listed in the report and does not stop the others; where the predictor failed
+    and not the scan, its structures count as missed. Raises InputError without data.
     """
     protocol = protocol_named(options.protocol)
     cases, left_out = unlearned(chosen_cases(options), options)
@@ -133,7 +135,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     if options.follow_links:  # what is read may lie anywhere
         read += [path for case in cases for path in (case.image, case.label)]
     check_run_folder(options.output, read)
-    _check_outcomes_file(_outcomes_file(options))
+    check_outcome_file(_outcomes_file(options))
     with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
         report = _measured(options, protocol, cases, left_out, predictors, progress)
         write_report(report, {case.id: case for case in cases}, options.output, outputs, card)
@@ -151,23 +153,16 @@ def _measured(
     """Every case with every predictor, taken from an earlier run where that is possible."""
     records = {name: predictor.record for name, predictor in predictors.items()}
     options.output.mkdir(parents=True, exist_ok=True)
-    finished = _Finished(_outcomes_file(options))
+    finished = FinishedCases(_outcomes_file(options))
     measured: list[Measured] = []
     failures: list[Failure] = []
     total = len(cases) * len(predictors)
     for number, case in enumerate(cases):
         opened = _Opened(case, options)
         for turn, (name, predictor) in enumerate(predictors.items(), 1):
-            try:
-                protocol.require(predictor)
-                key = _key(options, opened.content, predictor)
-                outcomes = finished.get(key)
-                if outcomes is None:
-                    outcomes = list(protocol.measure(opened.scan, opened.targets, predictor, options.seed))
-                    finished.add(key, outcomes)
-                measured += [Measured(name, case.id, case.dataset, outcome) for outcome in outcomes]
-            except DelineateError as error:
-                failures.append(Failure(name, case.id, without_folders(str(error), options.root)))
+            found, failure = _of_case(opened, protocol, name, predictor, finished)
+            measured += found
+            failures += [] if failure is None else [failure]
             if progress is not None:
                 progress(number * len(predictors) + turn, total)
     return EvaluationReport(
@@ -179,6 +174,55 @@ def _measured(
         options.seed,
         left_out,
         finished.distrusted,
+        provenance(options, cases),
+    )
+
+
+def _of_case(
+    opened: _Opened, protocol: Protocol, name: str, predictor: Predictor, finished: FinishedCases
+) -> tuple[list[Measured], Failure | None]:
+    """A case with one predictor, and what stopped it; structures that it failed on count as missed."""
+    case, options = opened.case, opened.options
+    outcomes: list[Outcome] = []
+    failed: list[Outcome] = []
+    failure = None
+    try:
+        protocol.require(predictor)
+        key = _key(options, opened.content, predictor)
+        known = finished.get(key)
+        outcomes = known or []
+        if known is None:
+            for outcome in protocol.measure(opened.scan, opened.targets, predictor, options.seed):
+                outcomes.append(outcome)
+            finished.add(key, outcomes)
+    except Exception as error:
+        reason = foreseen(error)
+        counted = opened.is_open and not isinstance(reason, InputError | PromptError | MissingExtraError)
+        failure = Failure(name, case.id, without_folders(str(reason), options.root), counted)
+        if counted:
+            done = {outcome.label for outcome in outcomes}
+            rest = [target for target in opened.targets if target.label not in done]
+            size = opened.scan.scan.height, opened.scan.scan.width
+            failed = [failed_outcome(target, protocol.columns, size) for target in rest]
+    subject = subject_of(case)
+    measured = [Measured(name, case.id, case.dataset, outcome, subject) for outcome in outcomes]
+    return measured + [Measured(name, case.id, case.dataset, one, subject, failed=True) for one in failed], failure
+
+
+def provenance(options: EvaluateOptions, cases: Sequence[Case]) -> tuple[str, ...]:
+    """Lines "what  words" on a run: when, with which version and command, on which scans; no folders."""
+    words: list[object] = ["delineate", "evaluate", "--data", options.root.name, "--protocol", options.protocol]
+    words += ["--predictors", ",".join(reported_names(options.names).values()), "--seed", options.seed]
+    words += ["--datasets", ",".join(options.datasets)] if options.datasets else []
+    words += ["--limit", options.limit] if options.limit is not None else []
+    words += ["--structures", options.structures, *(["--with-training"] if options.with_training else [])]
+    words += ["--untrained"] if options.untrained else []
+    modalities = Counter(case.modality or "unknown" for case in cases)
+    return (
+        f"date {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        f"version delineate {version('delineate')}",
+        f"command {command(*words)}",
+        f"modalities {', '.join(f'{name} ({count})' for name, count in sorted(modalities.items()))}",
     )
 
 
@@ -242,6 +286,11 @@ class _Opened:
     case: Case
     options: EvaluateOptions
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the scan and its structures could be read."""
+        return "targets" in self.__dict__
+
     @cached_property
     def content(self) -> str:
         return case_content(self.case)
@@ -265,76 +314,3 @@ def _key(options: EvaluateOptions, content: str, predictor: Predictor) -> str:
 
 def _outcomes_file(options: EvaluateOptions) -> Path:
     return options.output / f"{options.protocol}.jsonl"
-
-
-def _check_outcomes_file(path: Path) -> None:
-    """Raise OutputError for a file of that name that no evaluation began, or that is another file as well."""
-    if not os.path.lexists(path):
-        return
-    ours = path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1
-    if ours:
-        with path.open("rb") as stream:
-            ours = stream.readline().strip() == json.dumps({"format": FORMAT}).encode()
-    if not ours:
-        raise OutputError(
-            "E-OUTPUT-FOREIGN",
-            f"{path} exists already, and was not begun by an evaluation of this version.",
-            "It is never written to: choose another folder with -o, or move it away yourself.",
-        )
-
-
-class _Finished:
-    """Outcomes of finished cases: one line of JSON a case, added as it ends.
-
-    Each line carries a digest of its key and its outcomes, so that one that was edited, by a slip or to look better, is
-    not believed. It is no signature: who means to deceive can write a digest, too.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lines: dict[str, list[dict[str, Any]]] = {}
-        edited: set[str] = set()
-        text = path.read_text(errors="replace") if path.is_file() else ""
-        self._cut = bool(text) and not text.endswith("\n")
-        for line in text.splitlines():
-            try:
-                record = json.loads(line)
-                key, outcomes, digest = str(record["key"]), record["outcomes"], record["digest"]
-            except (ValueError, KeyError, TypeError):
-                continue  # the line a run was stopped in, or one of an earlier version
-            if digest == _digest(key, outcomes):
-                self._lines[key] = outcomes
-            else:
-                edited.add(key)
-        self.distrusted = len(edited - self._lines.keys())
-
-    def get(self, key: str) -> list[Outcome] | None:
-        """The outcomes of a case measured before, or None."""
-        found = self._lines.get(key)
-        return None if found is None else [_outcome(fields) for fields in found]
-
-    def add(self, key: str, outcomes: list[Outcome]) -> None:
-        fields = [_fields(outcome) for outcome in outcomes]
-        line = json.dumps({"key": key, "outcomes": fields, "digest": _digest(key, fields)}, allow_nan=False)
-        with self.path.open("a") as file:
-            if not file.tell():
-                file.write(json.dumps({"format": FORMAT}) + "\n")
-            file.write(("\n" if self._cut else "") + line + "\n")
-        self._cut = False
-
-
-def _digest(key: str, outcomes: list[dict[str, Any]]) -> str:
-    return hashlib.sha256(json.dumps([key, outcomes], sort_keys=True).encode()).hexdigest()[:20]
-
-
-def _fields(outcome: Outcome) -> dict[str, Any]:
-    fields = asdict(replace(outcome, outline=Rle(0, 0, np.zeros(0, dtype=np.uint32))))
-    fields["values"] = {key: value if np.isfinite(value) else None for key, value in outcome.values.items()}
-    outline = outcome.outline
-    return fields | {"outline": [outline.height, outline.width, outline.counts.tolist()]}
-
-
-def _outcome(fields: dict[str, Any]) -> Outcome:
-    height, width, counts = fields["outline"]
-    values = {key: np.inf if value is None else value for key, value in fields["values"].items()}
-    return Outcome(**(fields | {"values": values, "outline": Rle(height, width, np.array(counts))}))

@@ -1,8 +1,9 @@
 """What was measured, summed up: by data set, by structure, over all data sets.
 
 A data set's number is the mean over its structures, the overall one the mean over data sets, so that the largest set
-does not decide; who was not measured on all of them gets no overall number. A missed structure counts (as 0 overlap);
-a mean of distances is over the structures that were found.
+does not decide; who was not measured on all of them gets no overall number. A missed structure counts (as 0 overlap),
+and so does every structure of a case that a predictor failed on; a mean of distances is over the structures that were
+found.
 """
 
 from __future__ import annotations
@@ -16,27 +17,39 @@ import numpy as np
 
 from delineate.core.manifest import ModelRecord
 from delineate.evaluation.protocols import Column, Outcome, Protocol
+from delineate.evaluation.statistics import Comparison, comparisons
 
 WORST_OF_A_DATASET = 2
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One structure of one case, outlined by one predictor."""
+    """One structure of one case, outlined by one predictor.
+
+    subject  whose scan it is, as far as is known
+    failed   the predictor ended in an error: the outcome is the worst there is
+    """
 
     predictor: str
     case: str
     dataset: str
     outcome: Outcome
+    subject: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A case that a predictor could not be measured on, and why."""
+    """A case that a predictor was not measured on, and why.
+
+    counted  whether its structures count as failed: the predictor ended in an error. Else the scan or its labels could
+             not be read, or the predictor does not take such prompts
+    """
 
     predictor: str
     case: str
     reason: str
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,7 @@ class Summary:
     means    by column, mean over data sets
     found    the headline over found structures only, mean over data sets
     missed   structures it outlined nothing of
+    failed   of those: structures it ended in an error on
     seconds  median for a structure
     """
 
@@ -76,6 +90,7 @@ class Summary:
     missed: int
     count: int
     seconds: float
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class EvaluationReport:
 
     left_out    cases that were not measured, because a model learned from them
     distrusted results of earlier runs that were edited since they were written: measured again
+    about       lines "what  words": when, with which version and command, on which scans
     """
 
     protocol: Protocol
@@ -94,6 +110,7 @@ class EvaluationReport:
     seed: int
     left_out: int = 0
     distrusted: int = 0
+    about: tuple[str, ...] = ()
 
     @property
     def headline(self) -> Column:
@@ -119,14 +136,21 @@ class EvaluationReport:
         """One predictor over everything."""
         own = [m for m in self.measured if m.predictor == name]
         found = [m for m in own if not m.outcome.missed]
+        seconds = [m.outcome.seconds for m in own if not m.failed]
         return Summary(
             name,
             {c.key: line.values[name] for c in self.protocol.columns for line in self.by_dataset(c)[-1:]},
             _mean([_mean_of([m for m in found if m.dataset == d], self.headline) for d in self.datasets]),
             len(own) - len(found),
             len(own),
-            float(np.median([m.outcome.seconds for m in own])) if own else float("nan"),
+            float(np.median(seconds)) if seconds else float("nan"),
+            sum(m.failed for m in own),
         )
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every predictor with its interval, and beside the first one."""
+        return comparisons(self.measured, self.predictors, self.headline.key)
 
     def of_dataset(self, name: str) -> EvaluationReport:
         """The same report of one data set alone."""
