@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +139,62 @@ def test_boundary_tolerance_grows_with_the_frame() -> None:
     assert boundary_f(small, moved[0]) < 0.8 < boundary_f(large, moved[1])
 
 
-def test_masks_of_different_size_are_refused() -> None:
-    with pytest.raises(ValueError, match="spacings"):
-        SurfaceDistances.between(SOME, EMPTY[:20], (1.0, 1.0))
+REFERENCE = np.load(Path(__file__).parents[1] / "references" / "metrics.npz")
+
+
+@pytest.mark.parametrize("number", range(sum(name.endswith("_answers") for name in REFERENCE.files)))
+def test_scores_are_those_of_other_libraries(number: int) -> None:
+    """NSD at five tolerances, HD95, HD, Dice (two), Jaccard (two) of surface-distance, medpy and pycocotools."""
+    shape = tuple(REFERENCE[f"{number}_shape"].tolist())
+    spacing = tuple(REFERENCE[f"{number}_spacing"].tolist())
+    bits = np.unpackbits(REFERENCE[f"{number}_bits"])[: 2 * int(np.prod(shape))]
+    truth, predicted = bits.reshape(2, *shape).astype(bool)
+    distances = SurfaceDistances.between(truth, predicted, spacing)
+    found = [*map(distances.within, REFERENCE["tolerances"]), distances.hausdorff(0.95), distances.hausdorff(1.0)]
+    found += [dice(truth, predicted)] * 2 + [iou(truth, predicted)] * 2
+    np.testing.assert_allclose(found, REFERENCE[f"{number}_answers"], rtol=1e-12, atol=1e-12)
+
+
+def as_type(mask: np.ndarray, kind: str) -> np.ndarray:
+    return mask * 255 if kind == "uint8-255" else mask.astype(kind) * (3 if kind == "int16" else 1)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint8-255", "int16", "int64", "float32", "float64"])
+def test_a_mask_of_any_number_type_is_the_same(kind: str) -> None:
+    truth, predicted = square(4, 4, 10), square(4, 9, 10)
+    expected = {**outline_scores(truth, predicted, (1.0, 2.0)), **frame_scores(truth, predicted)}
+    for pair in ((as_type(truth, kind), predicted), (truth, as_type(predicted, kind))):
+        assert {**outline_scores(*pair, (1.0, 2.0)), **frame_scores(*pair)} == expected
+
+
+NAN = np.where(SOME, np.nan, 0.0)
+
+
+@pytest.mark.parametrize("score", [dice, iou, boundary_f, lambda t, p: outline_scores(t, p, (1.0, 1.0))["nsd"]])
+@pytest.mark.parametrize(
+    ("truth", "predicted", "words"),
+    [
+        pytest.param(SOME, EMPTY[:20], "shapes", id="smaller"),
+        pytest.param(SOME, SOME[:, :1], "shapes", id="would-be-stretched"),
+        pytest.param(SOME, SOME[None], "shapes", id="one-axis-more"),
+        pytest.param(NAN, SOME, "NaN", id="nan"),
+        pytest.param(SOME, np.where(SOME, np.inf, 0), "NaN", id="infinite"),
+        pytest.param(SOME, SOME.astype(complex), "complex", id="complex"),
+        pytest.param(SOME, SOME.astype(str), "none", id="text"),
+    ],
+)
+def test_masks_that_are_none_are_refused(score: Any, truth: np.ndarray, predicted: np.ndarray, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        score(truth, predicted)
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 1.0, 1.0), (1.0, 0.0), (1.0, -1.0), (np.nan, 1.0), (np.inf, 1.0)])
+def test_spacings_that_are_none_are_refused(spacing: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="spacing"):
+        SurfaceDistances.between(SOME, SOME, spacing)
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, np.nan])
+def test_tolerances_that_are_none_are_refused(tolerance: float) -> None:
+    with pytest.raises(ValueError, match="tolerance"):
+        surface_scores(SOME, SOME, (1.0, 1.0), tolerance)

@@ -2,6 +2,8 @@
 
 Empty masks, everywhere the same: both empty is a perfect answer (1, 0 mm); one of them empty is a miss (0 for every
 overlap, infinite for the Hausdorff distance). Tables count the misses and never drop them from a mean overlap.
+
+Masks may be of any number type: what is not 0 is inside. Two of different shapes, and ones with NaN, are a ValueError.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from delineate.evaluation.surface import SurfaceDistances
+from delineate.evaluation.surface import SurfaceDistances, mask_pair
 
 Mask = NDArray[np.bool_]
 
@@ -35,12 +37,14 @@ class Metric(StrEnum):
 
 def dice(truth: Mask, predicted: Mask) -> float:
     """Overlap, 0 to 1: twice the shared pixels over the pixels of both."""
+    truth, predicted = mask_pair(truth, predicted)
     total = int(truth.sum()) + int(predicted.sum())
     return 2 * int((truth & predicted).sum()) / total if total else 1.0
 
 
 def iou(truth: Mask, predicted: Mask) -> float:
     """Overlap, 0 to 1: shared pixels over the pixels of either (Jaccard; J of a video frame)."""
+    truth, predicted = mask_pair(truth, predicted)
     either = int((truth | predicted).sum())
     return int((truth & predicted).sum()) / either if either else 1.0
 
@@ -49,6 +53,7 @@ def surface_scores(
     truth: Mask, predicted: Mask, spacing: tuple[float, ...], tolerance: float = NSD_TOLERANCE
 ) -> dict[str, float]:
     """NSD at ``tolerance`` mm (0 to 1) and HD95 in mm; masks of 2 or 3 axes, spacing in mm along the same axes."""
+    truth, predicted = mask_pair(truth, predicted)
     if not truth.any() and not predicted.any():
         return {Metric.NSD: 1.0, Metric.HD95: 0.0}
     distances = SurfaceDistances.between(truth, predicted, spacing)
@@ -66,6 +71,7 @@ def boundary_f(truth: Mask, predicted: Mask) -> float:
 
     Near is within 0.8 % of the frame's diagonal (Perazzi et al. 2016, DAVIS).
     """
+    truth, predicted = mask_pair(truth, predicted)
     edges = _boundary(truth), _boundary(predicted)
     if not edges[0].any() and not edges[1].any():
         return 1.0
@@ -89,8 +95,9 @@ def per_frame_class_iou(truths: Sequence[Mask], predicted: Sequence[Mask]) -> tu
     The EndoVis challenge takes the classes that are in the truth; the second number also those that are only
     predicted, each of which counts 0. nan where no class is there to take: such a frame is left out of a mean.
     """
-    present = [iou(t, p) for t, p in zip(truths, predicted, strict=True) if t.any()]
-    either = [iou(t, p) for t, p in zip(truths, predicted, strict=True) if t.any() or p.any()]
+    pairs = [mask_pair(t, p) for t, p in zip(truths, predicted, strict=True)]
+    present = [iou(t, p) for t, p in pairs if t.any()]
+    either = [iou(t, p) for t, p in pairs if t.any() or p.any()]
     nothing = float("nan")
     return float(np.mean(present)) if present else nothing, float(np.mean(either)) if either else nothing
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +52,16 @@ class SurfaceDistances:
 
     @classmethod
     def between(cls, truth: Mask, predicted: Mask, spacing: tuple[float, ...]) -> SurfaceDistances:
-        """Distances between the surfaces of two boolean masks of 2 or 3 axes; spacing in mm along the same axes.
+        """Distances between the surfaces of two masks of 2 or 3 axes; spacing in mm along the same axes.
 
-        A surface that does not exist is infinitely far away.
+        A surface that does not exist is infinitely far away. Raises ValueError for masks that do not belong together,
+        and for spacings that are not above 0.
         """
-        truth, predicted = np.asarray(truth, dtype=bool), np.asarray(predicted, dtype=bool)
-        if truth.shape != predicted.shape or truth.ndim != len(spacing) or truth.ndim not in (2, 3):
-            raise ValueError(f"Masks of {truth.shape} and {predicted.shape} with {len(spacing)} spacings.")
+        truth, predicted = mask_pair(truth, predicted)
+        if truth.ndim != len(spacing) or truth.ndim not in (2, 3):
+            raise ValueError(f"Masks of {truth.shape} with {len(spacing)} spacings.")
+        if not all(np.isfinite(step) and step > 0 for step in spacing):
+            raise ValueError(f"A spacing is above 0, not {spacing}.")
         box = _joint_box(truth | predicted)
         sizes = piece_sizes(spacing)
         codes = [_cell_codes(np.pad(mask[box], 1)) for mask in (truth, predicted)]
@@ -68,7 +72,12 @@ class SurfaceDistances:
         )
 
     def within(self, tolerance: float) -> float:
-        """Share of both surfaces that lies within ``tolerance`` mm of the other one (NSD); nan without any surface."""
+        """Share of both surfaces that lies within ``tolerance`` mm of the other one (NSD); nan without any surface.
+
+        Raises ValueError for a tolerance below 0.
+        """
+        if not tolerance >= 0:
+            raise ValueError(f"A tolerance is at least 0, not {tolerance}.")
         total = self.truth_sizes.sum() + self.predicted_sizes.sum()
         near = self.truth_sizes[self.truth_to_predicted <= tolerance].sum()
         near += self.predicted_sizes[self.predicted_to_truth <= tolerance].sum()
@@ -80,6 +89,22 @@ class SurfaceDistances:
             _weighted_quantile(self.truth_to_predicted, self.truth_sizes, share),
             _weighted_quantile(self.predicted_to_truth, self.predicted_sizes, share),
         )
+
+
+def mask_pair(truth: NDArray[Any], predicted: NDArray[Any]) -> tuple[Mask, Mask]:
+    """Two masks as booleans: what is not 0 is inside, whatever the type of the numbers.
+
+    Raises ValueError for different shapes, which would be stretched to fit, and for numbers that are not finite.
+    """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape:
+        raise ValueError(f"Masks of different shapes: {truth.shape} and {predicted.shape}.")
+    for mask in (truth, predicted):
+        if mask.dtype.kind not in "buif":
+            raise ValueError(f"A mask of {mask.dtype} is none.")
+        if mask.dtype.kind == "f" and not np.isfinite(mask).all():
+            raise ValueError("A mask holds NaN or infinite values: say what they are first.")
+    return truth != 0, predicted != 0
 
 
 @lru_cache(maxsize=64)
