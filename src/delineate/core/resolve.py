@@ -47,8 +47,8 @@ class FramePrompts:
 
     def joined(self, later: FramePrompts) -> FramePrompts:
         """These prompts and later ones: points add up (the later on a pixel wins), others replace."""
-        shared = [bool((np.round(later.points) == np.round(p)).all(axis=1).any()) for p in self.points]
-        keep = ~np.array(shared, dtype=bool)
+        pixels = set(map(tuple, np.round(later.points).tolist()))
+        keep = np.array([tuple(at) not in pixels for at in np.round(self.points).tolist()], dtype=bool)
         return FramePrompts(
             np.concatenate([self.points[keep], later.points]),
             np.concatenate([self.labels[keep], later.labels]),

@@ -23,6 +23,7 @@ from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, Netw
 from delineate.predictors.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
 from delineate.preprocess.crop import Array, Window
 from delineate.preprocess.field_of_view import is_no_view, without_rim
+from delineate.preprocess.float_range import scan_range, within_float32
 from delineate.preprocess.intensity import WindowRule, frame_window
 from delineate.quill.clicks import (
     Looked,
@@ -178,8 +179,9 @@ class QuillPredictor:
             raise ModelError("E-FRAME-SHAPE", f"Quill takes grey or RGB frames, not an array of shape {pixels.shape}.")
         pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
         if window is not None:
-            pixels = window.clip(pixels)
-        elif pixels.dtype.kind == "f":
+            return QuillFeatures(within_float32(window.clip(pixels), lambda: (window.low, window.high)))
+        pixels = within_float32(pixels, lambda: scan_range(frame.intensities.statistics))
+        if pixels.dtype.kind == "f":
             finite = np.isfinite(pixels)
             if not finite.all():
                 pixels = np.where(finite, pixels, pixels[finite].min() if finite.any() else 0)

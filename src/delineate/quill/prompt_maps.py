@@ -22,6 +22,8 @@ RATIO_SOFTNESS = 2.0  # log ratio at which the likeness is three quarters of the
 POINTED_MARGIN, POINTED_SIDE = 1.9, 96  # of the crop of the frame that was pointed at
 RELIEF_SHARE = 16  # of the crop's side is a neighbourhood
 RELIEF_SOFTNESS, LEAST_RELIEF = 1.5, 0.02
+CLICKS_AT_ONCE = 16  # drawn at a time, so that memory does not grow with their number
+MANY_CLICKS = 4096  # of one sign, from which on they are thinned out
 CLICK_WEIGHT = 3.0  # of a clicked place against one that a box or an outline holds
 FOCUS_SOFTNESS = 2.5  # spreads from the median at which the focus is half way to its end
 
@@ -87,8 +89,8 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: Window, side: int)
 
 def _scaling(colour: Array) -> tuple[float, float]:
     """What is taken from the values of a crop, and what they are multiplied with, to lie in -1 to 1."""
-    low, high = np.percentile(colour, (1, 99))
-    return float(low), 2.0 / max(float(high - low), 1e-6)
+    low, high = (float(value) for value in np.percentile(colour, (1, 99)))
+    return low, 2.0 / (max(high - low, 1e-30) if high > low else 1e-6)
 
 
 def _examples_of(pointed: NDArray, outline: NDArray[np.bool_], low: float, scale: float) -> Examples:
@@ -209,9 +211,13 @@ def _box_map(box: tuple[float, float, float, float], window: Window, side: int) 
 
 def _click_map(places: NDArray[np.float64], side: int) -> Array:
     """A soft dot for each click, the strongest where they meet."""
-    if not len(places):
-        return np.zeros((side, side), dtype=np.float32)
+    dots = np.zeros((side, side))
+    if len(places) > MANY_CLICKS:  # a pair of pixels apart they cannot be told apart
+        places = 2 * np.unique(np.rint(np.clip(places, -side, 2 * side) / 2), axis=0)
     axis = np.arange(side)
-    along_x = np.exp(-((axis[None] - places[:, :1]) ** 2) / (2 * (CLICK_SIGMA * side) ** 2))
-    along_y = np.exp(-((axis[None] - places[:, 1:]) ** 2) / (2 * (CLICK_SIGMA * side) ** 2))
-    return np.einsum("ny,nx->nyx", along_y, along_x).max(axis=0).astype(np.float32)
+    for start in range(0, len(places), CLICKS_AT_ONCE):
+        part = places[start : start + CLICKS_AT_ONCE]
+        along_x = np.exp(-((axis[None] - part[:, :1]) ** 2) / (2 * (CLICK_SIGMA * side) ** 2))
+        along_y = np.exp(-((axis[None] - part[:, 1:]) ** 2) / (2 * (CLICK_SIGMA * side) ** 2))
+        np.maximum(dots, np.einsum("ny,nx->nyx", along_y, along_x).max(axis=0), out=dots)
+    return dots.astype(np.float32)

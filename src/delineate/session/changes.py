@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from delineate.core.errors import PromptError
 from delineate.core.prompt_log import (
+from delineate.core.errors import Notice, PromptError
+from delineate.core.resolve import FramePrompts, Placed, join, place
+from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
     ChooseCandidate,
@@ -27,7 +30,14 @@ from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
+from delineate.core.prompts import Prompt
+from delineate.core.rle import Rle
+from delineate.predictors.capabilities import PromptKind
+from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Segmentation
 from delineate.session.answering import answering_for, class_names, require_answered
+from delineate.session.doubts import ValueRanges, nothing_to_see, points_at_background
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.propagation import Propagation
 from delineate.session.state import KeptPrompt, ObjectTrack, Offer, SessionState
@@ -55,6 +65,7 @@ class Changes:
         self._store, self._recall = store, recall
         self._answering = answering_for(predictor, scan)
         self._keys: dict[int, FeatureKey] = {}  # of frames that were prompted: they need not be read again
+        self._ranges: dict[int, ValueRanges] = {}  # of the same
 
     def after(self, state: SessionState, event: Event, number: int, progress: Progress | None = None) -> SessionState:
         """The state with event ``number`` of the log done to it; nothing is changed where it is refused."""
@@ -121,6 +132,8 @@ class Changes:
             offer = offers[name, placed.frame] = Offer.of(answer, number)
             if answer.logits is not None:
                 self._store.put(offer, answer.logits, answer.logits.nbytes)
+        if placed.prompts.drawn is None:
+            notices = (*notices, *self._doubts(placed.frame, prompts, mask))
         self._store.discard(before)  # logits go back with the next click alone; undo has them computed again
         state = replace(state, offers=offers, notices=tuple(dict.fromkeys((*state.notices, *notices))))
         state = self._settled(state, name, placed.frame, Rle.encode(mask), score)
@@ -241,6 +254,15 @@ class Changes:
     def _encoded(self, frame: int) -> object:
         """The frame's encoding, kept for the next click on it, of this session or another."""
         if frame not in self._keys:
-            self._keys[frame] = FeatureKey.of(self.predictor, self.scan.frame(frame))
+            seen = self.scan.frame(frame)
+            self._keys[frame], self._ranges[frame] = FeatureKey.of(self.predictor, seen), ValueRanges.of(seen.pixels)
         key = self._keys[frame]
         return self._store.features(self.predictor, key, lambda: self.scan.frame(frame))
+
+    def _doubts(self, frame: int, prompts: FramePrompts, mask: NDArray[np.bool_]) -> tuple[Notice, ...]:
+        """What a person should know of prompts on a frame and of the outline they gave."""
+        if frame not in self._ranges:
+            self._ranges[frame] = ValueRanges.of(self.scan.pixels(frame))
+        where = "the picture" if self.scan.kind is ScanKind.IMAGE else f"{self.scan.frame_word} {frame}"
+        blank = nothing_to_see(self._ranges[frame], prompts, where)
+        return blank or points_at_background(mask, prompts, where)
