@@ -7,15 +7,15 @@ are done beside it; no array is transposed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from delineate.checkpoints.reading import Weights
+    from delineate.checkpoints.reading import Weights
 
+Array = TypeVar("Array")  # a tensor, or numpy's array
 Rules = tuple[tuple[str, str], ...]
 
 _MLP_HEADS: Final[Rules] = (
@@ -135,7 +135,7 @@ PLAIN_VIT: Final[Rules] = (  # EfficientTAM's trunk and neck
 )
 
 
-def sam_weights(native: Weights) -> Weights:
+def sam_weights(native: Mapping[str, Array]) -> dict[str, Array]:
     """SAM, MedSAM, SAM-Med2D, MobileSAM and LiteMedSAM files, named as the host's."""
     dropped = ("pixel_mean", "pixel_std", "image_encoder.norm_head.", "image_encoder.head.")
     tiny = any(key.startswith("image_encoder.patch_embed.seq.") for key in native)
@@ -159,6 +159,8 @@ def sam2_weights(native: Weights) -> Weights:
 
 def efficient_tam_weights(native: Weights, cells: int) -> Weights:
     """EfficientTAM files; the table of positions is resized to ``cells`` x ``cells``, its class token dropped."""
+    from torch.nn import functional as F
+
     named = _with_point_table(_with_positions(_renamed(native, (*PLAIN_VIT, *SAM2_HEADS, *MEMORY))))
     table = named["vision_encoder.pos_embed"]
     if table.ndim == 3:
@@ -199,11 +201,13 @@ def resized_sam(weights: Weights, cells: int, global_blocks: Iterable[int]) -> W
 
 
 def _resized(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    from torch.nn import functional as F
+
     return grid if grid.shape[-2:] == size else F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
 
 
-def _renamed(native: Weights, rules: Rules, dropped: tuple[str, ...] = ()) -> Weights:
-    named: Weights = {}
+def _renamed(native: Mapping[str, Array], rules: Rules, dropped: tuple[str, ...] = ()) -> dict[str, Array]:
+    named: dict[str, Array] = {}
     for key, value in native.items():
         if key.startswith(dropped) and dropped:
             continue
@@ -213,7 +217,7 @@ def _renamed(native: Weights, rules: Rules, dropped: tuple[str, ...] = ()) -> We
     return named
 
 
-def _with_positions(named: Weights) -> Weights:
+def _with_positions(named: dict[str, Array]) -> dict[str, Array]:
     """The host keeps the random frequencies twice."""
     if _POSITION in named:
         matrix = named.pop(_POSITION)
@@ -224,6 +228,8 @@ def _with_positions(named: Weights) -> Weights:
 
 def _with_point_table(named: Weights) -> Weights:
     """The host keeps the four point types in one table."""
+    import torch
+
     keys = [f"prompt_encoder.point_embeddings.{n}.weight" for n in range(4)]
     if keys[0] in named:
         named["prompt_encoder.point_embed.weight"] = torch.cat([named.pop(key) for key in keys])
