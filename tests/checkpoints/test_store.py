@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from delineate.checkpoints import store
-from delineate.checkpoints.store import Download, State
+from delineate.checkpoints.download import Download
+from delineate.checkpoints.store import State
 from delineate.core.errors import DelineateError, ModelError
 
 CONTENT = bytes(range(256)) * 8192

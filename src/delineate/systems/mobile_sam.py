@@ -6,7 +6,7 @@ SAM's.
 
 from __future__ import annotations
 
-from delineate.checkpoints.store import Download
+from delineate.checkpoints.download import Download
 from delineate.models.variants import SamEncoder
 from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import SAM

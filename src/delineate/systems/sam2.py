@@ -6,7 +6,7 @@ SAM's decoder outlines every object and says whether it is there; the outline is
 
 from __future__ import annotations
 
-from delineate.checkpoints.store import Download
+from delineate.checkpoints.download import Download
 from delineate.models.variants import Sam2Size, Sam2Version
 from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import sam2_video

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from delineate.checkpoints.store import Download
+from delineate.checkpoints.download import Source
 from delineate.compute.threads import usable_threads
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import Predictor
@@ -22,7 +22,8 @@ class BuildOptions:
     threads     of the CPU, at most one for each core; 0 means all
     device      auto, cpu, cuda, cuda:1, mps
     precision   auto, fp32, bf16, fp16
-    backend     what runs the image encoder: torch, onnx, openvino; Quill is run by ONNX Runtime or by OpenVINO
+    backend     what computes: torch, onnx, openvino; auto: ONNX Runtime where the package has the system's graph and
+                nothing but inference on the CPU is asked for, else torch. Quill is run by ONNX Runtime or by OpenVINO
     vocabulary  file of word pieces, for systems that read; None for the one that was pulled
     adapter     a trained adapter that is put into the weights, or None
     """
@@ -32,12 +33,17 @@ class BuildOptions:
     threads: int = 0
     device: str = "auto"
     precision: str = "auto"
-    backend: str = "torch"
+    backend: str = "auto"
     vocabulary: Path | None = None
     adapter: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", usable_threads(self.threads))
+
+    @property
+    def encoder_backend(self) -> str:
+        """What runs the image encoder of a system that is built with torch."""
+        return "torch" if self.backend == "auto" else self.backend
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class System:
     weights
         The file that comes with the package, if any.
     download
-        Where the authors publish theirs, if they do.
+        Where the published file can be fetched, if it can.
     """
 
     name: str
@@ -89,4 +95,4 @@ class System:
     recipe: str | None = None
     layout: CheckpointLayout | None = None
     weights: Path | None = None
-    download: Download | None = None
+    download: Source | None = None
