@@ -241,19 +241,18 @@ def open_bundle(
         precision=precision,
         backend=backend,
     )
-    load = _compiled if backend is BundleBackend.OPENVINO else _loaded
-    return OnnxBundlePredictor(card, load(encoder, card, threads, precision), opened(decoder, threads), record)
+    key = f"bundle-{card.parts['encoder'].sha256[:16]}"
+    run = opened_encoder(encoder, card, backend, threads, precision, key)
+    return OnnxBundlePredictor(card, run, opened(decoder, threads), record)
 
 
-def _loaded(path: Path, card: BundleCard, threads: int, precision: str) -> Encoder:
-    """The image encoder on ONNX Runtime."""
-    session = opened(path, threads)
+def opened_encoder(
+    path: Path, card: BundleCard, backend: BundleBackend, threads: int, precision: str, key: str
+) -> Encoder:
+    """The image encoder, ready to run. What OpenVINO compiles is kept under ``key`` for the next run."""
     names = list(card.parts["encoder"].outputs)
+    if backend is BundleBackend.OPENVINO:
+        answer = compiled(path, precision == "bf16", threads, cache=key)
+        return lambda pixels: dict(zip(names, answer(pixels), strict=True))
+    session = opened(path, threads)
     return lambda pixels: dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
-
-
-def _compiled(path: Path, card: BundleCard, threads: int, precision: str) -> Encoder:
-    """The image encoder on OpenVINO; what was compiled is kept for the next run."""
-    part = card.parts["encoder"]
-    answer = compiled(path, precision == "bf16", threads, cache=f"bundle-{part.sha256[:16]}")
-    return lambda pixels: dict(zip(part.outputs, answer(pixels), strict=True))

@@ -10,6 +10,7 @@ from delineate.checkpoints.store import kept, require_kept
 from delineate.core.errors import ModelError
 from delineate.core.hashing import sha256_of
 from delineate.core.manifest import ModelRecord
+from delineate.systems.on_graph import no_weights
 from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
@@ -66,12 +67,7 @@ def _with_weights(
             require_kept(name, sha256)
         return network.eval(), sha256
     if not options.untrained:
-        raise ModelError(
-            "E-MODEL-WEIGHTS",
-            f"{name} has no weights on this machine.",
-            f"Fetch them: delineate models pull {name}; or give the file: -m FILE. To try the machinery with random "
-            "weights: --untrained",
-        )
+        raise no_weights(name)
     return network.eval(), "random weights"
 
 

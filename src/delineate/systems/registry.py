@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from delineate.checkpoints.array_reading import read_arrays
+from delineate.checkpoints.torch_archive import is_torch_archive
 from delineate.core.errors import ModelError
 from delineate.core.registry import Registry
 from delineate.core.terminal_text import printable
@@ -93,6 +95,8 @@ def systems_with_layout(shapes: Mapping[str, Shape]) -> list[tuple[System, Check
 
 
 def _shapes(path: Path) -> dict[str, Shape]:
+    if path.suffix != ".safetensors" and path.is_file() and is_torch_archive(path):
+        return {name: tuple(array.shape) for name, array in read_arrays(path).items()}
     from delineate.systems.building import needs_torch
 
     needs_torch(path.name)

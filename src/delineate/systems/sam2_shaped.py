@@ -57,7 +57,9 @@ class Sam2Shaped:
             torch.manual_seed(SEED)
             network, named = self._network()
         _, sha256 = loaded(self.name, options, network, network.host, named)
-        run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
+        run_exported(
+            network, Backend(options.encoder_backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads
+        )
         host = network.host
         engine.settle(host.vision_encoder, host.memory_attention, host.memory_encoder)
         record = record_of(
@@ -66,7 +68,7 @@ class Sam2Shaped:
             self.license,
             self.video_profile(self.side).summary,
             engine,
-            options.backend,
+            options.encoder_backend,
         )
         return Sam2Predictor(
             network.to(engine.device),

@@ -11,6 +11,7 @@ from delineate.predictors.frame_predictor import FramePredictor
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
 from delineate.preprocess.profiles import Profile
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
+from delineate.systems.on_graph import built_on_graph
 from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class SamShaped:
 
     def build(self, options: BuildOptions) -> FramePredictor:
         """The predictor, its weights from a file, from the kept ones, or random."""
+        if (predictor := built_on_graph(self.name, options)) is not None:
+            return predictor
         needs_torch(self.name)
         import torch
 
@@ -77,9 +80,11 @@ class SamShaped:
             self.margin,
             self.whole,
         )
-        run_exported(network, Backend(options.backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads)
+        run_exported(
+            network, Backend(options.encoder_backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads
+        )
         engine.settle(network.host.vision_encoder)
-        record = record_of(self.name, sha256, self.license, self.profile.summary, engine, options.backend)
+        record = record_of(self.name, sha256, self.license, self.profile.summary, engine, options.encoder_backend)
         return SamPredictor(network.to(engine.device), behaviour, engine, record)
 
     @property

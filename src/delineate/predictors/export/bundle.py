@@ -71,22 +71,26 @@ def export_system(
     for part in (encoder_part(network), *parts_of(network)):
         path = folder / f"{part.name}.onnx"
         write_part(part, path)
-        cards[part.name] = _card(part, path, compared(part, path) if check else {})
-    card = BundleCard(
-        system=predictor.record.name,
-        family=_family(network),
-        weights_sha256=predictor.record.sha256,
-        license=predictor.record.licence,
-        opset=OPSET,
-        side=network.shape.side,
-        preprocessing=_profiles(predictor),
-        prompting=_prompting(predictor),
-        parts=cards,
-        notes=_notes(network),
-    )
+        cards[part.name] = part_card(part, path, compared(part, path) if check else {})
+    card = BundleCard(parts=cards, weights_sha256=predictor.record.sha256, **system_facts(predictor))
     text = card.model_dump_json(indent=1, exclude_none=True) + "\n"
     write_bytes(folder / CARD, text.encode())
     return dict(json.loads(text))
+
+
+def system_facts(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dict[str, Any]:
+    """What a card says of a system, whatever its weights."""
+    network = predictor.network
+    return {
+        "system": predictor.record.name,
+        "family": _family(network),
+        "license": predictor.record.licence,
+        "opset": OPSET,
+        "side": network.shape.side,
+        "preprocessing": _profiles(predictor),
+        "prompting": _prompting(predictor),
+        "notes": _notes(network),
+    }
 
 
 @torch.no_grad()
@@ -106,7 +110,7 @@ def compared(part: Part, path: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _card(part: Part, path: Path, comparison: dict[str, dict[str, float]]) -> PartCard:
+def part_card(part: Part, path: Path, comparison: dict[str, dict[str, float]]) -> PartCard:
     dtypes = [DTYPES[value.dtype] for value in part.example]
     return PartCard(
         file=path.name,

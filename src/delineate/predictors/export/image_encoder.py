@@ -77,8 +77,11 @@ def export_encoder(network: Sam | Sam2, path: Path) -> None:
     write_part(encoder_part(network), path)
 
 
-def write_part(part: Part, path: Path) -> None:
-    """One part as ONNX, fp32; axes that are words may have any length."""
+def write_part(part: Part, path: Path, fold: bool = True) -> None:
+    """One part as ONNX, fp32; axes that are words may have any length.
+
+    fold  compute what follows from weights alone; else every weight stays as it is, under its own name
+    """
     axes = {
         name: {n: axis for n, axis in enumerate(sizes) if isinstance(axis, str)}
         for name, sizes in {**part.inputs, **part.outputs}.items()
@@ -94,6 +97,8 @@ def write_part(part: Part, path: Path) -> None:
             output_names=list(part.outputs),
             dynamic_axes={name: free for name, free in axes.items() if free},
             dynamo=False,
+            do_constant_folding=fold,
+            training=torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE,
         )
 
 

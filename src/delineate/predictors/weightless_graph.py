@@ -1,0 +1,117 @@
+"""ONNX graphs of published systems that ship without weights, and how a checkpoint is put into them. Free of torch.
+
+A graph is what ``export`` writes of a system, less its weights: some hundred kilobytes. It is ours; the weights stay
+where their authors publish them. Every weight keeps its name and shape, so that a checkpoint fills the graph as it
+fills the network, and ONNX Runtime folds what follows from weights alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.core.errors import ModelError
+from delineate.predictors.bundle_card import BundleCard, checked_part
+
+GRAPHS = Path(__file__).parent / "graphs"
+CARD = "graph.json"
+SHOWN = 4  # names listed of each kind
+COUNTERS = "num_batches_tracked"  # of batch norms, which nothing reads
+
+Arrays = Mapping[str, NDArray[Any]]
+Shapes = dict[str, tuple[int, ...]]
+
+
+class GraphCard(BundleCard):
+    """All of ``graph.json``.
+
+    weights  by part: names and shapes of the weights that are put in
+    tied     further names of some of them: a checkpoint may hold them twice
+    """
+
+    format: Literal["delineate-graph/1"] = "delineate-graph/1"  # type: ignore[assignment]
+    weights_sha256: str = ""
+    weights: dict[str, Shapes]
+    tied: dict[str, str]
+
+
+def has_graph(system: str) -> bool:
+    """Whether the package has the graph of a system."""
+    return (GRAPHS / system / CARD).is_file()
+
+
+def read_graph_card(system: str) -> GraphCard:
+    return GraphCard.model_validate_json((GRAPHS / system / CARD).read_bytes())
+
+
+def check_weights(card: GraphCard, arrays: Arrays, file: str) -> None:
+    """Raise ModelError unless all weights are there, as the network names them, of the right shape, and no others."""
+    wanted = {name: shape for part in card.weights.values() for name, shape in part.items()}
+    given = {name: array for name, array in arrays.items() if not name.endswith(COUNTERS) and name not in card.tied}
+    missing = [name for name in wanted if name not in given]
+    unknown = [name for name in given if name not in wanted]
+    other = [
+        f"{name} {given[name].shape} for {shape}"
+        for name, shape in wanted.items()
+        if name in given and given[name].shape != shape
+    ]
+    if missing or unknown or other:
+        found = "; ".join(
+            f"{len(names)} {word}: {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
+            for names, word in ((missing, "missing"), (unknown, "unexpected"), (other, "of another shape"))
+            if names
+        )
+        raise ModelError(
+            "E-MODEL-KEYS",
+            f"{file} does not fit {card.system}: of {len(wanted)} arrays wanted and {len(given)} found, {found}.",
+            "Name the system it belongs to with --system.",
+        )
+
+
+def filled(card: GraphCard, part: str, arrays: Arrays) -> bytes:
+    """An ONNX file: the graph of a part with its weights, in fp32. Raises ModelError for a graph that was changed."""
+    graph = checked_part(GRAPHS / card.system, card, part).read_bytes()
+    return b"".join((graph, *initializers({name: arrays[name] for name in card.weights[part]})))
+
+
+def initializers(arrays: Arrays) -> Iterator[bytes]:
+    """What, written after an ONNX model, adds weights to its graph.
+
+    Of two protocol-buffer messages one after the other, repeated fields add up and fields that are messages merge: a
+    second model whose graph holds weights alone adds them to the first. Field numbers are those of onnx.proto.
+    """
+    tensors = []
+    for name, array in arrays.items():
+        values = np.ascontiguousarray(array, np.dtype("<f4"))
+        sizes = b"".join(_field(1, size) for size in values.shape)
+        head = sizes + _field(2, 1) + _chunk(8, name.encode()) + _head(9, values.nbytes)  # dims, FLOAT, name, raw_data
+        tensors.append((_head(5, len(head) + values.nbytes) + head, values))  # GraphProto.initializer
+    yield _head(7, sum(len(head) + values.nbytes for head, values in tensors))  # ModelProto.graph
+    for head, values in tensors:
+        yield head
+        yield values.tobytes()
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _head(number: int, length: int) -> bytes:
+    return _varint(number << 3 | 2) + _varint(length)
+
+
+def _chunk(number: int, content: bytes) -> bytes:
+    return _head(number, len(content)) + content
