@@ -1,4 +1,4 @@
-"""Where the slices of a DICOM series lie: ordered by position, and audited before anyone trusts them.
+"""Where the slices of a DICOM volume lie: ordered by position, and audited before anyone trusts them.
 
 A pixel's place is IPP + column * dx * row cosines + row * dy * column cosines, in LPS mm (PS3.3 C.7.6.2.1.1).
 """
@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from delineate.core.errors import GeometryError, Notice
 from delineate.core.grid import Grid
+from delineate.io.readers.dicom_slices import Plane, Slice, slice_step
+from delineate.io.readers.dicom_volumes import SAME_PLACE
 from delineate.io.readers.itk_space import ras_affine
 
 SPACING_TOLERANCE = 0.02  # of the slice distance; scanners round positions
-SAME_PLACE = 0.01  # mm
+SHIFT_TOLERANCE = 0.1  # of a pixel, in the plane
+MOST_FILLED = 20  # times as many slices as there are
 TILT_ALLOWED = 0.5  # degrees between the stacking direction and the slices' normal
 
 Resampler = Callable[[NDArray[Any]], NDArray[Any]]
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,31 +42,52 @@ class SliceStack:
     resample: Resampler | None = None
 
 
-def stack_slices(slices: Sequence[Dataset], paths: Sequence[Path], resample: bool) -> SliceStack:
-    """Order slices by their position along the normal, and check the spacing.
+@dataclass(frozen=True, eq=False)
+class _Stack:
+    """Slices in order, none twice.
 
-    Raises GeometryError for missing slices, uneven spacing and tilted gantries unless ``resample`` is asked for.
+    places   (N, 3) of their first pixels, LPS mm
+    heights  (N,) along the normal of the first
     """
-    row, column, normal = _directions(slices[0])
-    dy, dx = _pixel_spacing(slices[0])
-    places = np.array([[float(v) for v in s.ImagePositionPatient] for s in slices])
-    heights = places @ normal
-    order = [int(n) for n in np.argsort(heights, kind="stable")]
-    order, notices = _without_duplicates(order, heights, slices, paths)
-    size = (int(slices[0].Columns), int(slices[0].Rows), len(order))
-    first = places[order[0]]
-    if len(order) == 1:
-        thickness = float(slices[0].get("SpacingBetweenSlices") or slices[0].get("SliceThickness") or 1.0)
-        step = normal * (thickness or 1.0)
-        return SliceStack(tuple(order), _grid(size, row * dx, column * dy, step, first), tuple(notices))
-    if len(order) == 2:
+
+    slices: list[Slice]
+    plane: Plane
+    places: Vector
+    heights: Vector
+    order: tuple[int, ...]
+
+    def grid(self, step: Vector, count: int | None = None) -> Grid:
+        dy, dx = self.plane.spacing
+        columns, rows = self.slices[0].size
+        steps = [self.plane.row * dx, self.plane.column * dy, step]
+        return Grid((columns, rows, count or len(self.slices)), ras_affine(steps, self.places[0], "LPS"))
+
+
+def stack_slices(slices: Sequence[Slice], resample: bool, same: Callable[[Slice, Slice], bool]) -> SliceStack:
+    """Order slices that all say where they lie by their position along the normal, and check that they fit together.
+
+    same  whether two slices hold the same pixels, asked for those that lie at one place
+    Raises GeometryError for slices that contradict each other, and for missing ones, uneven spacing and tilted gantries
+    unless ``resample`` is asked for.
+    """
+    stack, notices = _ordered(slices, same)
+    _require_agreement(stack)
+    normal, heights = stack.plane.normal, stack.heights
+    if len(stack.slices) == 1:
+        step = slice_step(stack.slices[0].tags)
+        if not step:
+            notices.append(Notice("W-DICOM-THICKNESS", "The file does not say how thick the slice is; 1 mm is taken."))
+        return SliceStack(stack.order, stack.grid(normal * (step or 1.0)), tuple(notices))
+    if len(stack.slices) == 2:
         notices.append(Notice("W-DICOM-TWO", "Two slices: whether one is missing between them cannot be told."))
-    gaps = np.diff(heights[order])
+    gaps = np.diff(heights)
     usual = float(np.median(gaps))
+    drift = _drift(stack)
+    _require_no_shift(stack, drift)
     if np.abs(gaps - usual).max() > max(SPACING_TOLERANCE * usual, SAME_PLACE):
-        return _uneven(order, heights, gaps, usual, size, (row * dx, column * dy, normal), first, resample, notices)
-    mean_step = (places[order[-1]] - first) / (len(order) - 1)
-    tilt = float(np.degrees(np.arccos(np.clip(mean_step @ normal / np.linalg.norm(mean_step), -1, 1))))
+        return _uneven(stack, gaps, usual, resample, notices)
+    step = (stack.places[-1] - stack.places[0]) / (len(stack.slices) - 1)
+    tilt = float(np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1))))
     if tilt > TILT_ALLOWED:
         if not resample:
             raise GeometryError(
@@ -72,98 +95,112 @@ def stack_slices(slices: Sequence[Dataset], paths: Sequence[Path], resample: boo
                 f"The gantry was tilted: slices are stacked {tilt:.1f} degrees off their normal.",
                 "Straighten them with --resample-irregular (the outline is then on the straightened grid).",
             )
-        return _straightened(order, places, usual, size, (row, column, normal), (dx, dy), notices, tilt)
-    return SliceStack(tuple(order), _grid(size, row * dx, column * dy, mean_step, first), tuple(notices))
+        return _straightened(stack, usual, notices, tilt)
+    return SliceStack(stack.order, stack.grid(step), tuple(notices))
 
 
-def _directions(tags: Dataset) -> tuple[NDArray[np.float64], ...]:
-    cosines = np.array([float(v) for v in tags.get("ImageOrientationPatient", (1, 0, 0, 0, 1, 0))])
-    row, column = cosines[:3], cosines[3:]
-    if not np.isfinite(cosines).all() or abs(row @ column) > 0.01 or abs(np.linalg.norm(row) - 1) > 0.01:
-        raise GeometryError(
-            "E-DICOM-ORIENTATION", f"ImageOrientationPatient is not two right-angled directions: {cosines}."
-        )
-    return row, column, np.cross(row, column)
-
-
-def _pixel_spacing(tags: Dataset) -> tuple[float, float]:
-    """mm between rows, and between columns."""
-    steps = [float(v) for v in tags.get("PixelSpacing", (1, 1))]
-    if len(steps) != 2 or not np.isfinite(steps).all() or min(steps) <= 0:
-        raise GeometryError("E-DICOM-SPACING", f"PixelSpacing is {steps}.")
-    return steps[0], steps[1]
-
-
-def _grid(size: tuple[int, int, int], i: Any, j: Any, k: Any, first: Any) -> Grid:
-    return Grid(size, ras_affine([i, j, k], first, "LPS"))
-
-
-def _without_duplicates(
-    order: list[int], heights: NDArray[np.float64], slices: Sequence[Dataset], paths: Sequence[Path]
-) -> tuple[list[int], list[Notice]]:
+def _ordered(slices: Sequence[Slice], same: Callable[[Slice, Slice], bool]) -> tuple[_Stack, list[Notice]]:
     """One slice a place; two that differ at the same place are refused."""
-    from delineate.io.readers.dicom_pixels import pixels_of
-
+    plane = slices[0].plane
+    assert plane is not None
+    places = np.array([one.plane.position for one in slices if one.plane is not None])
+    heights = places @ plane.normal
     kept: list[int] = []
-    dropped = 0
-    for n in order:
-        if kept and abs(heights[n] - heights[kept[-1]]) < SAME_PLACE:
-            if not np.array_equal(pixels_of(paths[kept[-1]])[0], pixels_of(paths[n])[0]):
+    for n in (int(n) for n in np.argsort(heights, kind="stable")):
+        if kept and heights[n] - heights[kept[-1]] < SAME_PLACE:
+            if not same(slices[kept[-1]], slices[n]):
                 raise GeometryError(
                     "E-DICOM-DUPLICATE",
-                    f"{paths[kept[-1]].name} and {paths[n].name} are different slices at the same place "
-                    f"({heights[n]:.2f} mm).",
-                    "The folder may hold several phases or volumes: keep one of them.",
+                    f"{slices[kept[-1]].name} and {slices[n].name} are different slices at the same place "
+                    f"({heights[n]:.2f} mm), and nothing in the file tells their volumes apart.",
+                    "Keep the files of one volume, or export the series again.",
                 )
-            dropped += 1
             continue
         kept.append(n)
-    notices = [Notice("W-DICOM-DUPLICATE", f"{dropped} slices that are there twice were left out.")] if dropped else []
-    return kept, notices
+    twice = len(slices) - len(kept)
+    notices = [Notice("W-DICOM-DUPLICATE", f"{twice} slices that are there twice were left out.")] if twice else []
+    return _Stack([slices[n] for n in kept], plane, places[kept], heights[kept], tuple(kept)), notices
 
 
-def _uneven(
-    order: list[int], heights: NDArray[np.float64], gaps: NDArray[np.float64], usual: float,
-    size: tuple[int, int, int], axes: tuple[Any, Any, Any], first: Any, resample: bool, notices: list[Notice],
-) -> SliceStack:  # fmt: skip
+def _require_agreement(stack: _Stack) -> None:
+    """All slices have one pixel size, one kind of values, and lie in one room."""
+    _require_same(stack, "PixelSpacing", " mm")
+    for name in ("FrameOfReferenceUID", "RescaleType", "PhotometricInterpretation", "SamplesPerPixel"):
+        _require_same(stack, name)
+
+
+def _require_same(stack: _Stack, name: str, unit: str = "") -> None:
+    values = [one.tags.numbers(name) if unit else one.tags.words(name) for one in stack.slices]
+    usual = max(values, key=values.count)
+    for one, value in zip(stack.slices, values, strict=True):
+        differs = not np.allclose(value, usual, rtol=1e-3) if unit and len(value) == len(usual) else value != usual
+        if differs:
+            shown = [" x ".join(str(part) for part in v) or "nothing" for v in (value, usual)]
+            raise GeometryError(
+                "E-DICOM-MIXED",
+                f"{one.name} differs from the rest of the series: {name} is {shown[0][:64]}{unit}, "
+                f"not {shown[1][:64]}{unit}.",
+                "Leave such slices out of the folder, or export the series again.",
+            )
+
+
+def _drift(stack: _Stack) -> Vector:
+    """(2,) mm sideways along row and column for each mm along the normal: 0 unless the gantry was tilted."""
+    inside = stack.places @ np.stack([stack.plane.row, stack.plane.column], axis=1)
+    return np.asarray(np.median(np.diff(inside, axis=0) / np.diff(stack.heights)[:, None], axis=0))
+
+
+def _require_no_shift(stack: _Stack, drift: Vector) -> None:
+    """No slice lies sideways of where the others say it should."""
+    inside = stack.places @ np.stack([stack.plane.row, stack.plane.column], axis=1)
+    off = inside - stack.heights[:, None] * drift
+    off = np.linalg.norm(off - np.median(off, axis=0), axis=1)
+    worst = int(off.argmax())
+    if off[worst] > max(SHIFT_TOLERANCE * min(stack.plane.spacing), 5 * SAME_PLACE):
+        raise GeometryError(
+            "E-DICOM-SHIFT",
+            f"{stack.slices[worst].name} lies {off[worst]:.2f} mm sideways of the other slices (ImagePositionPatient).",
+            "Leave it out of the folder, or export the series again.",
+        )
+
+
+def _uneven(stack: _Stack, gaps: Vector, usual: float, resample: bool, notices: list[Notice]) -> SliceStack:
+    heights, count = stack.heights, len(stack.slices)
     worst = int(np.abs(gaps - usual).argmax())
     missing = round(float(gaps[worst]) / usual) - 1
-    at = heights[order[worst]]
     what = (
-        f"{missing} slice{'s' if missing > 1 else ''} missing after {at:.2f} mm (slice {worst + 1} of {len(order)})"
+        f"{missing} slice{'s' if missing > 1 else ''} missing after {heights[worst]:.2f} mm "
+        f"(slice {worst + 1} of {count})"
         if missing >= 1 and abs(gaps[worst] / usual - round(gaps[worst] / usual)) < 0.1
-        else f"Slices are unevenly spaced: {gaps.min():.2f} to {gaps.max():.2f} mm, oddest after {at:.2f} mm"
+        else f"Slices are unevenly spaced: {gaps.min():.2f} to {gaps.max():.2f} mm, "
+        f"oddest after {heights[worst]:.2f} mm"
     )
     if not resample:
         raise GeometryError(
             "E-DICOM-GAP", f"{what}.", "Export the series again, or fill in with --resample-irregular (interpolates)."
         )
-    here = heights[order]
-    wanted = np.arange(here[0], here[-1] + usual / 2, usual)
+    if (heights[-1] - heights[0]) / usual > MOST_FILLED * count:
+        raise GeometryError("E-DICOM-GAP", f"{what}: too little is there to fill in the rest.")
+    wanted = heights[0] + usual * np.arange(round((heights[-1] - heights[0]) / usual) + 1)
+    right = np.clip(np.searchsorted(heights, wanted), 1, count - 1)
+    share = np.clip((wanted - heights[right - 1]) / (heights[right] - heights[right - 1]), 0, 1)
 
     def fill(voxels: NDArray[Any]) -> NDArray[Any]:
-        right = np.clip(np.searchsorted(here, wanted), 1, len(here) - 1)
-        share = np.clip((wanted - here[right - 1]) / (here[right] - here[right - 1]), 0, 1)
         shape = (1, 1, -1, *(1,) * (voxels.ndim - 3))
         mixed = voxels[:, :, right - 1] * (1 - share).reshape(shape) + voxels[:, :, right] * share.reshape(shape)
         return (np.round(mixed) if voxels.dtype.kind in "iu" else mixed).astype(voxels.dtype)
 
     notices.append(Notice("W-DICOM-RESAMPLED", f"{what}: slices were interpolated every {usual:.2f} mm."))
-    grid = _grid((size[0], size[1], len(wanted)), axes[0], axes[1], axes[2] * usual, first)
-    return SliceStack(tuple(order), grid, tuple(notices), fill)
+    return SliceStack(stack.order, stack.grid(stack.plane.normal * usual, len(wanted)), tuple(notices), fill)
 
 
-def _straightened(
-    order: list[int], places: NDArray[np.float64], usual: float, size: tuple[int, int, int],
-    axes: tuple[Any, Any, Any], spacing: tuple[float, float], notices: list[Notice], tilt: float,
-) -> SliceStack:  # fmt: skip
+def _straightened(stack: _Stack, usual: float, notices: list[Notice], tilt: float) -> SliceStack:
     """Slices shifted in their own plane so that they are stacked along their normal."""
     from scipy import ndimage
 
-    row, column, normal = axes
-    first = places[order[0]]
-    drift = places[order] - first
-    shifts = np.stack([drift @ row / spacing[0], drift @ column / spacing[1]], axis=1)
+    dy, dx = stack.plane.spacing
+    drift = stack.places - stack.places[0]
+    shifts = np.stack([drift @ stack.plane.row / dx, drift @ stack.plane.column / dy], axis=1)
 
     def shear(voxels: NDArray[Any]) -> NDArray[Any]:
         moved = [
@@ -173,5 +210,4 @@ def _straightened(
         return np.stack(moved, axis=2)
 
     notices.append(Notice("W-DICOM-SHEARED", f"A gantry tilt of {tilt:.1f} degrees was straightened by resampling."))
-    grid = _grid(size, row * spacing[0], column * spacing[1], normal * usual, first)
-    return SliceStack(tuple(order), grid, tuple(notices), shear)
+    return SliceStack(stack.order, stack.grid(stack.plane.normal * usual), tuple(notices), shear)

@@ -1,8 +1,9 @@
-"""The pixels of a DICOM file as they are meant: rescaled, upright in grey, colours as RGB."""
+"""The pixels of a DICOM file as they are meant: rescaled, dark where little was measured, colors as RGB."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,44 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 
 from delineate.core.errors import InputError, MissingExtraError, Notice
+from delineate.io.readers import dicom_jpeg
 from delineate.io.readers.dicom_stream import opened
+from delineate.io.readers.dicom_tags import Tags
+
+INVERTED = Notice("W-MONOCHROME1", "The file shows low values bright (MONOCHROME1); gray values were inverted.")
+LUT = Notice("W-DICOM-LUT", "Values are those of the file's own table (modality LUT).")
+PADDED = Notice("W-DICOM-PADDING", "Pixels that the file calls padding, not image, were set to the lowest other value.")
+LEAST_HOUNSFIELD = -4096  # padding of a CT down to this is left as it is: no window of a CT reaches below air
+
+
+@dataclass(frozen=True, eq=False)
+class DicomPixels:
+    """One decoded picture.
+
+    array    (height, width) or (height, width, 3)
+    padding  (height, width) bool: what is no image; None where the file says nothing of it
+    """
+
+    array: NDArray[Any]
+    notices: tuple[Notice, ...] = ()
+    padding: NDArray[np.bool_] | None = None
+
+    def filled(self, value: float | None = None) -> NDArray[Any]:
+        """With padding set to ``value``, or to the lowest other value of the picture."""
+        if self.padding is None or not self.padding.any() or self.padding.all():
+            return self.array
+        array = self.array.copy()
+        array[self.padding] = array[~self.padding].min() if value is None else value
+        return array
+
+    @property
+    def lowest(self) -> float | None:
+        """Of what is not padding."""
+        inside = self.array if self.padding is None else self.array[~self.padding]
+        return float(inside.min()) if inside.size else None
 
 
 class PixelReader:
@@ -22,41 +56,60 @@ class PixelReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        dicom_jpeg.register()
         try:
             self._stream = opened(path)
-            self.tags = pydicom.dcmread(self._stream, force=True, stop_before_pixels=True)
+            self._data = pydicom.dcmread(self._stream, force=True, stop_before_pixels=True)
             self._point_at_pixels()
-        except (ValueError, AttributeError, OSError, EOFError, KeyError, struct.error) as error:
+        except InputError:
+            raise
+        except Exception as error:  # pydicom raises whatever damaged bytes make it
             raise _damaged(path, error) from None
 
-    def read(self, index: int | None = None) -> tuple[NDArray[Any], tuple[Notice, ...]]:
-        """(height, width) or (height, width, 3) of the file (or of one of its frames), and what was done to it.
+    def read(self, frame: int, tags: Tags, mirror: float | None = None) -> DicomPixels:
+        """A picture of the file, and what was done to it.
 
+        tags    the frame's
+        mirror  of MONOCHROME1 pictures: the sum that a value and its inverted one have, as ``mirror_of`` gives it
         Whole-number results of the rescaling stay whole numbers (int16 where they fit), others become float32.
         """
-        tags = self.tags
-        array = _decoded(tags, self._path, index)
+        stored = self._decoded(frame)
+        if self._data.get("PhotometricInterpretation") == "PALETTE COLOR":
+            stored = apply_color_lut(stored, self._data)
+            stored = (stored // 256).astype(np.uint8) if stored.max(initial=0) > 255 else stored.astype(np.uint8)
+        if stored.ndim == 3:
+            return DicomPixels(np.ascontiguousarray(stored[..., :3]))
         notices: tuple[Notice, ...] = ()
-        if str(tags.get("PhotometricInterpretation")) == "PALETTE COLOR":
-            array = apply_color_lut(array, tags)
-            array = (array // 256).astype(np.uint8) if array.dtype == np.uint16 else array
-        if array.ndim == 3:
-            return np.ascontiguousarray(array[..., :3]), notices
-        array = rescaled(array, tags, index)
-        if str(tags.get("PhotometricInterpretation")) == "MONOCHROME1":
-            notices = (
-                Notice("W-MONOCHROME1", "The file shows low values bright (MONOCHROME1); grey values were inverted."),
-            )
-            array = _inverted(array)
-        return array, notices
+        padding = _padding(stored, tags)
+        if tags.items("ModalityLUTSequence"):
+            array, notices = apply_modality_lut(stored, self._data), (*notices, LUT)
+        else:
+            array = rescaled(stored, tags)
+        if padding is not None and tags.text("Modality") == "CT" and mirror is None:
+            padding = padding & (array < LEAST_HOUNSFIELD)
+        if padding is not None and padding.any():
+            notices = (*notices, PADDED)
+        if mirror is not None:
+            array, notices = _inverted(array, mirror), (*notices, INVERTED)
+        return DicomPixels(array, notices, padding)
 
     def close(self) -> None:
         self._stream.close()
 
+    def _decoded(self, frame: int) -> NDArray[Any]:
+        data, meta = self._data, getattr(self._data, "file_meta", None)
+        if meta is None or "TransferSyntaxUID" not in meta:
+            data.ensure_file_meta()
+            data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        try:
+            return np.asarray(pixel_array(data, index=frame))
+        except Exception as error:  # decoders raise whatever damaged bytes make them
+            raise _refusal(self._path, data.file_meta.TransferSyntaxUID, error) from None
+
     def _point_at_pixels(self) -> None:
         """The pixels stay in the file: the tag's value is the stream, standing where they begin."""
         head = self._stream.read(8)
-        syntax = self.tags.file_meta.get("TransferSyntaxUID") if hasattr(self.tags, "file_meta") else None
+        syntax = self._data.file_meta.get("TransferSyntaxUID") if hasattr(self._data, "file_meta") else None
         order = ">" if syntax == pydicom.uid.ExplicitVRBigEndian else "<"
         tag = struct.unpack(f"{order}HH", head[:4])
         if tag not in _PIXEL_TAGS:
@@ -65,85 +118,126 @@ class PixelReader:
         if head[4:6].isalpha():  # explicit; a file may say so and not be
             kind = head[4:6].decode()
             self._stream.read(4)
-        self.tags[tag] = DataElement(tag, kind, self._stream)
+        self._data[tag] = DataElement(tag, kind, self._stream)
 
 
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0009), (0x7FE0, 0x0008))
 
 
-def pixels_of(path: Path, index: int | None = None) -> tuple[NDArray[Any], tuple[Notice, ...]]:
-    """The pixels of one file, as ``PixelReader.read`` gives them."""
-    reader = PixelReader(path)
-    try:
-        return reader.read(index)
-    finally:
-        reader.close()
-
-
-def pixel_bytes(tags: Dataset) -> int:
+def pixel_bytes(tags: Tags) -> int:
     """Bytes of a stored pixel."""
-    return max(1, int(tags.get("SamplesPerPixel") or 1)) * max(1, int(tags.get("BitsAllocated") or 8) // 8)
+    return max(1, tags.whole("SamplesPerPixel") or 1) * max(1, (tags.whole("BitsAllocated") or 8) // 8)
 
 
-def rescaled(array: NDArray[Any], tags: Dataset, index: int | None = None) -> NDArray[Any]:
-    """Stored values to what they measure (PS3.3 C.11.1.1), such as Hounsfield units."""
-    slope, intercept = _rescale(tags, index)
+def rescaled(array: NDArray[Any], tags: Tags) -> NDArray[Any]:
+    """Stored values to what they measure (PS3.3 C.11.1.1), such as Hounsfield units; doses in the file's own units."""
+    slope, intercept = _rescale(tags)
     if (slope, intercept) == (1.0, 0.0):
         return array
-    if slope.is_integer() and intercept.is_integer():
-        wide = array.astype(np.int64) * int(slope) + int(intercept)
-        small = np.int16 if wide.min() >= -32768 and wide.max() <= 32767 else np.int32
-        return wide.astype(small)
+    if slope.is_integer() and intercept.is_integer() and abs(slope) < 2**15 and abs(intercept) < 2**31:
+        return _smallest(array.astype(np.int64) * int(slope) + int(intercept))
     return (array.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
-def window_of(tags: Dataset) -> tuple[float, float] | None:
-    """The (low, high) grey values the file suggests for display."""
-    centre, width = tags.get("WindowCenter"), tags.get("WindowWidth")
-    if centre is None or width is None:
+def mirror_of(tags: Tags) -> float | None:
+    """For MONOCHROME1: the least and the greatest value the bit depth allows, rescaled and added; else None.
+
+    A value inverted about the bit depth is this sum minus the value, whatever else the picture holds.
+    """
+    if tags.text("PhotometricInterpretation") != "MONOCHROME1":
         return None
-    try:
-        c = float(centre[0] if isinstance(centre, pydicom.multival.MultiValue) else centre)
-        w = float(width[0] if isinstance(width, pydicom.multival.MultiValue) else width)
-    except (TypeError, ValueError, IndexError):
+    table = tags.items("ModalityLUTSequence")
+    if table:
+        return float(2 ** (int((table[0].numbers("LUTDescriptor") or (0, 0, 16))[-1]) or 16) - 1)
+    bits = tags.whole("BitsStored") or tags.whole("BitsAllocated") or 16
+    stored = -1 if tags.whole("PixelRepresentation") == 1 else 2**bits - 1
+    slope, intercept = _rescale(tags)
+    return stored * slope + 2 * intercept
+
+
+def window_of(tags: Tags, mirror: float | None = None) -> tuple[float, float] | None:
+    """The (low, high) values the file suggests for display: its window, or the range of its VOI LUT.
+
+    mirror  of MONOCHROME1 pictures: the window is inverted as their values are
+    """
+    centers, widths = tags.numbers("WindowCenter"), tags.numbers("WindowWidth")
+    if centers and widths:
+        low, high = centers[0] - widths[0] / 2, centers[0] + widths[0] / 2
+    elif tables := tags.items("VOILUTSequence"):
+        descriptor = tables[0].numbers("LUTDescriptor")
+        if len(descriptor) != 3:
+            return None
+        count, first = int(descriptor[0]) or 2**16, descriptor[1]
+        low, high = first, first + count - 1
+    else:
         return None
-    return (c - w / 2, c + w / 2) if w > 0 else None
+    if mirror is not None:
+        low, high = mirror - high, mirror - low
+    return (low, high) if high > low else None
 
 
-def _rescale(tags: Dataset, index: int | None) -> tuple[float, float]:
-    source: Any = tags
-    if "RescaleSlope" not in tags:
-        groups = [tags.get("SharedFunctionalGroupsSequence")]
-        if index is not None and "PerFrameFunctionalGroupsSequence" in tags:
-            groups.append([tags.PerFrameFunctionalGroupsSequence[index]])
-        for group in groups:
-            if group and "PixelValueTransformationSequence" in group[0]:
-                source = group[0].PixelValueTransformationSequence[0]
-    slope, intercept = source.get("RescaleSlope", 1), source.get("RescaleIntercept", 0)
-    return float(1 if slope in (None, "") else slope), float(0 if intercept in (None, "") else intercept)
+def _rescale(tags: Tags) -> tuple[float, float]:
+    slope, intercept = tags.number("RescaleSlope"), tags.number("RescaleIntercept")
+    if slope is None:
+        slope = tags.number("DoseGridScaling")
+    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
 
 
-def _inverted(array: NDArray[Any]) -> NDArray[Any]:
-    return (int(array.max()) + int(array.min()) - array.astype(np.int64)).astype(array.dtype)
+def _padding(stored: NDArray[Any], tags: Tags) -> NDArray[np.bool_] | None:
+    """Which stored values are padding (PS3.3 C.7.5.1.1.2)."""
+    first, last = _stored_number(tags, "PixelPaddingValue"), _stored_number(tags, "PixelPaddingRangeLimit")
+    if first is None:
+        return None
+    low, high = sorted((first, first if last is None else last))
+    mask = (stored >= low) & (stored <= high)
+    return mask if mask.any() else None
 
 
-def _decoded(tags: Dataset, path: Path, index: int | None) -> NDArray[Any]:
-    syntax = tags.file_meta.get("TransferSyntaxUID") if hasattr(tags, "file_meta") else None
-    if syntax is None:
-        tags.ensure_file_meta()
-        tags.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+def _stored_number(tags: Tags, name: str) -> int | None:
+    """A tag in the pixels' own number type, which writers take for unsigned or not as they like."""
+    bits, signed = tags.whole("BitsAllocated") or 16, tags.whole("PixelRepresentation") == 1
+    raw = tags.bytes(name)
+    value = int.from_bytes(raw[:4], "little") if raw is not None else tags.whole(name)
+    if value is None:
+        return None
+    value %= 2**bits
+    return value - 2**bits if signed and value >= 2 ** (bits - 1) else value
+
+
+def _inverted(array: NDArray[Any], mirror: float) -> NDArray[Any]:
+    if array.dtype.kind == "f" or not float(mirror).is_integer():
+        return (mirror - array.astype(np.float64)).astype(np.float32)
+    inverted = int(mirror) - array.astype(np.int64)
+    info = np.iinfo(array.dtype)
+    fits = info.min <= inverted.min(initial=0) and inverted.max(initial=0) <= info.max
+    return inverted.astype(array.dtype) if fits else _smallest(inverted)
+
+
+def _smallest(wide: NDArray[np.int64]) -> NDArray[Any]:
+    low, high = wide.min(initial=0), wide.max(initial=0)
+    return wide.astype(np.int16 if low >= -(2**15) and high < 2**15 else np.int32)
+
+
+def _refusal(path: Path, syntax: Any, error: Exception) -> Exception:
+    """What is said where decoding failed: unknown compression, missing decoder, or damaged data."""
+    uid = pydicom.uid.UID(str(syntax))
+    if uid.is_transfer_syntax and not uid.is_compressed:
+        return _damaged(path, error)
     try:
-        return np.asarray(pixel_array(tags) if index is None else pixel_array(tags, index=index))
-    except (NotImplementedError, RuntimeError) as error:
-        if syntax is not None and syntax.is_compressed:
-            raise MissingExtraError(f"{path.name} is compressed as {syntax.name}; reading it", "dicom") from error
-        raise _damaged(path, error) from None
-    except (ValueError, AttributeError, OSError, EOFError, IndexError, KeyError) as error:
-        raise _damaged(path, error) from None
+        decoder = get_decoder(uid)
+    except (NotImplementedError, ValueError):
+        return InputError(
+            "E-DICOM-SYNTAX",
+            f"{path.name} is compressed in a way that cannot be read here ({uid.name[:64]}).",
+            "Export it again uncompressed, or as JPEG 2000 or JPEG Lossless.",
+        )
+    if not decoder.is_available:
+        return MissingExtraError(f"{path.name} is compressed as {uid.name}; reading it", "dicom")
+    return _damaged(path, error)
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
     return InputError(
         "E-DICOM-PIXELS", f"The pixels of {path.name} cannot be read: {reason}.", "Copy or export it again."
     )
