@@ -45,6 +45,7 @@ Threads = Annotated[int, typer.Option("--threads", help="CPU threads, at most on
 Axis = Annotated[str | None, typer.Option("--axis", help="Axis slices are taken along: i, j, k or R, A, S.")]
 Series = Annotated[str | None, typer.Option("--series", help="Which DICOM series: number, #position or description.")]
 Index = Annotated[int | None, typer.Option("--index", help="Which volume of a 4D file, or which page.")]
+Channel = Annotated[int | None, typer.Option("--channel", help="Which channel of a TIFF that has several.")]
 PagesOption = Annotated[str | None, typer.Option("--pages", help="What several pages are: stack or video.")]
 AffineOption = Annotated[str | None, typer.Option("--affine", help="Which NIfTI affine to believe: sform or qform.")]
 Spacing = Annotated[str | None, typer.Option("--spacing-order", help="Order of an npz file's spacing: xyz or zyx.")]
@@ -57,6 +58,7 @@ Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICO
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture that is opened.")]
 MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
+MaxFiles = Annotated[int, typer.Option("--max-files", help="Most files of a folder that are looked at.")]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Reading:
     axis: Axis = None
     series: Series = None
     index: Index = None
+    channel: Channel = None
     pages: PagesOption = None
     affine: AffineOption = None
     spacing_order: Spacing = None
@@ -77,6 +80,7 @@ class Reading:
     stored_orientation: Stored = False
     max_pixels: MaxPixels = 200_000_000
     max_voxels: MaxVoxels = 2_000_000_000
+    max_files: MaxFiles = 20_000
 
     @property
     def options(self) -> ReadOptions:

@@ -58,7 +58,7 @@ def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
         return Scan.from_frames(LabelPictures(tuple(found), (len(found), *first.shape), dtype))
     if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES and not path.suffix.lower().startswith(".tif"):
         return Scan.from_image(read_labels(path))
-    return open_scan(path, slice_axis=slice_axis)
+    return open_scan(path, slice_axis=slice_axis, palette_indices=True)
 
 
 def read_labels(path: Path) -> Labels:
@@ -69,7 +69,7 @@ def read_labels(path: Path) -> Labels:
     palette = _palette_indices(path)
     if palette is not None:
         return palette
-    pixels = np.asarray(open_scan(path).pixels(0))
+    pixels = np.asarray(open_scan(path, palette_indices=True).pixels(0))
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any() and path.suffix.lower() not in JPEG:
             raise InputError(

@@ -14,10 +14,10 @@ from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import command
 from delineate.io.options import ReadOptions
+from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
 from delineate.preprocess.intensity import named_window
 
 HEAD_BYTES = 1024
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,15 @@ def _is_dicom(head: bytes) -> bool:
     return looks_like_dicom(head)
 
 
+_JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+
 FORMATS: tuple[FileFormat, ...] = (
     # first: the 128 bytes before DICM may look like another format, TIFF for one
     FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.readers.dicom"),
     FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.readers.picture"),
     FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.readers.picture"),
+    FileFormat("WebP", (".webp",), lambda h: h[:4] == b"RIFF" and h[8:12] == b"WEBP", "delineate.io.readers.picture"),
+    FileFormat("JPEG 2000", (".jp2", ".j2k", ".jpf", ".jpx"), _starts(*_JPEG_2000), "delineate.io.readers.picture"),
     FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.readers.picture"),
     FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.readers.picture"),
     FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.readers.tiff"),

@@ -35,6 +35,8 @@ class ReadOptions:
 
     slice_axis           axis number, name or code the slices of a volume are taken along; None = the thick axis
     index                which volume of a 4D file, or which page of a TIFF or animation
+    channel              which channel of a TIFF that has several which are no colors
+    palette_indices      keep a palette picture's numbers, as of a label image, instead of its colors
     pages                how to take several pages (or a 4D file: VIDEO takes the 4th axis as time)
     series               part of the SeriesInstanceUID, number or description of the DICOM series to read
     affine               which NIfTI affine wins where they disagree
@@ -48,6 +50,8 @@ class ReadOptions:
 
     slice_axis: int | str | None = None
     index: int | None = None
+    channel: int | None = None
+    palette_indices: bool = False
     pages: Pages | None = None
     series: str | None = None
     affine: AffineChoice | None = None

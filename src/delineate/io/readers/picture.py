@@ -1,4 +1,4 @@
-"""Photographs and screen pictures: PNG, JPEG, BMP, GIF."""
+"""Photographs and screen pictures: PNG, JPEG, JPEG 2000, WebP, BMP, GIF."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import png16
 from delineate.io.readers.modality import guess
 
-ALLOWED = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+ALLOWED = ("PNG", "JPEG", "JPEG2000", "BMP", "GIF", "WEBP", "TIFF")
+ALPHA_DROPPED = Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored.")
+ROTATED = Notice(
+    "W-EXIF-ROTATED",
+    "The picture was turned upright as its EXIF tag says; the outline is saved upright too "
+    "(--stored-orientation leaves it as stored).",
+)
 KEPT_BYTES = 1 << 27  # of an animation's decoded pictures where it is read backwards
 
 
@@ -34,26 +40,35 @@ def read(path: Path, options: ReadOptions) -> Scan:
 
 def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[Notice, ...]]:
     """(height, width) or (height, width, 3) of one picture, and what was done to it."""
+    return page_pixels(path, options, options.index)
+
+
+def page_pixels(path: Path, options: ReadOptions, index: int | None) -> tuple[NDArray[Any], tuple[Notice, ...]]:
+    """As ``read_pixels``, of one page or picture of a file that holds several."""
     with _opened(path, options) as picture:
-        if options.index is not None:
-            count = getattr(picture, "n_frames", 1)
-            if not 0 <= options.index < count:
-                raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {count - 1}, not {options.index}.")
-            picture.seek(options.index)
         notices: list[Notice] = []
         try:
+            if index is not None:
+                count = getattr(picture, "n_frames", 1)
+                if not 0 <= index < count:
+                    raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {count - 1}, not {index}.")
+                picture.seek(index)
+                check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
             if picture.format == "PNG" and png16.is_deep_colour(path):
                 pixels = png16.read(path)
             else:
+                _tell_depth(picture, path, notices)
                 pixels = np.asarray(_plain(picture, path, options, notices))
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            raise InputError(
-                "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
-            ) from None
+        except InputError:
+            raise
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them
+            raise damaged(path, error) from None
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
     if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        notices.append(Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored."))
+        notices.append(ALPHA_DROPPED)
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
     if min(pixels.shape[:2]) < 2:
         raise InputError(
@@ -68,16 +83,35 @@ def _opened(path: Path, options: ReadOptions) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture = Image.open(path, formats=ALLOWED)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
-        ) from None
+    except Exception as error:  # Pillow's plugins raise whatever damaged bytes make them
+        raise damaged(path, error) from None
     try:
         check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
     except InputError:
         picture.close()
         raise
     return picture
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """What is told of a picture that cannot be decoded."""
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "it is no picture" if unknown else (str(error).splitlines() or [type(error).__name__])[0][:160]
+    return InputError(
+        "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {reason}.", "Copy or download it again."
+    )
+
+
+def _tell_depth(picture: Image.Image, path: Path, notices: list[Notice]) -> None:
+    """That Pillow keeps 8 bits of the colors of a JPEG 2000 picture that has more."""
+    if picture.format != "JPEG2000" or picture.mode not in ("RGB", "RGBA"):
+        return
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    at = head.find(b"\xff\x4f\xff\x51")  # start of the codestream, and the size of the picture after it
+    if at >= 0 and len(head) > at + 42 and (head[at + 42] & 0x7F) + 1 > 8:
+        bits = (head[at + 42] & 0x7F) + 1
+        notices.append(Notice("W-DEPTH-CUT", f"Colors of {bits} bits were cut to 8."))
 
 
 def _pixel_bytes(picture: Image.Image, path: Path) -> int:
@@ -99,21 +133,17 @@ def _plain(picture: Image.Image, path: Path, options: ReadOptions, notices: list
     """Upright, without palette or print colours; bit depth kept."""
     icc = picture.info.get("icc_profile")
     if not options.stored_orientation and _orientation(picture) != 1:
-        notices.append(
-            Notice(
-                "W-EXIF-ROTATED",
-                "The picture was turned upright as its EXIF tag says; the outline is saved upright too "
-                "(--stored-orientation leaves it as stored).",
-            )
-        )
+        notices.append(ROTATED)
         picture = ImageOps.exif_transpose(picture) or picture
     if picture.mode in ("CMYK", "YCCK"):
         notices.append(Notice("W-CMYK", "The picture holds print colours (CMYK); they were converted to RGB."))
         return _to_rgb(picture, icc)
+    if picture.mode == "P" and options.palette_indices:
+        return picture
     if picture.mode == "P":
         return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     if picture.mode in ("PA", "La", "RGBa", "HSV", "LAB", "YCbCr", "RGBX"):
-        return picture.convert("RGBA" if "a" in picture.mode.lower() else "RGB")
+        return picture.convert("RGBA" if picture.mode in ("PA", "La", "RGBa") else "RGB")
     return picture
 
 
@@ -185,7 +215,8 @@ class AnimationFrames(HeldFile):
         try:
             self._picture.seek(index)
             return np.asarray(self._picture.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
+        except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
-                "E-PICTURE-DAMAGED", f"Picture {index} of {self._path.name} is damaged or cut short: {error}."
+                "E-PICTURE-DAMAGED", f"Picture {index} of {self._path.name} is damaged or cut short: {reason}."
             ) from None

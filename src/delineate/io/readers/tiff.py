@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,145 +9,161 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from delineate.core.errors import InputError
-from delineate.core.grid import Grid
+from delineate.core.errors import InputError, Notice
+from delineate.core.grid import Grid, Placement
 from delineate.core.scan import Scan
+from delineate.core.terminal_text import printable
 from delineate.io.held_file import HeldFile
-from delineate.io.limits import check_frames, check_picture, check_volume
+from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers.modality import guess
-from delineate.io.unpacking import DEFLATE_RATIO, PIECE, Packing, holds_more
+from delineate.io.readers.tiff_layout import TiffLayout, layout_of, opened
+from delineate.io.readers.tiff_pages import TiffPages, orientation_of
 
-_MM = {"micron": 1e-3, "um": 1e-3, "µm": 1e-3, "\\u00B5m": 1e-3, "mm": 1.0, "cm": 10.0, "nm": 1e-6}
-_DEFLATE = (8, 32946, 50013)  # what TIFF calls it
+WORDS = {"T": "time points", "Z": "slices", "I": "pages"}
 
 
 class TiffFrames(HeldFile):
     """Pages of a TIFF, read one at a time; the file's table of pages is read once."""
 
-    def __init__(self, path: Path, pages: int, options: ReadOptions) -> None:
+    def __init__(self, path: Path, numbers: NDArray[np.int64], layout: TiffLayout, options: ReadOptions) -> None:
         super().__init__(path)
-        self._options, self._file = options, tifffile.TiffFile(path)
-        first = self.read(0)
-        self.shape, self.dtype = (pages, *first.shape), first.dtype
+        self._numbers, self._file = numbers, tifffile.TiffFile(path, _multifile=False)
+        self._channel = options.channel if layout.inside else None
+        self._pages = TiffPages(path, self._file, options, layout.images)
+        try:
+            first = self.read(0)
+        except BaseException:
+            self._file.close()
+            raise
+        self.shape, self.dtype = (len(numbers), *first.shape), first.dtype
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What was done to the pages read so far."""
+        return tuple(self._pages.notices.values())
 
     def _read(self, index: int) -> NDArray[Any]:
-        return _pixels(self._path, self._file.pages, index, self._options)
+        pixels = self._pages.read(int(self._numbers[index]), self._channel)
+        if hasattr(self, "shape") and pixels.shape != self.shape[1:]:
+            raise InputError(
+                "E-FRAMES-MIXED",
+                f"Page {self._numbers[index]} of {self._path.name} has the shape {pixels.shape}, "
+                f"the first one {self.shape[1:]}.",
+                "Choose one of them with --index N.",
+            )
+        return pixels
 
     def _release(self) -> None:
         self._file.close()
 
 
 def read(path: Path, options: ReadOptions) -> Scan:
-    """A TIFF's one page, or its pages as the stack or video they are said to be."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            pages = len(file.pages)
-            if pages == 0:
-                raise ValueError("it has no pages")
-            _check(path, file.pages[0], options)
-            axes = file.series[0].axes
-            spacing = _spacing(file)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError("E-TIFF-DAMAGED", f"{path.name} is not a usable TIFF: {error}.") from None
-    if pages > 1 and options.index is None:
-        return _stack(path, pages, axes, spacing, options)
-    index = options.index or 0
-    if not 0 <= index < pages:
-        raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {pages - 1}, not {index}.")
-    with tifffile.TiffFile(path) as file:
-        pixels = _pixels(path, file.pages, index, options)
-    grid = Grid.scaled((pixels.shape[1], pixels.shape[0]), spacing[:2]) if spacing else None
-    return Scan.from_image(pixels, grid, modality=guess(pixels, path))
+    """A TIFF's one page, or its pages as the stack or video they are said to be.
 
-
-def _check(path: Path, page: Any, options: ReadOptions) -> None:
-    """What a page declares, against the limits."""
-    values = int(np.prod(page.shape, dtype=np.int64))
-    pixels = page.imagewidth * page.imagelength
-    if not pixels or not values:
-        raise ValueError("a page without pixels")
-    each = max(values, pixels) // pixels * np.dtype(page.dtype or np.uint8).itemsize
-    check_picture(path, page.imagewidth, page.imagelength, each, options)
-
-
-def _pixels(path: Path, pages: Any, index: int, options: ReadOptions) -> NDArray[Any]:
-    """One page, (height, width) or (height, width, 3)."""
-    try:
-        page = pages[index]
-        _check(path, page, options)
-        _require_bounded(page)
-        pixels = np.asarray(page.asarray(maxworkers=1))
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError("E-TIFF-DAMAGED", f"Page {index} of {path.name} cannot be read: {error}.") from None
-    if pixels.ndim == 3 and pixels.shape[0] in (3, 4) and pixels.shape[2] not in (3, 4):
-        pixels = pixels.transpose(1, 2, 0)  # planar storage
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = pixels[..., :3]
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise InputError(
-            "E-TIFF-CHANNELS", f"{path.name} has pages of shape {pixels.shape}: neither grey nor RGB.",
-            "Save the channel of interest on its own.",
-        )  # fmt: skip
-    return pixels
-
-
-def _require_bounded(page: Any) -> None:
-    """That strips and tiles packed by deflate unpack to what the page declares of them: tifffile takes all there is.
-
-    Small ones cannot unpack to much. Raises ValueError.
+    Raises InputError for pages nothing tells the meaning of, and for several channels, without a choice.
     """
-    if page.compression not in _DEFLATE:
-        return
-    piece = page.tile or (page.rowsperstrip or page.imagelength, page.imagewidth)
-    promised = int(np.prod(piece, dtype=np.int64)) * max(1, page.samplesperpixel) * page.bitspersample // 8
-    stream = page.parent.filehandle
-    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-        if count * DEFLATE_RATIO < promised + PIECE * 16:
-            continue
-        stream.seek(offset)
-        if holds_more(io.BytesIO(stream.read(min(count, promised + PIECE))), Packing.ZLIB, promised + PIECE):
-            raise ValueError("its compressed data hold more than the page")
+    with opened(path) as file:
+        layout = layout_of(path, file)
+        turned = orientation_of(file.pages[0]) >= 5 and not options.stored_orientation
+    layout = _one_channel(path, layout, options)
+    numbers, kind = _chosen_pages(path, layout, options)
+    notices = _layout_notices(layout)
+    frames = TiffFrames(path, numbers, layout, options)
+    spacing = layout.spacing
+    if spacing and turned:
+        spacing = (spacing[1], spacing[0], spacing[2])
+    if kind is None:
+        pixels = frames.read(0)
+        frames.close()
+        grid = Grid.scaled((pixels.shape[1], pixels.shape[0]), spacing[:2]) if spacing else None
+        notices += (*frames.notices, *_not_finite(pixels))
+        return Scan.from_image(pixels, grid, modality=guess(pixels, path), notices=notices)
+    check_frames(path, len(numbers), options)
+    if kind is Pages.VIDEO:
+        return Scan.from_frames(frames, modality=guess(frames.read(0), path), notices=(*notices, *frames.notices))
+    check_volume(path, frames.shape[:3], int(np.prod(frames.shape[3:])) * frames.dtype.itemsize, options)
+    return _volume(path, frames, spacing, notices)
 
 
-def _stack(path: Path, pages: int, axes: str, spacing: tuple[float, ...] | None, options: ReadOptions) -> Scan:
-    kind = options.pages
-    if kind is None and axes[:1] in ("Z", "T") and len(axes.rstrip("S")) == 3:
-        kind = Pages.STACK if axes[0] == "Z" else Pages.VIDEO
+def read_still(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[Notice, ...]]:
+    """(height, width) or (height, width, 3) of a TIFF that is one picture among others, and what was done to it."""
+    with opened(path) as file:
+        layout = _one_channel(path, layout_of(path, file), options)
+        numbers, kind = _chosen_pages(path, layout, options)
+        if kind is not None:
+            raise InputError("E-PAGES", f"{path.name} holds {len(numbers)} pages, where one picture is expected.")
+        pages = TiffPages(path, file, options, layout.images)
+        pixels = pages.read(int(numbers[0]), options.channel if layout.inside else None)
+    return pixels, tuple(pages.notices.values())
+
+
+def _one_channel(path: Path, layout: TiffLayout, options: ReadOptions) -> TiffLayout:
+    count = len(layout.channels)
+    if count < 2:
+        if options.channel:
+            raise InputError("E-CHANNEL-RANGE", f"{path.name} has one channel, or colors: leave --channel out.")
+        return layout.of_channel(0) if "C" in layout.axes else layout
+    if options.channel is None:
+        names = ", ".join(f"{n} ({printable(name)})" for n, name in enumerate(layout.channels[:16]))
+        raise InputError("E-CHANNELS", f"{path.name} holds {count} channels: {names}.", "Choose one with --channel N.")
+    if not 0 <= options.channel < count:
+        raise InputError("E-CHANNEL-RANGE", f"{path.name} has channels 0 to {count - 1}, not {options.channel}.")
+    return layout if layout.inside else layout.of_channel(options.channel)
+
+
+def _chosen_pages(path: Path, layout: TiffLayout, options: ReadOptions) -> tuple[NDArray[np.int64], Pages | None]:
+    """Page numbers, and what they are; None for one picture."""
+    axes, pages = layout.axes, layout.pages
+    kept = [n for n, size in enumerate(pages.shape) if size > 1]
+    axes, pages = "".join(axes[n] for n in kept), pages.reshape([pages.shape[n] for n in kept])
+    if len(axes) == 2 and "T" in axes and "Z" in axes and options.index is not None:
+        return _at(path, np.moveaxis(pages, axes.index("T"), 0), options.index, "time points"), Pages.STACK
+    if options.index is not None:
+        return _at(path, pages.ravel(), options.index, "pages")[None], None
+    if not axes:
+        return pages.ravel(), None
+    if len(axes) > 1:
+        sizes = " x ".join(f"{n} {WORDS[axis]}" for axis, n in zip(axes, pages.shape, strict=True))
+        what = "Choose a time point" if axes in ("TZ", "ZT") else "Choose a page"
+        raise InputError("E-PAGES", f"{path.name} holds {sizes}.", f"{what} with --index N.")
+    kind = options.pages or {"Z": Pages.STACK, "T": Pages.VIDEO}.get(axes)
     if kind is None:
         raise InputError(
             "E-PAGES",
-            f"{path.name} holds {pages} pages (axes {axes}).",
-            "Say what they are: --index N for one of them, --pages stack for slices, --pages video for frames.",
+            f"{path.name} holds {pages.size} pages, and does not say what they are.",
+            "Say it: --index N for one of them, --pages stack for slices, --pages video for frames.",
         )
-    check_frames(path, pages, options)
-    frames = TiffFrames(path, pages, options)
-    if kind is Pages.VIDEO:
-        return Scan.from_frames(frames, modality=guess(frames.read(0), path))
-    check_volume(path, frames.shape[:3], int(np.prod(frames.shape[3:])) * frames.dtype.itemsize, options)
+    return pages, kind
+
+
+def _at(path: Path, pages: NDArray[np.int64], index: int, what: str) -> NDArray[np.int64]:
+    if not 0 <= index < len(pages):
+        raise InputError("E-PAGE-RANGE", f"{path.name} has {what} 0 to {len(pages) - 1}, not {index}.")
+    return np.asarray(pages[index])
+
+
+def _layout_notices(layout: TiffLayout) -> tuple[Notice, ...]:
+    if not layout.others:
+        return ()
+    return (Notice("W-TIFF-OTHERS", f"{layout.others} other pictures of the file, such as a thumbnail, are left out."),)
+
+
+def _not_finite(pixels: NDArray[Any]) -> tuple[Notice, ...]:
+    bad = int((~np.isfinite(pixels)).sum()) if pixels.dtype.kind == "f" else 0
+    text = f"{bad} pixels are NaN or infinite; the model sees the minimum there."
+    return (Notice("W-NOT-FINITE", text),) if bad else ()
+
+
+def _volume(
+    path: Path, frames: TiffFrames, spacing: tuple[float, float, float] | None, notices: tuple[Notice, ...]
+) -> Scan:
     stack = np.empty(frames.shape, frames.dtype)
-    for n in range(pages):
+    for n in range(len(stack)):
         stack[n] = frames.read(n)
+    frames.close()
     voxels = stack.transpose(2, 1, 0, *range(3, stack.ndim))
-    grid = Grid.scaled(voxels.shape[:3], spacing or (1.0, 1.0, 1.0))
-    return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True))
-
-
-def _spacing(file: tifffile.TiffFile) -> tuple[float, ...] | None:
-    """mm along x, y, z where a microscope wrote a real unit; print resolutions (dpi) say nothing."""
-    notes = file.imagej_metadata or {}
-    unit = _MM.get(str(notes.get("unit", "")))
-    tags = file.pages[0].tags
-    if unit is None or "XResolution" not in tags:
-        return None
-    steps = []
-    for name in ("XResolution", "YResolution"):
-        top, bottom = tags[name].value
-        steps.append(unit * bottom / top if top else unit)
-    return (*steps, unit * float(notes.get("spacing", 1.0) or 1.0))
+    shape = voxels.shape[:3]
+    grid = Grid.scaled(shape, spacing) if spacing else Grid(shape, placement=Placement.PIXELS)
+    notices += (*frames.notices, *_not_finite(stack))
+    return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True), notices=notices)

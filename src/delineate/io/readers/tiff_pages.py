@@ -1,0 +1,174 @@
+"""One page of a TIFF as it is meant to be shown: colors as RGB, gray values bright where they are high, upright."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
+
+from delineate.core.errors import InputError, MissingExtraError, Notice
+from delineate.io.limits import check_picture
+from delineate.io.options import ReadOptions
+from delineate.io.readers.picture import ALPHA_DROPPED, ROTATED, page_pixels
+from delineate.io.unpacking import DEFLATE_RATIO, PIECE, Packing, holds_more
+
+WHITE_LOW = Notice("W-TIFF-WHITE", "The file keeps white as 0 (MinIsWhite); gray values were inverted.")
+_DEFLATE = (8, 32946, 50013)  # what TIFF calls it
+_BY_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.CIELAB)
+_GRAY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
+_ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
+_ORIENTATION = 274  # tag
+
+
+@dataclass(frozen=True, eq=False)
+class TiffPages:
+    """The pages of an open TIFF, decoded one at a time.
+
+    images  how many pictures lie one behind the other under the header of the first page (ImageJ, above 4 GB)
+    """
+
+    path: Path
+    file: tifffile.TiffFile
+    options: ReadOptions
+    images: int = 0
+    notices: dict[str, Notice] = field(default_factory=dict)
+
+    def check(self, index: int) -> Any:
+        """A page, after what it declares was held against the limits. Raises InputError."""
+        page = self.file.pages[0 if self.images else index]
+        values = int(np.prod(page.shape, dtype=np.int64))
+        pixels = page.imagewidth * page.imagelength
+        if not pixels or not values:
+            raise ValueError("a page without pixels")
+        each = max(values, pixels) // pixels * np.dtype(page.dtype or np.uint8).itemsize
+        check_picture(self.path, page.imagewidth, page.imagelength, each, self.options)
+        return page
+
+    def read(self, index: int, channel: int | None = None) -> NDArray[Any]:
+        """(height, width) or (height, width, 3); one ``channel`` of a page that holds several which are no colors."""
+        try:
+            page = self.check(index)
+            if page.photometric in _BY_PILLOW and channel is None:
+                return self._by_pillow(index)
+            pixels = self._stored(page, index)
+            return self._shown(page, pixels, channel)
+        except (InputError, MissingExtraError):
+            raise
+        except MemoryError:
+            raise
+        except Exception as error:  # tifffile and its codecs raise whatever damaged bytes make them
+            if "imagecodecs" in str(error):
+                return self._without_codec(index, error)
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+            raise InputError(
+                "E-TIFF-DAMAGED", f"Page {index} of {self.path.name} cannot be read: {reason}.", "Export it again."
+            ) from None
+
+    def _stored(self, page: Any, index: int) -> NDArray[Any]:
+        if not self.images:
+            _require_bounded(page)
+            return np.asarray(page.asarray(maxworkers=1))
+        size = int(np.prod(page.shape)) * page.dtype.itemsize
+        stream = page.parent.filehandle
+        stream.seek(page.dataoffsets[0] + index * size)
+        data = stream.read(size)
+        if len(data) < size:
+            raise ValueError(f"{len(data)} of {size} bytes are there")
+        kind = page.dtype.newbyteorder(page.parent.byteorder)
+        return np.frombuffer(data, kind).reshape(page.shape).astype(page.dtype)
+
+    def _shown(self, page: Any, pixels: NDArray[Any], channel: int | None) -> NDArray[Any]:
+        if pixels.dtype.kind == "c":
+            raise InputError(
+                "E-TIFF-DTYPE", f"{self.path.name} holds complex numbers ({pixels.dtype}).",
+                "Save magnitude or phase as a picture first.",
+            )  # fmt: skip
+        if page.axes == "SYX":
+            pixels = pixels.transpose(1, 2, 0)  # planar storage
+        if channel is not None and pixels.ndim == 3:
+            pixels = pixels[..., channel]
+        colors = 1 if page.photometric in _GRAY else 3
+        if pixels.ndim == 3 and pixels.shape[2] > colors and alpha_of(page):
+            self._tell(ALPHA_DROPPED)
+            pixels = pixels[..., 0] if colors == 1 else pixels[..., :3]
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8) * 255
+        if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
+            self._tell(WHITE_LOW)
+            bits = 8 if page.bitspersample == 1 else page.bitspersample
+            pixels = (2**bits - 1 - pixels).astype(pixels.dtype)
+        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+            raise InputError(
+                "E-TIFF-CHANNELS", f"{self.path.name} has pages of shape {pixels.shape}: neither gray nor RGB.",
+                "Save the channel of interest on its own.",
+            )  # fmt: skip
+        return self._upright(page, pixels)
+
+    def _upright(self, page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+        turn = orientation_of(page)
+        if turn == 1 or self.options.stored_orientation:
+            return pixels
+        self._tell(ROTATED)
+        if turn >= 5:
+            pixels = pixels.swapaxes(0, 1)
+        if turn in (3, 4, 7, 8):
+            pixels = pixels[::-1]
+        if turn in (2, 3, 6, 7):
+            pixels = pixels[:, ::-1]
+        return np.ascontiguousarray(pixels)
+
+    def _by_pillow(self, index: int) -> NDArray[Any]:
+        """Print colors, palettes, luminance and the like, as other pictures of such colors are read."""
+        pixels, notices = page_pixels(self.path, self.options, index)
+        for notice in notices:
+            self._tell(notice)
+        return pixels
+
+    def _without_codec(self, index: int, error: Exception) -> NDArray[Any]:
+        """What Pillow can decode without losing bits. Raises MissingExtraError for the rest."""
+        page = self.file.pages[index]
+        if self.images or (page.samplesperpixel > 1 and page.bitspersample > 8):
+            name = COMPRESSION(page.compression).name
+            raise MissingExtraError(f"{self.path.name} is compressed as {name}; reading it", "tiff") from error
+        return self._by_pillow(index)
+
+    def _tell(self, notice: Notice) -> None:
+        self.notices.setdefault(notice.code, notice)
+
+
+def orientation_of(page: Any) -> int:
+    """1 (upright) to 8, as in EXIF."""
+    tag = page.tags.get(_ORIENTATION) if hasattr(page, "tags") else None
+    value = tag.value if tag is not None else 1
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def alpha_of(page: Any) -> bool:
+    """Whether the samples beyond the colors are transparency; writers often do not say, where there is one."""
+    extra = [int(one) for one in page.extrasamples or ()]
+    known = any(one in _ALPHA for one in extra)
+    return known or (page.photometric == PHOTOMETRIC.RGB and len(extra) == 1)
+
+
+def _require_bounded(page: Any) -> None:
+    """That strips and tiles packed by deflate unpack to what the page declares of them: tifffile takes all there is.
+
+    Small ones cannot unpack to much. Raises ValueError.
+    """
+    if page.compression not in _DEFLATE:
+        return
+    piece = page.tile or (page.rowsperstrip or page.imagelength, page.imagewidth)
+    promised = int(np.prod(piece, dtype=np.int64)) * max(1, page.samplesperpixel) * page.bitspersample // 8
+    stream = page.parent.filehandle
+    for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if count * DEFLATE_RATIO < promised + PIECE * 16:
+            continue
+        stream.seek(offset)
+        if holds_more(io.BytesIO(stream.read(min(count, promised + PIECE))), Packing.ZLIB, promised + PIECE):
+            raise ValueError("its compressed data hold more than the page")
