@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import resource
@@ -148,7 +147,3 @@ def peak_memory() -> float:
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-
-
-def as_json(lines: list[Measure]) -> str:
-    return json.dumps({line.what: line.value for line in lines})

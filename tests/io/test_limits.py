@@ -14,12 +14,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from delineate.cli.inspect import describe
 from delineate.core.errors import InputError
 from delineate.core.scan import Scan
 from delineate.io.limits import check_picture, check_volume
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
+from delineate.verbs.inspect import describe
 from peak_memory import linux_only, peak_mib
 
 
@@ -159,7 +159,7 @@ def test_inspecting_takes_a_part_of_what_the_picture_takes(kind: str) -> None:
     """A picture of 6000 x 6000: 288 MB in float64, were all of it turned into that."""
     prepare = f"""
 import numpy as np
-from delineate.cli.inspect import describe
+from delineate.verbs.inspect import describe
 from delineate.core.scan import Scan
 scan = Scan.from_image(np.ones((6000, 6000), {kind!r}))
 describe(Scan.from_image(np.ones((60, 60), {kind!r})))
@@ -169,10 +169,10 @@ describe(Scan.from_image(np.ones((60, 60), {kind!r})))
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_the_range_is_that_of_every_value(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("delineate.cli.inspect.SAMPLE", 50)
+    monkeypatch.setattr("delineate.verbs.inspect.SAMPLE", 50)
     values = np.full((5, 30, 40), 7, dtype)
     values[3, 17, 11], values[4, 29, 39] = 1, 99
     if values.dtype.kind == "f":
         values[0, 0, 0] = np.nan
     card = describe(Scan.from_frames(values))
-    assert card["values"].endswith("1 to 99")
+    assert card.values.endswith("1 to 99")

@@ -61,11 +61,7 @@ def auto(
         )
     )
     if json:
-        rows = [
-            {"area": f.mask.area, "box": f.box, "predicted_iou": f.iou, "stability": f.stability, "click": f.click}
-            for f in done.found
-        ]
-        result_json({"files": [str(f) for f in done.files], "found": rows})
+        result_json(done.as_json())
         return
     result(f"{len(done.found)} outlines")
     for path in done.files:

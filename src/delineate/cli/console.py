@@ -87,25 +87,25 @@ def _tell(line: str) -> None:
 
 
 @contextmanager
-def step_counter(quiet: bool) -> Iterator[tuple[Callable[[str], None], Callable[[int, int, float], None] | None]]:
-    """Lines, and below them the step a training is at and the minutes left, which stay on a terminal alone.
+def step_counter(quiet: bool) -> Iterator[tuple[Callable[[str], None], Progress | None]]:
+    """Lines, and below them the step a training is at and the time left, which stay on a terminal alone.
 
-    Yields what to call with a line, and with (step, steps, minutes left); None where there is no terminal.
+    Yields what to call with a line, and with (step, steps); None where there is no terminal.
     """
     if quiet or not sys.stderr.isatty():
         yield tell, None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    words = TextColumn("{task.fields[left]}")
-    columns = (TextColumn("  step"), BarColumn(), MofNCompleteColumn(), words)
+    state = TextColumn("{task.fields[state]}")
+    columns = (TextColumn("  step"), BarColumn(), MofNCompleteColumn(), state, TimeRemainingColumn())
     console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None, left="measured before the first step")
+        task = bar.add_task("", total=None, state="measured before the first step")
 
-        def show(step: int, steps: int, left: float) -> None:
-            bar.update(task, completed=step, total=steps, left=f"{left:.1f} min left")
+        def show(step: int, steps: int) -> None:
+            bar.update(task, completed=step, total=steps, state="")
 
         yield lambda line: console.print(line, markup=False, soft_wrap=True), show
 

@@ -9,7 +9,6 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
-from delineate.core.errors import PromptError
 
 
 def check(
@@ -22,26 +21,19 @@ def check(
     debug: options.Debug = False,
 ) -> None:
     """Say what a folder of labelled scans holds and what is wrong with it; exit code 1 if something is."""
-    from delineate.data.check import check_dataset
+    from delineate.verbs.dataset import CheckDatasetRequest, check_dataset
 
+    request = CheckDatasetRequest(folder=folder, sheet=sheet, follow_links=follow_links, overwrite=overwrite)
     with progress_bar("Opening every case", quiet or json) as progress:
-        card = check_dataset(folder, sheet, progress, overwrite, follow_links)
+        done = check_dataset(request, progress)
     if json:
-        result_json(
-            {
-                "layout": card.layout,
-                "cases": card.cases,
-                "sizes": dict(card.sizes),
-                "structures": dict(card.structures),
-                "problems": [{"case": p.case, "what": p.what, "detail": p.detail} for p in card.problems],
-            }
-        )
+        result_json(done.as_json())
     else:
-        for line in card.lines:
+        for line in done.card.lines:
             result(line)
         if sheet is not None:
             result(f"pictures    {sheet}")
-    if card.problems:
+    if done.card.problems:
         raise typer.Exit(1)
 
 
@@ -59,19 +51,21 @@ def shard(
     debug: options.Debug = False,
 ) -> None:
     """Pack labelled scans into tar files of one size (webdataset), to be read by many workers."""
-    from delineate.data.layouts import read_dataset
-    from delineate.data.shards import bytes_of, write_shards
+    from delineate.verbs.dataset import ShardDatasetRequest, shard_dataset
 
-    size_in_bytes = bytes_of(size)
-    shares = options.numbers(split, (2, 3), "--split") if split else ()
-    if shares and (abs(sum(shares) - 1) > 1e-6 or min(shares) < 0):
-        raise PromptError("E-OPTION", f'--split "{split}" does not sum to 1.', "Write it as 0.8,0.1,0.1.")
-    layout, cases = read_dataset(folder, follow_links)
+    request = ShardDatasetRequest(
+        folder=folder,
+        output=output,
+        size=size,
+        split=options.numbers(split, (2, 3), "--split") if split else (),
+        seed=seed,
+        follow_links=follow_links,
+    )
     with progress_bar("Packing", quiet or json) as progress:
-        written = write_shards(cases, output, size_in_bytes, shares, seed, progress)
+        done = shard_dataset(request, progress)
     if json:
-        result_json({"layout": layout, "samples": dict(written.samples), "shards": dict(written.shards)})
+        result_json(done.as_json())
         return
-    for part, number in written.samples.items():
-        result(f"{part}  {number} samples in {written.shards[part]} files")
+    for part, number in done.written.samples.items():
+        result(f"{part}  {number} samples in {done.written.shards[part]} files")
     tell(f"Written: {output}")

@@ -20,16 +20,15 @@ def demo(
     debug: options.Debug = False,
 ) -> None:
     """Segment a volume, a video and a DICOM slice that are made up or bundled; ends with pictures to look at."""
-    from dataclasses import asdict
-
-    from delineate.demo.run import run_demo
+    from delineate.verbs.demo import DemoRequest
+    from delineate.verbs.demo import demo as run
 
     with progress_bar("Segmenting three scans", quiet or json) as progress:
-        results = run_demo(output, progress)
+        done = run(DemoRequest(output=output), progress)
     if json:
-        result_json([asdict(one) | {"picture": str(one.picture)} for one in results])
+        result_json(done.as_json())
         return
-    for one in results:
+    for one in done.scans:
         truth = f", Dice {one.dice:.3f} against the known truth" if one.dice is not None else ""
         result(f"{one.title}\n  {one.seconds:.1f} s{truth}\n  look at   {one.picture}\n  again     {one.command}\n")
     result("With your own file:\n  delineate inspect FILE\n  delineate segment FILE --box x0,y0,x1,y1 [--frame N]")

@@ -2,115 +2,23 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
-
 import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json
-from delineate.compute.threads import usable_cores
-from delineate.core import telemetry
-
-PACKAGES = ("delineate", "numpy", "scipy", "onnxruntime", "nibabel", "pydicom", "pillow", "tifffile", "av", "torch")
 
 
 def doctor(json: options.Json = False, debug: options.Debug = False) -> None:
     """Check the installation: versions, processor, model, and one click timed. Exit code 1 if something is broken."""
-    card, healthy = examine()
+    from delineate.verbs.doctor import DoctorRequest
+    from delineate.verbs.doctor import doctor as run
+
+    done = run(DoctorRequest())
     if json:
-        result_json(card | {"healthy": healthy})
+        result_json(done.as_json())
     else:
-        for name, value in card.items():
+        for name, value in done.card.items():
             result(f"{name:12}  {value}")
-        result("everything works" if healthy else "something is broken: see above")
-    if not healthy:
+        result("everything works" if done.healthy else "something is broken: see above")
+    if not done.healthy:
         raise typer.Exit(1)
-
-
-def examine() -> tuple[dict[str, Any], bool]:
-    """What was found by name, and whether a click can be answered."""
-    from delineate.quill.system import SHIPPED
-
-    card: dict[str, Any] = {
-        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "cores": usable_cores(),
-        "memory": _memory(),
-        "processor": ", ".join(_features()) or "no wide vector units found",
-    }
-    for package in PACKAGES:
-        try:
-            card[package] = version(package)
-        except PackageNotFoundError:
-            card[package] = "not installed" + (" (only needed for training)" if package == "torch" else ": MISSING")
-    if not card["torch"].startswith("not"):
-        card["gpu"] = _gpu()
-    card["model"] = f"{SHIPPED.name}, {SHIPPED.stat().st_size / 1e6:.1f} MB" if SHIPPED.is_file() else "MISSING"
-    card |= _telemetry()
-    healthy = not any(str(value).endswith("MISSING") for value in card.values())
-    try:
-        card["click"] = f"{_one_click():.0f} ms on a 256 x 256 picture"
-    except Exception as error:
-        card["click"], healthy = f"FAILED: {error}", False
-    return card, healthy
-
-
-def _telemetry() -> dict[str, str]:
-    """What is kept from reporting, and the marks that it left where it was not."""
-    off = f"off in {', '.join(telemetry.stopped())}"
-    card = {"telemetry": f"{off}; {telemetry.too_late()}" if telemetry.TOO_EARLY else off}
-    if traces := telemetry.left_behind():
-        card["traces"] = (
-            f"{', '.join(map(str, traces))}: left by such a library earlier or in another program; yours to delete"
-        )
-    return card
-
-
-def _features() -> list[str]:
-    """Vector units that speed up small networks (Linux only)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text().split() if cpuinfo.is_file() else []
-    return [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
-
-
-def _memory() -> str:
-    """Free and whole memory (Linux only)."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.is_file():
-        return "unknown"
-    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in meminfo.read_text().splitlines()}
-    return f"{kilobytes['MemAvailable'] / 2**20:.1f} of {kilobytes['MemTotal'] / 2**20:.1f} GiB free"
-
-
-def _gpu() -> str:
-    """What torch can train on."""
-    try:
-        import torch
-    except ImportError as error:
-        return f"torch does not load: {error}"
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return "none that torch can use (not needed)"
-
-
-def _one_click() -> float:
-    """Milliseconds for one click, warm."""
-    from time import perf_counter
-
-    import numpy as np
-
-    from delineate.core.frame import Frame
-    from delineate.core.resolve import FramePrompts
-    from delineate.predictors.frame_predictor import Query
-    from delineate.systems import shipped_predictor
-
-    y, x = np.mgrid[:256, :256]
-    picture = (np.hypot(x - 120, y - 130) < 40).astype(np.uint8) * 120 + 60
-    predictor = shipped_predictor()
-    prompts = FramePrompts(np.array([[120.0, 130.0]]), np.array([True]))
-    for _ in range(2):
-        began = perf_counter()
-        predictor.decode(predictor.encode(Frame.of(picture)), [Query(prompts)])
-    return (perf_counter() - began) * 1000

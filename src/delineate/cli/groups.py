@@ -26,14 +26,19 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
             parameters += _options(group)
 
     @wraps(command)
-    def run(**values: Any) -> Any:
-        filled = {name: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
-        return command(**values, **filled)
+    def run(**given: Any) -> Any:
+        filled = {name: kind(**{f.name: given.pop(f.name) for f in fields(kind)}) for name, kind in groups.items()}
+        return command(**given, **filled)
 
     del run.__wrapped__
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def values(*groups: Any) -> dict[str, Any]:
+    """All options of some groups by name, as a request takes them."""
+    return {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
 
 
 class GroupedCommand(TyperCommand):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from delineate.cli.groups import values
 from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ Fill = Annotated[int | None, typer.Option("--fill", help="Remove holes and speck
 Apart = Annotated[bool, typer.Option("--no-overlap", help="Followed structures share no pixel.")]
 Direction = Annotated[str | None, typer.Option("--directions", help="Follow it both, forward or backward.")]
 NoReset = Annotated[bool, typer.Option("--no-reset", help="Keep the memory for the second direction.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in the output folder stopped.")]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps.")]
+Every = Annotated[int | None, typer.Option(help="Steps between measurements.")]
 Threads = Annotated[int, typer.Option("--threads", help="CPU threads, at most one a core; 0 means all.")]
 Axis = Annotated[str | None, typer.Option("--axis", help="Axis slices are taken along: i, j, k or R, A, S.")]
 Series = Annotated[str | None, typer.Option("--series", help="Which DICOM series: number, #position or description.")]
@@ -87,8 +91,8 @@ class Reading:
         """Raises InputError for words that are not offered."""
         from delineate.io.options import ReadOptions
 
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ReadOptions(slice_axis=values.pop("axis"), **values)
+        given = values(self)
+        return ReadOptions(slice_axis=given.pop("axis"), **given)
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,8 @@ class Machine:
     def choice(self) -> ModelChoice:
         from delineate.verbs.request import ModelChoice
 
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return ModelChoice(name=values.pop("model") or "quill", **values)
+        given = values(self)
+        return ModelChoice(name=given.pop("model") or "quill", **given)
 
 
 @dataclass(frozen=True)
@@ -167,8 +171,8 @@ class Writing:
     def choice(self) -> OutputChoice:
         from delineate.verbs.request import OutputChoice
 
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return OutputChoice(path=values.pop("output"), **values)
+        given = values(self)
+        return OutputChoice(path=given.pop("output"), **given)
 
 
 @dataclass(frozen=True)
@@ -180,14 +184,6 @@ class Talking:
     json: Json = False
     quiet: Quiet = False
     debug: Debug = False
-
-
-def model_file(model: str) -> Path | None:
-    """The file that --model names, or the folder of an exported system, where it names one."""
-    from delineate.predictors.bundle_card import is_bundle
-
-    path = Path(model)
-    return path if path.is_file() or is_bundle(path) else None
 
 
 def following(**given: Any) -> Following | None:
@@ -214,10 +210,10 @@ def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...
     """
     parts = text.strip("[]() ").split(",")
     try:
-        values = tuple(float(part) for part in parts)
+        found = tuple(float(part) for part in parts)
     except ValueError:
         raise PromptError("E-PROMPT-NUMBER", f'{option} "{text}" holds something that is no number.') from None
-    if len(values) not in counts:
+    if len(found) not in counts:
         expected = " or ".join(str(n) for n in counts)
-        raise PromptError("E-PROMPT-LENGTH", f'{option} "{text}" has {len(values)} numbers; it needs {expected}.')
-    return values
+        raise PromptError("E-PROMPT-LENGTH", f'{option} "{text}" has {len(found)} numbers; it needs {expected}.')
+    return found

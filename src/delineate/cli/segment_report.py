@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def print_result(done: RunResult, talking: options.Talking) -> None:
     """A line an object, then the files; with --json the whole manifest."""
     if talking.json:
-        result_json({"files": [str(f) for f in done.files], "manifest": done.manifest.model_dump(mode="json")})
+        result_json(done.as_json())
         return
     if not talking.quiet:
         for notice in done.notices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,30 +15,17 @@ def systems(
     json: options.Json = False,
 ) -> None:
     """List the systems that can be run, or show one: prompts, profile, recipe, citation, license, reported figures."""
-    from dataclasses import asdict
+    from delineate.verbs.systems import SystemsRequest
+    from delineate.verbs.systems import systems as run
 
-    from delineate.core.errors import ModelError
-    from delineate.systems import SYSTEMS
-
-    given = [word for word in words or () if word != "show"]
-    name = given[0] if given else None
-    if name is not None and name not in SYSTEMS:
-        raise ModelError("E-MODEL-UNKNOWN", f'There is no system "{name}".', "See which there are: delineate systems")
-    chosen = [SYSTEMS[name]] if name else list(SYSTEMS.values())
-    cards = [
-        {k: _plain(v) for k, v in asdict(s).items() if k not in ("build", "layout", "weights", "download")}
-        for s in chosen
-    ]
+    name = next((word for word in words or () if word != "show"), None)
+    done = run(SystemsRequest(name=name))
     if json:
-        result_json(cards)
+        result_json(done.as_json())
     elif name is None:
-        for system in chosen:
+        for system in done.systems:
             result(f"{system.name:20}  {system.summary}")
     else:
-        for key, value in cards[0].items():
+        for key, value in done.cards[0].items():
             if value:
                 result(f"{key:16}  {', '.join(value) if isinstance(value, list) else value}")
-
-
-def _plain(value: Any) -> Any:
-    return sorted(value) if isinstance(value, frozenset) else value

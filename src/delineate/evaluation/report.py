@@ -34,11 +34,21 @@ def report_files(folder: Path, protocol: str) -> tuple[Path, Path, Path, Path]:
 
 
 def write_report(
-    report: EvaluationReport, cases: Mapping[str, Case], folder: Path, outputs: Outputs, card: Sequence[str] = ()
+    report: EvaluationReport,
+    cases: Mapping[str, Case],
+    folder: Path,
+    outputs: Outputs,
+    card: Sequence[str] = (),
+    run: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the files of ``report_files``; the sheet is of the first predictor, and only if a case was measured."""
+    """Write the files of ``report_files``; the sheet is of the first predictor, and only if a case was measured.
+
+    card  lines to head the page with
+    run   the request that repeats it, for the file of numbers
+    """
     numbers, tables, html, sheet = (outputs.stage(path) for path in report_files(folder, report.protocol.name))
-    numbers.write_text(json.dumps({"mark": MARK, **as_json(report)}, indent=1, allow_nan=False) + "\n")
+    record = {} if run is None else {"run": run}
+    numbers.write_text(json.dumps({"mark": MARK, **as_json(report), **record}, indent=1, allow_nan=False) + "\n")
     tables.write_text(as_markdown(report))
     worst = report.worst(report.predictors[0], WORST)
     if worst:

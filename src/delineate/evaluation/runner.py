@@ -113,11 +113,17 @@ def named_data(data: Path | None) -> Path | None:
     return Path(named) if named else None
 
 
-def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: Sequence[str] = ()) -> EvaluationReport:
+def evaluate(
+    options: EvaluateOptions,
+    progress: Progress | None = None,
+    card: Sequence[str] = (),
+    run: Mapping[str, Any] | None = None,
+) -> EvaluationReport:
     """Measure predictors on labelled scans; tables and a sheet of the worst cases go to ``options.output``.
 
     progress  called with (done, all), counting every case once for each predictor
     card      lines to head the page with: what is reproduced
+    run       what the numbers' file says of the run: the request that repeats it
 
     A case that fails, in whatever way, is listed in the report and does not stop the others; where the predictor failed
     and not the scan, its structures count as missed. Raises InputError without data.
@@ -138,7 +144,7 @@ def evaluate(options: EvaluateOptions, progress: Progress | None = None, card: S
     check_outcome_file(_outcomes_file(options))
     with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
         report = _measured(options, protocol, cases, left_out, predictors, progress)
-        write_report(report, {case.id: case for case in cases}, options.output, outputs, card)
+        write_report(report, {case.id: case for case in cases}, options.output, outputs, card, run)
     return report
 
 

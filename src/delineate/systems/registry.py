@@ -64,6 +64,13 @@ def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str
     raise _unknown(model)
 
 
+def system_named(name: str) -> System:
+    """Raises ModelError for names that are not in the table."""
+    if name not in SYSTEMS:
+        raise ModelError("E-MODEL-UNKNOWN", f'There is no system "{name}".', "See which there are: delineate systems")
+    return SYSTEMS[name]
+
+
 def system_of_file(path: Path) -> str:
     """The system a checkpoint belongs to, by its layout and, where several systems share it, by the file's name.
 

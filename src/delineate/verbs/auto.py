@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pydantic import Field
 
@@ -50,6 +50,13 @@ class AutoResult(RunResult):
     """And the outlines, the largest first."""
 
     found: tuple[Found, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        rows = [
+            {"area": f.mask.area, "box": f.box, "predicted_iou": f.iou, "stability": f.stability, "click": f.click}
+            for f in self.found
+        ]
+        return {"files": [str(file) for file in self.files], "found": rows}
 
 
 def auto(

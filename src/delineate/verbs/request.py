@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WrapSerializer,
+)
 
-from delineate.core.errors import Notice
+from delineate.core.errors import InputError, Notice
 from delineate.core.manifest import Manifest
 from delineate.core.scan import Scan
 from delineate.core.terminal_text import command
@@ -19,32 +28,79 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.systems import BuildOptions, build
 
 COMPUTING: Final = ("numpy", "scipy", "onnxruntime", "openvino", "torch", "transformers")  # may change a pixel
+NAMES_ONLY: Final = {"paths": "names"}  # context of a dump that names files without their folders
+Progress = Callable[[int, int], None]  # called with what is done, and all there is to do
+
+
+AnyRequest = TypeVar("AnyRequest", bound="Request")
 
 
 class Request(BaseModel):
-    """A value that says all a verb needs."""
+    """A value that says all a verb needs, as Python or as JSON (``model_dump_json``, ``model_validate_json``).
+
+    A type that does not fit is pydantic's ValidationError; a value that is not offered, a DelineateError.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def valid(kind: type[AnyRequest], data: Any, name: str) -> AnyRequest:
+    """A request from plain data, as it comes from JSON. Raises InputError, naming the field, if it is none."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError("E-REQUEST", f"{name}: {where}: {first['msg']}.") from None
+
+
+class Result(Protocol):
+    """What a verb gives back: typed values, and the same for programs in other languages."""
+
+    def as_json(self) -> Any:
+        """What ``--json`` prints and a server sends."""
+        ...
+
+
+def _named_model(model: str, whole: SerializerFunctionWrapHandler, info: SerializationInfo) -> str:
+    """A system's name, FILE, or SYSTEM=FILE; the file without its folder where names alone are asked for."""
+    system, equals, file = model.rpartition("=")
+    return f"{system}{equals}{Path(file).name}" if info.context == NAMES_ONLY else whole(model)
+
+
+ModelName = Annotated[str, WrapSerializer(_named_model)]
+FollowLinks = Annotated[bool, Field(description="Whether paths and links of the data set may lead outside its folder.")]
+Overwrite = Annotated[bool, Field(description="Replace what this program wrote before.")]
+SystemName = Annotated[str | None, Field(description="The system a checkpoint belongs to, where it does not say.")]
+Untrained = Annotated[bool, Field(description="Random weights, where there is no file.")]
+Threads = Annotated[int, Field(description="Of the CPU; 0: all.")]
+
+
+def model_file(model: str) -> Path | None:
+    """The file that a model is named by, or the folder of an exported system; None for a system's name."""
+    path = Path(model)
+    return path if path.is_file() or is_bundle(path) else None
 
 
 class ModelChoice(Request):
     """Which model answers, and how it computes."""
 
-    name: str = Field(default="quill", description="A system's name, a model file, or an exported system's folder.")
-    system: str | None = Field(default=None, description="The system a checkpoint belongs to, where it does not say.")
+    name: ModelName = Field(
+        default="quill", description="A system's name, a model file, or an exported system's folder."
+    )
+    system: SystemName = None
     adapter: Path | None = Field(default=None, description="A trained adapter that is put into the weights.")
     vocabulary: Path | None = Field(default=None, description="Word pieces, for systems that read.")
-    untrained: bool = Field(default=False, description="Random weights, where there is no file.")
+    untrained: Untrained = False
     device: str = "auto"
     precision: str = "auto"
     backend: str = "torch"
-    threads: int = Field(default=0, description="Of the CPU; 0: all.")
+    threads: Threads = 0
 
     @property
     def files(self) -> tuple[Path | None, ...]:
         """The files that are read, and the folder of an exported system."""
-        model = Path(self.name)
-        return (model if model.is_file() or is_bundle(model) else None, self.adapter, self.vocabulary)
+        return (model_file(self.name), self.adapter, self.vocabulary)
 
     def build(self) -> Predictor:
         """Raises ModelError for a model that is not there or does not fit."""
@@ -69,7 +125,7 @@ class OutputChoice(Request):
     split: bool = Field(default=False, description="One file for each structure.")
     film: bool = Field(default=False, description="Also a film of a video with its outlines.")
     keep_header: bool = Field(default=False, description="Copy a NIfTI header whole, patient texts too.")
-    overwrite: bool = Field(default=False, description="Replace what this program wrote before.")
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +138,9 @@ class RunResult:
     files: tuple[Path, ...]
     manifest_file: Path
     model: ModelChoice
+
+    def as_json(self) -> dict[str, Any]:
+        return {"files": [str(file) for file in self.files], "manifest": self.manifest.model_dump(mode="json")}
 
     @property
     def again(self) -> str:

@@ -27,9 +27,7 @@ from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
-from delineate.verbs.request import ModelChoice, OutputChoice, Request, RunResult, format_of, recorded
-
-Progress = Callable[[int, int], None]
+from delineate.verbs.request import ModelChoice, OutputChoice, Progress, Request, RunResult, format_of, recorded
 
 
 class Target(Request):

@@ -1,0 +1,221 @@
+"""The verbs ``train finetune`` and ``train recipes``: a published system, or Quill, taught on one's own labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from delineate.core.errors import MissingExtraError, ModelError
+from delineate.data.layouts import read_dataset
+from delineate.data.learned_from import write_learned_from
+from delineate.data.subjects import split_by_subject
+from delineate.io.outputs import check_run_folder
+from delineate.systems import BuildOptions, build
+from delineate.verbs.request import (
+    FollowLinks,
+    ModelName,
+    Progress,
+    Request,
+    SystemName,
+    Threads,
+    Untrained,
+    model_file,
+)
+from delineate.verbs.training_run import STATE, Measured, TrainingStart, steps_of, writing_request
+
+if TYPE_CHECKING:
+    from delineate.training.encoder_adapters import AdapterOptions
+    from delineate.training.finetune import Part
+    from delineate.training.recipes import Recipe, Wishes
+
+
+class FinetuneRequest(Request):
+    """Everything ``train finetune`` needs to know; None: as the recipe has it."""
+
+    data: Path = Field(description="Labelled scans.")
+    follow_links: FollowLinks = False
+    model: ModelName = Field(default="lite_medsam", description="A system, or its file.")
+    output: Path = Field(default=Path("finetuned"), description="Folder for weights and log.")
+    recipe: str | None = Field(default=None, description="How; None: the first that fits.")
+    part: str | None = Field(default=None, description="What learns: decoder (embeddings are kept), encoder, all.")
+    peft: str | None = Field(default=None, description="Adapters in the encoder: lora, dora, adalora.")
+    rank: int = Field(default=8, description="Of the adapters.")
+    memory: str | None = Field(default=None, description="Batch and precision are chosen to fit, such as 8GB.")
+    steps: int | None = Field(default=None, description="Of the optimiser.")
+    batch: int | None = Field(default=None, description="Structures a step.")
+    rate: float | None = Field(default=None, description="Learning rate.")
+    every: int | None = Field(default=None, description="Steps between measurements.")
+    ema: float | None = Field(default=None, description="Decay of a moving average of the weights; 0: none.")
+    flips: float | None = Field(default=None, description="Chance of a picture being mirrored along an axis.")
+    teacher: ModelName | None = Field(default=None, description="For lite_medsam: whose embeddings are learned first.")
+    held_out: float = Field(default=0.25, description="Share of subjects to measure on.")
+    seed: int = Field(default=0, description="Of the split and the prompts.")
+    resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
+    system: SystemName = None
+    untrained: Untrained = False
+    device: str = "auto"
+    precision: str | None = Field(default=None, description="Of training: fp32, bf16 or fp16.")
+    threads: Threads = 0
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """Quality on held-out subjects, before and at best; the weights, None where nothing was better than before.
+
+    system       whose weights they are
+    adapter      what was learned alone, where it can be put into the base
+    sensitivity  lines of a table: how much the answer depends on the prompt, where that was measured
+    """
+
+    before: float
+    best: float
+    step: int
+    weights: Path | None
+    system: str
+    adapter: Path | None
+    sensitivity: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"before": self.before, "best": self.best, "weights": str(self.weights or "")}
+
+
+def finetune(
+    request: FinetuneRequest,
+    progress: Progress | None = None,
+    begun: Callable[[TrainingStart], None] | None = None,
+    measured: Measured | None = None,
+) -> FinetuneResult:
+    """Fine-tune a system on labelled scans; measured before the first step, keeps only what is better than that.
+
+    ``progress`` is called with (step, all), ``begun`` once before the first step, ``measured`` with each measurement.
+    Raises ModelError for systems and options that do not go together, InputError for the data, OutputError for a folder
+    that holds something else.
+    """
+    teacher_file = Path(request.teacher) if request.teacher else None
+    check_run_folder(request.output, (request.data, model_file(request.model), teacher_file), STATE, request.resume)
+    options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32")
+    predictor = build(request.model, options, request.system)
+    try:
+        from delineate.training.recipes import recipe_for
+        from delineate.training.sensitivity import logged_table
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
+    from delineate.training.frames import to_learn_from
+
+    recipe = recipe_for(request.recipe, predictor)
+    wishes, memory = _wishes(request, recipe, predictor, options)
+    layout, cases = read_dataset(request.data, request.follow_links)
+    if begun is not None:
+        begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
+    learned, held = split_by_subject(to_learn_from(cases), (1 - request.held_out, request.held_out), request.seed)
+    tell = writing_request(request.output, "train finetune", request, measured)
+    outcome = recipe.run(predictor, cases, replace(wishes, progress=steps_of(progress)), tell)
+    write_learned_from(request.output, learned, held)
+    adapter = request.output / "adapter.safetensors"
+    return FinetuneResult(
+        outcome.before,
+        outcome.best,
+        outcome.step,
+        outcome.weights,
+        predictor.record.name,
+        adapter if adapter.is_file() else None,
+        tuple(logged_table(request.output)),
+    )
+
+
+def _wishes(
+    request: FinetuneRequest, recipe: Recipe, predictor: Any, options: BuildOptions
+) -> tuple[Wishes, tuple[str, ...]]:
+    """What a recipe is asked for, fitted into a memory where one is given; and lines on that."""
+    from delineate.training.recipes import Wishes
+
+    wishes = Wishes(
+        request.output,
+        request.steps,
+        request.batch,
+        request.rate,
+        _part(request.part),
+        _adapter(request.peft, request.rank),
+        request.every,
+        request.ema,
+        precision=request.precision,
+        held_out=request.held_out,
+        seed=request.seed,
+        resume=request.resume,
+        teacher=None if request.teacher is None else build(request.teacher, options),
+        flips=request.flips,
+    )
+    if request.memory is None:
+        return wishes, ()
+    wishes, plan = recipe.within(predictor, wishes, request.memory)
+    return wishes, (*plan.estimate.lines(), *(f"  chosen: {change}" for change in plan.changes))
+
+
+def _own_device(device: str) -> str:
+    """Of several processes that were launched together, each takes its own GPU."""
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if device in ("auto", "cuda") and rank is not None and _has_gpu() else device
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _part(name: str | None) -> Part | None:
+    """Raises ModelError for parts there are not."""
+    from delineate.training.finetune import Part
+
+    if name is not None and name not in list(Part):
+        raise ModelError("E-TRAIN-PART", f'There is no part "{name}".', f"--part is one of {', '.join(Part)}.")
+    return None if name is None else Part(name)
+
+
+def _adapter(kind: str | None, rank: int) -> AdapterOptions | None:
+    """Raises ModelError for kinds there are not."""
+    from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
+
+    if kind is not None and kind not in list(AdapterKind):
+        raise ModelError(
+            "E-TRAIN-PART", f'There is no adapter "{kind}".', f"--peft is one of {', '.join(AdapterKind)}."
+        )
+    return None if kind is None else AdapterOptions(AdapterKind(kind), rank, 2.0 * rank)
+
+
+class ListRecipesRequest(Request):
+    """Nothing needs to be said."""
+
+
+@dataclass(frozen=True)
+class RecipeCard:
+    """What a recipe trains and how, whose it is, and where its figures come from."""
+
+    name: str
+    system: str
+    summary: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ListRecipesResult:
+    """The recipes of ``train finetune``."""
+
+    recipes: tuple[RecipeCard, ...]
+
+    def as_json(self) -> list[dict[str, str]]:
+        return [asdict(one) for one in self.recipes]
+
+
+def list_recipes(request: ListRecipesRequest) -> ListRecipesResult:
+    """List the recipes of train finetune: what learns and how, whose it is, and where the figures come from."""
+    try:
+        from delineate.training.recipes import RECIPES
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
+    return ListRecipesResult(tuple(RecipeCard(r.name, r.system, r.summary, r.source) for r in RECIPES.values()))

@@ -1,0 +1,63 @@
+"""The verb ``train quill``: the small model that ships, trained from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from delineate.core.errors import MissingExtraError, ModelError
+from delineate.io.outputs import check_run_folder
+from delineate.verbs.request import FollowLinks, Request, Threads
+from delineate.verbs.training_run import STATE, Measured, writing_request
+
+
+class TrainQuillRequest(Request):
+    """Everything ``train quill`` needs to know; what is not said here is the recipe's (``QuillTraining``)."""
+
+    output: Path = Field(default=Path("runs/quill"), description="Folder for checkpoints, log and model.")
+    minutes: float = Field(default=90.0, description="Wall-clock budget.")
+    data: Path | None = Field(default=None, description="Folder with a manifest.json; of it only items marked train.")
+    follow_links: FollowLinks = False
+    start: Path | None = Field(default=None, description="Weights (.safetensors) or quill.onnx to begin from.")
+    resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
+    seed: int = Field(default=0, description="Of data, prompts and weights.")
+    batch: int = Field(default=32, description="Crops a step.")
+    rate: float = Field(default=2e-3, description="Highest learning rate.")
+    keep: float = Field(default=0.0, description="Share of the start's weights kept at the end, 0 to 1.")
+    version: str = Field(default="0", description="Version written into the model.")
+    workers: int = Field(default=0, description="Processes that make scenes; 0: as many as make sense.")
+    device: str = "auto"
+    threads: Threads = 0
+
+    def model_post_init(self, _: object) -> None:
+        if not 0 <= self.keep <= 1:
+            raise ModelError("E-TRAIN-OPTION", f"--keep {self.keep:g} is no share.", "Between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class TrainQuillResult:
+    """The exported model."""
+
+    weights: Path
+
+    def as_json(self) -> dict[str, str]:
+        return {"weights": str(self.weights)}
+
+
+def train_quill(request: TrainQuillRequest, measured: Measured | None = None) -> TrainQuillResult:
+    """Train the small model from synthetic scenes, and from real ones marked for training if a data folder is given.
+
+    ``measured`` is called with each measurement. Raises ModelError if the loss is no
+    number or there is nothing to resume, OutputError for a folder that holds something else.
+    """
+    try:
+        from delineate.quill.train.training import QuillTraining
+        from delineate.quill.train.training import train_quill as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
+
+    check_run_folder(request.output, (request.data, request.start), STATE, request.resume)
+    tell = writing_request(request.output, "train quill", request, measured)
+    return TrainQuillResult(run(QuillTraining(**dict(request)), tell))
