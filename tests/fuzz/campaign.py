@@ -24,8 +24,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
-from delineate.errors import DelineateError
-from delineate.terminal_text import is_active
+from delineate.core.errors import DelineateError
+from delineate.core.terminal_text import is_active
 from fuzz.mutations import mutated, written_in
 from fuzz.seeds import Seed
 from fuzz.targets import TARGETS, Target
@@ -210,7 +210,7 @@ def _outcome(target: Target, path: Path, random: Random) -> tuple[Outcome, str, 
         target.run(path, random)
     except DelineateError as error:
         told = f"{error.message}\n{error.hint}"
-        odd = [c for c in told.replace("\n", "", 1) if is_active(c)]
+        odd = [c for c in told if is_active(c) and c != "\n"]
         if odd or len(told) > LONGEST + len(str(path)):
             return Outcome.UNREADABLE, error.code, f"{len(told)} characters, {len(odd)} that act: {told[:60]!r}"
         return Outcome.REFUSED, error.code, told[:100]

@@ -14,10 +14,10 @@ import numpy as np
 
 import small_data_sets as layouts
 from delineate import Box, Point
+from delineate.core.prompts import Lasso, Mask, Scribble, Text
+from delineate.core.scan import Scan
 from delineate.data.layouts import read_dataset
 from delineate.data.shards import write_shards
-from delineate.prompts import Lasso, Mask, Scribble, Text
-from delineate.scan import Scan
 from delineate.session import Session
 from fuzz.seeds import Seed, single
 

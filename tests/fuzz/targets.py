@@ -40,8 +40,8 @@ class Target:
 def _scan(path: Path, random: Random) -> None:
     """Opened, looked at, and read."""
     from delineate.cli.inspect import describe
+    from delineate.core.scan import ScanKind
     from delineate.io.opening import open_scan
-    from delineate.scan import ScanKind
 
     with open_scan(path, **random.choice(READING)) as scan:
         for index in sorted({0, len(scan) // 2, len(scan) - 1}):
@@ -74,7 +74,7 @@ def _mask(path: Path, random: Random) -> None:
 def _prompts(path: Path, random: Random) -> None:
     """Read, and done again."""
     from bright_predictor import BrightPredictor
-    from delineate.prompt_log import PromptLog
+    from delineate.core.prompt_log import PromptLog
     from delineate.session import Session
 
     log = PromptLog.read(path)
@@ -82,7 +82,7 @@ def _prompts(path: Path, random: Random) -> None:
 
 
 def _manifest(path: Path, random: Random) -> None:
-    from delineate.manifest import Manifest
+    from delineate.core.manifest import Manifest
     from delineate.verbs.replay import auto_request_of, request_of
 
     manifest = Manifest.read(path)
@@ -92,10 +92,10 @@ def _manifest(path: Path, random: Random) -> None:
 
 def _data_set(path: Path, random: Random) -> None:
     """Checked, every case opened and its structures listed; read as a stream where it is shards."""
+    from delineate.core.errors import DelineateError
     from delineate.data.check import check_dataset
     from delineate.data.layouts import read_dataset
     from delineate.data.shards import stream
-    from delineate.errors import DelineateError
 
     for line in check_dataset(
         path, path.with_name("sheet.png") if random.random() < 0.3 else None, overwrite=True
@@ -137,7 +137,7 @@ def _checkpoint(path: Path, random: Random) -> None:
     from delineate.checkpoints.detect import system_of
     from delineate.checkpoints.loading import load_all
     from delineate.checkpoints.reading import read_weights
-    from delineate.errors import ModelError
+    from delineate.core.errors import ModelError
 
     weights = read_weights(path)
     with suppress(ModelError):

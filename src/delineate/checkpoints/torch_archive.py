@@ -6,7 +6,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ class _Archive:
         self.archive, self.path, self.entries = archive, path, entries
         self.pickle, self.folder = pickles[0], pickles[0].removesuffix("data.pkl")
         order = self.folder + "byteorder"
-        self.order = ">" if order in entries and archive.read(order) == b"big" else "<"
+        self.order: Literal["<", ">"] = ">" if order in entries and archive.read(order) == b"big" else "<"
         self.storages: dict[StorageRecord, NDArray[Any]] = {}
 
     def content(self) -> Any:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from delineate.core.terminal_text import message_text
+
 _LOG: Final = logging.getLogger("delineate")
 LONGEST: Final = 300  # characters of another library's message
 
@@ -19,13 +21,15 @@ class DelineateError(Exception):
     code     stable identifier such as ``E-BOX-INVERTED``, searchable in the documentation
     message  what happened and to which file or prompt
     hint     the command or change that fixes it (may be empty)
+
+    Both may repeat what a file says: they are kept as text that a person can read and that does nothing in a terminal.
     """
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
+        super().__init__(message_text(message))
         self.code = code
-        self.message = message
-        self.hint = hint
+        self.message = message_text(message)
+        self.hint = message_text(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -131,6 +135,9 @@ class Notice:
 
     code: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", message_text(self.message))
 
     def __str__(self) -> str:
         return self.message

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from delineate.core.errors import PromptError
 from delineate.core.grid import Placement
 from delineate.core.intensities import IntensityWindow
-from delineate.core.json_text import parse_json
+from delineate.core.json_file import parse_json
 from delineate.core.prompt_log import PromptLog, require_file
 from delineate.core.scan import Scan
 

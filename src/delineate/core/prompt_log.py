@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.core.errors import PromptError
-from delineate.core.json_text import parse_json
+from delineate.core.json_file import parse_json
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import Following
 

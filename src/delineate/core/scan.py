@@ -19,6 +19,7 @@ from delineate.core.frame_source import ArrayFrames, ClosableSource, FrameSource
 from delineate.core.grid import Grid, Placement
 from delineate.core.intensities import Intensities, IntensityWindow
 from delineate.core.nifti_geometry import NiftiGeometry
+from delineate.core.reading import reading
 
 
 class ScanKind(StrEnum):
@@ -166,7 +167,8 @@ class Scan:
                 "E-FRAME-RANGE", f"There is no {self.frame_word} {index}; they go from 0 to {len(self) - 1}."
             )
         self._require_open()
-        return self.source.read(index)
+        with reading(self._name, what=f"cannot be read at {self.frame_word} {index}"):
+            return self.source.read(index)
 
     def frames(self) -> Iterator[Frame]:
         """All frames in order, one in memory at a time."""
@@ -196,12 +198,16 @@ class Scan:
         if not isinstance(self.source, VolumeFrames):
             raise GeometryError("E-NOT-VOLUME", f"This scan is {self.kind}, not a volume.")
         self._require_open()
-        return np.asarray(self.source.voxels)
+        with reading(self._name, what="cannot be read"):
+            return np.asarray(self.source.voxels)
+
+    @property
+    def _name(self) -> str:
+        return self.file.path.name if self.file else "The scan"
 
     def _require_open(self) -> None:
         if self._closed.is_set():
-            name = self.file.path.name if self.file else "The scan"
-            raise InputError("E-SCAN-CLOSED", f"{name} was closed: its pixels cannot be read.", "Open it again.")
+            raise InputError("E-SCAN-CLOSED", f"{self._name} was closed: its pixels cannot be read.", "Open it again.")
 
     def to_frame(self, voxel: tuple[float, ...]) -> tuple[int, float, float]:
         """Voxel ``(i, j, k)`` as (frame index, x, y)."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
+from typing import Final
 
+EXCERPT: Final = 80  # characters shown of a text from outside: a header's value, a name in a file
+LONGEST_WORD: Final = 240  # characters of a message without a blank: a path, at most
+LONGEST_LINE: Final = 480
+MOST_LINES: Final = 40
 _KEPT = "\n\t"
 _ACTIVE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, halves of surrogate pairs, separators of lines
 _DIRECTION = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # which way text runs
@@ -15,6 +20,20 @@ def printable(text: str) -> str:
     return "".join(c if c in _KEPT or not is_active(c) else _escaped(c) for c in text)
 
 
+def excerpt(text: object, most: int = EXCERPT) -> str:
+    """What a file says, in one printable line of at most ``most`` characters."""
+    said = text if isinstance(text, str) else str(text)
+    beginning = "".join(_escaped(c) if is_active(c) else c for c in said[: most + 1])
+    return beginning if len(said) <= most and len(beginning) <= most else beginning[: most - 2] + " …"
+
+
+def message_text(text: str) -> str:
+    """A message that may repeat what files say, as people can read it: printable, no word or line without an end."""
+    lines = text.split("\n")
+    shown = [excerpt(_shorter_words(line), LONGEST_LINE) for line in lines[:MOST_LINES]]
+    return "\n".join(shown + ([f"… and {len(lines) - MOST_LINES} more lines"] if len(lines) > MOST_LINES else []))
+
+
 def is_active(character: str) -> bool:
     """Whether a character does something instead of showing something."""
     return unicodedata.category(character) in _ACTIVE or ord(character) in _DIRECTION
@@ -23,6 +42,12 @@ def is_active(character: str) -> bool:
 def command(*words: object) -> str:
     """A command line to copy: every word quoted where a shell would read it otherwise."""
     return shlex.join(str(word) for word in words)
+
+
+def _shorter_words(line: str) -> str:
+    if len(line) <= LONGEST_WORD:
+        return line
+    return " ".join(word if len(word) <= LONGEST_WORD else f"{word[:EXCERPT]} …" for word in line.split(" "))
 
 
 def _escaped(character: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from delineate.core.errors import OutputError
-from delineate.core.json_text import parse_json
+from delineate.core.json_file import parse_json
 from delineate.core.rle import Rle
 from delineate.evaluation.protocol import Outcome
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from delineate.core.errors import InputError, Notice
 from delineate.core.hashing import sha256_of
+from delineate.core.reading import reading
 from delineate.core.scan import Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import command
 from delineate.io.options import ReadOptions
@@ -92,12 +93,21 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
     """
     path = Path(path)
     chosen = replace(options or ReadOptions(), **changes)
-    if not path.exists():
+    if not is_there(path):
         raise InputError("E-FILE-MISSING", f"There is no file or folder {path}.", "Check the spelling of the path.")
-    scan = _open_folder(path, chosen) if path.is_dir() else _open_file(path, chosen)
+    with reading(path):
+        scan = _open_folder(path, chosen) if path.is_dir() else _open_file(path, chosen)
     if chosen.slice_axis is not None and scan.kind is ScanKind.VOLUME:
         scan = scan.sliced_along(chosen.slice_axis)
     return scan.with_window(named_window(chosen.window)) if chosen.window is not None else scan
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at a path; nothing is at one that no system has: too long, or with a null byte."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def identify(path: Path) -> FileFormat:
@@ -128,8 +138,9 @@ def identify(path: Path) -> FileFormat:
 def detached_data(path: Path) -> tuple[Path, ...]:
     """Files beside a header that hold its voxels; none where it holds them itself, or cannot be read."""
     try:
-        found = identify(path)
-        return tuple(vars(import_module(found.module))["detached_data"](path)) if found.detached else ()
+        with reading(path):
+            found = identify(path)
+            return tuple(vars(import_module(found.module))["detached_data"](path)) if found.detached else ()
     except InputError:
         return ()
 
