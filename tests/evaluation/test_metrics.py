@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from delineate.evaluation.metrics import Metric, boundary_f, dice, frame_scores, iou, outline_scores, surface_scores
+from delineate.evaluation.metrics import Metric, boundary_f, dice, frame_scores, iou
+from delineate.evaluation.outline_metrics import outline_scores
 from delineate.evaluation.surface import SurfaceDistances, piece_sizes
 
 
@@ -68,10 +69,10 @@ def test_surface_dice_uses_true_areas_and_spacing() -> None:
     grid, centre = np.indices((64, 64, 64)), np.reshape([32, 31, 32], (3, 1, 1, 1))
     truth = ((grid - centre) ** 2).sum(axis=0) < 30**2
     predicted = np.roll(truth, 2, axis=1)
-    scores = surface_scores(truth, predicted, (2.0, 1.0, 1.0), tolerance=1.0)
+    distances = SurfaceDistances.between(truth, predicted, (2.0, 1.0, 1.0))
     assert dice(truth, predicted) == pytest.approx(0.950, abs=5e-4)
-    assert scores[Metric.NSD] == pytest.approx(0.738, abs=5e-4)
-    assert scores[Metric.HD95] == pytest.approx(2.0)
+    assert distances.within(1.0) == pytest.approx(0.738, abs=5e-4)
+    assert distances.hausdorff(0.95) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.4, 2.5), (3.0, 1.0, 0.7)], ids=str)
@@ -197,4 +198,4 @@ def test_spacings_that_are_none_are_refused(spacing: tuple[float, ...]) -> None:
 @pytest.mark.parametrize("tolerance", [-0.1, np.nan])
 def test_tolerances_that_are_none_are_refused(tolerance: float) -> None:
     with pytest.raises(ValueError, match="tolerance"):
-        surface_scores(SOME, SOME, (1.0, 1.0), tolerance)
+        SurfaceDistances.between(SOME, SOME, (1.0, 1.0)).within(tolerance)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
-from delineate.evaluation.surface import SurfaceDistances, mask_pair
+from delineate.evaluation.surface import mask_pair
 
 Mask = NDArray[np.bool_]
 
@@ -47,23 +47,6 @@ def iou(truth: Mask, predicted: Mask) -> float:
     truth, predicted = mask_pair(truth, predicted)
     either = int((truth | predicted).sum())
     return int((truth & predicted).sum()) / either if either else 1.0
-
-
-def surface_scores(
-    truth: Mask, predicted: Mask, spacing: tuple[float, ...], tolerance: float = NSD_TOLERANCE
-) -> dict[str, float]:
-    """NSD at ``tolerance`` mm (0 to 1) and HD95 in mm; masks of 2 or 3 axes, spacing in mm along the same axes."""
-    truth, predicted = mask_pair(truth, predicted)
-    if not truth.any() and not predicted.any():
-        return {Metric.NSD: 1.0, Metric.HD95: 0.0}
-    distances = SurfaceDistances.between(truth, predicted, spacing)
-    return {Metric.NSD: distances.within(tolerance), Metric.HD95: distances.hausdorff(0.95)}
-
-
-def outline_scores(truth: Mask, predicted: Mask, spacing: tuple[float, ...]) -> dict[str, float]:
-    """Dice, IoU, NSD and HD95 of one structure in one image or one volume."""
-    overlap = {Metric.DICE: dice(truth, predicted), Metric.IOU: iou(truth, predicted)}
-    return overlap | surface_scores(truth, predicted, spacing)
 
 
 def boundary_f(truth: Mask, predicted: Mask) -> float:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from delineate.core.errors import PromptError
 from delineate.core.rle import Rle
 from delineate.data.cases import LabelledScan, Target, Task
+from delineate.evaluation.column import Column
+from delineate.evaluation.metrics import Metric
+from delineate.evaluation.outline_metrics import added_columns
 from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Predictor
 
@@ -34,34 +37,6 @@ class Outcome:
     seconds: float
     frame: int
     outline: Rle
-
-
-@dataclass(frozen=True)
-class Column:
-    """One measured number.
-
-    low      less is better
-    of_case  a number of the whole case, which every structure of it repeats; means count it once
-    at       where it is on a curve (clicks, severity), or None
-    listed   whether tables show it, or only the curve
-    worst    what a structure gets that a predictor failed on; None: 0, and where less is better, infinite
-    """
-
-    key: str
-    title: str
-    low: bool = False
-    digits: int = 3
-    of_case: bool = False
-    at: float | None = None
-    listed: bool = True
-    worst: float | None = None
-
-    @property
-    def of_failure(self) -> float:
-        """What a structure gets that a predictor failed on."""
-        if self.worst is not None:
-            return self.worst
-        return float("inf") if self.low else 0.0
 
 
 @dataclass(frozen=True)
@@ -115,9 +90,15 @@ class Protocol:
             )
 
     @property
+    def measured(self) -> tuple[Column, ...]:
+        """All numbers of an outcome: its own columns, and where it scores outlines, metrics added to the table."""
+        scores_outlines = any(column.key == Metric.DICE for column in self.columns)
+        return self.columns + (added_columns() if scores_outlines else ())
+
+    @property
     def listed(self) -> tuple[Column, ...]:
         """The columns that tables show."""
-        return tuple(column for column in self.columns if column.listed)
+        return tuple(column for column in self.measured if column.listed)
 
 
 def outcome_of(

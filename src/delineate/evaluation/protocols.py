@@ -18,7 +18,8 @@ from delineate.core.prompts import Box, Mask
 from delineate.core.resolve import FramePrompts
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation import click_protocols, scan_protocols, slice_protocols, video_protocols, volume_protocols
-from delineate.evaluation.metrics import Metric, frame_scores, iou, outline_scores
+from delineate.evaluation.metrics import Metric, frame_scores, iou
+from delineate.evaluation.outline_metrics import BUILT_IN, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.predictors.capabilities import Scope
@@ -102,12 +103,7 @@ def video_mask(
         yield outcome_of(target, means, seconds, worst, found.mask(name, worst), missed)
 
 
-_OUTLINE = (
-    Column(Metric.DICE, "Dice"),
-    Column(Metric.IOU, "IoU"),
-    Column(Metric.NSD, "NSD at 2"),
-    Column(Metric.HD95, "HD95 (mm or px)", low=True, digits=1),
-)
+_OUTLINE = tuple(metric.column for metric in BUILT_IN)
 _CLICKS = (
     *(Column(f"noc{goal}", f"NoC@{goal}", low=True, digits=2, worst=MOST_CLICKS) for goal in reversed(CLICK_GOALS)),
     *(Column(f"iou@{n}", f"IoU@{n}") for n in (*CLICK_COUNTS, MOST_CLICKS)),

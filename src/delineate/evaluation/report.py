@@ -65,7 +65,7 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
         "seed": report.seed,
         "about": dict(line.split(" ", 1) for line in report.about),
         "predictors": {name: record.model_dump() for name, record in report.records.items()},
-        "datasets": {c.key: [_line(line) for line in report.by_dataset(c)] for c in report.protocol.columns},
+        "datasets": {c.key: [_line(line) for line in report.by_dataset(c)] for c in report.protocol.measured},
         "overall": {
             name: {
                 "means": _finite(s.means),

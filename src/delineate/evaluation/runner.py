@@ -23,7 +23,9 @@ from delineate.data.learned_from import learned_by, was_learned
 from delineate.data.relative_paths import without_folders
 from delineate.data.subjects import subject_of
 from delineate.evaluation.baselines import BASELINES
+from delineate.evaluation.code_version import measuring_code
 from delineate.evaluation.outcome_file import FinishedCases, check_outcome_file
+from delineate.evaluation.outline_metrics import OUTLINE_METRICS
 from delineate.evaluation.predictors import (
     SHIPPED,
     check_predictor,
@@ -42,7 +44,6 @@ from delineate.predictors.frame_predictor import Predictor
 Progress = Callable[[int, int], None]
 
 DATA_VARIABLE = "DELINEATE_DATA"
-VERSION = 2  # of what is measured; raised when a metric, a protocol or the drawing of prompts changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +210,7 @@ def _of_case(
             done = {outcome.label for outcome in outcomes}
             rest = [target for target in opened.targets if target.label not in done]
             size = opened.scan.scan.height, opened.scan.scan.width
-            failed = [failed_outcome(target, protocol.columns, size) for target in rest]
+            failed = [failed_outcome(target, protocol.measured, size) for target in rest]
     subject = subject_of(case)
     measured = [Measured(name, case.id, case.dataset, outcome, subject) for outcome in outcomes]
     return measured + [Measured(name, case.id, case.dataset, one, subject, failed=True) for one in failed], failure
@@ -313,7 +314,7 @@ class _Opened:
 def _key(options: EvaluateOptions, content: str, predictor: Predictor) -> str:
     """What the outcomes of a case of that content depend on."""
     record = predictor.record
-    known = [version("delineate"), VERSION, options.protocol, options.seed, options.structures, content]
+    known = [measuring_code(), options.protocol, options.seed, options.structures, content, *OUTLINE_METRICS]
     known += [record.name, record.version, record.sha256]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
 

@@ -29,7 +29,8 @@ from delineate.evaluation.frame_prompts import (
     random_points,
     tight_box,
 )
-from delineate.evaluation.metrics import Metric, outline_scores
+from delineate.evaluation.metrics import Metric
+from delineate.evaluation.outline_metrics import OUTLINE_METRICS, added_columns, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.predictors.frame_predictor import FramePredictor, Query
 
@@ -122,8 +123,8 @@ def _sliced_outcome(case: LabelledScan, target: Target, masks: dict[int, Rle], s
         truth = case.truth_volume(target)
         values |= outline_scores(truth, assembled(case.scan, masks), case.scan.grid.spacing)
     else:
-        values |= {key: _mean_of(scores.values(), key) for key in (Metric.DICE, Metric.NSD, Metric.IOU)}
-    values = {column.key: values[column.key] for column in MEDSAM}
+        values |= {str(key): _mean_of(scores.values(), key) for key in OUTLINE_METRICS}
+    values = {column.key: values[column.key] for column in (*MEDSAM, *added_columns())}
     worst = min(scores, key=lambda frame: scores[frame][Metric.DICE])
     missed = not any(mask.area for mask in masks.values())
     return outcome_of(target, values, seconds / len(masks), worst, masks[worst].decode(), missed)

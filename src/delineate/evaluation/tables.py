@@ -139,7 +139,7 @@ class EvaluationReport:
         seconds = [m.outcome.seconds for m in own if not m.failed]
         return Summary(
             name,
-            {c.key: line.values[name] for c in self.protocol.columns for line in self.by_dataset(c)[-1:]},
+            {c.key: line.values[name] for c in self.protocol.measured for line in self.by_dataset(c)[-1:]},
             _mean([_mean_of([m for m in found if m.dataset == d], self.headline) for d in self.datasets]),
             len(own) - len(found),
             len(own),

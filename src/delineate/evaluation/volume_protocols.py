@@ -28,7 +28,8 @@ from delineate.evaluation.frame_prompts import (
     tight_box,
     true_mask,
 )
-from delineate.evaluation.metrics import Metric, iou, outline_scores
+from delineate.evaluation.metrics import Metric, iou
+from delineate.evaluation.outline_metrics import added_columns, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.session import Session
@@ -192,12 +193,13 @@ def outlined(
     name  of the object that was outlined; by default the label
     """
     found, name = session.segmentation, name or str(target.label)
+    columns = (*OUTLINE, *added_columns())
     if case.scan.kind is ScanKind.VOLUME:
         scores = outline_scores(case.truth_volume(target), found.voxels(name), case.scan.grid.spacing)
-        return {column.key: scores[column.key] for column in OUTLINE}
+        return {column.key: scores[column.key] for column in columns}
     spacing = case.scan.frame_spacing[::-1]
     each = [outline_scores(case.truth(frame, target), found.mask(name, frame), spacing) for frame in frames]
-    return {column.key: float(np.mean([scores[column.key] for scores in each])) for column in OUTLINE}
+    return {column.key: float(np.mean([scores[column.key] for scores in each])) for column in columns}
 
 
 def _point_at(
