@@ -12,6 +12,7 @@ from typing import Any
 from delineate.core.errors import InputError, Notice
 from delineate.core.hashing import sha256_of
 from delineate.core.reading import reading
+from delineate.core.registry import Registry
 from delineate.core.scan import Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import command
 from delineate.io.options import ReadOptions
@@ -61,7 +62,7 @@ def _is_dicom(head: bytes) -> bool:
 
 _JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
-FORMATS: tuple[FileFormat, ...] = (
+BUILT_IN = (
     # first: the 128 bytes before DICM may look like another format, TIFF for one
     FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.readers.dicom"),
     FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.readers.picture"),
@@ -83,6 +84,7 @@ FORMATS: tuple[FileFormat, ...] = (
     FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.readers.npz"),
     FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.readers.video"),
 )
+FORMATS: Registry[FileFormat] = Registry("delineate.formats", FileFormat, (f"{__name__}:BUILT_IN",))
 
 
 def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: Any) -> Scan:
@@ -116,10 +118,10 @@ def identify(path: Path) -> FileFormat:
     Raises InputError for an empty file or one of no known format.
     """
     head = file_head(path)
-    for one in FORMATS:
+    for one in FORMATS.values():
         if one.matches(head):
             return one
-    known = ", ".join(f.name for f in FORMATS)
+    known = ", ".join(FORMATS)
     if path.name.lower().endswith((".nii", ".nii.gz")):
         magic = head[344:348]
         raise InputError(
@@ -185,7 +187,7 @@ def _open_file(path: Path, options: ReadOptions) -> Scan:
         scan = replace(scan, file=SourceFile(path, found.name, sha256_of(path)))
     name = path.name.lower()
     suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
-    misleads = any(suffix in other.suffixes for other in FORMATS if other is not found and suffix)
+    misleads = any(suffix in other.suffixes for other in FORMATS.values() if other is not found and suffix)
     if misleads and suffix not in found.suffixes:
         scan = scan.with_notices(
             Notice("W-NAME-MISLEADS", f"The file is {found.name} whatever its name says; it was read as that.")
