@@ -164,7 +164,7 @@ def test_every_memory_follows_and_replays(predictor: Sam2Predictor, rule: Memory
     made = session(predictor)
     made.propagate(following=Following(memory=rule))
     again = Session.replay(made.scan, made.log, predictor)
-    assert made.log.events[-1].following.memory is rule  # type: ignore[union-attr]
+    assert made.log.events[-1].following.memory == rule  # type: ignore[union-attr]
     first, second = masks(made), masks(again)
     assert all(np.array_equal(first[n], second[n]) for n in first)
 

@@ -192,13 +192,16 @@ def following(**given: Any) -> Following | None:
     given  fields of ``Following`` and ``no_reset``, None or False where left out. Raises PromptError for what is not
     offered.
     """
+    from importlib.metadata import entry_points
+
     from delineate.core.propagation_options import Directions, Following, MemoryRule
 
     chosen = {name: value for name, value in given.items() if value is not None and value is not False}
     if chosen.pop("no_reset", False):
         chosen["reset"] = False
-    for name, words in (("memory", MemoryRule), ("directions", Directions)):
-        if name in chosen and chosen[name] not in list(words):
+    added = entry_points(group="delineate.memory_policies").names  # each by the name of its policy
+    for name, words in (("memory", [*MemoryRule, *sorted(added)]), ("directions", [*Directions])):
+        if name in chosen and chosen[name] not in words:
             raise PromptError("E-OPTION", f'--{name} "{chosen[name]}" is not one of {", ".join(words)}.')
     return Following(**chosen) if chosen else None
 

@@ -14,7 +14,7 @@ PLAIN = ("directions", "reset")  # what every system can do
 
 
 class MemoryRule(StrEnum):
-    """Which earlier frames a structure is compared with."""
+    """Which earlier frames a structure is compared with; other distributions add rules (``memory.policies``)."""
 
     SYSTEM = "system"  # the system's own
     WINDOW = "window"  # SAM 2: frames pointed at and the last six
@@ -37,7 +37,7 @@ class Following(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    memory: MemoryRule = MemoryRule.SYSTEM
+    memory: str = Field(default=MemoryRule.SYSTEM, description="A MemoryRule, or a memory policy that was added.")
     stride: int = Field(default=1, description="Frames between two memories, beyond the nearest.")
     memories: int | None = Field(default=None, description="Frames looked at, those pointed at counted once; 1 to 7.")
     prompted: int | None = Field(default=None, description="Frames pointed at that are looked at; all by default.")
@@ -53,7 +53,7 @@ class Following(BaseModel):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise PromptError("E-FOLLOW-NUMBER", f"{name} = {value} is not within {least} to {most}.")
-        if self.memory is MemoryRule.CHAIN and (chosen := self._of_memory):
+        if self.memory == MemoryRule.CHAIN and (chosen := self._of_memory):
             raise PromptError(
                 "E-FOLLOW-CHAIN",
                 f"Following from outline to outline has no memory, so {', '.join(chosen)} has no meaning.",

@@ -6,15 +6,17 @@ A policy is given the bank and the frame and returns memories in the order the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch.nn import functional as F
 
+from delineate.core.errors import PromptError
 from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.registry import Registry
 from delineate.memory.bank import Memory, MemoryBank
 
 Slots = list[tuple[int | None, Memory]]
@@ -195,28 +197,54 @@ class CrossImage(Window):
         return [(None, memory) for memory in (*self.prompted(bank, index).values(), *others)]
 
 
+@dataclass(frozen=True)
+class NamedPolicy:
+    """A memory policy as ``--memory`` names it.
+
+    make  gives the policy with its own numbers; a dataclass, so that ``--stride`` and the like replace its fields
+    """
+
+    name: str
+    make: Callable[[], MemoryPolicy]
+
+
+BUILT_IN = (
+    NamedPolicy(MemoryRule.WINDOW, Window),
+    NamedPolicy(MemoryRule.PRUNING, EfficientFramePruning),
+    NamedPolicy(MemoryRule.CROSS_IMAGE, CrossImage),
+)
+POLICIES: Registry[NamedPolicy] = Registry("delineate.memory_policies", NamedPolicy, (f"{__name__}:BUILT_IN",))
+
+
 def chosen_policy(own: MemoryPolicy, following: Following) -> MemoryPolicy:
     """A system's own policy, or the one chosen instead, with the numbers chosen.
 
-    A choice that repeats the system's own rule keeps its version.
+    A choice that repeats the system's own rule keeps its version. Raises PromptError for a policy that is not in the
+    table, and for numbers it does not have.
     """
-    policies: dict[MemoryRule, type[Window]] = {
-        MemoryRule.WINDOW: Window,
-        MemoryRule.PRUNING: EfficientFramePruning,
-        MemoryRule.CROSS_IMAGE: CrossImage,
-    }
-    kind = policies.get(following.memory)
-    policy = own if kind is None or type(own) is kind else kind()
-    assert isinstance(policy, Window)
-    if following.stride > 1:
-        policy = replace(policy, stride=following.stride)
+    policy = own
+    if following.memory != MemoryRule.SYSTEM:
+        named = POLICIES.get(following.memory)
+        if named is None:
+            raise PromptError(
+                "E-FOLLOW-MEMORY",
+                f'There is no memory policy "{following.memory}".',
+                f"Choose one of {', '.join([MemoryRule.SYSTEM, *POLICIES, MemoryRule.CHAIN])}.",
+            )
+        policy = own if type(own) is named.make else named.make()
+    chosen: dict[str, int] = {"stride": following.stride} if following.stride > 1 else {}
     if following.memories is not None:
-        policy = replace(policy, length=following.memories)
+        chosen["length"] = following.memories
         if isinstance(policy, CrossImage):
-            policy = replace(policy, size=following.memories)
+            chosen["size"] = following.memories
     if following.prompted is not None:
-        policy = replace(policy, most_prompted=following.prompted)
-    return policy
+        chosen["most_prompted"] = following.prompted
+    unknown = sorted(set(chosen) - {field.name for field in fields(cast(Any, policy))})
+    if unknown:
+        raise PromptError(
+            "E-FOLLOW-NUMBER", f'The memory policy "{following.memory}" has no {", ".join(unknown)}.', "Leave it out."
+        )
+    return cast(MemoryPolicy, replace(cast(Any, policy), **chosen))
 
 
 def _flat(memory: Memory) -> torch.Tensor:

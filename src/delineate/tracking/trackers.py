@@ -35,7 +35,7 @@ def tracker_for(
     """
     guards, how = guards or GuardSettings(), following or Following()
     follows = predictor.capabilities.follows
-    if follows is Propagation.MEMORY and how.memory is not MemoryRule.CHAIN:
+    if follows is Propagation.MEMORY and how.memory != MemoryRule.CHAIN:
         from delineate.tracking.memory_tracker import MemoryTracker  # torch, which such a predictor has loaded
 
         return MemoryTracker.of(cast("Sam2Predictor", predictor), how, frames, guards)
