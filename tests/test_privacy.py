@@ -240,7 +240,7 @@ def test_reports(
     outputs: Path, labelled: Path, faulty: Path, monkeypatch: pytest.MonkeyPatch, which: str, protocol: str,
     failing: int, spelled: str, tmp_path: Path,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(runner, "predictor_named", lambda _: Bright())
+    monkeypatch.setattr(runner, "predictor_named", lambda *_: Bright())
     data = labelled if which == "labelled" else faulty
     if spelled == "relative":
         monkeypatch.chdir(data.parent.parent)

@@ -91,7 +91,7 @@ boxes = st.lists(
 
 @given(boxes, st.sampled_from([0.3, 0.5, 0.7]))
 def test_suppression_equals_brute_force(drawn: list, overlap: float) -> None:
-    placed = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in drawn], float).reshape(-1, 4)
+    placed = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in drawn], np.float32).reshape(-1, 4)
     scores = np.array([s for *_, s in drawn], float)
     kept: list[int] = []
     for n in np.argsort(-scores, kind="stable"):
@@ -102,7 +102,7 @@ def test_suppression_equals_brute_force(drawn: list, overlap: float) -> None:
 
 def _iou(a: NDArray, b: NDArray) -> float:
     shared = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
-    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+    return float(np.float32(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared)))
 
 
 def test_sam_and_sam2_answer_many_clicks_at_once() -> None:

@@ -43,7 +43,7 @@ SOME = ["sam2-18-largest-box-both", "sam2-18-first-mask-forward", "sam2-18-three
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch) -> BrightPredictor:
     predictor = BrightPredictor()
-    monkeypatch.setattr(runner, "predictor_named", lambda name: predictor)
+    monkeypatch.setattr(runner, "predictor_named", lambda *_: predictor)
     return predictor
 
 

@@ -79,7 +79,7 @@ def bright(monkeypatch: pytest.MonkeyPatch) -> BrightParts:
     predictor = BrightParts()
     real = runner.predictor_named
     named = {"bright.onnx": predictor, "broken.onnx": Broken()}
-    monkeypatch.setattr(runner, "predictor_named", lambda name: named.get(name) or real(name))
+    monkeypatch.setattr(runner, "predictor_named", lambda name, *how: named.get(name) or real(name, *how))
     return predictor
 
 

@@ -153,7 +153,7 @@ def test_both_directions_are_those_of_the_tracker(predictor: Sam2Predictor, rese
 def test_the_way_back_remembers_the_way_out_where_there_is_no_reset(predictor: Sam2Predictor) -> None:
     kept, forgotten = (session(predictor) for _ in range(2))
     kept.propagate(following=Following(reset=False))
-    forgotten.propagate()
+    forgotten.propagate(following=Following(reset=True))
     first, second = masks(kept), masks(forgotten)
     assert all(np.array_equal(first[n], second[n]) for n in range(START, FRAMES))
     assert any(not np.array_equal(first[n], second[n]) for n in range(START))
@@ -196,19 +196,18 @@ def test_followed_structures_can_be_kept_apart(predictor: Sam2Predictor) -> None
     assert overlaps[True] == 0 < overlaps[False]
 
 
-def test_holes_and_specks_are_removed(predictor: Sam2Predictor) -> None:
+@pytest.mark.parametrize("kind", ["fill", "specks"])
+def test_holes_are_filled_and_specks_removed_each_on_its_own(predictor: Sam2Predictor, kind: str) -> None:
     frames, area, small = moving_frames(2), 64, {}
-    for fill in (0, area):
-        tracker = MemoryTracker.of(predictor, Following(fill=fill), 2, GuardSettings())
+    for chosen in (0, area):
+        tracker = MemoryTracker.of(predictor, Following(**{kind: chosen}), 2, GuardSettings())
         tracker.look(Frame.of(frames[0], index=0))
         tracker.add("disc", FramePrompts(mask=frames[0][..., 0] > 120))
         tracker.push(Frame.of(frames[1], index=1))
         inside = tracker.logits("disc").numpy() > 0
-        found = 0
-        for region in (inside, ~inside):
-            parts, count = ndimage.label(region, structure=np.ones((3, 3)))
-            found += sum(1 for size in ndimage.sum_labels(region, parts, range(1, count + 1)) if size <= area)
-        small[fill] = found
+        region = ~inside if kind == "fill" else inside
+        parts, count = ndimage.label(region, structure=np.ones((3, 3)))
+        small[chosen] = sum(1 for size in ndimage.sum_labels(region, parts, range(1, count + 1)) if size <= area)
     assert small[area] == 0 < small[0]
 
 

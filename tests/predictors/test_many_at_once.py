@@ -17,7 +17,7 @@ from delineate.core.resolve import FramePrompts
 from delineate.predictors.frame_predictor import Query, ReferenceFrame
 from delineate.predictors.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
-from delineate.preprocess.profiles import MEDSAM, SAM_MED2D
+from delineate.preprocess.profiles import MEDSAM, SAM_MED2D_SCRIPTS
 from tiny_networks import tiny_sam, tiny_sam2
 
 SMALL_MEDSAM = replace(MEDSAM, side=256)
@@ -52,7 +52,7 @@ def queries() -> list[Query]:
 
 
 PREDICTORS = [
-    pytest.param(lambda: SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), ENGINE, RECORD), 6, id="SAM"),
+    pytest.param(lambda: SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D_SCRIPTS), ENGINE, RECORD), 6, id="SAM"),
     pytest.param(
         lambda: SamPredictor(tiny_sam(), SamBehaviour(SMALL_MEDSAM, Multimask.NEVER), ENGINE, RECORD),
         6,
@@ -60,7 +60,7 @@ PREDICTORS = [
     ),
     pytest.param(
         lambda: SamPredictor(
-            tiny_sam(), SamBehaviour(SAM_MED2D, Multimask.ALWAYS, MaskPrompt.PROBABILITY), ENGINE, RECORD
+            tiny_sam(), SamBehaviour(SAM_MED2D_SCRIPTS, Multimask.ALWAYS, MaskPrompt.PROBABILITY), ENGINE, RECORD
         ),
         6,
         id="three masks always",

@@ -20,6 +20,7 @@ from delineate.preprocess.profiles import (
     MEDSAM,
     SAM,
     SAM_MED2D,
+    SAM_MED2D_SCRIPTS,
     Answer,
     sam2_image,
     sam2_video,
@@ -73,15 +74,33 @@ def test_lite_medsam_enlarges_to_one_gray_of_opencv() -> None:
     assert np.abs(resampled(SMALL, (256, 192), Filter.AREA_8BIT) - wanted).max() <= 1
 
 
-def test_sam_med2d_squares_with_nearest_or_pads_around_small_pictures() -> None:
+def normalized(picture: np.ndarray) -> np.ndarray:
+    """SAM's normalization in single precision, channels first, as SAM-Med2D's predictor computes it."""
+    mean, deviation = (np.array(v, np.float32) for v in IMAGENET_255)
+    return np.asarray(((picture - mean) / deviation).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "picture", [PICTURE, SMALL, PICTURE[:300, :200], PICTURE[:256, :256]], ids=lambda p: str(p.shape)
+)
+def test_sam_med2ds_predictor_squares_every_picture_with_nearest(picture: np.ndarray) -> None:
     cv2 = pytest.importorskip("cv2")
-    wanted = cv2.resize(PICTURE, (256, 256), interpolation=cv2.INTER_NEAREST)
-    mean, deviation = (np.array(v) for v in IMAGENET_255)
-    pixels, _ = SAM_MED2D.prepare(Frame.of(PICTURE))
-    assert np.abs(pixels.transpose(1, 2, 0) - (wanted - mean) / deviation).max() < 1e-5
-    pixels, place = SAM_MED2D.prepare(Frame.of(SMALL))
+    wanted = cv2.resize(normalized(picture).transpose(1, 2, 0), (256, 256), interpolation=cv2.INTER_NEAREST)
+    pixels, place = SAM_MED2D.prepare(Frame.of(picture))
+    assert (pixels == wanted.transpose(2, 0, 1)).all()
+    height, width = picture.shape[:2]
+    wanted = (np.array([[7.0, 9.5]]) * (256 / width, 256 / height)).astype(np.float32)
+    assert (place.points(np.array([[7.0, 9.5]])) == wanted).all()
+
+
+def test_sam_med2ds_scripts_pad_small_pictures_and_read_colors_in_reverse() -> None:
+    cv2 = pytest.importorskip("cv2")
+    wanted = cv2.resize(normalized(PICTURE[..., ::-1]).transpose(1, 2, 0), (256, 256), interpolation=cv2.INTER_NEAREST)
+    pixels, _ = SAM_MED2D_SCRIPTS.prepare(Frame.of(PICTURE))
+    assert (pixels == wanted.transpose(2, 0, 1)).all()
+    pixels, place = SAM_MED2D_SCRIPTS.prepare(Frame.of(SMALL))
     assert (place.top, place.left) == (68, 83) and not pixels[:, :68].any()
-    assert np.abs(pixels[:, 68:188, 83:173].transpose(1, 2, 0) - (SMALL - mean) / deviation).max() < 1e-5
+    assert (pixels[:, 68:188, 83:173] == normalized(SMALL[..., ::-1])).all()
 
 
 def test_sam2_resizes_images_as_tensors_and_frames_as_pictures() -> None:

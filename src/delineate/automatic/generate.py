@@ -6,7 +6,7 @@ predictor that answers many clicks at once can be used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,7 +34,8 @@ class EverythingSettings:
     crop_layers       0: the picture as a whole; n: also 4^1 ... 4^n parts of it
     crop_overlap      share of the shorter side that neighbouring parts share
     coarser           points along a side are divided by this for each layer
-    least_area        pixels; smaller outlines are dropped, and smaller holes filled
+    least_area        pixels; smaller parts of an outline are removed and smaller holes filled, of SAM's outlines on the
+                      picture, of SAM 2's on its low-resolution logits
     tile              pixels; a picture with a side longer than TILED_ABOVE is looked at as a whole, made smaller, and
                       in tiles of this side with ``points_per_side`` clicks each. 0: never
     """
@@ -81,10 +82,30 @@ def everything(predictor: AutomaticPredictor, frame: Frame, settings: Everything
     for layer, crop in crops(*frame.size, settings):
         found += _in_crop(predictor, frame, crop, layer, settings)
     if settings.crop_layers:  # what a small part shows is seen better there
-        sizes = np.array([(f.crop[2] - f.crop[0]) * (f.crop[3] - f.crop[1]) for f in found], float)
-        kept = keep_best(np.array([f.box for f in found]).reshape(-1, 4), 1 / sizes, settings.overlap)
-        found = [found[n] for n in kept]
+        sizes = np.array([(f.crop[2] - f.crop[0]) * (f.crop[3] - f.crop[1]) for f in found], np.float32)
+        found = [found[n] for n in keep_best(_corners(found), 1 / sizes, settings.overlap)]
+    if settings.least_area and not _tidies(predictor):
+        found = without_small_regions(found, settings.least_area, settings.overlap)
     return sorted(found, key=lambda f: -f.mask.area)
+
+
+def without_small_regions(found: list[Found], least_area: int, overlap: float) -> list[Found]:
+    """Outlines without small holes and parts; of those that became alike, one that was not changed is kept."""
+    tidy = [replace(one, mask=Rle.encode(cleaned(one.mask.decode(), least_area))) for one in found]
+    unchanged = np.array([float(one.mask == old.mask) for one, old in zip(tidy, found, strict=True)], np.float32)
+    tidy = [replace(one, box=_box_of(one.mask.decode()) or one.box) for one in tidy]
+    return [tidy[n] for n in keep_best(_corners(tidy), unchanged, overlap)]
+
+
+def _tidies(predictor: AutomaticPredictor) -> bool:
+    """Whether small regions are removed from a predictor's logits already."""
+    defaults = predictor.capabilities.automatic
+    return defaults is not None and defaults.tidies_logits
+
+
+def _corners(found: Sequence[Found]) -> NDArray[np.int64]:
+    """Boxes (N, 4) from the first to the last pixel, as the authors' suppression has them."""
+    return np.array([one.box for one in found], np.int64).reshape(-1, 4) - (0, 0, 1, 1)
 
 
 def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: EverythingSettings) -> list[Found]:
@@ -101,7 +122,10 @@ def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: EverythingS
     ]
     seen_small = len(found)
     for tile in tiles(*frame.size, settings.tile, settings.crop_overlap):
-        found += _in_crop(predictor, frame, tile, 0, settings)
+        inside = _in_crop(predictor, frame, tile, 0, settings)
+        if settings.least_area and not _tidies(predictor):
+            inside = without_small_regions(inside, settings.least_area, settings.overlap)
+        found += inside
     order = np.lexsort((np.array([-one.iou for one in found]), np.arange(len(found)) < seen_small))
     scores = np.empty(len(found))
     scores[order] = -np.arange(len(found), dtype=float)
@@ -125,8 +149,8 @@ def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tup
         count = 2**layer
         shared = int(settings.crop_overlap * min(height, width) * 2 / count)
         wide, high = (int(np.ceil((shared * (count - 1) + n) / count)) for n in (width, height))
-        for row in range(count):
-            for column in range(count):
+        for column in range(count):
+            for row in range(count):
                 x, y = (wide - shared) * column, (high - shared) * row
                 yield layer, (x, y, min(x + wide, width), min(y + high, height))
 
@@ -139,12 +163,13 @@ def _in_crop(
     clicks = grid(settings.points_per_side // settings.coarser**layer) * (x1 - x0, y1 - y0)
     found: list[Found] = []
     together = max(1, min(settings.points_at_once, DECODED_BYTES // (15 * (x1 - x0) * (y1 - y0))))
+    tidying = (settings.least_area,) if settings.least_area and _tidies(predictor) else ()
     for start in range(0, len(clicks), together):
         asked = clicks[start : start + together]
-        masks, iou, stability = predictor.decode_clicks(features, asked, settings.offset)
+        masks, iou, stability = predictor.decode_clicks(features, asked, settings.offset, *tidying)
         each = len(masks) // len(asked)
         for n in np.flatnonzero((iou > settings.least_iou) & (stability >= settings.least_stability)):
-            mask = cleaned(masks[n], settings.least_area)
+            mask = masks[n]
             box = _box_of(mask)
             if box is None or _cut_off(box, crop, frame.size):
                 continue
@@ -153,13 +178,12 @@ def _in_crop(
             place = asked[n // each]
             click = (float(place[0] + x0), float(place[1] + y0))
             found.append(Found(whole, moved, float(iou[n]), float(stability[n]), click, crop))
-    boxes = np.array([f.box for f in found]).reshape(-1, 4)
-    return [found[n] for n in keep_best(boxes, np.array([f.iou for f in found]), settings.overlap)]
+    return [found[n] for n in keep_best(_corners(found), np.array([f.iou for f in found]), settings.overlap)]
 
 
 def grid(per_side: int) -> NDArray[np.float64]:
     """Clicks (N², 2) in the middle of N x N fields of a unit square."""
-    places = (np.arange(per_side) + 0.5) / per_side
+    places = np.linspace(1 / (2 * per_side), 1 - 1 / (2 * per_side), per_side)
     x, y = np.meshgrid(places, places)
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
@@ -190,5 +214,5 @@ def _box_of(mask: NDArray[np.bool_]) -> Box | None:
 def _cut_off(box: Box, crop: Box, shape: tuple[int, ...], near: int = 20) -> bool:
     """Whether an outline ends at an edge of a part that is no edge of the picture."""
     whole = (0, 0, shape[1], shape[0])
-    moved = (box[0] + crop[0], box[1] + crop[1], box[2] + crop[0], box[3] + crop[1])
+    moved = (box[0] + crop[0], box[1] + crop[1], box[2] - 1 + crop[0], box[3] - 1 + crop[1])  # to the last pixel
     return any(abs(m - c) <= near < abs(m - w) for m, c, w in zip(moved, crop, whole, strict=True) if c != w)

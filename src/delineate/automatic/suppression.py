@@ -11,8 +11,11 @@ from delineate.core.rle import Rle
 
 
 def keep_best(boxes: NDArray[np.number], scores: NDArray[np.floating], overlap: float) -> list[int]:
-    """Indices of boxes (N, 4), best first, of which no two overlap by more than ``overlap`` (IoU)."""
-    boxes = np.asarray(boxes, dtype=np.float64)
+    """Indices of boxes (N, 4), best first, of which no two overlap by more than ``overlap`` (IoU).
+
+    In single precision, as torchvision computes it: an IoU of 0.3 counts as more than 0.3.
+    """
+    boxes = np.asarray(boxes, dtype=np.float32)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     waiting = np.argsort(-np.asarray(scores), kind="stable")
     kept: list[int] = []
@@ -22,7 +25,9 @@ def keep_best(boxes: NDArray[np.number], scores: NDArray[np.floating], overlap: 
         low = np.maximum(boxes[best, :2], boxes[waiting, :2])
         high = np.minimum(boxes[best, 2:], boxes[waiting, 2:])
         shared = np.clip(high - low, 0, None).prod(axis=1)
-        waiting = waiting[shared <= overlap * (areas[best] + areas[waiting] - shared)]
+        with np.errstate(invalid="ignore"):  # of two boxes without an area
+            iou = shared / (areas[best] + areas[waiting] - shared)
+        waiting = waiting[~(iou.astype(np.float64) > overlap)]
     return kept
 
 

@@ -31,6 +31,7 @@ class Selection:
     limit: Annotated[int | None, typer.Option(help="At most so many cases of each data set.")] = None
     structures: Annotated[int, typer.Option(help="At most so many structures of a case.")] = 12
     untrained: options.Untrained = False
+    precision: options.Precision = "fp32"
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the tables; earlier results are reused.")
     ] = Path("evaluation")
@@ -53,12 +54,15 @@ def evaluate(
     with_training: Annotated[
         bool, typer.Option("--with-training", help="Also scans that a model learned from.")
     ] = False,
+    variant: options.Variant = "",
 ) -> None:
     """Measure models and baselines on labelled scans; writes tables, numbers and a sheet of the worst cases."""
     from delineate.verbs.evaluate import EvaluateRequest
     from delineate.verbs.evaluate import evaluate as run
 
-    request = EvaluateRequest(protocol=protocol, seed=seed, with_training=with_training, **selection.fields)
+    request = EvaluateRequest(
+        protocol=protocol, seed=seed, with_training=with_training, variant=variant, **selection.fields
+    )
     with progress_bar(protocol, talking.quiet or talking.json) as progress:
         done = run(request, progress)
     if talking.json:

@@ -30,6 +30,7 @@ Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: 
 Backend = Annotated[str, typer.Option("--backend", help="What runs image encoders, and Quill: torch, onnx, openvino.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
+Variant = Annotated[str, typer.Option("--variant", help="Where authors do it in two ways: delineate systems NAME.")]
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="What train finetune --peft wrote, put into -m.")]
 Vocabulary = Annotated[Path | None, typer.Option("--vocabulary", help="Word pieces for --text (CLIP's file).")]
 Memory = Annotated[
@@ -38,10 +39,20 @@ Memory = Annotated[
 Stride = Annotated[int | None, typer.Option("--stride", help="Frames between two memories.")]
 Memories = Annotated[int | None, typer.Option("--memories", help="Most frames remembered, 1 to 7.")]
 PromptedMemories = Annotated[int | None, typer.Option("--prompted-memories", help="Most of those pointed at.")]
-Fill = Annotated[int | None, typer.Option("--fill", help="Remove holes and specks up to this low-resolution area.")]
+Fill = Annotated[int | None, typer.Option("--fill", help="Fill holes up to this low-resolution area.")]
+Specks = Annotated[int | None, typer.Option("--specks", help="Remove specks up to this low-resolution area.")]
 Apart = Annotated[bool, typer.Option("--no-overlap", help="Followed structures share no pixel.")]
 Direction = Annotated[str | None, typer.Option("--directions", help="Follow it both, forward or backward.")]
-NoReset = Annotated[bool, typer.Option("--no-reset", help="Keep the memory for the second direction.")]
+Reset = Annotated[
+    bool | None,
+    typer.Option(
+        "--reset/--no-reset",
+        help="Start the second direction anew, or keep the memory.  [default: as the system's authors do]",
+    ),
+]
+Outlines = Annotated[
+    bool, typer.Option("--follow-outlines", help="A memory starts from outlines, not from clicks and boxes.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in the output folder stopped.")]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps.")]
 Every = Annotated[int | None, typer.Option(help="Steps between measurements.")]
@@ -109,8 +120,10 @@ class FollowingOptions:
     stride: Stride = None
     memories: Memories = None
     prompted_memories: PromptedMemories = None
-    no_reset: NoReset = False
+    reset: Reset = None
+    outlines: Outlines = False
     fill: Fill = None
+    specks: Specks = None
     no_overlap: Apart = False
 
     @property
@@ -122,9 +135,11 @@ class FollowingOptions:
             memories=self.memories,
             prompted=self.prompted_memories,
             fill=self.fill,
-            exclusive=self.no_overlap,
+            specks=self.specks,
+            exclusive=self.no_overlap or None,
             directions=self.directions,
-            no_reset=self.no_reset,
+            reset=self.reset,
+            outlines=self.outlines or None,
         )
 
 
@@ -140,6 +155,7 @@ class Machine:
     ] = None
     adapter: Adapter = None
     system: SystemName = None
+    variant: Variant = ""
     untrained: Untrained = False
     device: Device = "auto"
     precision: Precision = "auto"
@@ -189,16 +205,13 @@ class Talking:
 def following(**given: Any) -> Following | None:
     """How structures are followed, from the options that were given; None where none was.
 
-    given  fields of ``Following`` and ``no_reset``, None or False where left out. Raises PromptError for what is not
-    offered.
+    given  fields of ``Following``, None where left out. Raises PromptError for what is not offered.
     """
     from importlib.metadata import entry_points
 
     from delineate.core.propagation_options import Directions, Following, MemoryRule
 
-    chosen = {name: value for name, value in given.items() if value is not None and value is not False}
-    if chosen.pop("no_reset", False):
-        chosen["reset"] = False
+    chosen = {name: value for name, value in given.items() if value is not None}
     added = entry_points(group="delineate.memory_policies").names  # each by the name of its policy
     for name, words in (("memory", [*MemoryRule, *sorted(added)]), ("directions", [*Directions])):
         if name in chosen and chosen[name] not in words:

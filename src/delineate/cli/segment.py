@@ -40,6 +40,13 @@ class Pointing:
     frame: Annotated[int | None, typer.Option(help="Slice or frame that 2D prompts are on.")] = None
     space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel"
     label: Annotated[str, typer.Option(help="Name of the structure.")] = "structure"
+    one_by_one: Annotated[
+        bool | None,
+        typer.Option(
+            "--prompts-one-by-one/--prompts-together",
+            help="Answer prompts one after the other, or as one query.  [default: as the model does best]",
+        ),
+    ] = None
     prompts: Annotated[Path | None, typer.Option(help="Prompts or a manifest saved by an earlier run.")] = None
     force: Annotated[
         bool, typer.Option("--force", help="Apply prompts made on another file, or by another model or version.")
@@ -48,7 +55,7 @@ class Pointing:
     @property
     def has_prompt(self) -> bool:
         return bool(self.box or self.point or self.neg or self.mask or self.text or self.markers) or (
-            self.frame is not None
+            self.frame is not None or self.one_by_one is not None
         )
 
     def target(self, following: options.FollowingOptions) -> Target:
@@ -71,6 +78,7 @@ class Pointing:
             mask=self.mask,
             markers=self.markers,
             frame=self.frame,
+            one_by_one=self.one_by_one,
             propagate=not following.frame_only,
             following=following.chosen,
         )

@@ -41,6 +41,7 @@ class Frame:
     modality     of the scan
     spacing      mm between neighbouring pixels, (x, y); None where the file does not say
     index        its number in the scan; None for a frame on its own
+    file_window  (low, high) the file asks to be shown through; None where it does not say
     """
 
     pixels: Pixels
@@ -49,6 +50,7 @@ class Frame:
     modality: Modality = field(default_factory=Modality)
     spacing: tuple[float, float] | None = None
     index: int | None = None
+    file_window: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, pixels: Pixels, **about: Any) -> Self:

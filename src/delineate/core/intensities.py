@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from delineate.core.errors import InputError
 from delineate.core.frame_source import FrameSource, Pixels
 
-SAMPLED_VALUES: Final = 2**25  # larger scans are sampled evenly: every n-th value of every frame
+SAMPLED_VALUES: Final = 2**25  # larger scans of fractions are sampled evenly: every n-th value of every frame
+COUNTED_BITS: Final = 16  # whole numbers of so many bits are counted, so that percentiles are exact at any size
 ROBUST_PERCENTILES: Final = (0.1, 99.99)  # the range of a scan, without single odd voxels
-DISPLAY_PERCENTILES: Final = (0.5, 99.5)  # of the values that are not zero
+DISPLAY_PERCENTILES: Final = (0.5, 99.5)  # of the values above zero (MedSAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,20 @@ class IntensityWindow:
         clipped = np.clip(values, self.low, self.high)
         return np.where(np.isnan(clipped), self.low, clipped) if values.dtype.kind == "f" else clipped
 
+    def narrowed(self, minimum: float, maximum: float) -> IntensityWindow:
+        """This window without what a scan from ``minimum`` to ``maximum`` has no values for; itself if nothing is left.
+
+        MedSAM's preprocessing clips a scan and then stretches what is there to 0 and 255.
+        """
+        low, high = max(self.low, minimum), min(self.high, maximum)
+        return replace(self, low=low, high=high) if low < high else self
+
     def to_8bit(self, values: Pixels) -> NDArray[np.uint8]:
-        """Values as grays, 0 to 255, fractions cut off (as MedSAM's preprocessing does)."""
-        unit = (self.clip(values).astype(np.float64) - self.low) / (self.high - self.low)
-        return (unit * 255).astype(np.uint8)
+        """Values as grays, 0 to 255, fractions cut off, in the precision of MedSAM's preprocessing."""
+        single = values.dtype.kind == "f" and values.dtype.itemsize == 4
+        low, high, white = np.array([self.low, self.high, 255], np.float32 if single else np.float64)
+        unit: NDArray[Any] = (self.clip(values).astype(low.dtype) - low) / (high - low)
+        return (unit * white).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,13 @@ class IntensityStatistics:
 
     minimum, maximum     of all
     robust               0.1st and 99.99th percentile of all
-    nonzero              0.5th and 99.5th percentile of those that are not zero
+    positive             0.5th and 99.5th percentile of those above zero
     """
 
     minimum: float
     maximum: float
     robust: tuple[float, float]
-    nonzero: tuple[float, float]
+    positive: tuple[float, float]
 
     @classmethod
     def of(cls, values: Pixels) -> IntensityStatistics:
@@ -71,12 +83,27 @@ class IntensityStatistics:
         values = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
         if not values.size:
             return cls(0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
-        nonzero = values[values != 0]
+        above = values[values > 0]
         return cls(
             float(values.min()),
             float(values.max()),
             _percentiles(values, ROBUST_PERCENTILES),
-            _percentiles(nonzero, DISPLAY_PERCENTILES) if nonzero.size else (0.0, 0.0),
+            _percentiles(above, DISPLAY_PERCENTILES) if above.size else (0.0, 0.0),
+        )
+
+    @classmethod
+    def counted(cls, counts: NDArray[np.int64], first: int) -> IntensityStatistics:
+        """Of whole numbers, told by how often each of them occurs from ``first`` on; exact."""
+        there = np.flatnonzero(counts)
+        if not there.size:
+            return cls(0.0, 0.0, (0.0, 0.0), (0.0, 0.0))
+        above = counts.copy()
+        above[: max(0, 1 - first)] = 0
+        return cls(
+            float(there[0] + first),
+            float(there[-1] + first),
+            _counted_percentiles(counts, first, ROBUST_PERCENTILES),
+            _counted_percentiles(above, first, DISPLAY_PERCENTILES) if above.any() else (0.0, 0.0),
         )
 
     @property
@@ -87,8 +114,8 @@ class IntensityStatistics:
 
     @property
     def display_range(self) -> tuple[float, float]:
-        """Percentiles of what is not zero; the full range where these are one number; never empty."""
-        low, high = self.nonzero
+        """Percentiles of what is above zero; the full range where these are one number; never empty."""
+        low, high = self.positive
         if low >= high:
             low, high = self.minimum, self.maximum
         return (low, high) if low < high else (low, low + max(1.0, abs(low)))
@@ -97,6 +124,20 @@ class IntensityStatistics:
 def _percentiles(values: Pixels, percentiles: tuple[float, float]) -> tuple[float, float]:
     low, high = np.percentile(values, percentiles)
     return float(low), float(high)
+
+
+def _counted_percentiles(
+    counts: NDArray[np.int64], first: int, percentiles: tuple[float, float]
+) -> tuple[float, float]:
+    """Percentiles as numpy interpolates them between the two values next to their place in order."""
+    upto = counts.cumsum()
+    found = []
+    for percentile in percentiles:
+        place = (int(upto[-1]) - 1) * (percentile / 100)
+        low, share = int(place), place - int(place)
+        one, other = (float(np.searchsorted(upto, n, side="right") + first) for n in (low, min(low + 1, upto[-1] - 1)))
+        found.append(one + (other - one) * share if share < 0.5 else other - (other - one) * (1 - share))
+    return found[0], found[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +157,46 @@ class Intensities:
 
     @cached_property
     def statistics(self) -> IntensityStatistics:
-        """Computed when they are first needed: the scan is read through once."""
-        frames, values_each = self.source.shape[0], int(np.prod(self.source.shape[1:]))
+        """Computed when they are first needed: the scan is read through once. Least and greatest value are exact."""
+        numbers = self._numbers
+        if self.dtype.kind in "iu" and self.dtype.itemsize * 8 <= COUNTED_BITS:
+            first = int(np.iinfo(self.dtype).min)
+            counts = np.zeros(2 ** (self.dtype.itemsize * 8), np.int64)
+            for n in numbers:
+                counts += np.bincount(self.source.read(n).ravel().astype(np.int64) - first, minlength=len(counts))
+            return IntensityStatistics.counted(counts, first)
+        step = max(1, -(-len(numbers) * int(np.prod(self.source.shape[1:])) // SAMPLED_VALUES))
+        sample, extents = [], []
+        for n in numbers:
+            values = self.source.read(n)
+            sample.append(values.ravel()[::step])
+            extents.append(_extent(values))
+        found = IntensityStatistics.of(np.concatenate(sample))
+        low, high = _around(extents)
+        return replace(found, minimum=low, maximum=high)
+
+    @cached_property
+    def extent(self) -> tuple[float, float]:
+        """The least and the greatest finite value: all that is needed of a scan whose window is known."""
+        if "statistics" in self.__dict__:
+            return self.statistics.minimum, self.statistics.maximum
+        return _around([_extent(self.source.read(n)) for n in self._numbers])
+
+    @property
+    def _numbers(self) -> list[int]:
+        """The frames that are looked at."""
+        frames = self.source.shape[0]
         count = min(frames, self.most_frames or frames)
-        numbers = np.unique(np.linspace(0, frames - 1, count).astype(int))
-        step = max(1, -(-len(numbers) * values_each // SAMPLED_VALUES))
-        return IntensityStatistics.of(np.concatenate([self.source.read(int(n)).ravel()[::step] for n in numbers]))
+        return [int(n) for n in np.unique(np.linspace(0, frames - 1, count).astype(int))]
+
+
+def _extent(values: Pixels) -> tuple[float, float] | None:
+    """The least and the greatest finite value; None where there is none."""
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return (float(finite.min()), float(finite.max())) if finite.size else None
+
+
+def _around(extents: Sequence[tuple[float, float] | None]) -> tuple[float, float]:
+    """From the least to the greatest of all; 0 and 0 where there is no value."""
+    known = [one for one in extents if one is not None]
+    return (min(one[0] for one in known), max(one[1] for one in known)) if known else (0.0, 0.0)

@@ -83,6 +83,7 @@ class ModelRecord(_Record):
     device: str = ""
     precision: str = ""
     backend: str = ""
+    variant: str = ""  # where a system's authors do a thing in two ways; "" for the default
 
 
 class ObjectRecord(_Record):

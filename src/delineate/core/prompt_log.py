@@ -47,6 +47,19 @@ class AddPrompt(_Event):
     prompt: Prompt
     new: AddObject | None = None
 
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        return (self.prompt,)
+
+
+class AddPrompts(_Event):
+    """Several prompts for one object on one frame, given together: one query; ``new`` as in AddPrompt."""
+
+    event: Literal["prompts"] = "prompts"
+    object: str
+    prompts: tuple[Prompt, ...] = Field(min_length=1)
+    new: AddObject | None = None
+
 
 class ChooseCandidate(_Event):
     """Another of the outlines that were offered for an ambiguous prompt."""
@@ -79,7 +92,7 @@ class Predict(_Event):
 
 
 Event = Annotated[
-    AddObject | RemoveObject | LockObject | AddPrompt | ChooseCandidate | Propagate | Predict,
+    AddObject | RemoveObject | LockObject | AddPrompt | AddPrompts | ChooseCandidate | Propagate | Predict,
     Field(discriminator="event"),
 ]
 
@@ -139,7 +152,7 @@ class PromptLog(BaseModel):
         """Names of the objects there are after the events in force."""
         names: dict[str, None] = {}
         for event in self.current:
-            if isinstance(event, AddObject | AddPrompt):
+            if isinstance(event, AddObject | AddPrompt | AddPrompts):
                 names[event.object] = None
             elif isinstance(event, Predict):
                 names |= {one.object: None for one in event.objects}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from delineate.core.errors import PromptError
 
 MOST_MEMORIES = 7  # SAM 2 has encodings for so many moments
-PLAIN = ("directions", "reset")  # what every system can do
+PLAIN = ("directions", "reset", "outlines")  # what every system can do
 
 
 class MemoryRule(StrEnum):
@@ -41,14 +41,27 @@ class Following(BaseModel):
     stride: int = Field(default=1, description="Frames between two memories, beyond the nearest.")
     memories: int | None = Field(default=None, description="Frames looked at, those pointed at counted once; 1 to 7.")
     prompted: int | None = Field(default=None, description="Frames pointed at that are looked at; all by default.")
-    fill: int = Field(default=0, description="Holes and specks of up to so many low-resolution pixels are removed.")
+    fill: int = Field(default=0, description="Holes of up to so many low-resolution pixels are filled.")
+    specks: int = Field(default=0, description="Specks of up to so many low-resolution pixels are removed.")
     exclusive: bool = Field(default=False, description="A pixel belongs to one structure at most.")
     directions: Directions = Directions.BOTH
-    reset: bool = Field(default=True, description="The second direction starts with what was pointed at, no more.")
+    reset: bool | None = Field(
+        default=None,
+        description="The second direction starts with what was pointed at, no more; default: the system's own way.",
+    )
+    outlines: bool = Field(
+        default=False, description="A memory starts from the outlines of prompted frames, not from clicks and boxes."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        limits = {"stride": (1, 64), "memories": (1, MOST_MEMORIES), "prompted": (1, 1024), "fill": (0, 65536)}
+        limits = {
+            "stride": (1, 64),
+            "memories": (1, MOST_MEMORIES),
+            "prompted": (1, 1024),
+            "fill": (0, 65536),
+            "specks": (0, 65536),
+        }
         for name, (least, most) in limits.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

@@ -158,6 +158,7 @@ class Scan:
             self.modality,
             None if self.grid.placement is Placement.PIXELS else self.frame_spacing,
             index,
+            self.window,
         )
 
     def pixels(self, index: int) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from delineate.core.errors import InputError
@@ -69,19 +70,20 @@ def weights_file(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def predictor_named(name: str) -> Predictor:
+def predictor_named(name: str, options: BuildOptions | None = None) -> Predictor:
     """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``."""
     check_predictor(name)
     if name in BASELINES:
         return BaselinePredictor(name)
     system, _, model = name.rpartition("=")
-    return build(model, system=system or None)
+    options = options or BuildOptions()
+    if options.variant and options.variant not in variants_of(name):
+        options = replace(options, variant="")
+    return build(model, options, system or None)
 
 
-def untrained_predictor(name: str) -> Predictor:
-    """The same, with random weights for a system that has none here: it runs, and outlines nothing."""
-    check_predictor(name)
-    if name in BASELINES:
-        return BaselinePredictor(name)
+def variants_of(name: str) -> tuple[str, ...]:
+    """The variants of the system a predictor is named by; none for files that do not say theirs."""
     system, _, model = name.rpartition("=")
-    return build(model, BuildOptions(untrained=True), system or None)
+    known = SYSTEMS.get(system or model)
+    return tuple(known.variants) if known is not None else ()

@@ -36,6 +36,7 @@ class Reproduction:
     data       which sets, and the layouts they are read in (docs/datasets.md)
     reported   what the authors print
     differs    what is not as there, so that nobody compares numbers that mean something else
+    variant    of the systems, where the evaluation does a thing otherwise than the system's predictor
     """
 
     name: str
@@ -45,6 +46,7 @@ class Reproduction:
     reported: tuple[Reported, ...] = ()
     variants: tuple[str, ...] = ()
     differs: str = ""
+    variant: str = ""
 
     def needed(self) -> list[str]:
         """Which of its systems have no weights on this machine."""
@@ -138,6 +140,7 @@ REPRODUCTIONS: Mapping[str, Reproduction] = {
             ),
             ("clicks-random",),
             "points of clicks-random are measured as IoU after each click; the README prints Dice",
+            "scripts",
         ),
         Reproduction(
             "sam2-18",

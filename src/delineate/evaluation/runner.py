@@ -31,7 +31,7 @@ from delineate.evaluation.predictors import (
     check_predictor,
     predictor_named,
     reported_names,
-    untrained_predictor,
+    variants_of,
     weights_file,
 )
 from delineate.evaluation.protocol import failed_outcome
@@ -40,6 +40,7 @@ from delineate.evaluation.report import report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
 from delineate.io.outputs import Outputs, check_run_folder
 from delineate.predictors.frame_predictor import Predictor
+from delineate.systems.system import BuildOptions
 
 Progress = Callable[[int, int], None]
 
@@ -62,6 +63,8 @@ class EvaluateOptions:
     seed           of prompts and draws; fixed for each case, whatever else is measured
     with_training  also measure on scans a model learned from: marked so, or said beside the weights of a run
     untrained      random weights where a system has none: shows that the path runs, measures nothing
+    precision      systems compute in fp32 unless another is asked for, so that tables do not depend on the machine
+    variant        of the systems that have it, where their authors do a thing in two ways
     """
 
     data: Path | None = None
@@ -75,11 +78,20 @@ class EvaluateOptions:
     seed: int = 0
     with_training: bool = False
     untrained: bool = False
+    precision: str = "fp32"
+    variant: str = ""
+
+    @property
+    def building(self) -> BuildOptions:
+        """How the systems are built."""
+        return BuildOptions(untrained=self.untrained, precision=self.precision, variant=self.variant)
 
     def __post_init__(self) -> None:
         protocol = protocol_named(self.protocol)
         if self.structures < 1 or (self.limit is not None and self.limit < 1):
             raise InputError("E-EVAL-LIMIT", "A limit of cases or structures is at least 1.", "Leave it out for all.")
+        if self.variant and not any(self.variant in variants_of(name) for name in self.names):
+            raise InputError("E-VARIANT", f'None of {", ".join(self.names)} has a variant "{self.variant}".')
         for name in self.predictors:
             check_predictor(name)
             if name in BASELINES and not protocol.box_alone:
@@ -136,8 +148,8 @@ def evaluate(
         if left_out
         else card
     )
-    named = untrained_predictor if options.untrained else predictor_named
-    predictors = {shown: named(name) for name, shown in reported_names(options.names).items()}
+    building = options.building
+    predictors = {shown: predictor_named(name, building) for name, shown in reported_names(options.names).items()}
     read = [options.root, *(weights_file(name) for name in options.names)]
     if options.follow_links:  # what is read may lie anywhere
         read += [path for case in cases for path in (case.image, case.label)]
@@ -315,7 +327,7 @@ def _key(options: EvaluateOptions, content: str, predictor: Predictor) -> str:
     """What the outcomes of a case of that content depend on."""
     record = predictor.record
     known = [measuring_code(), options.protocol, options.seed, options.structures, content, *OUTLINE_METRICS]
-    known += [record.name, record.version, record.sha256]
+    known += [record.name, record.version, record.sha256, record.precision, record.variant]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:20]
 
 

@@ -156,8 +156,7 @@ def followed(
         name = session.add_object(str(target.label))
         for frame in pointed[target.label]:
             rng = rng_of(seed, case.case.id, target.label, frame)
-            for prompt in as_prompts(point(case.truth(frame, target), rng), frame):
-                session.prompt(prompt, name)
+            session.prompt_all(as_prompts(point(case.truth(frame, target), rng), frame), name)
     names = [one.name for one in session.segmentation.objects if one.area]
     if names and len(case.scan) > 1:
         session.propagate(names, stop=case.frames[-1] + 1, following=FORWARDS)

@@ -208,8 +208,7 @@ def _point_at(
     name = session.add_object(str(target.label))
     for frame in frames:
         rng = rng_of(seed, case.case.id, target.label, frame)
-        for prompt in as_prompts(point(case.truth(frame, target), rng), frame):
-            session.prompt(prompt, name)
+        session.prompt_all(as_prompts(point(case.truth(frame, target), rng), frame), name)
 
 
 def _follow(

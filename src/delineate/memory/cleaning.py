@@ -1,29 +1,31 @@
-"""Low-resolution masks tidied up: no holes, no specks, no overlaps."""
+"""Low-resolution masks tidied up: holes filled, specks removed, no overlaps."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
-FILLED = 0.1  # logit given to a filled hole (and, negative, to a removed speck)
+from delineate.preprocess.regions import small_parts
+
+FILLED = 0.1  # logit given to a filled hole by SAM 2's video predictor
+FILLED_SURELY = 10.0  # and by its image predictor
 SUPPRESSED = -10.0  # logits of an object where another one is stronger
 
 
-def without_specks(logits: Tensor, area: int) -> Tensor:
-    """Logits (O, 1, h, w) with holes and specks of up to ``area`` pixels turned over, on any device."""
+def tidied(logits: Tensor, holes: int, specks: int = 0, filled: float = FILLED) -> Tensor:
+    """Logits (O, 1, h, w) with holes and specks of up to so many pixels turned over, on any device; 0: none.
+
+    filled  logit of a filled hole, and, negative, of a removed speck
+    """
+    if not holes and not specks:
+        return logits
     out = logits.clone()
     for one in out:
         inside = (one[0] > 0).cpu().numpy()
-        for wanted, value in ((~inside, FILLED), (inside, -FILLED)):
-            parts, count = ndimage.label(wanted, structure=ndimage.generate_binary_structure(2, 2))
-            if not count:
-                continue
-            sizes = ndimage.sum_labels(wanted, parts, range(1, count + 1))
-            small = [n + 1 for n, size in enumerate(sizes) if size <= area]
-            if small:
-                one[0][torch.from_numpy(np.isin(parts, small)).to(one.device)] = value
+        for regions, area, value in ((~inside, holes, filled), (inside, specks, -filled)):
+            small = small_parts(regions, area)
+            if small.any():
+                one[0][torch.from_numpy(small).to(one.device)] = value
     return out
 
 

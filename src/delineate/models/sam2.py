@@ -191,19 +191,24 @@ class Sam2(nn.Module):
         masks: Tensor | None = None,
         multimask: bool = True,
         context: SlotContext = NO_CONTEXT,
+        gated: bool = True,
     ) -> Sam2Answer:
         """Outline O objects.
 
         coarse  (O, 256, f, f) or (1, 256, f, f)
-        points  (O, N, 2) in input pixels, or None; labels (O, N): 1, 0, -1 padding, 2 and 3 the corners of a box
+        points  (O, N, 2) in input pixels; labels (O, N): 1, 0, -1 padding, 2 and 3 the corners of a box. None: the
+                tokens of a frame that nobody pointed at, as the video predictor has them; N = 0: no tokens at all, as
+                the image predictor takes a mask prompt alone
         masks   logits (O, 1, 4 f, 4 f) of the answer before, or None
+        gated   nothing is outlined where the object score says that it is not there: in videos, not on single images
         """
         count = max(len(coarse), 1 if points is None else len(points), 1 if masks is None else len(masks))
         if points is None or labels is None:
             points = coarse.new_zeros(count, 1, 2)
             labels = torch.full((count, 1), -1, dtype=torch.int32, device=coarse.device)
         sparse, dense = self.host.prompt_encoder(points[:, None], labels[:, None].int(), None, masks)
-        return self.decode_tokens(coarse, maps, sparse[:, 0], dense, multimask, context)
+        tokens = sparse[:, 0] if points.shape[1] else sparse[:, 0, :0]
+        return self.decode_tokens(coarse, maps, tokens, dense, multimask, context, gated)
 
     def decode_tokens(
         self,
@@ -213,6 +218,7 @@ class Sam2(nn.Module):
         dense: Tensor,
         multimask: bool,
         context: SlotContext = NO_CONTEXT,
+        gated: bool = True,
     ) -> Sam2Answer:
         """The same from encoded prompts: ``sparse`` (O, N, 256) and ``dense`` (O or 1, 256, f, f)."""
         found = self.host.mask_decoder(
@@ -226,7 +232,8 @@ class Sam2(nn.Module):
         )
         logits, iou, tokens, present = (one[:, 0] for one in found)
         there = present > 0
-        logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
+        if gated:
+            logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
         best = iou.argmax(dim=1).view(-1, 1, 1).expand(-1, 1, tokens.shape[-1])
         token = tokens.gather(1, best)[:, 0] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
         return Sam2Answer(logits, iou, self._pointers(token, there), present)

@@ -50,13 +50,15 @@ class AutomaticDefaults:
     """What automatic mask generation keeps, unless a person says otherwise.
 
     pred_iou_thresh  least predicted IoU of an outline
+    tidies_logits    small regions are removed from its low-resolution logits, not from outlines on the picture
     """
 
     pred_iou_thresh: float
+    tidies_logits: bool = False
 
 
 SAM_AUTOMATIC = AutomaticDefaults(pred_iou_thresh=0.88)
-SAM2_AUTOMATIC = AutomaticDefaults(pred_iou_thresh=0.8)
+SAM2_AUTOMATIC = AutomaticDefaults(pred_iou_thresh=0.8, tidies_logits=True)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class Capabilities:
     follows       how it goes from frame to frame; None where one call outlines all frames
     chain_options whether it takes ChainOptions where it is followed: a ChainingPredictor
     multimask     whether it offers several outlines for an ambiguous click
+    one_by_one    whether prompts given together are answered better one after the other, each correcting the answer to
+                  those before, than as one query
+    resets        whether the second direction a structure is followed in starts anew, where nobody chose
     automatic     defaults of automatic mask generation, for an AutomaticPredictor; None for others
     takes_window  whether an intensity window that a person chose changes what it sees
     network       the network that can be trained or exported; None where there is none
@@ -78,6 +83,8 @@ class Capabilities:
     follows: Propagation | None = Propagation.CHAIN
     chain_options: bool = False
     multimask: bool = False
+    one_by_one: bool = False
+    resets: bool = True
     automatic: AutomaticDefaults | None = None
     takes_window: bool = True
     network: NetworkKind | None = None

@@ -155,13 +155,28 @@ class ChainingPredictor(Protocol):
         ...
 
 
+class RememberingPredictor(FramePredictor, Protocol):
+    """A FramePredictor with a memory of frames."""
+
+    @property
+    def for_video(self) -> FramePredictor:
+        """The same for frames of a video or volume, which its tracker may see otherwise than a picture on its own."""
+        ...
+
+
 class AutomaticPredictor(Protocol):
     """A FramePredictor that outlines what each of many clicks means: what automatic mask generation needs."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
 
     def encode(self, frame: Frame) -> Features: ...
 
     def decode_clicks(
-        self, features: Features, points: NDArray[np.float64], offset: float
+        self, features: Features, points: NDArray[np.float64], offset: float, least_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-        """Points (N, 2) -> masks (M, height, width), predicted IoU (M,), stability (M,); M is up to 3 N."""
+        """Points (N, 2) -> masks (M, height, width), predicted IoU (M,), stability (M,); M is up to 3 N.
+
+        least_area  of holes and parts, where ``AutomaticDefaults.tidies_logits`` says that they are removed here
+        """
         ...

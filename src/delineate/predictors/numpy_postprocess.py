@@ -9,39 +9,54 @@ from scipy.special import expit
 
 from delineate.preprocess.fitting import Array, Fitted
 from delineate.preprocess.profiles import Answer
+from delineate.preprocess.regions import small_parts
 
 DRAWN = 10.0  # logit of a pixel inside a mask that was drawn, not predicted (SAM 2)
 
 
 def masks_on_frame(logits: Array, place: Fitted, answer: Answer) -> NDArray[np.bool_]:
     """Logits (K, h, w) of a frame fitted at ``place`` -> bool (K, height, width), as each system does it."""
+    return values_on_frame(logits, place, answer) > answer.threshold(0)
+
+
+def values_on_frame(logits: Array, place: Fitted, answer: Answer) -> Array:
+    """Logits (K, h, w) -> what is cut into masks, (K, height, width): logits, or probabilities."""
     size = (place.height, place.width)
     match answer:
         case Answer.LOGITS_DIRECT:
-            return interpolated(logits, size) > 0
+            return interpolated(logits, size)
         case Answer.SIGMOID_FIRST:
-            return interpolated(expit(logits), size) > 0.5
+            return interpolated(expit(logits), size)
         case Answer.CROPPED:
-            return interpolated(logits[:, : place.inner[0], : place.inner[1]], size) > 0
+            return interpolated(logits[:, : place.inner[0], : place.inner[1]], size)
         case Answer.LOGITS | Answer.CENTRED:
             whole = interpolated(logits, (place.side, place.side))
             rows = slice(place.top, place.top + place.inner[0])
             columns = slice(place.left, place.left + place.inner[1])
-            return interpolated(whole[:, rows, columns], size) > 0
+            return interpolated(whole[:, rows, columns], size)
 
 
 def drawn_logits(mask: NDArray[np.bool_], place: Fitted, cells: int) -> Array:
     """A mask (height, width) as logits (cells, cells) for a mask prompt: +-10, softer along its border."""
     whole = np.zeros((place.side, place.side), np.float32)
     rows = slice(place.top, place.top + place.inner[0])
-    whole[rows, place.left : place.left + place.inner[1]] = _antialiased(mask.astype(np.float32), place.inner)
-    return _antialiased(whole, (cells, cells)) * np.float32(2 * DRAWN) - np.float32(DRAWN)
+    whole[rows, place.left : place.left + place.inner[1]] = _antialiased(mask.astype(np.float32), place.inner) >= 0.5
+    return _antialiased(whole * np.float32(2 * DRAWN) - np.float32(DRAWN), (cells, cells))
 
 
-def stability(logits: Array, offset: float) -> NDArray[np.float32]:
-    """IoU of a mask with itself when the threshold is moved by +-offset: logits (K, h, w) -> (K,)."""
-    inner, outer = ((logits > cut).sum(axis=(1, 2)) for cut in (offset, -offset))
+def stability(values: Array, answer: Answer, offset: float) -> NDArray[np.float32]:
+    """IoU of a mask with itself when the threshold is moved by +-offset logits; ``values`` as ``values_on_frame``."""
+    inner, outer = ((values > answer.threshold(cut)).sum(axis=(1, 2)) for cut in (offset, -offset))
     return (inner / np.maximum(outer, 1)).astype(np.float32)
+
+
+def tidied(logits: Array, area: int, filled: float) -> Array:
+    """Logits (K, h, w) with holes and specks of up to ``area`` pixels given the logit +-``filled``; 0: as they are."""
+    if not area:
+        return logits
+    small = [(small_parts(one <= 0, area), small_parts(one > 0, area)) for one in logits]
+    holes, specks = (np.stack([one[n] for one in small]) for n in (0, 1))
+    return np.where(holes, np.float32(filled), np.where(specks, np.float32(-filled), logits))
 
 
 def interpolated(x: Array, size: tuple[int, int]) -> Array:

@@ -31,14 +31,15 @@ from delineate.predictors.bundle_card import (
 )
 from delineate.predictors.capabilities import SAM2_AUTOMATIC, SAM_AUTOMATIC, VISUAL_PROMPTS, Capabilities
 from delineate.predictors.frame_predictor import Candidates, Query
-from delineate.predictors.numpy_postprocess import drawn_logits, masks_on_frame, stability
-from delineate.predictors.prompt_encoding import CORNERS, alike, following_box, truncated
+from delineate.predictors.numpy_postprocess import drawn_logits, masks_on_frame, stability, tidied, values_on_frame
+from delineate.predictors.prompt_encoding import CORNERS, alike, following_corners, truncated
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
-from delineate.preprocess.fitting import Array, Fitted
+from delineate.preprocess.fitting import Array, Filter, Fitted
 from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile
 
 ON, PADDING = 1, -1  # labels of points, beside CORNERS
+FILLED_SURELY = 10.0  # logit of holes that SAM 2's image predictor fills
 SINGLE, SEVERAL = slice(0, 1), slice(1, 4)  # of the decoder's four masks
 
 
@@ -141,14 +142,17 @@ class OnnxBundlePredictor:
         return Candidates(masks, scores, presence, int(scores.argmax()), logits[taken])
 
     def decode_clicks(
-        self, features: BundleFeatures, points: NDArray[np.float64], offset: float
+        self, features: BundleFeatures, points: NDArray[np.float64], offset: float, least_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Three masks for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
         clicks = [self._padded(place[None], np.array([ON], np.float32)) for place in features.place.points(points)]
         logits, iou, *_ = self._outputs(features, [DecoderPrompts(*click, None) for click in clicks])
         several = logits[:, SEVERAL].reshape(-1, *logits.shape[2:])
-        masks = masks_on_frame(several, features.place, self.profile.answer)
-        return masks, iou[:, SEVERAL].reshape(-1), stability(several, offset)
+        if self.card.family is Family.SAM2:
+            several = tidied(several, least_area, FILLED_SURELY)
+        cut = self.profile.answer
+        values = values_on_frame(several, features.place, cut)
+        return values > cut.threshold(0), iou[:, SEVERAL].reshape(-1), stability(values, cut, offset)
 
     def _outputs(self, features: BundleFeatures, prompts: list[DecoderPrompts]) -> list[Array]:
         """What the decoder says of structures with as many points each: ``DECODER_OUTPUTS``, structures first."""
@@ -181,13 +185,13 @@ class OnnxBundlePredictor:
                 return prompts.clicks == 1 and prompts.mask is None
 
     def _prompts(self, features: BundleFeatures, query: Query) -> DecoderPrompts:
-        prompts, place, box = query.prompts, features.place, query.prompts.box
-        if box is None and query.reference is not None and not len(prompts.points):
-            box = following_box(query.reference.mask, self.prompting.margin / min(place.scale))
+        prompts, place = query.prompts, features.place
+        corners = None if prompts.box is None else place.corners(prompts.box)
+        if corners is None and query.reference is not None and not len(prompts.points):
+            by_area = self.profile.filter is Filter.AREA_8BIT
+            corners = following_corners(query.reference.mask, place, self.prompting.margin, by_area)
         points, labels = place.points(prompts.points), prompts.labels.astype(np.float32)
-        corners = None
-        if box is not None:
-            corners = place.corners(box)
+        if corners is not None:
             corners = truncated(corners) if self.prompting.whole_pixels else corners
         outline = prompts.mask if prompts.mask is not None else query.previous
         mask = None
@@ -205,8 +209,9 @@ class OnnxBundlePredictor:
         padding, pad = np.zeros((1, 2), np.float32), np.array([PADDING], np.float32)
         box, kinds = (corners, np.array(CORNERS, np.float32)) if corners is not None else (points[:0], labels[:0])
         if self.card.family is Family.SAM2:
-            extra = 1 if len(points) or len(box) else 2
-            return np.concatenate([box, points, *[padding] * extra]), np.concatenate([kinds, labels, *[pad] * extra])
+            if not len(points) and not len(box):
+                return points, labels
+            return np.concatenate([box, points, padding]), np.concatenate([kinds, labels, pad])
         if len(points) and not len(box):
             return np.concatenate([points, padding]), np.concatenate([labels, pad])
         return np.concatenate([points, box]), np.concatenate([labels, kinds])

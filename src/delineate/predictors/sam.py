@@ -16,10 +16,10 @@ from delineate.core.manifest import ModelRecord
 from delineate.models.sam import Sam, SamPrompts
 from delineate.predictors.capabilities import SAM_AUTOMATIC, VISUAL_PROMPTS, Capabilities, NetworkKind
 from delineate.predictors.frame_predictor import Candidates, Query
-from delineate.predictors.postprocess import drawn_logits, masks_on_frame, stability
-from delineate.predictors.prompt_encoding import alike, following_box, truncated
+from delineate.predictors.postprocess import drawn_logits, masks_on_frame, stability, values_on_frame
+from delineate.predictors.prompt_encoding import alike, following_corners, truncated
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
-from delineate.preprocess.fitting import Fitted
+from delineate.preprocess.fitting import Filter, Fitted
 from delineate.preprocess.intensity import WindowRule
 
 
@@ -85,15 +85,16 @@ class SamPredictor:
 
     @torch.inference_mode()
     def decode_clicks(
-        self, features: SamFeatures, points: NDArray[np.float64], offset: float
+        self, features: SamFeatures, points: NDArray[np.float64], offset: float, least_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
         placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
         labels = torch.ones(placed.shape[:2], dtype=torch.int64, device=self.engine.device)
         logits, iou = self.network.decode(features.embedding, SamPrompts(placed, labels), multimask=True)
-        logits = logits.flatten(0, 1)
-        masks = masks_on_frame(logits, features.place, self.behaviour.profile.answer)
-        return masks.cpu().numpy(), iou.flatten().cpu().numpy(), stability(logits, offset).cpu().numpy()
+        cut = self.behaviour.profile.answer
+        values = values_on_frame(logits.flatten(0, 1), features.place, cut)
+        stable = stability(values, cut, offset)
+        return (values > cut.threshold(0)).cpu().numpy(), iou.flatten().cpu().numpy(), stable.cpu().numpy()
 
     def _multimask(self, prompts: SamPrompts) -> bool:
         match self.behaviour.multimask:
@@ -109,15 +110,15 @@ class SamPredictor:
         prompts, reference, feedback = query.prompts, query.reference, query.feedback
         place, device = features.place, self.engine.device
         cells = 4 * features.embedding.shape[-1]
-        box = prompts.box
-        if box is None and reference is not None and not len(prompts.points):
-            box = following_box(reference.mask, self.behaviour.margin / min(place.scale))
+        corners = None if prompts.box is None else place.corners(prompts.box)
+        if corners is None and reference is not None and not len(prompts.points):
+            by_area = self.behaviour.profile.filter is Filter.AREA_8BIT
+            corners = following_corners(reference.mask, place, self.behaviour.margin, by_area)
         points = labels = boxes = masks = None
         if len(prompts.points):
             points = torch.from_numpy(place.points(prompts.points))[None].to(device)
             labels = torch.from_numpy(prompts.labels.astype(np.int64))[None].to(device)
-        if box is not None:
-            corners = place.corners(box)
+        if corners is not None:
             corners = truncated(corners) if self.behaviour.whole else corners
             boxes = torch.from_numpy(corners.reshape(1, 4)).to(device)
         outline = prompts.mask if prompts.mask is not None else query.previous

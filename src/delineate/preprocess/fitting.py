@@ -20,6 +20,15 @@ class Fit(StrEnum):
     CENTRE = "centre"  # smaller frames are padded all around, others squared
 
 
+class Coordinates(StrEnum):
+    """How places on the frame become places in the input; the systems' own arithmetic, to the last bit."""
+
+    INNER = "times the size the frame has in the input over its own"  # SAM, SAM-Med2D
+    SIDE = "times the side of the input over the longest side of the frame"  # LiteMedSAM
+    NORMALIZED = "divided by the size of the frame, times the side of the input"  # MedSAM
+    NORMALIZED_FLOAT32 = "divided by the size of the frame, times the side of the input, in single precision"  # SAM 2
+
+
 class Filter(StrEnum):
     """How pixels are resampled, and on what."""
 
@@ -37,6 +46,7 @@ class Fitted:
 
     inner  (height, width) it has there
     top, left  where it begins
+    coordinates  how places on the frame are taken there
     """
 
     height: int
@@ -45,6 +55,7 @@ class Fitted:
     side: int
     top: int = 0
     left: int = 0
+    coordinates: Coordinates = Coordinates.INNER
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -53,7 +64,18 @@ class Fitted:
 
     def points(self, points: NDArray[Any]) -> NDArray[np.float32]:
         """Frame places (N, 2), x and y, in pixels of the input."""
-        placed = np.asarray(points, dtype=np.float64).reshape(-1, 2) * self.scale + (self.left, self.top)
+        places = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+        size = np.array([self.width, self.height], np.float64)
+        match self.coordinates:
+            case Coordinates.INNER:
+                placed = places * self.scale + (self.left, self.top)
+            case Coordinates.SIDE:
+                placed = places * (self.side / max(self.height, self.width))
+            case Coordinates.NORMALIZED:
+                placed = places / size * self.side
+            case Coordinates.NORMALIZED_FLOAT32:
+                single = np.divide(places, size, dtype=np.float32, casting="same_kind")
+                return np.multiply(single, np.float32(self.side), dtype=np.float32)
         return placed.astype(np.float32)
 
     def corners(self, box: tuple[float, float, float, float]) -> NDArray[np.float32]:
@@ -61,16 +83,15 @@ class Fitted:
         return self.points(np.asarray(box).reshape(2, 2))
 
 
-def fitted(height: int, width: int, side: int, fit: Fit) -> Fitted:
+def fitted(height: int, width: int, side: int, fit: Fit, coordinates: Coordinates = Coordinates.INNER) -> Fitted:
     """How a frame is fitted into a square of ``side`` pixels."""
-    if fit is Fit.SQUARE:
-        return Fitted(height, width, (side, side), side)
-    if fit is Fit.CENTRE:
-        if height < side and width < side:
-            return Fitted(height, width, (height, width), side, (side - height) // 2, (side - width) // 2)
-        return Fitted(height, width, (side, side), side)
-    scale = side / max(height, width)
-    return Fitted(height, width, (int(height * scale + 0.5), int(width * scale + 0.5)), side)
+    inner, top, left = (side, side), 0, 0
+    if fit is Fit.CENTRE and height < side and width < side:
+        inner, top, left = (height, width), (side - height) // 2, (side - width) // 2
+    elif fit is Fit.LONGEST_SIDE:
+        scale = side / max(height, width)
+        inner = (int(height * scale + 0.5), int(width * scale + 0.5))
+    return Fitted(height, width, inner, side, top, left, coordinates)
 
 
 def resampled(picture: NDArray[Any], size: tuple[int, int], kind: Filter) -> Array:

@@ -24,7 +24,8 @@ CT_WINDOWS: Final = {
 class WindowRule(StrEnum):
     """How a system decides the intensity window of a scan that nobody chose one for."""
 
-    MEDSAM = "CT: -160 to 240 HU; 8 bit: as it is; others: 0.5th to 99.5th percentile of the scan's nonzero values"
+    MEDSAM = "CT: -160 to 240 HU; 8 bit: as it is; others: 0.5th to 99.5th percentile of the scan's positive values"
+    MEDSAM2 = "CT: the window of the file, else -160 to 240 HU; others as MedSAM"
     CROP = "each crop by its own percentiles"  # Quill
 
 
@@ -49,23 +50,32 @@ def named_window(text: str) -> IntensityWindow:
 
 def scan_window(scan: Scan, rule: WindowRule) -> IntensityWindow | None:
     """The window a system with this rule sees a scan through; None: 8-bit values as they are, or crop by crop."""
-    return _decided(rule, scan.intensity_window, scan.modality, scan.intensities)
+    return _decided(rule, scan.intensity_window, scan.modality, scan.intensities, scan.window)
 
 
 def frame_window(frame: Frame, rule: WindowRule = WindowRule.MEDSAM) -> IntensityWindow | None:
     """The same for one frame: it is the window of its scan."""
-    return _decided(rule, frame.window, frame.modality, frame.intensities)
+    return _decided(rule, frame.window, frame.modality, frame.intensities, frame.file_window)
 
 
 def _decided(
-    rule: WindowRule, chosen: IntensityWindow | None, modality: Modality, intensities: Intensities
+    rule: WindowRule,
+    chosen: IntensityWindow | None,
+    modality: Modality,
+    intensities: Intensities,
+    of_file: tuple[float, float] | None,
 ) -> IntensityWindow | None:
-    if chosen is not None or rule is WindowRule.CROP or intensities.dtype == np.uint8:
+    if rule is WindowRule.CROP or intensities.dtype == np.uint8:
         return chosen
+    if chosen is not None:
+        return chosen.narrowed(*intensities.extent)
     unknown = modality.name is ModalityName.UNKNOWN
     if modality.name is ModalityName.CT or (unknown and intensities.statistics.look_like_hounsfield):
-        return replace(named_window("soft"), source="CT: soft tissue")
-    return IntensityWindow(*intensities.statistics.display_range, "0.5th to 99.5th percentile of nonzero values")
+        window = replace(named_window("soft"), source="CT: soft tissue")
+        if rule is WindowRule.MEDSAM2 and of_file is not None and of_file[0] < of_file[1]:
+            window = IntensityWindow(*of_file, "CT: the window of the file")
+        return window.narrowed(*intensities.extent)
+    return IntensityWindow(*intensities.statistics.display_range, "0.5th to 99.5th percentile of positive values")
 
 
 def eight_bit(frame: Frame, rule: WindowRule = WindowRule.MEDSAM) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@ Sources: the systems' inference code; the numbers are checked against it or agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.frame import Frame
-from delineate.preprocess.fitting import Filter, Fit, Fitted, fitted, resampled
+from delineate.preprocess.fitting import Coordinates, Filter, Fit, Fitted, fitted, resampled
 from delineate.preprocess.intensity import WindowRule, eight_bit
 
 IMAGENET_255 = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -36,6 +37,10 @@ class Answer(StrEnum):
     SIGMOID_FIRST = "sigmoid, enlarged, above 0.5"  # MedSAM
     CENTRED = "logits enlarged to the input, unpadded or enlarged, above 0"  # SAM-Med2D
 
+    def threshold(self, logit: float) -> float:
+        """Where what is enlarged is cut, for a threshold of the logits."""
+        return 1 / (1 + math.exp(-logit)) if self is Answer.SIGMOID_FIRST else logit
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -44,7 +49,9 @@ class Profile:
     side         pixels along a side of the input
     normal       mean and deviation, per channel
     answer       how logits become a mask
+    bgr          colors are given in reverse order
     window_rule  how the intensity window of a scan is decided
+    coordinates  how places on the frame become places in the input
     """
 
     name: str
@@ -56,13 +63,14 @@ class Profile:
     answer: Answer
     bgr: bool = False
     window_rule: WindowRule = WindowRule.MEDSAM
+    coordinates: Coordinates = Coordinates.INNER
 
     def prepare(self, frame: Frame) -> tuple[NDArray[np.float32], Fitted]:
         """A frame as the input (3, side, side), and where it lies in it."""
         picture = eight_bit(frame, self.window_rule)
         if self.bgr:
             picture = picture[..., ::-1]
-        place = fitted(picture.shape[0], picture.shape[1], self.side, self.fit)
+        place = fitted(picture.shape[0], picture.shape[1], self.side, self.fit, self.coordinates)
         mean, deviation = (np.asarray(v, np.float32) for v in self.normal)
         inner = self._scaled(resampled(np.ascontiguousarray(picture), place.inner, self.filter))
         inner = (inner - mean) / deviation
@@ -90,21 +98,46 @@ class Profile:
 
 
 SAM: Final = Profile("sam", 1024, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, Answer.LOGITS)
-MEDSAM: Final = Profile("medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE_8BIT, Scale.MIN_MAX, NONE, Answer.SIGMOID_FIRST)
-LITE_MEDSAM: Final = Profile("litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, Answer.CROPPED)
-SAM_MED2D: Final = Profile("sammed2d", 256, Fit.CENTRE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED)
+MEDSAM: Final = Profile(
+    "medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE_8BIT, Scale.MIN_MAX, NONE, Answer.SIGMOID_FIRST,
+    coordinates=Coordinates.NORMALIZED,
+)  # fmt: skip
+LITE_MEDSAM: Final = Profile(
+    "litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, Answer.CROPPED,
+    coordinates=Coordinates.SIDE,
+)  # fmt: skip
+SAM_MED2D: Final = Profile("sammed2d", 256, Fit.SQUARE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED)
+# its training and test scripts pad small pictures, and read colors as blue, green, red
+SAM_MED2D_SCRIPTS: Final = Profile(
+    "sammed2d scripts", 256, Fit.CENTRE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED, bgr=True
+)
 
 
 def sam2_image(side: int) -> Profile:
     """SAM 2's image predictor."""
-    return Profile("sam2 image", side, Fit.SQUARE, Filter.BILINEAR, Scale.UNIT, IMAGENET, Answer.LOGITS_DIRECT)
+    return _sam2("sam2 image", side, Filter.BILINEAR, IMAGENET)
 
 
 def sam2_video(side: int) -> Profile:
     """SAM 2's video predictor, which resizes 8-bit pictures."""
-    return Profile("sam2 video", side, Fit.SQUARE, Filter.BICUBIC_8BIT, Scale.UNIT, IMAGENET, Answer.LOGITS_DIRECT)
+    return _sam2("sam2 video", side, Filter.BICUBIC_8BIT, IMAGENET)
+
+
+def medsam2_image(side: int) -> Profile:
+    """MedSAM2 (2025) on a picture: SAM 2, and a window of its own."""
+    return replace(sam2_image(side), name="medsam2 image", window_rule=WindowRule.MEDSAM2)
+
+
+def medsam2_video(side: int) -> Profile:
+    """MedSAM2 (2025) on the slices of a volume."""
+    return replace(sam2_video(side), name="medsam2 video", window_rule=WindowRule.MEDSAM2)
 
 
 def biosam2(side: int) -> Profile:
     """BioSAM 2: as SAM 2 without mean and deviation."""
-    return Profile("biosam2", side, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.UNIT, NONE, Answer.LOGITS_DIRECT)
+    return _sam2("biosam2", side, Filter.BILINEAR_8BIT, NONE)
+
+
+def _sam2(name: str, side: int, filter: Filter, normal: tuple) -> Profile:
+    at = Coordinates.NORMALIZED_FLOAT32
+    return Profile(name, side, Fit.SQUARE, filter, Scale.UNIT, normal, Answer.LOGITS_DIRECT, coordinates=at)

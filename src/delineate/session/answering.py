@@ -13,8 +13,8 @@ from delineate.core.errors import PromptError
 from delineate.core.resolve import Placed
 from delineate.core.scan import Scan
 from delineate.core.volume_prompts import VolumePrompts
-from delineate.predictors.capabilities import PromptKind, Scope
-from delineate.predictors.frame_predictor import Candidates, Predictor
+from delineate.predictors.capabilities import PromptKind, Propagation, Scope
+from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, RememberingPredictor
 from delineate.predictors.scan_predictors import DensePredictor, VolumePredictor
 
 MaskArray = NDArray[np.bool_]
@@ -85,6 +85,13 @@ class _Dense(_OnFrames):
             for number in np.unique(labels[labels > 0]):
                 mask = labels == number
                 yield frame, names[number - 1], mask, float(sureness[mask].mean())
+
+
+def answering_on(scan: Scan, predictor: FramePredictor) -> FramePredictor:
+    """The predictor as it answers on this scan: one that remembers frames sees those of a video as its tracker does."""
+    if predictor.capabilities.follows is Propagation.MEMORY and len(scan) > 1:
+        return cast(RememberingPredictor, predictor).for_video
+    return predictor
 
 
 def answering_for(predictor: Predictor, scan: Scan) -> Answering:

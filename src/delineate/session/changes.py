@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -13,6 +13,7 @@ from delineate.core.errors import Notice, PromptError
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
+    AddPrompts,
     ChooseCandidate,
     Event,
     LockObject,
@@ -27,7 +28,7 @@ from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
-from delineate.session.answering import answering_for, class_names, require_answered
+from delineate.session.answering import answering_for, answering_on, class_names, require_answered
 from delineate.session.doubts import ValueRanges, nothing_to_see, points_at_background
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.propagation import Propagation
@@ -52,9 +53,9 @@ class Changes:
         recall: Callable[[int], tuple[SessionState, Event]],
     ) -> None:
         self.scan, self.guards = scan, guards
-        self.predictor = cast(FramePredictor, predictor)  # asked as one where its scope says so
+        self.predictor = answering_on(scan, cast(FramePredictor, predictor))  # asked as one where its scope says so
         self._store, self._recall = store, recall
-        self._answering = answering_for(predictor, scan)
+        self._answering = answering_for(self.predictor, scan)
         self._keys: dict[int, FeatureKey] = {}  # of frames that were prompted: they need not be read again
         self._ranges: dict[int, ValueRanges] = {}  # of the same
 
@@ -71,7 +72,7 @@ class Changes:
             case LockObject():
                 changed = replace(segmentation[event.object], locked=event.locked)
                 return replace(state, segmentation=segmentation.replacing(changed))
-            case AddPrompt():
+            case AddPrompt() | AddPrompts():
                 return self.prompted(state, event, number)[0]
             case ChooseCandidate():
                 return self._chosen(state, event)
@@ -101,34 +102,52 @@ class Changes:
     def propagation(self, state: SessionState, event: Propagate) -> Propagation:
         return Propagation(self.scan, self.predictor, self.guards, state, event, self._store.encoder(self.predictor))
 
-    def prompted(self, state: SessionState, event: AddPrompt, number: int) -> tuple[SessionState, Candidates | None]:
-        """The state with what a prompt gave, and all outlines offered; None where the person drew the outline."""
+    def frame_of(self, prompts: Sequence[Prompt]) -> int:
+        """The one frame that prompts of a query are on. Raises PromptError where they are on several."""
+        frames = sorted({self.placed(prompt).frame for prompt in prompts})
+        if len(frames) != 1:
+            on = f"on {self.scan.frame_word}s {', '.join(map(str, frames))}" if frames else "none"
+            raise PromptError(
+                "E-PROMPTS-FRAMES",
+                f"Prompts of one query are on one {self.scan.frame_word}; these are {on}.",
+                "Give those of each frame on their own, or all of them with prompt_all.",
+            )
+        return frames[0]
+
+    def prompted(
+        self, state: SessionState, event: AddPrompt | AddPrompts, number: int
+    ) -> tuple[SessionState, Candidates | None]:
+        """The state with what prompts gave, and all outlines offered; None where the person drew the outline."""
         state = self._with_object(state, event.new) if event.new else state
-        name, placed = event.object, self.placed(event.prompt)
+        name, frame = event.object, self.frame_of(event.prompts)
+        together = [self.placed(prompt) for prompt in event.prompts]
         prompts, notices = self._joined(state, event)
         track = state.tracks[name]
-        state = state.with_track(name, replace(track, prompts=(*track.prompts, KeptPrompt.of(placed))))
-        before = state.offers.get((name, placed.frame))
+        followed = frame in state.segmentation[name].masks and frame not in track.prompted
+        kept = tuple(KeptPrompt.of(placed, number) for placed in together)
+        edited = track.edited | {frame} if followed and len(prompts.points) else track.edited
+        state = state.with_track(name, replace(track, prompts=(*track.prompts, *kept), edited=edited))
+        before = state.offers.get((name, frame))
         offers = {key: offer for key, offer in state.offers.items() if offer is not before}
-        every = [prompt.whole for prompt in state.tracks[name].prompts] if self._answering.across else [placed]
-        outlines = dict(self._answering.prompted(name, every, lambda: self._answer(state, name, placed.frame, prompts)))
-        answer = outlines.pop(placed.frame, None)
-        mask, score = placed.prompts.drawn, 1.0
+        every = [prompt.whole for prompt in state.tracks[name].prompts] if self._answering.across else together
+        outlines = dict(self._answering.prompted(name, every, lambda: self._answer(state, name, frame, prompts)))
+        answer = outlines.pop(frame, None)
+        mask, score = join(together)[0][frame].drawn, 1.0
         if mask is not None:
             answer = None
         elif answer is None:  # it is not on the frame it was pointed at
             mask, score = np.zeros((self.scan.height, self.scan.width), dtype=bool), 0.0
         else:
             mask, score = answer.mask, answer.score
-            offer = offers[name, placed.frame] = Offer.of(answer, number)
+            offer = offers[name, frame] = Offer.of(answer, number)
             if answer.logits is not None:
                 self._store.put(offer, answer.logits, answer.logits.nbytes)
-        if placed.prompts.drawn is None:
-            notices = (*notices, *self._doubts(placed.frame, prompts, mask))
+        if join(together)[0][frame].drawn is None:
+            notices = (*notices, *self._doubts(frame, prompts, mask))
         self._store.discard(before)  # logits go back with the next click alone; undo has them computed again
         state = replace(state, offers=offers, notices=tuple(dict.fromkeys((*state.notices, *notices))))
-        state = self._settled(state, name, placed.frame, Rle.encode(mask), score)
-        return self._with_others(state, name, placed.frame, outlines), answer
+        state = self._settled(state, name, frame, Rle.encode(mask), score)
+        return self._with_others(state, name, frame, outlines), answer
 
     def _with_others(
         self, state: SessionState, name: str, frame: int, outlines: Mapping[int, Candidates]
@@ -177,16 +196,21 @@ class Changes:
         added = state.segmentation.adding(event.object, event.colour, event.label)
         return replace(state, segmentation=added).with_track(event.object, ObjectTrack())
 
-    def _joined(self, state: SessionState, event: AddPrompt) -> tuple[FramePrompts, tuple]:
-        """The prompt with those given before on its frame. Raises PromptError for what nobody could answer."""
-        name, placed = event.object, self.placed(event.prompt)
-        if placed.prompts.drawn is None:
-            require_answered(self.predictor, PromptKind(event.prompt.type))
+    def _joined(self, state: SessionState, event: AddPrompt | AddPrompts) -> tuple[FramePrompts, tuple]:
+        """The prompts with those given before on their frame, since an outline was drawn there last.
+
+        Raises PromptError for what nobody could answer.
+        """
+        name, frame = event.object, self.frame_of(event.prompts)
+        together = [self.placed(prompt) for prompt in event.prompts]
+        if join(together)[0][frame].drawn is None:
+            for prompt in event.prompts:
+                require_answered(self.predictor, PromptKind(prompt.type))
         masks = state.segmentation[name].masks
-        known = bool(masks) if self._answering.across else placed.frame in masks
-        before = [prompt.whole for prompt in state.tracks[name].prompts if prompt.placed.frame == placed.frame]
-        frames, notices = join([*before, placed])
-        prompts = frames[placed.frame]
+        known = bool(masks) if self._answering.across else frame in masks
+        before = [Placed(frame, query) for query in state.tracks[name].queries(frame)]
+        frames, notices = join([*before, *together])
+        prompts = frames[frame]
         if not prompts.says_where and not known:
             raise PromptError(
                 "E-PROMPT-ONLY-NEGATIVE",
@@ -209,8 +233,8 @@ class Changes:
 
         def again() -> NDArray[np.float32]:
             state, event = self._recall(offer.event)
-            assert isinstance(event, AddPrompt)
-            frame = self.placed(event.prompt).frame
+            assert isinstance(event, AddPrompt | AddPrompts)
+            frame = self.frame_of(event.prompts)
             state = self._with_object(state, event.new) if event.new else state
             logits = self._answer(state, event.object, frame, self._joined(state, event)[0]).logits
             assert logits is not None
@@ -226,6 +250,8 @@ class Changes:
                 "E-CANDIDATE", f"Frame {event.frame} offers {count} outlines; there is no number {event.candidate}."
             )
         mask, score = offer.masks[event.candidate], offer.scores[event.candidate]
+        track = state.tracks[event.object]
+        state = state.with_track(event.object, replace(track, edited=track.edited | {event.frame}))
         return self._settled(state, event.object, event.frame, mask, score)
 
     @staticmethod
@@ -237,6 +263,7 @@ class Changes:
         track = replace(
             track,
             prompted={**track.prompted, frame: outline},
+            edited=track.edited if outline == mask else track.edited | {frame},
             warnings={f: w for f, w in track.warnings.items() if f != frame},
         )
         segmentation = state.segmentation.with_masks(name, {frame: outline}, {frame: score})

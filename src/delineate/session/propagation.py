@@ -9,8 +9,10 @@ from typing import Final
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.prompt_log import Propagate
+from delineate.core.propagation_options import MemoryRule
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
+from delineate.predictors.capabilities import Propagation as FollowsBy
 from delineate.predictors.frame_predictor import Features, FramePredictor
 from delineate.session.state import FollowedFrom, ObjectTrack, SessionState
 from delineate.tracking.guards import GuardSettings
@@ -92,6 +94,8 @@ class Propagation:
         self.put_down: Propagate | None = None
         names = event.objects or tuple(o.name for o in state.segmentation.objects if not o.locked)
         self._reaches: list[_Reach] = []
+        remembers = predictor.capabilities.follows is FollowsBy.MEMORY
+        self._asks = remembers and event.following.memory is not MemoryRule.CHAIN and not event.following.outlines
         follows = predictor.capabilities.follows is not None  # else all frames are outlined already
         if not follows:
             event.following.require_plain(predictor.record.name)
@@ -147,7 +151,8 @@ class Propagation:
             outline, words = track.prompted[frame], track.words(frame)
             done = track.followed.get(frame)
             if done is None or not done.is_from(outline, event.following):
-                anchor = Anchor(name, frame, outline.decode(), start, end, words)
+                queries = track.queries(frame) if self._asks and frame not in track.edited else ()
+                anchor = Anchor(name, frame, outline.decode(), start, end, words, queries)
                 reaches.append(_Reach(anchor, frame, frame, frame + 1))
                 continue
             masks = {**self.state.segmentation[name].masks, frame: outline}

@@ -16,6 +16,7 @@ from delineate.core.manifest import InputRecord, Manifest, OutputRecord
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
+    AddPrompts,
     ChooseCandidate,
     Event,
     LockObject,
@@ -154,8 +155,11 @@ class Session:
         with self._changing():
             self._do(LockObject(object=name, locked=locked))
 
-    def prompt(self, prompt: Prompt, object: str | None = None) -> FrameResult:
+    def prompt(self, prompt: Prompt | Sequence[Prompt], object: str | None = None) -> FrameResult:
         """Point at an object on one frame and get it outlined there.
+
+        Several prompts on one frame are one query, and one undo. A prompt given later corrects the outline that earlier
+        ones gave: all of them are asked again, with the predictor's last answer as a mask prompt.
 
         ``object`` is made if it does not exist, and goes again with the prompt when that is undone; without a name the
         object added last is meant (or a first one made). Raises PromptError where the prompt does not fit the scan;
@@ -165,11 +169,44 @@ class Session:
             objects = self.segmentation.objects
             name = object or (objects[-1].name if objects else _free_name(self.segmentation))
             new = None if name in self.segmentation else self._new(name)
-            event = AddPrompt(object=name, prompt=prompt, new=new)
+            prompts = tuple(prompt) if isinstance(prompt, Sequence) else (prompt,)
+            frame = self._changes.frame_of(prompts)
+            event: AddPrompt | AddPrompts = AddPrompts(object=name, prompts=prompts, new=new)
+            if len(prompts) == 1:
+                event = AddPrompt(object=name, prompt=prompts[0], new=new)
             state, answer = self._changes.prompted(self._history.now.state, event, self.log.done + 1)
             self._history.add(event, state)
-        one, frame = state.segmentation[name], self._changes.placed(prompt).frame
+        one = state.segmentation[name]
         return FrameResult(name, frame, state.segmentation.mask(name, frame), one.scores.get(frame, 0.0), answer)
+
+    def prompt_all(
+        self, prompts: Sequence[Prompt], object: str | None = None, one_by_one: bool | None = None
+    ) -> tuple[FrameResult, ...]:
+        """Point at an object with prompts that were given together, on any frames.
+
+        Parameters
+        ----------
+        prompts
+            In the order they were given.
+        object
+            As in ``prompt``.
+        one_by_one
+            False: those on one frame are one query, as published systems are called. True: each is answered, and the
+            next one corrects the answer. None: as the predictor answers best (``Capabilities.one_by_one``).
+
+        Returns
+        -------
+        results
+            One for each query.
+        """
+        if one_by_one is None:
+            one_by_one = self.predictor.capabilities.one_by_one
+        if one_by_one:
+            return tuple(self.prompt(prompt, object) for prompt in prompts)
+        frames: dict[int, list[Prompt]] = {}
+        for prompt in prompts:
+            frames.setdefault(self._changes.placed(prompt).frame, []).append(prompt)
+        return tuple(self.prompt(together, object) for together in frames.values())
 
     def predict(self, progress: Progress | None = None) -> tuple[str, ...]:
         """Outline everything the predictor knows, without a prompt: an object a class; returns their names.

@@ -10,7 +10,7 @@ from delineate.core.errors import Notice
 from delineate.core.grid import Placement
 from delineate.core.manifest import ObjectRecord
 from delineate.core.propagation_options import Following
-from delineate.core.resolve import Placed
+from delineate.core.resolve import FramePrompts, Placed, join
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
@@ -39,16 +39,20 @@ class FollowedFrom:
 
 @dataclass(frozen=True, eq=False)
 class KeptPrompt:
-    """A prompt where it landed; its outline, if it has one, as run lengths."""
+    """A prompt where it landed; its outline, if it has one, as run lengths.
+
+    event  number of the log's event it came with, from 1: prompts of one event are one query
+    """
 
     placed: Placed
     outline: Rle | None
+    event: int
 
     @classmethod
-    def of(cls, placed: Placed) -> KeptPrompt:
+    def of(cls, placed: Placed, event: int) -> KeptPrompt:
         mask = placed.prompts.mask
         light = replace(placed, prompts=replace(placed.prompts, mask=None))
-        return cls(light, None if mask is None else Rle.encode(mask))
+        return cls(light, None if mask is None else Rle.encode(mask), event)
 
     @property
     def whole(self) -> Placed:
@@ -84,12 +88,15 @@ class ObjectTrack:
     prompts   where they landed, in order
     prompted  outlines the prompts gave, by frame: what it is followed from
     followed  for each of these frames, how it was followed from there last, and how far
+    edited    prompted frames whose outline is not what the prompts there give: another candidate was chosen, pixels
+              were locked, or a followed outline was corrected
     warnings  what looked wrong, by frame
     ended     frames where following it stopped, and the direction
     """
 
     prompts: tuple[KeptPrompt, ...] = ()
     prompted: Mapping[int, Rle] = field(default_factory=dict)
+    edited: frozenset[int] = frozenset()
     followed: Mapping[int, FollowedFrom] = field(default_factory=dict)
     warnings: Mapping[int, str] = field(default_factory=dict)
     ended: Mapping[int, str] = field(default_factory=dict)
@@ -99,6 +106,16 @@ class ObjectTrack:
         """The frames a 3D box allows."""
         spans = [p.placed.span for p in self.prompts if p.placed.span]
         return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else None
+
+    def queries(self, frame: int) -> tuple[FramePrompts, ...]:
+        """What was asked on a frame, in order, since an outline was drawn there last: a query for each event."""
+        events: dict[int, list[Placed]] = {}
+        for prompt in self.prompts:
+            if prompt.placed.frame == frame:
+                events.setdefault(prompt.event, []).append(prompt.whole)
+        queries = [join(together)[0][frame] for together in events.values()]
+        drawn = [n for n, query in enumerate(queries) if query.drawn is not None]
+        return tuple(queries[drawn[-1] if drawn else 0 :])
 
     def words(self, frame: int) -> str | None:
         """What the object was called on a frame, last."""

@@ -13,6 +13,7 @@ from delineate.systems.sam2 import hiera_layout
 from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
 
+RELEASED = "released"
 PARTS = Sam2Shaped(
     "biosam2",
     "unstated by the authors",
@@ -20,7 +21,8 @@ PARTS = Sam2Shaped(
     version=Sam2Version.V2_0,
     image_profile=biosam2,
     video_profile=biosam2,
-)  # fmt: skip
+    series=RELEASED,
+)
 SYSTEMS = (
     System(
         name=PARTS.name,
@@ -37,6 +39,9 @@ SYSTEMS = (
         license=PARTS.license,
         recipe="biosam2",
         layout=hiera_layout(Sam2Size.SMALL, Sam2Version.V2_0, "biosam"),
-        parity="SAM 2's network and tracker; the bank's rule by its description",
+        parity="SAM 2's network and tracker; the bank of images against the released steps (tests/predictors)",
+        variants={
+            RELEASED: "images prompted one by one are compared with a bank of those before, as the released script does"
+        },
     ),
 )

@@ -72,7 +72,13 @@ def _with_weights(
 
 
 def record_of(
-    name: str, sha256: str, license: str, preprocessing: str, engine: Engine, backend: str = "torch"
+    name: str,
+    sha256: str,
+    license: str,
+    preprocessing: str,
+    engine: Engine,
+    backend: str = "torch",
+    variant: str = "",
 ) -> ModelRecord:
     """What manifests say of a model."""
     return ModelRecord(
@@ -84,4 +90,5 @@ def record_of(
         device=str(engine.device),
         precision=engine.precision.value,
         backend=backend,
+        variant=variant,
     )

@@ -10,13 +10,20 @@ from dataclasses import replace
 
 from delineate.models.variants import Sam2Size, Sam2Version
 from delineate.predictors.capabilities import Propagation
-from delineate.preprocess.profiles import sam2_video
+from delineate.preprocess.profiles import medsam2_image, medsam2_video, sam2_video
 from delineate.systems.sam2 import hiera_layout
 from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
 
-PARTS = Sam2Shaped("medsam2", "see the authors' page (research use)", side=512)
-BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version=Sam2Version.V2_0)
+PARTS = Sam2Shaped(
+    "medsam2",
+    "see the authors' page (research use)",
+    side=512,
+    resets=True,
+    image_profile=medsam2_image,
+    video_profile=medsam2_video,
+)
+BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version=Sam2Version.V2_0, resets=True)
 _FOLLOW_UP = System(
     name=PARTS.name,
     summary="SAM 2.1 tiny at 512 px fine-tuned on 455 k volumes and 76 k frames",
@@ -24,7 +31,7 @@ _FOLLOW_UP = System(
     prompts=PROMPTS,
     propagation=Propagation.MEMORY,
     propagation_note=WINDOW_OF_SIX,
-    profile=sam2_video(512).summary,
+    profile=medsam2_video(512).summary,
     training="eight slices, up to five objects, boxes half of the time and masks otherwise; AdamW 5e-5 (3e-5 for the "
     "encoder), 75 epochs; SAM 2's loss",
     citation="Ma, Yang, Kim et al. MedSAM2: Segment Anything in 3D Medical Images and Videos. arXiv 2504.03600",

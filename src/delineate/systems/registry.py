@@ -47,10 +47,12 @@ def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str
     if options.adapter is not None and (model == SHIPPED or path.suffix == ".onnx"):
         raise ModelError("E-ADAPTER", "Quill has no place for an adapter.", "Name what it was trained on: -m SYSTEM")
     if model in SYSTEMS:
-        return SYSTEMS[model].build(options)
+        return _built(SYSTEMS[model], options)
     if path.suffix == ".onnx":
-        return SYSTEMS[SHIPPED].build(replace(options, checkpoint=path))
+        return _built(SYSTEMS[SHIPPED], replace(options, checkpoint=path))
     if is_bundle(path):
+        if options.variant:
+            raise ModelError("E-VARIANT", "An exported system is the variant it was exported as.", "Leave it out.")
         return build_exported(path, options, system)
     if path.suffix in CHECKPOINTS:
         return _from_checkpoint(path, options, system)
@@ -69,6 +71,16 @@ def system_named(name: str) -> System:
     if name not in SYSTEMS:
         raise ModelError("E-MODEL-UNKNOWN", f'There is no system "{name}".', "See which there are: delineate systems")
     return SYSTEMS[name]
+
+
+def _built(system: System, options: BuildOptions) -> Any:
+    if options.variant and options.variant not in system.variants:
+        raise ModelError(
+            "E-VARIANT",
+            f'{system.name} has no variant "{options.variant}".',
+            f"It has {', '.join(system.variants)}." if system.variants else "Leave it out.",
+        )
+    return system.build(options)
 
 
 def system_of_file(path: Path) -> str:
@@ -114,7 +126,7 @@ def _shapes(path: Path) -> dict[str, Shape]:
 
 def _from_checkpoint(path: Path, options: BuildOptions, system: str | None) -> Any:
     try:
-        return SYSTEMS[system or system_of_file(path)].build(replace(options, checkpoint=path))
+        return _built(SYSTEMS[system or system_of_file(path)], replace(options, checkpoint=path))
     except ModelError as error:
         likely = [one.name for one, _ in systems_with_layout(_shapes(path))] if error.code == "E-MODEL-KEYS" else []
         if not likely or system in likely:

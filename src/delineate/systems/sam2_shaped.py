@@ -30,6 +30,8 @@ class Sam2Shaped:
     side       pixels along a side of the input
     pruning    efficient frame pruning of the memory; None: the last frames are kept
     attention  EfficientTAM's attention to memories
+    resets     whether the authors forget what was followed before they follow the other way
+    series     name of the variant that remembers images it answered one by one (BioSAM 2)
     """
 
     name: str
@@ -40,6 +42,8 @@ class Sam2Shaped:
     side: int = 1024
     pruning: Pruning | None = None
     attention: CrossAttention = CrossAttention.FULL
+    resets: bool = False
+    series: str = ""
     image_profile: Callable[[int], Profile] = sam2_image
     video_profile: Callable[[int], Profile] = sam2_video
 
@@ -51,6 +55,7 @@ class Sam2Shaped:
         from delineate.compute.engine import Engine
         from delineate.predictors.export.image_encoder import Backend, run_exported
         from delineate.predictors.sam2 import Sam2Predictor
+        from delineate.predictors.sam2_series import SeriesPredictor
 
         engine = Engine.chosen(options.device, options.precision, options.threads)
         with torch.random.fork_rng(devices=[]):
@@ -69,14 +74,17 @@ class Sam2Shaped:
             self.video_profile(self.side).summary,
             engine,
             options.encoder_backend,
+            options.variant,
         )
-        return Sam2Predictor(
+        kind = SeriesPredictor if options.variant and options.variant == self.series else Sam2Predictor
+        return kind(
             network.to(engine.device),
             engine,
             record,
             self.image_profile,
             self.video_profile,
             self._policy(),
+            self.resets,
         )
 
     def _network(self) -> tuple[Sam2, Callable[[Weights], Weights]]:

@@ -10,13 +10,20 @@ from dataclasses import replace
 
 from delineate.predictors.capabilities import Propagation
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
-from delineate.preprocess.profiles import SAM_MED2D
+from delineate.preprocess.profiles import SAM_MED2D, SAM_MED2D_SCRIPTS
 from delineate.systems.sam import VIT_WIDTHS, vit_layout
 from delineate.systems.sam_shaped import PROMPTS, SamShaped
 from delineate.systems.system import System
 
+SCRIPTS = "scripts"
 PARTS = SamShaped(
-    "sam_med2d", "Apache-2.0", SAM_MED2D, multimask=Multimask.ALWAYS, adapters=True, feedback=MaskPrompt.PROBABILITY
+    "sam_med2d",
+    "Apache-2.0",
+    SAM_MED2D,
+    multimask=Multimask.ALWAYS,
+    adapters=True,
+    feedback=MaskPrompt.PROBABILITY,
+    variants={SCRIPTS: SAM_MED2D_SCRIPTS},
 )
 PLAIN = replace(PARTS, name="ft_sam", adapters=False)
 _SAM_MED2D = System(
@@ -38,6 +45,10 @@ _SAM_MED2D = System(
     layout=replace(
         vit_layout(VIT_WIDTHS["b"], SAM_MED2D.side, "sam-med2d"), holds=("mask_decoder.", ".Adapter."), lacks=()
     ),
+    variants={
+        SCRIPTS: "as the training and test scripts, not the predictor: pictures under 256 px are padded, not enlarged, "
+        "and colors read as blue, green, red"
+    },
 )
 SYSTEMS = (
     _SAM_MED2D,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from delineate.models.variants import SamEncoder
@@ -30,6 +31,7 @@ class SamShaped:
     feedback   what of the last answer goes back with the next click
     margin     see CHAINED_BOX
     whole      box corners are cut to whole input pixels
+    variants   other profiles, by the name of the variant
     """
 
     name: str
@@ -41,6 +43,7 @@ class SamShaped:
     feedback: MaskPrompt = MaskPrompt.LOGITS
     margin: float = 5.0
     whole: bool = False
+    variants: Mapping[str, Profile] = field(default_factory=dict)
 
     def build(self, options: BuildOptions) -> FramePredictor:
         """The predictor, its weights from a file, from the kept ones, or random."""
@@ -73,8 +76,9 @@ class SamShaped:
             return found
 
         _, sha256 = loaded(self.name, options, network, network.host, named)
+        profile = self.variants.get(options.variant, self.profile)
         behaviour = SamBehaviour(
-            self.profile,
+            profile,
             self.multimask,
             self.feedback,
             self.margin,
@@ -84,7 +88,9 @@ class SamShaped:
             network, Backend(options.encoder_backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads
         )
         engine.settle(network.host.vision_encoder)
-        record = record_of(self.name, sha256, self.license, self.profile.summary, engine, options.encoder_backend)
+        record = record_of(
+            self.name, sha256, self.license, profile.summary, engine, options.encoder_backend, options.variant
+        )
         return SamPredictor(network.to(engine.device), behaviour, engine, record)
 
     @property

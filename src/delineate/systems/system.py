@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from delineate.checkpoints.download import Source
@@ -26,6 +26,7 @@ class BuildOptions:
                 nothing but inference on the CPU is asked for, else torch. Quill is run by ONNX Runtime or by OpenVINO
     vocabulary  file of word pieces, for systems that read; None for the one that was pulled
     adapter     a trained adapter that is put into the weights, or None
+    variant     which of a system's ``variants``, where its authors do a thing in two ways; "" for its default
     """
 
     checkpoint: Path | None = None
@@ -36,6 +37,7 @@ class BuildOptions:
     backend: str = "auto"
     vocabulary: Path | None = None
     adapter: Path | None = None
+    variant: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", usable_threads(self.threads))
@@ -78,6 +80,8 @@ class System:
         The file that comes with the package, if any.
     download
         Where the published file can be fetched, if it can.
+    variants
+        What else it can be built as, and what is different then; the default is not among them.
     """
 
     name: str
@@ -96,3 +100,4 @@ class System:
     layout: CheckpointLayout | None = None
     weights: Path | None = None
     download: Source | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)

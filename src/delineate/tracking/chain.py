@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
@@ -79,6 +82,9 @@ class ChainTracker:
         self._guard.forget(name)
 
     suspend = remove
+
+    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+        return False
 
     def _answers(self, features: Features, references: Sequence[ReferenceFrame]) -> list[tuple[Candidates, bool]]:
         """What the model says of each structure, and whether it found it only where it was asked to look farther off.

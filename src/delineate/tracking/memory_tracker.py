@@ -21,12 +21,12 @@ from delineate.core.frame import Frame
 from delineate.core.propagation_options import Following
 from delineate.core.resolve import FramePrompts
 from delineate.memory.bank import MemoryBank
-from delineate.memory.cleaning import apart, without_specks
+from delineate.memory.cleaning import apart, tidied
 from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
 from delineate.memory.reader import ChosenMemories, Recall
 from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps, joined
 from delineate.predictors.frame_predictor import Candidates
-from delineate.predictors.postprocess import masks_on_frame
+from delineate.predictors.postprocess import masks_on_frame, values_on_frame
 from delineate.predictors.prompt_encoding import CORNERS, placed_points
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.fitting import Fitted
@@ -41,7 +41,8 @@ class TrackerSettings:
 
     frames       number of frames in all, where known: object pointers of short videos are timed differently
     exclusive    each pixel belongs to one object at most
-    fill         holes and specks of up to so many pixels of the low-resolution mask are removed; 0: none
+    fill         holes of up to so many pixels of the low-resolution mask are filled; 0: none
+    specks       specks of up to so many are removed
     keep         frames kept behind the newest one
     around       frames as near to one pointed at are kept too, for following the other way without a reset
     memory       data type of stored maps
@@ -50,6 +51,7 @@ class TrackerSettings:
     frames: int | None = None
     exclusive: bool = False
     fill: int = 0
+    specks: int = 0
     keep: int = 16
     around: bool = False
     memory: torch.dtype = torch.bfloat16
@@ -102,7 +104,11 @@ class MemoryTracker:
     ) -> MemoryTracker:
         """A tracker with a predictor's network and policy and an empty memory; ``frames`` in all, where known."""
         settings = TrackerSettings(
-            frames=frames, exclusive=following.exclusive, fill=following.fill, around=not following.reset
+            frames=frames,
+            exclusive=following.exclusive,
+            fill=following.fill,
+            specks=following.specks,
+            around=not (predictor.capabilities.resets if following.reset is None else following.reset),
         )
         network, policy = predictor.network, chosen_policy(predictor.policy, following)
         return cls(network, predictor.engine, policy, settings, predictor.video_profile(network.side), guards)
@@ -153,7 +159,10 @@ class MemoryTracker:
             return self._track(self._frame, list(self._banks))
 
     def add(self, name: str, prompts: FramePrompts) -> Step:
-        """Points add up with those given before on this frame; a box replaces the box; a mask replaces them all."""
+        """Points add up with those given before on this frame; a box replaces the box; a mask replaces them all.
+
+        A mask given with points or a box is what they correct.
+        """
         answer, frame = self.point(name, prompts), self._frame.frame
         assert frame is not None, "only the network's answer is told of maps: use point()"
         step = self._guard.start(name, frame, answer.mask, answer.score)
@@ -165,6 +174,9 @@ class MemoryTracker:
     def point(self, name: str, prompts: FramePrompts) -> Candidates:
         """``add``, as the network answers."""
         now = self._frame
+        if prompts.mask is not None and prompts.drawn is None:
+            self.point(name, FramePrompts(mask=prompts.mask))
+            prompts = replace(prompts, mask=None)
         bank = (
             self._banks.get(name)
             or self._suspended.pop(name, None)
@@ -176,8 +188,9 @@ class MemoryTracker:
             self._given.pop((name, now.index), None)
             answer = self.network.drawn(now.maps, self._placed_mask(prompts.mask, now))
         self._banks[name] = bank
-        self._store([name], now, answer.best, answer, prompted=True)
-        return self._shown([name], self._tidied(answer.best), answer, now)[name]
+        best = self._tidied(answer.best)  # of prompted frames the tidied outline is remembered, as in the authors' code
+        self._store([name], now, best, answer, prompted=True)
+        return self._shown([name], best, answer, now)[name]
 
     def remove(self, name: str) -> None:
         """Forget an object."""
@@ -192,6 +205,14 @@ class MemoryTracker:
         if name in self._banks:
             self._suspended[name] = self._banks.pop(name)
         self._last.pop(name, None)
+
+    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+        now, bank = self._frame, self._suspended.get(name)
+        if bank is None or now.index not in bank.prompted or now.frame is None:
+            return False
+        self._banks[name] = self._suspended.pop(name)
+        self._guard.start(name, now.frame, mask)
+        return True
 
     def clear(self, name: str, index: int) -> None:
         """Take the prompts of an object on one frame back; the object is forgotten with its last prompt."""
@@ -251,19 +272,14 @@ class MemoryTracker:
             answers.append(self._recall.followed(coarse, now.maps))
         together, found = joined(answers), [name for group in groups.values() for name in group]
         best = together.best
-        if self.settings.exclusive and len(found) > 1:
-            best = apart(best)
         self._store(found, now, best, together, prompted=False)
         for name in found:
             self._banks[name].pass_by(now.index, now.reverse)
         return self._shown(found, self._tidied(best), together, now)
 
     def _tidied(self, logits: Tensor) -> Tensor:
-        """Logits (O, 1, h, w) as they are shown: without specks and, where wanted, still apart."""
-        if not self.settings.fill:
-            return logits
-        tidy = without_specks(logits, self.settings.fill)
-        return apart(tidy) if self.settings.exclusive and len(tidy) > 1 else tidy
+        """Logits (O, 1, h, w) as they are shown: holes filled, specks removed."""
+        return tidied(logits, self.settings.fill, self.settings.specks)
 
     def _store(self, names: Sequence[str], now: _Frame, logits: Tensor, answer: Sam2Answer, prompted: bool) -> None:
         """Remember outlines (O, 1, h, w); those a person pointed at as black and white, to be fed back too."""
@@ -274,10 +290,15 @@ class MemoryTracker:
             self._banks[name].store(kept, prompted)
 
     def _shown(self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame) -> dict[str, Candidates]:
+        """What is shown of objects, logits (O, 1, h, w); where no pixel may be shared, it is the strongest one's."""
         shown = {}
+        shared = None
+        if self.settings.exclusive and len(names) > 1:
+            shared = apart(values_on_frame(logits[:, 0], now.place, Answer.LOGITS_DIRECT)[:, None]) > 0
         for n, name in enumerate(names):
             self._last[name] = logits[n]
-            masks = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT).cpu().numpy()
+            mask = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT) if shared is None else shared[n]
+            masks = mask.cpu().numpy()
             scores = answer.best_iou[n : n + 1].float().clamp(0, 1).cpu().numpy()
             shown[name] = Candidates(masks, scores, float(answer.present[n].sigmoid()))
         return shown

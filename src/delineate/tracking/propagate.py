@@ -36,7 +36,11 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """An outline to follow from, the frames ``first`` to ``stop`` (excluded) it answers for, and words it came from."""
+    """An outline to follow from, and the frames ``first`` to ``stop`` (excluded) it answers for.
+
+    words    it came from
+    queries  that gave it, one after the other, for a tracker to ask again and remember; none: it is given the outline
+    """
 
     name: str
     frame: int
@@ -44,6 +48,7 @@ class Anchor:
     first: int
     stop: int
     words: str | None = None
+    queries: tuple[FramePrompts, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +110,8 @@ def propagate(
     Raises PromptError, before anything is followed, for a way of following the predictor does not have.
     """
     how = following or Following()
+    if how.reset is None:
+        how = how.model_copy(update={"reset": predictor.capabilities.resets})
     make = partial(tracker_for, predictor, guards or GuardSettings(), how, len(scan), encode)
     return _visited(scan, anchors, how, make(), make)
 
@@ -118,7 +125,9 @@ def _visited(
     for direction, first, stop in sweeps:
         if direction is Direction.BACKWARD and how.reset:
             tracker = make()
-        sweep = _Sweep(tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind], how.reset)
+        sweep = _Sweep(
+            tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind], bool(how.reset)
+        )
         for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
             followed = tuple(sweep.visit(index, frame))
             position = index - first + 1 if direction is Direction.FORWARD else stop - index
@@ -167,13 +176,20 @@ class _Sweep:
             self._let_go(name)
         for (at, name), anchor in self.anchors.items():
             if at == index and self._leads_on(anchor):
-                self.tracker.add(name, FramePrompts(mask=anchor.mask, text=anchor.words))
+                self._start(anchor)
                 self._following[name], self._missed[name] = anchor, 0
 
     def end(self) -> None:
         """Let everything go, so that the tracker can be taken the other way."""
         for name in list(self._following):
             self._let_go(name)
+
+    def _start(self, anchor: Anchor) -> None:
+        """Have the tracker follow from an anchor on the present frame."""
+        if not self.forgetting and self.tracker.resume(anchor.name, anchor.mask):
+            return
+        for query in anchor.queries or (FramePrompts(mask=anchor.mask, text=anchor.words),):
+            self.tracker.add(anchor.name, query)
 
     def _leads_on(self, anchor: Anchor) -> bool:
         """Whether the anchor answers for frames in this direction."""

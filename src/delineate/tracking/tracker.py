@@ -73,3 +73,10 @@ class Tracker(Protocol):
     def suspend(self, name: str) -> None:
         """Stop following a structure; where it is added again, what is remembered of it counts too."""
         ...
+
+    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+        """Follow a suspended structure again from the frame pushed last; False where it was not prompted there.
+
+        mask  its outline there, bool (height, width)
+        """
+        ...

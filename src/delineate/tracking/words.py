@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
@@ -62,3 +65,6 @@ class WordTracker:
         self._guard.forget(name)
 
     suspend = remove
+
+    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+        return False

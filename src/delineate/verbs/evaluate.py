@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field, SerializationInfo, field_serializer
 
 from delineate.evaluation import runner
-from delineate.evaluation.predictors import reported_names
+from delineate.evaluation.predictors import reported_names, variants_of
 from delineate.evaluation.report import as_json
 from delineate.evaluation.reproduce import REPRODUCTIONS, Reproduction, reproduction_named
 from delineate.evaluation.runner import EvaluateOptions, named_data
@@ -29,6 +29,7 @@ class Selection(Request):
     limit: int | None = Field(default=None, description="At most so many cases of each data set.")
     structures: int = Field(default=12, description="At most so many structures of a case.")
     untrained: Untrained = False
+    precision: str = Field(default="fp32", description="What systems compute in: fp32 unless asked.")
     output: Path = Field(default=Path("evaluation"), description="Folder for the tables; earlier results are reused.")
 
     @field_serializer("predictors")
@@ -42,6 +43,7 @@ class EvaluateRequest(Selection):
     protocol: str = Field(default="box-2d", description="Its name; docs/evaluation.md lists them.")
     seed: int = Field(default=0, description="Of the simulated prompts.")
     with_training: bool = Field(default=False, description="Also scans that a model learned from.")
+    variant: str = Field(default="", description="Of the systems that have it: delineate systems NAME.")
 
     @property
     def options(self) -> EvaluateOptions:
@@ -117,5 +119,6 @@ def reproduce(
         return ReproduceResult((found,), folder)
     own = request.name if request.name == found.protocol or request.name in found.variants else found.protocol
     fields = request.model_dump(exclude={"name"}) | {"data": folder, "protocol": request.protocol or own}
-    chosen = EvaluateRequest(**fields | {"predictors": runs})
+    variant = found.variant if any(found.variant in variants_of(one) for one in runs) else ""
+    chosen = EvaluateRequest(**fields | {"predictors": runs, "variant": variant})
     return ReproduceResult((found,), folder, evaluate(chosen, progress, found.card(folder)))

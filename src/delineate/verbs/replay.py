@@ -116,6 +116,7 @@ def request_of(
             device=manifest.model.device or "auto",
             precision=manifest.model.precision or "auto",
             backend=manifest.model.backend or "torch",
+            variant=manifest.model.variant,
             threads=run.threads,
         ),
         asked=manifest.prompts,

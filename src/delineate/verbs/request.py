@@ -90,6 +90,7 @@ class ModelChoice(Request):
     )
     system: SystemName = None
     adapter: Path | None = Field(default=None, description="A trained adapter that is put into the weights.")
+    variant: str = Field(default="", description="One of a system's variants, where its authors do it in two ways.")
     vocabulary: Path | None = Field(default=None, description="Word pieces, for systems that read.")
     untrained: Untrained = False
     device: str = "auto"
@@ -113,6 +114,7 @@ class ModelChoice(Request):
             self.backend,
             self.vocabulary,
             self.adapter,
+            self.variant,
         )
         predictor: Predictor = build(self.name, options, self.system)
         return predictor

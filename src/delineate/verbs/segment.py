@@ -38,6 +38,10 @@ class Target(Request):
     mask: Path | None = Field(default=None, description="A file with its outline on one frame.")
     markers: Path | None = Field(default=None, description="A volume with marks on some slices.")
     frame: int | None = Field(default=None, description="The slice of the mask file that is meant.")
+    one_by_one: bool | None = Field(
+        default=None,
+        description="Answer prompts on one frame one after the other, or as one query; default: as suits the model.",
+    )
     propagate: bool = Field(default=True, description="Follow it to the other frames.")
     following: Following | None = None
 
@@ -153,8 +157,8 @@ def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress
         session.predict(progress)
     if prompts and asked.name not in session.segmentation:
         session.add_object(asked.name)
-    for prompt in prompts:
-        session.prompt(prompt, asked.name)
+    if prompts:
+        session.prompt_all(prompts, asked.name, asked.one_by_one)
     if len(scan) > 1 and asked.propagate:
         marked = [prompt.frame for prompt in prompts if prompt.frame is not None] if asked.markers else []
         first, stop = (min(marked), max(marked) + 1) if marked else (None, None)

@@ -131,7 +131,10 @@ class _Sam2Decoder(nn.Module):
         sparse, dense = self.prompts(points, labels, mask, has_mask)
         maps = Sam2Maps(image_embeddings, (fine_4, fine_8), image_embeddings)
         embeddings = image_embeddings.expand(sparse.shape[0], -1, -1, -1)
-        one, three = (self.network.decode_tokens(embeddings, maps, sparse, dense, several) for several in (False, True))
+        one, three = (
+            self.network.decode_tokens(embeddings, maps, sparse, dense, several, gated=False)
+            for several in (False, True)
+        )
         return (
             torch.cat([one.logits, three.logits], dim=1),
             torch.cat([one.iou, three.iou], dim=1),
