@@ -328,7 +328,7 @@ def _clicks(device: torch.device) -> Iterator[Measure]:
     """First and next click of the small systems, by the engine a user gets."""
     frame = ultrasound_clip(frames=1).scan.frame(0)
     for name in ("lite_medsam", "mobile_sam"):
-        predictor = build(name, BuildOptions(untrained=True, device=str(device)))
+        predictor = build(name, BuildOptions(untrained=True, device=str(device), backend="torch"))
         predictor.encode(frame)
         first = _best(lambda: predictor.encode(frame), 3, device)  # noqa: B023
         features = predictor.encode(frame)

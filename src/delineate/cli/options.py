@@ -27,7 +27,7 @@ FollowLinks = Annotated[
 Model = Annotated[str, typer.Option("--model", "-m", help="A system's name, a model file, or an exported folder.")]
 Device = Annotated[str, typer.Option("--device", help="Where published systems run: auto, cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: auto, fp32, bf16 or fp16.")]
-Backend = Annotated[str, typer.Option("--backend", help="What runs image encoders, and Quill: torch, onnx, openvino.")]
+Backend = Annotated[str, typer.Option("--backend", help="What computes: auto, torch, onnx, openvino.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
 Variant = Annotated[str, typer.Option("--variant", help="Where authors do it in two ways: delineate systems NAME.")]
@@ -159,7 +159,7 @@ class Machine:
     untrained: Untrained = False
     device: Device = "auto"
     precision: Precision = "auto"
-    backend: Backend = "torch"
+    backend: Backend = "auto"
     threads: Threads = 0
     vocabulary: Vocabulary = None
 

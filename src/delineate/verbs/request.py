@@ -95,7 +95,7 @@ class ModelChoice(Request):
     untrained: Untrained = False
     device: str = "auto"
     precision: str = "auto"
-    backend: str = "torch"
+    backend: str = "auto"
     threads: Threads = 0
 
     @property
