@@ -17,6 +17,7 @@ from delineate.bench_systems import bench_systems
 from delineate.evaluation.markdown import dataset_table, summary_table
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.systems import SYSTEMS
+from delineate.systems.sources import sources_table
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
@@ -52,6 +53,7 @@ SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_sy
 
 def main(wanted: Sequence[str]) -> None:
     write(ROOT / "docs" / "systems.md", "systems", systems())
+    write(ROOT / "docs" / "weights.md", "sources", sources_table())
     files = [ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
     tables = {name: as_markdown(measure()) for name, measure in SPEED.items() if not wanted or name in wanted}
     for protocol, options in PROTOCOLS.items():

