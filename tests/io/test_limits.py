@@ -148,7 +148,7 @@ def test_frames_are_the_same_in_any_order(
 @linux_only
 def test_an_animation_is_decoded_frame_by_frame(tmp_path: Path) -> None:
     """40 frames of 1000 x 1000: 120 MB at once, 3 MB each."""
-    prepare = "from delineate.io.opening import open_scan\nfrom delineate.io import picture"
+    prepare = "from delineate.io.opening import open_scan\nfrom delineate.io.readers import dicom, picture"
     code = f"scan = open_scan({str(gif(tmp_path, 1000, 40))!r}, pages='video')\nfor n in range(40): scan.pixels(n)"
     assert peak_mib(code, prepare) < 40
 

@@ -229,6 +229,10 @@ def test_an_honest_volume_takes_a_small_multiple_of_its_size(encoding: str, tmp_
     sizes = " ".join(map(str, shape))
     head = f"NRRD0004\ntype: short\nendian: little\ndimension: 3\nsizes: {sizes}\nencoding: {encoding}\n\n"
     (tmp_path / "a.nrrd").write_bytes(head.encode() + packed)
-    prepare = "from pathlib import Path\nfrom delineate.io.opening import open_scan\nfrom delineate.io import nrrd"
+    prepare = """
+from pathlib import Path
+from delineate.io.opening import open_scan
+from delineate.io.readers import dicom, nrrd
+"""
     peak = peak_mib(f"scan = open_scan(Path({str(tmp_path / 'a.nrrd')!r}))", prepare)
     assert peak < (2.2 * 64 if encoding != "ascii" else 110)

@@ -18,6 +18,10 @@ from delineate.core.errors import GeometryError
 
 Affine = NDArray[np.float64]
 
+SHORTEST_STEP, LONGEST_STEP = 1e-9, 1e6  # mm between voxels
+FARTHEST = 1e9  # mm from the origin
+FLAT = 1e-6  # volume of the cell of axes of length 1: below it two of them point the same way
+CLEARLY_THICKER = 2.0  # times the last axis's step: slices lie along another axis
 _LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 _CODES = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -66,7 +70,14 @@ class Grid:
             )
         if not np.array_equal(affine[3], (0, 0, 0, 1)):
             raise GeometryError("E-GRID-AFFINE", f"The last row of the affine is {affine[3]}, not 0 0 0 1.")
-        if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if not (lengths < LONGEST_STEP).all() or not (np.abs(affine[:3, 3]) < FARTHEST).all():
+            raise GeometryError(
+                "E-GRID-SIZE",
+                f"The affine has steps of up to {lengths.max():g} mm and begins at {np.abs(affine[:3, 3]).max():g} mm.",
+                "Repair the header of the file.",
+            )
+        if lengths.min() < SHORTEST_STEP or abs(np.linalg.det(affine[:3, :3] / lengths)) < FLAT:
             raise GeometryError(
                 "E-GRID-SINGULAR",
                 "The affine is singular: an axis has no length, or two axes point the same way.",
@@ -141,9 +152,10 @@ class Grid:
 
     @property
     def thick_axis(self) -> int:
-        """The axis with the largest spacing (the through-slice axis of an anisotropic stack); the last one on a tie."""
-        steps = np.round(self.spacing, 4)
-        return int(len(steps) - 1 - np.argmax(steps[::-1]))
+        """The axis slices are stacked along: the last one, unless another is clearly thicker."""
+        steps = self.spacing
+        thickest = max(range(len(steps)), key=lambda axis: (steps[axis], axis))
+        return thickest if steps[thickest] >= CLEARLY_THICKER * steps[-1] else len(steps) - 1
 
     def to_world(self, voxels: ArrayLike, space: Space | str = Space.RAS) -> NDArray[np.float64]:
         """Voxel coordinates (..., ndim) to millimetres (..., 3) in RAS or LPS.

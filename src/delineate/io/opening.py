@@ -54,6 +54,14 @@ def _is_movie(head: bytes) -> bool:
     return head.startswith(b"\x1aE\xdf\xa3") or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
 
 
+def _is_analyze(head: bytes) -> bool:
+    if head[:4] not in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
+        return False
+    from delineate.io.readers.nifti_file import is_analyze
+
+    return is_analyze(head)
+
+
 def _is_dicom(head: bytes) -> bool:
     from delineate.io.readers.dicom import looks_like_dicom
 
@@ -74,6 +82,7 @@ BUILT_IN = (
     FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.readers.tiff"),
     FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.readers.nrrd", detached=True),
     FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.readers.nifti", detached=True),
+    FileFormat("Analyze", (".hdr", ".img"), _is_analyze, "delineate.io.readers.nifti", detached=True),
     FileFormat(
         "MetaImage",
         (".mha", ".mhd"),
@@ -82,6 +91,7 @@ BUILT_IN = (
         detached=True,
     ),
     FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.readers.npz"),
+    FileFormat("npy", (".npy",), _starts(b"\x93NUMPY"), "delineate.io.readers.npy"),
     FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.readers.video"),
 )
 FORMATS: Registry[FileFormat] = Registry("delineate.formats", FileFormat, (f"{__name__}:BUILT_IN",))
@@ -118,11 +128,15 @@ def identify(path: Path) -> FileFormat:
     Raises InputError for an empty file or one of no known format.
     """
     head = file_head(path)
+    single = path.name.lower().endswith((".nii", ".nii.gz"))  # its magic is broken where it looks like Analyze's .hdr
     for one in FORMATS.values():
-        if one.matches(head):
+        if one.matches(head) and not (single and one.name == "Analyze"):
             return one
+    header = _header_beside(path)
+    if header is not None:
+        return identify(header)
     known = ", ".join(FORMATS)
-    if path.name.lower().endswith((".nii", ".nii.gz")):
+    if single:
         magic = head[344:348]
         raise InputError(
             "E-NIFTI-MAGIC",
@@ -135,6 +149,16 @@ def identify(path: Path) -> FileFormat:
         f"{path.name} is none of the formats that can be read.",
         f"These can: {known}, DICOM folders.",
     )
+
+
+def _header_beside(path: Path) -> Path | None:
+    """The ``.hdr`` to an ``.img``, which by itself is voxels of no known size."""
+    if not path.name.lower().endswith((".img", ".img.gz")):
+        return None
+    from delineate.io.readers.nifti_file import is_header, other_of_pair
+
+    header = other_of_pair(path)
+    return header if header is not None and is_header(file_head(header)) else None
 
 
 def detached_data(path: Path) -> tuple[Path, ...]:

@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.errors import InputError
+from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid
+from delineate.core.reading import COPY_AGAIN, reason
 from delineate.core.scan import Scan
 from delineate.io.limits import check_volume
 from delineate.io.options import ReadOptions
+from delineate.io.readers.detached import beside, numbered_names, require_some
+from delineate.io.readers.header_fields import numbers, unusable, whole_numbers
 from delineate.io.readers.itk_space import ras_affine
 from delineate.io.readers.modality import guess
+from delineate.io.readers.units import millimetres, unit_notice
+from delineate.io.readers.written_numbers import written_numbers
 from delineate.io.unpacking import Packing, unpacked
 
-_TYPES = {
+Fields = dict[str, str]
+_TYPES: Final = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }  # fmt: skip
+_CODE: Final = "E-META-DATA"
+_NUMBERED: Final = re.compile(r"(\S*%\d*d\S*)((?:\s+-?\d{1,9}){3})$")
+_TURNS: Final = ("TransformMatrix", "Rotation", "Orientation")
+_ORIGINS: Final = ("Offset", "Origin", "Position")
 
 
 def read(path: Path, options: ReadOptions) -> Scan:
     """A MetaImage as an image or volume on its own grid."""
     fields, offset = _fields(path)
-    try:
-        shape = tuple(int(n) for n in fields["DimSize"].split())
-        dtype = np.dtype(_TYPES[fields["ElementType"]])
-        channels = int(fields.get("ElementNumberOfChannels", 1))
-    except (KeyError, ValueError) as error:
-        raise InputError("E-META-HEADER", f"{path.name}: the field {error} is missing or unknown.") from None
-    if len(shape) not in (2, 3) or min(shape) < 1:
-        raise InputError("E-META-DIM", f"{path.name} has the size {shape}; two or three axes are read.")
+    shape = tuple(whole_numbers(path, "DimSize", _required(path, fields, "DimSize")))
+    kind = _required(path, fields, "ElementType")
+    if kind not in _TYPES:
+        raise unusable(path, "ElementType", kind, "a number type such as MET_SHORT")
+    dtype = np.dtype(_TYPES[kind])
+    channels = whole_numbers(path, "ElementNumberOfChannels", fields.get("ElementNumberOfChannels", "1"), 1)[0]
+    if len(shape) not in (2, 3):
+        raise InputError("E-META-DIM", f"{path.name} has {len(shape)} axes; two or three are read.")
+    if "NDims" in fields and whole_numbers(path, "NDims", fields["NDims"], 1)[0] != len(shape):
+        raise unusable(path, "NDims", fields["NDims"], f"{len(shape)}, the number of sizes,")
     if channels not in (1, 3):
         raise InputError("E-META-CHANNELS", f"{path.name} has {channels} values a voxel; grey and RGB are read.")
     check_volume(path, shape, channels * dtype.itemsize, options)
+    grid, notices = _grid(path, fields, shape)
     big = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
     stored = dtype.newbyteorder(">" if big else "<")
     array = _data(path, fields, offset, (channels, *shape), stored).astype(dtype, copy=False)
     array = array[0] if channels == 1 else array.transpose(*range(1, array.ndim), 0)
-    grid = _grid(fields, shape)
-    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(shape) == 3)}
+    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(shape) == 3), "notices": notices}
     if len(shape) == 2:
         return Scan.from_image(array.swapaxes(0, 1), grid, **about)
     return Scan.from_volume(array, grid, **about)
 
 
-def _fields(path: Path) -> tuple[dict[str, str], int]:
-    fields: dict[str, str] = {}
+def _fields(path: Path) -> tuple[Fields, int]:
+    fields: Fields = {}
     with path.open("rb") as stream:
         for _ in range(500):
             line = stream.readline(100_000)
@@ -64,66 +77,86 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
     raise InputError("E-META-HEADER", f"{path.name} does not say where its voxels are (ElementDataFile).")
 
 
+def _required(path: Path, fields: Fields, name: str) -> str:
+    if name not in fields:
+        raise InputError("E-META-HEADER", f'{path.name}: the header has no field "{name}".', "Export the file again.")
+    return fields[name]
+
+
 def detached_data(path: Path) -> list[Path]:
     """Files beside a header that hold its voxels, if they are not in the same file."""
     fields, offset = _fields(path)
+    return [path.parent / name for name in _data_files(path, fields, offset)]
+
+
+def _data_files(path: Path, fields: Fields, offset: int) -> list[str]:
     place = fields["ElementDataFile"]
     if place.upper() == "LOCAL":
         return []
-    listed = place.upper().startswith("LIST")
-    names = path.read_bytes()[offset:].decode("latin-1").split() if listed else [place]
-    return [path.parent / name for name in names]
+    if place.split()[:1] == ["LIST"]:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            lines = stream.read(1 << 24).decode("latin-1").splitlines()
+        return list(require_some(path, [line.strip() for line in lines if line.strip()], _CODE))
+    if numbered := _NUMBERED.match(place):
+        first, last, step = whole_numbers(path, "ElementDataFile", numbered[2], 3, least=-(10**9))
+        return list(numbered_names(path, numbered[1], first, last, step, _CODE))
+    return [place]
 
 
-def _flag(fields: dict[str, str], name: str) -> bool:
-    return fields.get(name, "False").lower() in ("true", "1")
+def _flag(fields: Fields, name: str, default: str = "False") -> bool:
+    return fields.get(name, default).lower() in ("true", "1", "t", "yes")
 
 
-def _grid(fields: dict[str, str], shape: tuple[int, ...]) -> Grid:
+def _grid(path: Path, fields: Fields, shape: tuple[int, ...]) -> tuple[Grid, tuple[Notice, ...]]:
     """ITK: position = origin + directions * spacing * index, in LPS."""
     n = len(shape)
-    steps = np.array([float(v) for v in fields.get("ElementSpacing", fields.get("ElementSize", "1 " * n)).split()])
-    matrix = next((fields[k] for k in ("TransformMatrix", "Rotation", "Orientation") if k in fields), None)
-    origin = next((fields[k] for k in ("Offset", "Origin", "Position") if k in fields), None)
-    rows = np.eye(n) if matrix is None else np.array([float(v) for v in matrix.split()]).reshape(n, n)
-    first = np.zeros(n) if origin is None else np.array([float(v) for v in origin.split()])
+    field = "ElementSpacing" if "ElementSpacing" in fields else "ElementSize"
+    steps = np.array(numbers(path, field, fields.get(field, "1 " * n), n, positive=True))
+    turn = next((name for name in _TURNS if name in fields), None)
+    place = next((name for name in _ORIGINS if name in fields), None)
+    rows = np.eye(n) if turn is None else np.array(numbers(path, turn, fields[turn], n * n)).reshape(n, n)
+    first = np.zeros(n) if place is None else np.array(numbers(path, place, fields[place], n))
+    unit = fields.get("DistanceUnits", "")
+    scale = millimetres(path, unit) if unit and unit != "?" else 1.0
+    notices = () if scale == 1.0 else (unit_notice(unit),)
     if n == 2:
-        return Grid.scaled(shape, steps)
-    return Grid(shape, ras_affine(rows * steps[:, None], first))
+        return Grid.scaled(shape, steps * scale), notices
+    return Grid(shape, ras_affine(rows * steps[:, None] * scale, first * scale)), notices
 
 
-def _data(
-    path: Path, fields: dict[str, str], offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    packing = Packing.ZLIB if _flag(fields, "CompressedData") else Packing.RAW
-    skip = int(fields.get("HeaderSize", 0))
+def _data(path: Path, fields: Fields, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    count = int(np.prod(shape, dtype=np.int64))
+    size = count * dtype.itemsize
+    skip = whole_numbers(path, "HeaderSize", fields.get("HeaderSize", "0"), 1, least=-1)[0]
     try:
         with _source(path, fields, offset, size) as stream:
             if skip == -1:
                 stream.seek(max(0, stream.seek(0, io.SEEK_END) - size))
             else:
-                stream.seek(max(0, skip), io.SEEK_CUR)
+                stream.seek(skip, io.SEEK_CUR)
+            if not _flag(fields, "BinaryData", "True"):
+                return written_numbers(stream, count, dtype.newbyteorder("=")).reshape(shape, order="F")
+            packing = Packing.ZLIB if _flag(fields, "CompressedData") else Packing.RAW
             return unpacked(stream, packing, size).values(dtype).reshape(shape, order="F")
-    except ValueError as error:
-        raise InputError(
-            "E-META-CUT", f"{path.name} is cut short or damaged: {error}.", "Copy or download it again."
-        ) from None
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError("E-META-CUT", f"{path.name} is cut short or damaged: {reason(error)}.", COPY_AGAIN) from error
 
 
-def _source(path: Path, fields: dict[str, str], offset: int, size: int) -> BinaryIO:
+def _source(path: Path, fields: Fields, offset: int, size: int) -> BinaryIO:
     """Where the voxels begin: in the file itself, in one beside it, or in a list of files, taken together."""
-    place = fields["ElementDataFile"]
-    if place.upper() == "LOCAL":
+    names = _data_files(path, fields, offset)
+    if not names:
         stream = path.open("rb")
         stream.seek(offset)
         return stream
-    sources = detached_data(path)
-    for source in sources:
-        if source.resolve().parent != path.parent.resolve() or not source.is_file():
-            raise InputError("E-META-DATA", f"{path.name} keeps its voxels in {source}, which is not beside it.")
+    sources = [beside(path, name, _CODE) for name in names]
     if len(sources) == 1:
         return sources[0].open("rb")
+    if size > sum(source.stat().st_size for source in sources) and not _flag(fields, "CompressedData"):
+        raise InputError(
+            "E-META-CUT", f"{path.name}: its {len(sources)} data files do not hold {size} bytes.", COPY_AGAIN
+        )
     joined = io.BytesIO()
     for source in sources:
         with source.open("rb") as part:

@@ -19,7 +19,7 @@ from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import replacing
 from delineate.io.options import ReadOptions
 from delineate.io.own_files import MARK
-from delineate.io.readers.nifti import load_image
+from delineate.io.readers.nifti_file import whole_header
 from delineate.io.readers.nifti_header import geometry_of, header_with, label_image
 
 COMMENT_CODE = 6  # NIfTI header extension: plain text
@@ -93,7 +93,7 @@ def require_header(path: Path, scan: Scan) -> nib.Nifti1Header:
             "Leave out --keep-header; the geometry is kept without it.",
         )
     opened = ReadOptions(max_voxels=2**62)  # whatever limit it was opened with
-    header = load_image(scan.file.path, opened, []).header
+    header = whole_header(scan.file.path, opened)
     if geometry_of(header) != scan.geometry:
         raise OutputError("E-KEEP-HEADER", f"{scan.file.path.name} has changed since it was opened.", "Open it again.")
     return header
