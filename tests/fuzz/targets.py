@@ -39,9 +39,9 @@ class Target:
 
 def _scan(path: Path, random: Random) -> None:
     """Opened, looked at, and read."""
-    from delineate.cli.inspect import describe
     from delineate.core.scan import ScanKind
     from delineate.io.opening import open_scan
+    from delineate.verbs.inspect import describe
 
     with open_scan(path, **random.choice(READING)) as scan:
         for index in sorted({0, len(scan) // 2, len(scan) - 1}):
@@ -49,7 +49,7 @@ def _scan(path: Path, random: Random) -> None:
         if scan.kind is ScanKind.VOLUME:
             scan.voxels()
         _ = scan.intensities.statistics
-        json.dumps(describe(scan))
+        json.dumps(describe(scan).as_json())
 
 
 def _label(path: Path, random: Random) -> None:

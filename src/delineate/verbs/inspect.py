@@ -70,7 +70,7 @@ def describe(scan: Scan) -> InspectResult:
     grid = scan.grid
     colour = f", {scan.channels} channels" if scan.channels > 1 else ""
     axes = zip(grid.axes, grid.shape, grid.axis_codes, strict=True)
-    slices = f"{grid.axes[scan.slice_axis]} ({grid.axis_codes[scan.slice_axis]})"
+    axis = scan.slice_axis
     return InspectResult(
         format=scan.file.format if scan.file else "array",
         kind=f"{scan.kind.value}, {len(scan)} {scan.frame_word}s of {scan.width} x {scan.height}{colour}",
@@ -78,7 +78,7 @@ def describe(scan: Scan) -> InspectResult:
         spacing="unknown"
         if grid.placement is Placement.PIXELS
         else " x ".join(f"{s:.4g}" for s in grid.spacing) + " mm",
-        slices_along=slices if scan.kind is ScanKind.VOLUME else "",
+        slices_along=f"{grid.axes[axis]} ({grid.axis_codes[axis]})" if scan.kind is ScanKind.VOLUME else "",
         length=f"{scan.times[-1]:.2f} s" if scan.times else "",
         values=f"{scan.dtype}, {low:g} to {high:g}" if values.size else f"{scan.dtype}, none finite",
         histogram=_histogram(values),
