@@ -134,14 +134,14 @@ def _checkpoint(path: Path, random: Random) -> None:
     from torch import nn
 
     from delineate.checkpoints import key_maps
-    from delineate.checkpoints.detect import system_of
     from delineate.checkpoints.loading import load_all
     from delineate.checkpoints.reading import read_weights
     from delineate.core.errors import ModelError
+    from delineate.systems.registry import system_of_file
 
-    weights = read_weights(path)
     with suppress(ModelError):
-        system_of(weights, path.name)
+        system_of_file(path)
+    weights = read_weights(path)
     maps = {
         "sam": lambda w: key_maps.resized_sam(key_maps.sam_weights(w), 8, (2,)), "mobile": key_maps.sam_weights,
         "sam2": key_maps.sam2_weights, "light": lambda w: key_maps.efficient_tam_weights(w, 8),
