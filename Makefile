@@ -20,7 +20,7 @@ check: $(VENV)/.dev
 
 # The tables of the README and the model card, measured anew: needs the labelled data and some minutes.
 tables: $(VENV)/.dev
-	$(BIN)/python docs/tables.py
+	$(BIN)/python tools/tables.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed; say which: make PYTHON=python3.12') if sys.version_info < (3, 11) else None"

@@ -49,7 +49,7 @@ class Selection:
 def evaluate(
     selection: Selection,
     talking: options.Talking,
-    protocol: Annotated[str, typer.Option(help="Its name; docs/evaluation.md lists them.")] = "box-2d",
+    protocol: Annotated[str, typer.Option(help="Its name; docs/reference/evaluation.md lists them.")] = "box-2d",
     seed: Annotated[int, typer.Option(help="Of the simulated prompts.")] = 0,
     with_training: Annotated[
         bool, typer.Option("--with-training", help="Also scans that a model learned from.")

@@ -217,7 +217,7 @@ def load_cases(
         raise InputError(
             "E-EVAL-NO-DATA",
             f"There are no labelled scans at {root}: it has no {MANIFEST}.",
-            f"Point --data to a folder with a {MANIFEST}; docs/evaluation.md says what it holds.",
+            f"Point --data to a folder with a {MANIFEST}; docs/reference/evaluation.md says what it holds.",
         )
     try:
         return [case for case in _cases(json.loads(path.read_text()), home) if case.use in uses and case.task in tasks]

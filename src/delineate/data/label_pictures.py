@@ -75,7 +75,8 @@ def read_labels(path: Path) -> Labels:
             raise InputError(
                 "E-LABEL-COLOUR",
                 f"{path.name} is coloured; nothing says which structure each colour is.",
-                "Store whole numbers or a palette; or add labels.json (EndoVis) or class_dict.csv: docs/datasets.md",
+                "Store whole numbers or a palette; or add labels.json (EndoVis) or class_dict.csv: "
+                "docs/reference/datasets.md",
             )
         pixels = pixels[..., 0]
     if path.suffix.lower() in JPEG:

@@ -1,7 +1,7 @@
 """Folders of labelled scans, recognised by what lies in them. Nothing is decoded before it is needed.
 
 layout            what it looks like
-manifest          ``manifest.json`` (docs/evaluation.md)
+manifest          ``manifest.json`` (docs/reference/evaluation.md)
 nnU-Net raw       ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr/NAME.nii.gz`` (and ``imagesTs``)
 shards            ``shards.json`` and tar files (``delineate dataset shard``)
 VOS               ``JPEGImages/VIDEO/*.jpg``, ``Annotations/VIDEO/*.png``, there or in train and valid
@@ -12,7 +12,7 @@ MedSAM npz        npz files with ``imgs`` and ``gts``, in folders or not; pairs 
 CAMUS             ``patient0001_2CH_ED.nii.gz`` beside ``..._gt.nii.gz``, in folders or not
 images and masks  two folders (images and masks, labels, annotations or gt), files or folders of frames of one name
 
-The grammar of each is in docs/datasets.md.
+The grammar of each is in docs/reference/datasets.md.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def read_dataset(root: Path, follow_links: bool = False) -> tuple[str, list[Case
         "E-DATA-LAYOUT",
         f"{root} is laid out as nothing that is known here; it holds: {seen}.",
         f"Known: {', '.join(layout.name for layout in LAYOUTS)}. A manifest.json can describe anything "
-        "(docs/evaluation.md)."
+        "(docs/reference/evaluation.md)."
         + (f" {links} of them are links; those that lead outside are entered with --follow-links." if links else ""),
     )
 

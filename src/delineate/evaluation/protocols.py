@@ -144,7 +144,7 @@ def protocol_named(name: str) -> Protocol:
         raise InputError(
             "E-EVAL-PROTOCOL",
             f'There is no protocol "{name}".',
-            f"Choose one of {', '.join(families())}: docs/evaluation.md",
+            f"Choose one of {', '.join(families())}: docs/reference/evaluation.md",
         )
     return found
 

@@ -33,7 +33,7 @@ class Reproduction:
 
     protocol   and ``variants``, the same with the choices that paper and code make differently
     systems    measured with it, the paper's own first
-    data       which sets, and the layouts they are read in (docs/datasets.md)
+    data       which sets, and the layouts they are read in (docs/reference/datasets.md)
     reported   what the authors print
     differs    what is not as there, so that nobody compares numbers that mean something else
     variant    of the systems, where the evaluation does a thing otherwise than the system's predictor

@@ -115,7 +115,8 @@ class EvaluateOptions:
             raise InputError(
                 "E-EVAL-NO-DATA",
                 "No labelled scans to measure on are named.",
-                f"Name a folder of them: --data FOLDER, or the variable {DATA_VARIABLE}. Layouts: docs/datasets.md",
+                f"Name a folder of them: --data FOLDER, or the variable {DATA_VARIABLE}. "
+                "Layouts: docs/reference/datasets.md",
             )
         return named
 

@@ -40,7 +40,7 @@ class Selection(Request):
 class EvaluateRequest(Selection):
     """Everything ``evaluate`` needs to know (``EvaluateOptions``)."""
 
-    protocol: str = Field(default="box-2d", description="Its name; docs/evaluation.md lists them.")
+    protocol: str = Field(default="box-2d", description="Its name; docs/reference/evaluation.md lists them.")
     seed: int = Field(default=0, description="Of the simulated prompts.")
     with_training: bool = Field(default=False, description="Also scans that a model learned from.")
     variant: str = Field(default="", description="Of the systems that have it: delineate systems NAME.")

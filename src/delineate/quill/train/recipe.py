@@ -1,6 +1,6 @@
 """Quill on one's own labels: everything learns, from the model that ships, on a CPU.
 
-Ours; what it gained on ten pictures is in docs/training.md.
+Ours; what it gained on ten pictures is in docs/reference/training.md.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def write(file: Path, name: str, text: str) -> None:
 
 
 def systems() -> str:
-    """The table of docs/systems.md."""
+    """The table of docs/reference/systems.md."""
     rows = [f"| `{s.name}` | {s.summary} | {s.license} | {s.parity or '-'} |" for s in SYSTEMS.values()]
     return "\n".join(["| name | what it is | licence of the weights | compared |", "|---|---|---|---|", *rows])
 
@@ -52,8 +52,8 @@ SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_sy
 
 
 def main(wanted: Sequence[str]) -> None:
-    write(ROOT / "docs" / "systems.md", "systems", systems())
-    write(ROOT / "docs" / "weights.md", "sources", sources_table())
+    write(ROOT / "docs" / "reference" / "systems.md", "systems", systems())
+    write(ROOT / "docs" / "reference" / "weights.md", "sources", sources_table())
     files = [ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
     tables = {name: as_markdown(measure()) for name, measure in SPEED.items() if not wanted or name in wanted}
     for protocol, options in PROTOCOLS.items():

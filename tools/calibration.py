@@ -1,4 +1,4 @@
-"""How right the predicted IoU is, on scans the model did not learn from: ``python docs/calibration.py``.
+"""How right the predicted IoU is, on scans the model did not learn from: ``python tools/calibration.py``.
 
 The table goes into the model card: structures by the IoU that was predicted for the outline shown, beside the IoU it
 has; from one box (sides off by up to 5 %), and from one click in the middle.
@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from tables import DATA, ROOT, write
 
 from delineate.core.resolve import FramePrompts
 from delineate.data.cases import rng_of
@@ -20,6 +19,7 @@ from delineate.evaluation.runner import EvaluateOptions, chosen_cases, unlearned
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
 from delineate.predictors.frame_predictor import Query
 from delineate.quill.predictor import QuillPredictor
+from tables import DATA, ROOT, write
 
 STRUCTURES, CASES = 3, 12  # of a case, of a data set
 EDGES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

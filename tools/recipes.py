@@ -1,4 +1,4 @@
-"""Every training recipe run for real at small size: ``python docs/recipes.py``; the table goes into training.md.
+"""Every training recipe run for real at small size: ``python tools/recipes.py``; the table goes into training.md.
 
 Networks of the published shapes, but narrow and at 256 px (128 px for clips), learn the two parts of the hippocampus on
 sixteen openly licensed volumes marked ``train``. It shows that the recipes learn, not how well the systems do. Names as
@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tables import DATA, ROOT, write
 
 from delineate.adapters.sam_med2d import add_med2d_adapters
 from delineate.checkpoints.loading import load_all
@@ -32,6 +31,7 @@ from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.profiles import SAM_MED2D
 from delineate.training.distill import distill
 from delineate.training.recipes import RECIPES, Wishes, distillation_named
+from tables import DATA, ROOT, write
 
 OUTPUT = ROOT / "runs" / "recipes"
 ENGINE = Engine(torch.device("cpu"), Precision.FP32)
@@ -180,7 +180,7 @@ def main(wanted: Sequence[str]) -> None:
         row = run()
         (OUTPUT / name).mkdir(parents=True, exist_ok=True)
         (OUTPUT / name / "row.json").write_text(json.dumps(row))
-        write(ROOT / "docs" / "training.md", "recipes", table())
+        write(ROOT / "docs" / "reference" / "training.md", "recipes", table())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the model that ships fails, in pictures: ``python docs/failures.py`` writes docs/failures.png.
+"""Where the model that ships fails, in pictures: ``python tools/failures.py`` writes docs/gallery/failures.png.
 
 Made-up scenes that no run learned from, one structure of each whose border can mostly be seen: the worst from a box
 above, the worst after twenty clicks below. Of real scans ``delineate evaluate`` leaves such a sheet beside its tables.
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tables import ROOT
 
 from delineate.data.layouts import read_dataset
 from delineate.evaluation.report import worst_sheet
@@ -22,6 +21,7 @@ from delineate.quill.data.synthetic import synthetic_scene
 from delineate.quill.data.visibility import visible_share
 from delineate.quill.prompt_maps import CropPrompts, prompt_maps
 from delineate.training.prompt_simulation import bounding_box
+from tables import ROOT
 
 SIZE, SEED, SHOWN, OF_A_KIND = 256, 2**31 + 1, 4, 2
 SCENES = {"box-2d": 150, "clicks-2d": 40}
@@ -69,7 +69,7 @@ def main() -> None:
     for sheet in sheets:
         whole.paste(sheet, (0, top))
         top += sheet.height
-    whole.quantize(256).save(ROOT / "docs" / "failures.png", optimize=True)
+    whole.quantize(256).save(ROOT / "docs" / "gallery" / "failures.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the choices behind Quill are worth: ``python docs/ablation.py``; the table goes into the model card.
+"""What the choices behind Quill are worth: ``python tools/ablation.py``; the table goes into the model card.
 
 The same short runs from random weights (the same steps, seeds and crops of 128 px), each time without one thing, on
 real scans: the mean of the seeds, and how far they lie from it. They rank ideas in minutes: what is found need not hold
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tables import DATA, ROOT, write
 
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.quill.train.training import QuillTraining, train_quill
+from tables import DATA, ROOT, write
 
 STEPS, SIDE, SEEDS, RATE = 300, 128, (1, 2), 2e-3
 FOCUS, LIKENESS, RELIEF = 3, 10, 11  # channels of the prompt maps

@@ -1,0 +1,121 @@
+"""The pictures of the gallery: ``make gallery`` runs commands on made-up scans and writes small pictures.
+
+Each picture is what a command of the page wrote, made smaller; nothing is drawn by hand.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from delineate.demo.phantom import phantom_volume
+
+ROOT = Path(__file__).resolve().parents[1]
+GALLERY = ROOT / "docs" / "gallery"
+COLORS = 128
+CT = "ct.dcm"  # the slice that comes with pydicom
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page.
+
+    name      of the file, without its ending
+    title     a line of text
+    commands  what is run, one after the other, in a folder where ``delineate demo`` has run
+    shown     the file they leave
+    width     pixels, at most, of what is kept of it
+    """
+
+    name: str
+    title: str
+    commands: tuple[str, ...]
+    shown: str
+    width: int = 720
+
+
+PICTURES = (
+    Picture("volume", "Four organs of a made-up CT, one box each, followed through the slices", ("delineate demo",),
+            "demo/abdomen_seg.preview.png"),
+    Picture("video", "A beating chamber in a made-up ultrasound clip: one click, sixty frames",
+            ("delineate segment demo/echo --point 128,140 --label chamber -o chamber",), "chamber.preview.png"),
+    Picture("click", "A real CT slice (it comes with pydicom): one click",
+            (f"delineate segment {CT} --point 58,66 -o click.png",), "click.preview.png"),
+    Picture("data-set", "What dataset check draws of a folder of labelled pictures",
+            ("delineate dataset check labelled --sheet sheet.png",), "sheet.png"),
+    Picture("worst", "The worst outlines that evaluate found there, and the truth",
+            ("delineate evaluate --data labelled --predictors quill --output report",), "report/box-2d-worst.png"),
+    Picture("corruptions", "A picture under every corruption of the robustness protocols",
+            ("delineate bench corruptions labelled/images/slice14.png -o corruptions.png",), "corruptions.png",
+            width=420),
+)  # fmt: skip
+
+
+def labelled(folder: Path) -> None:
+    """A small data set: slices of the made-up CT that show the liver, as pictures, with masks of what is true."""
+    phantom = phantom_volume()
+    liver = phantom.truth["liver"]
+    for name in ("images", "masks"):
+        (folder / "labelled" / name).mkdir(parents=True)
+    for index in liver.frames[2::4]:
+        gray = ((phantom.scan.pixels(index).astype(float) + 160) / 400).clip(0, 1) * 255
+        mask = liver.masks[index].decode().astype(np.uint8)
+        Image.fromarray(gray.astype(np.uint8)).save(folder / f"labelled/images/slice{index:02d}.png")
+        Image.fromarray(mask).save(folder / f"labelled/masks/slice{index:02d}.png")
+
+
+def run(command: str, folder: Path) -> None:
+    _, *words = shlex.split(command)
+    subprocess.run([sys.executable, "-m", "delineate", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def small(picture: Path, width: int) -> Image.Image:
+    """A picture as the gallery keeps it: narrow, and of few colors."""
+    with Image.open(picture) as opened:
+        image = opened.convert("RGB")
+    image.thumbnail((width, 4 * width), Image.Resampling.LANCZOS)
+    return image.quantize(COLORS, dither=Image.Dither.NONE)
+
+
+def page() -> str:
+    """The gallery page, in Markdown."""
+    parts = ["# Gallery\n", "Each picture is what the commands below it wrote; `make gallery` makes them again.\n"]
+    for one in PICTURES:
+        parts += [f"## {one.title}\n", f"![{one.title}]({one.name}.png)\n", "```text", *one.commands, "```\n"]
+    parts += [_FAILURES]
+    return "\n".join(parts)
+
+
+_FAILURES = """## Where it fails
+
+The worst outlines of made-up scenes that no run learned from: from a box above, after twenty clicks below
+(`python tools/failures.py`). The [model card](../reference/model-card.md) says more.
+
+![The worst outlines of made-up scenes](failures.png)
+"""
+
+
+def main(folder: Path = GALLERY) -> None:
+    from pydicom.data import get_testdata_file
+
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        (place / CT).write_bytes(Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes())
+        for one in PICTURES:
+            for command in one.commands:
+                run(command, place)
+            if not (place / "labelled").is_dir():
+                labelled(place)
+            small(place / one.shown, one.width).save(folder / f"{one.name}.png", optimize=True)
+    (folder / "index.md").write_text(page())
+
+
+if __name__ == "__main__":
+    main()
