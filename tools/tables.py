@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from delineate.bench import as_markdown, bench
+from delineate.bench import TABLE_HEAD, as_row, bench
 from delineate.bench_systems import bench_systems
 from delineate.evaluation.markdown import dataset_table, summary_table
 from delineate.evaluation.runner import EvaluateOptions, evaluate
@@ -55,7 +55,11 @@ def main(wanted: Sequence[str]) -> None:
     write(ROOT / "docs" / "reference" / "systems.md", "systems", systems())
     write(ROOT / "docs" / "reference" / "weights.md", "sources", sources_table())
     files = [ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
-    tables = {name: as_markdown(measure()) for name, measure in SPEED.items() if not wanted or name in wanted}
+    tables = {
+        name: "\n".join([TABLE_HEAD, *map(as_row, measure())])
+        for name, measure in SPEED.items()
+        if not wanted or name in wanted
+    }
     for protocol, options in PROTOCOLS.items():
         if wanted and protocol not in wanted:
             continue
