@@ -12,7 +12,7 @@ from delineate.checkpoints.wheels import WheelMember
 from delineate.core.errors import ModelError
 from delineate.systems.sources import import_wheel, published_files, published_in_wheels, sources_table
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "weights.md"
 
 
 def test_the_page_shows_the_table_as_it_is() -> None:

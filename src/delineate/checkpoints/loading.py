@@ -33,6 +33,6 @@ def load_all(network: nn.Module, weights: Weights, file: str) -> None:
         raise ModelError(
             "E-MODEL-KEYS",
             f"{file} does not fit: of {len(ours)} arrays wanted and {len(weights)} found, {found}.",
-            "Name the system it belongs to with --system, or its input size with --side.",
+            "Name the system it belongs to with --system.",
         )
     network.load_state_dict(weights, strict=False)

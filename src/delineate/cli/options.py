@@ -73,6 +73,7 @@ Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICO
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture that is opened.")]
 MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
+MaxFrames = Annotated[int, typer.Option("--max-frames", help="Most frames of a video.")]
 MaxFiles = Annotated[int, typer.Option("--max-files", help="Most files of a folder that are looked at.")]
 
 
@@ -95,6 +96,7 @@ class Reading:
     stored_orientation: Stored = False
     max_pixels: MaxPixels = 200_000_000
     max_voxels: MaxVoxels = 2_000_000_000
+    max_frames: MaxFrames = 1_000_000
     max_files: MaxFiles = 20_000
 
     @property
@@ -228,8 +230,16 @@ def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...
     try:
         found = tuple(float(part) for part in parts)
     except ValueError:
-        raise PromptError("E-PROMPT-NUMBER", f'{option} "{text}" holds something that is no number.') from None
+        raise PromptError(
+            "E-PROMPT-NUMBER",
+            f'{option} "{text}" holds something that is no number.',
+            "Give finite numbers, separated by commas: 120,80.",
+        ) from None
     if len(found) not in counts:
         expected = " or ".join(str(n) for n in counts)
-        raise PromptError("E-PROMPT-LENGTH", f'{option} "{text}" has {len(found)} numbers; it needs {expected}.')
+        raise PromptError(
+            "E-PROMPT-LENGTH",
+            f'{option} "{text}" has {len(found)} numbers; it needs {expected}.',
+            "A point is x,y on a frame or i,j,k in a volume; a box x0,y0,x1,y1 or i0,j0,k0,i1,j1,k1.",
+        )
     return found

@@ -60,10 +60,18 @@ class Grid:
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
         if len(shape) not in (2, 3) or min(shape) < 1:
-            raise GeometryError("E-GRID-SHAPE", f"A grid has two or three axes of at least one voxel, not {shape}.")
+            raise GeometryError(
+                "E-GRID-SHAPE",
+                f"A grid has two or three axes of at least one voxel, not {shape}.",
+                "Give the shape as (x, y), (x, y, t) or (i, j, k).",
+            )
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4):
-            raise GeometryError("E-GRID-AFFINE", f"An affine is a 4 x 4 matrix, not {affine.shape}.")
+            raise GeometryError(
+                "E-GRID-AFFINE",
+                f"An affine is a 4 x 4 matrix, not {affine.shape}.",
+                "Give the matrix from voxel indices to millimetres, its last row 0 0 0 1.",
+            )
         if not np.isfinite(affine).all():
             raise GeometryError(
                 "E-GRID-NAN", "The affine holds NaN or infinite numbers.", "Repair the header of the file."
@@ -85,7 +93,9 @@ class Grid:
             )
         axes = self.axes or (("x", "y") if len(shape) == 2 else ("i", "j", "k"))
         if len(axes) != len(shape):
-            raise GeometryError("E-GRID-AXES", f"{len(shape)} axes need {len(shape)} names, not {axes}.")
+            raise GeometryError(
+                "E-GRID-AXES", f"{len(shape)} axes need {len(shape)} names, not {axes}.", "Give a name an axis."
+            )
         affine.flags.writeable = False
         for name, value in (("shape", shape), ("affine", affine), ("axes", tuple(axes))):
             object.__setattr__(self, name, value)
@@ -185,7 +195,11 @@ class Grid:
     def _checked(self, points: ArrayLike, width: int) -> NDArray[np.float64]:
         array = np.asarray(points, dtype=np.float64)
         if array.shape[-1:] != (width,):
-            raise GeometryError("E-GRID-POINT", f"Expected {width} coordinates a point, got shape {array.shape}.")
+            raise GeometryError(
+                "E-GRID-POINT",
+                f"Expected {width} coordinates a point, got shape {array.shape}.",
+                "Give an array of shape (..., axes).",
+            )
         return array
 
     def _require_world(self, space: Space) -> None:
@@ -211,7 +225,11 @@ class Grid:
         self._require_world(Space.RAS)
         wanted = [next(world for world in range(3) if code in _CODES[world]) for code in codes]
         if self.ndim != 3 or sorted(wanted) != [0, 1, 2]:
-            raise GeometryError("E-GRID-CODES", f"{codes} does not name the three body axes of a volume.")
+            raise GeometryError(
+                "E-GRID-CODES",
+                f"{codes} does not name the three body axes of a volume.",
+                "Name each once: R or L, A or P, S or I.",
+            )
         closest = self._closest_axes()
         permutation = tuple(next(v for v in range(3) if closest[v][0] == world) for world in wanted)
         flips = tuple(self.axis_codes[v] != code for v, code in zip(permutation, codes, strict=True))

@@ -139,7 +139,11 @@ class PromptLog(BaseModel):
 
     def _changed(self, events: tuple[Event, ...], done: int) -> PromptLog:
         if not 0 <= done <= len(events):
-            raise PromptError("E-PROMPTS-MOVE", f"There is nothing to {'redo' if done > 0 else 'undo'}.")
+            raise PromptError(
+                "E-PROMPTS-MOVE",
+                f"There is nothing to {'redo' if done > 0 else 'undo'}.",
+                "See PromptLog.can_undo and PromptLog.can_redo.",
+            )
         return self.model_copy(update={"events": events, "done": done})
 
     @property
@@ -177,7 +181,11 @@ class PromptLog(BaseModel):
         try:
             data = parse_json(text)
         except ValueError as error:
-            raise PromptError("E-PROMPTS-JSON", f"{name} is not JSON: {error}.") from None
+            raise PromptError(
+                "E-PROMPTS-JSON",
+                f"{name} is not JSON: {error}.",
+                "Give a prompt log or a manifest as Delineate saved it.",
+            ) from None
         if isinstance(data, dict) and "prompts" in data and "events" not in data:
             data = data["prompts"]
         try:
@@ -185,7 +193,11 @@ class PromptLog(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the log"
-            raise PromptError("E-PROMPTS-FIELD", f"{name}: {where}: {first['msg']}.") from None
+            raise PromptError(
+                "E-PROMPTS-FIELD",
+                f"{name}: {where}: {first['msg']}.",
+                "Mend this field; the schema is prompts.schema.json.",
+            ) from None
 
     @classmethod
     def read(cls, path: Path) -> PromptLog:

@@ -67,6 +67,7 @@ class Box(_Prompt):
             raise PromptError(
                 "E-BOX-LENGTH",
                 f"A box has 4 numbers (x0,y0,x1,y1) or 6 (i0,j0,k0,i1,j1,k1), not {len(self.corners)}.",
+                "Give x0,y0,x1,y1 on a frame, or i0,j0,k0,i1,j1,k1 in a volume.",
             )
         _require_coordinates([self.low, self.high], "box")
         names = ("x", "y") if len(self.corners) == 4 else ("i", "j", "k")
@@ -98,7 +99,7 @@ class Scribble(_Prompt):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.points:
-            raise PromptError("E-SCRIBBLE-EMPTY", "The scribble has no points.")
+            raise PromptError("E-SCRIBBLE-EMPTY", "The scribble has no points.", "Give it one point or more.")
         _require_coordinates(self.points, "scribble")
         return self
 
@@ -112,7 +113,11 @@ class Lasso(_Prompt):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.points) < 3:
-            raise PromptError("E-LASSO-SHORT", f"A lasso needs at least three corners, not {len(self.points)}.")
+            raise PromptError(
+                "E-LASSO-SHORT",
+                f"A lasso needs at least three corners, not {len(self.points)}.",
+                "Draw at least three corners; it closes itself.",
+            )
         _require_coordinates(self.points, "lasso")
         return self
 
@@ -139,9 +144,15 @@ class Mask(_Prompt):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if sum(self.counts) != self.height * self.width or min(self.counts, default=0) < 0:
-            raise PromptError("E-MASK-RUNS", f"The mask's runs do not fill {self.width} x {self.height} pixels.")
+            raise PromptError(
+                "E-MASK-RUNS",
+                f"The mask's runs do not fill {self.width} x {self.height} pixels.",
+                "Make it with Mask.from_array.",
+            )
         if sum(self.counts[1::2]) == 0:
-            raise PromptError("E-MASK-EMPTY", "The mask prompt is empty: not one pixel is set.")
+            raise PromptError(
+                "E-MASK-EMPTY", "The mask prompt is empty: not one pixel is set.", "Draw at least one pixel."
+            )
         return self
 
 
@@ -157,7 +168,7 @@ class Text(_Prompt):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.words.strip():
-            raise PromptError("E-TEXT-EMPTY", "The text prompt has no words.")
+            raise PromptError("E-TEXT-EMPTY", "The text prompt has no words.", "Say what it is, such as --text liver.")
         return self
 
 
@@ -168,6 +179,14 @@ def _require_coordinates(points: Iterable[Coordinates], what: str) -> None:
     """Two or three finite numbers a point, of a size an index can have."""
     for point in points:
         if len(point) not in (2, 3):
-            raise PromptError("E-PROMPT-LENGTH", f"A {what} has 2 or 3 coordinates a point, not {len(point)}.")
+            raise PromptError(
+                "E-PROMPT-LENGTH",
+                f"A {what} has 2 or 3 coordinates a point, not {len(point)}.",
+                "A point is x,y on a frame or i,j,k in a volume; a box x0,y0,x1,y1 or i0,j0,k0,i1,j1,k1.",
+            )
         if not np.isfinite(point).all() or np.abs(point).max() > 1e9:
-            raise PromptError("E-PROMPT-NUMBER", f"The {what} has a coordinate that is no usable number: {point}.")
+            raise PromptError(
+                "E-PROMPT-NUMBER",
+                f"The {what} has a coordinate that is no usable number: {point}.",
+                "Give finite numbers, separated by commas: 120,80.",
+            )

@@ -110,7 +110,11 @@ def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
             rows, columns = np.nonzero(mask)
             box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             return Placed(frame, FramePrompts(box=tuple(float(v) for v in box), mask=mask))  # type: ignore[arg-type]
-    raise PromptError("E-PROMPT-KIND", f"{type(prompt).__name__} is not a prompt for one frame.")
+    raise PromptError(
+        "E-PROMPT-KIND",
+        f"{type(prompt).__name__} is not a prompt for one frame.",
+        "Take a Point, Box, Scribble, Lasso, Mask or Text.",
+    )
 
 
 def join(placed: Sequence[Placed]) -> tuple[dict[int, FramePrompts], tuple[Notice, ...]]:
@@ -140,6 +144,7 @@ def _require_frame(given: int | None, scan: Scan) -> int:
         raise PromptError(
             "E-PROMPT-FRAME",
             f"The prompt is on {scan.frame_word} {given}, but the scan has {scan.frame_word}s 0 to {len(scan) - 1}.",
+            "Frames and slices are counted from 0.",
         )
     return given
 
@@ -153,7 +158,11 @@ def _on_one_frame(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> 
 def _one_frame(located: NDArray[np.float64], prompt: Prompt, scan: Scan) -> int:
     """The frame that all points (N, 3) are on."""
     if len(np.unique(located[:, 2])) > 1:
-        raise PromptError("E-PROMPT-OBLIQUE", f"The {prompt.type} crosses several {scan.frame_word}s; draw it on one.")
+        raise PromptError(
+            "E-PROMPT-OBLIQUE",
+            f"The {prompt.type} crosses several {scan.frame_word}s; draw it on one.",
+            "Slices are taken along another axis with --axis.",
+        )
     return int(located[0, 2])
 
 
@@ -161,7 +170,11 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
     """Points in any space as (N, 3): x, y and frame, all inside the scan."""
     three = len(points[0]) == 3
     if three and scan.kind is ScanKind.IMAGE and prompt.space is Space.VOXEL:
-        raise PromptError("E-PROMPT-LENGTH", "An image takes x,y; three coordinates are for volumes.")
+        raise PromptError(
+            "E-PROMPT-LENGTH",
+            "An image takes x,y; three coordinates are for volumes.",
+            "A point is x,y on a frame or i,j,k in a volume; a box x0,y0,x1,y1 or i0,j0,k0,i1,j1,k1.",
+        )
     if prompt.space is not Space.VOXEL or three:
         voxels = [tuple(scan.grid.to_voxel(p, prompt.space)) for p in points]
         if scan.kind is ScanKind.IMAGE:
@@ -173,6 +186,7 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
             raise PromptError(
                 "E-PROMPT-FRAME",
                 f"The {prompt.type} is on {scan.frame_word} {frames[0]}, but says frame {prompt.frame}.",
+                "Frames and slices are counted from 0.",
             )
         pixels = np.array([(x, y) for _, x, y in on_frames], dtype=float)
     else:
@@ -192,7 +206,11 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
 
 def _place_box(prompt: Box, scan: Scan) -> Placed:
     if scan.kind is ScanKind.IMAGE and len(prompt.low) == 3 and prompt.space is Space.VOXEL:
-        raise PromptError("E-BOX-LENGTH", "An image takes a box of four numbers: x0,y0,x1,y1.")
+        raise PromptError(
+            "E-BOX-LENGTH",
+            "An image takes a box of four numbers: x0,y0,x1,y1.",
+            "Give x0,y0,x1,y1 on a frame, or i0,j0,k0,i1,j1,k1 in a volume.",
+        )
     span = None
     if len(prompt.low) == 2:
         frame = _require_frame(prompt.frame, scan)
@@ -247,6 +265,7 @@ def _place_mask(prompt: Mask, scan: Scan) -> Placed:
             "E-MASK-SIZE",
             f"The mask prompt is {prompt.width} x {prompt.height} pixels, "
             f"the {scan.frame_word} {scan.width} x {scan.height}.",
+            "Draw it at the size of the frame.",
         )
     mask = prompt.array
     notices = (Notice("W-MASK-FULL", "The mask prompt covers the whole frame."),) if mask.all() else ()

@@ -88,7 +88,11 @@ class Scan:
         expected = (self.grid.shape[height], self.grid.shape[width])
         frames = 1 if self.kind is ScanKind.IMAGE else self.grid.shape[self.slice_axis]
         if len(shape) not in (3, 4) or tuple(shape[1:3]) != expected or shape[0] != frames:
-            raise InputError("E-SCAN-SHAPE", f"Pixels of shape {shape} do not fit {self.grid!r}.")
+            raise InputError(
+                "E-SCAN-SHAPE",
+                f"Pixels of shape {shape} do not fit {self.grid!r}.",
+                "Pixels are (frames, height, width[, channels]), as many and as large as the grid says.",
+            )
 
     @classmethod
     def from_image(cls, pixels: Pixels, grid: Grid | None = None, **about: Any) -> Scan:
@@ -165,7 +169,9 @@ class Scan:
         """Frame or slice ``index``: (height, width) or (height, width, channels), in the file's own data type."""
         if not 0 <= index < len(self):
             raise InputError(
-                "E-FRAME-RANGE", f"There is no {self.frame_word} {index}; they go from 0 to {len(self) - 1}."
+                "E-FRAME-RANGE",
+                f"There is no {self.frame_word} {index}; they go from 0 to {len(self) - 1}.",
+                "Choose one of these.",
             )
         self._require_open()
         with reading(self._name, what=f"cannot be read at {self.frame_word} {index}"):
@@ -197,7 +203,11 @@ class Scan:
     def voxels(self) -> Pixels:
         """The whole volume in memory: (i, j, k[, channels])."""
         if not isinstance(self.source, VolumeFrames):
-            raise GeometryError("E-NOT-VOLUME", f"This scan is {self.kind}, not a volume.")
+            raise GeometryError(
+                "E-NOT-VOLUME",
+                f"This scan is {self.kind}, not a volume.",
+                "Only a volume has slices along other axes and voxels as one array.",
+            )
         self._require_open()
         with reading(self._name, what="cannot be read"):
             return np.asarray(self.source.voxels)

@@ -53,7 +53,11 @@ class SegmentedObject:
 
     def __post_init__(self) -> None:
         if not 1 <= self.label <= 65535:
-            raise PromptError("E-LABEL-RANGE", f'Label {self.label} of "{self.name}" is not between 1 and 65535.')
+            raise PromptError(
+                "E-LABEL-RANGE",
+                f'Label {self.label} of "{self.name}" is not between 1 and 65535.',
+                "Choose a label between 1 and 65535.",
+            )
         object.__setattr__(self, "masks", MappingProxyType(dict(self.masks)))
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
 
@@ -87,7 +91,11 @@ class Segmentation:
         for what in ("name", "label"):
             values = [getattr(o, what) for o in self.objects]
             if len(set(values)) < len(values):
-                raise PromptError("E-OBJECT-TWICE", f"Two objects share the {what} of one of {values}.")
+                raise PromptError(
+                    "E-OBJECT-TWICE",
+                    f"Two objects share the {what} of one of {values}.",
+                    "Choose another name or label, or remove the first one.",
+                )
 
     def __len__(self) -> int:
         """Frames of the scan."""
@@ -98,7 +106,11 @@ class Segmentation:
             if one.name == name:
                 return one
         known = ", ".join(o.name for o in self.objects) or "none yet"
-        raise PromptError("E-OBJECT-UNKNOWN", f'There is no object "{name}" (there are: {known}).')
+        raise PromptError(
+            "E-OBJECT-UNKNOWN",
+            f'There is no object "{name}" (there are: {known}).',
+            "Name one of these, or add it first.",
+        )
 
     def __contains__(self, name: str) -> bool:
         return any(o.name == name for o in self.objects)
@@ -123,7 +135,11 @@ class Segmentation:
                 "Use letters, digits and blanks.",
             )
         if name in self:
-            raise PromptError("E-OBJECT-TWICE", f'There is an object "{name}" already.')
+            raise PromptError(
+                "E-OBJECT-TWICE",
+                f'There is an object "{name}" already.',
+                "Choose another name or label, or remove the first one.",
+            )
         value = label or max((o.label for o in self.objects), default=0) + 1
         shade = colour or PALETTE[(value - 1) % len(PALETTE)]
         return replace(self, objects=(*self.objects, SegmentedObject(name, value, shade)))

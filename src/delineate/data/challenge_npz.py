@@ -96,7 +96,11 @@ def stored(path: Path, name: str, missing: NDArray[Any] | None = None) -> NDArra
                 return np.asarray(archive[name])
             names = ", ".join(archive.files[:8])
     except (OSError, ValueError, EOFError) as error:
-        raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} cannot be read: {error}.') from None
+        raise InputError(
+            "E-NPZ-DAMAGED",
+            f'"{name}" in {path.name} cannot be read: {error}.',
+            "Copy or download it again, or save it anew with numpy.savez.",
+        ) from None
     if missing is not None:
         return missing
     raise InputError(
@@ -125,7 +129,11 @@ def _labels(truth: NDArray[Any], scan: Scan, path: Path) -> Scan:
 
 def _boxes(boxes: NDArray[Any], path: Path) -> Mapping[int, tuple[float, ...]]:
     if boxes.size and (boxes.ndim != 2 or boxes.shape[1] not in (4, 6)):
-        raise InputError("E-NPZ-BOXES", f"boxes in {path.name} has the shape {boxes.shape}; (K, 4) or (K, 6) is meant.")
+        raise InputError(
+            "E-NPZ-BOXES",
+            f"boxes in {path.name} has the shape {boxes.shape}; (K, 4) or (K, 6) is meant.",
+            "Store boxes as (K, 4): x0, y0, x1, y1, or as (K, 6) for volumes.",
+        )
     return {number: tuple(float(v) for v in box) for number, box in enumerate(boxes, 1)}
 
 
@@ -134,14 +142,22 @@ def _whole(labels: NDArray[Any], path: Path) -> NDArray[np.integer[Any]]:
         return labels
     if labels.dtype.kind == "b" or (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
         return labels.astype(np.int32)
-    raise InputError("E-LABEL-FRACTION", f"gts of {path.name} holds fractions; labels are whole numbers.")
+    raise InputError(
+        "E-LABEL-FRACTION",
+        f"gts of {path.name} holds fractions; labels are whole numbers.",
+        "Store whole numbers: 0 for background, one number a structure.",
+    )
 
 
 def _npy(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
-        raise InputError("E-NPY-DAMAGED", f"{path.name} is no plain array: {error}.") from None
+        raise InputError(
+            "E-NPY-DAMAGED",
+            f"{path.name} is no plain array: {error}.",
+            "Save it anew with numpy.save, without objects in it.",
+        ) from None
 
 
 def _holds(path: Path, name: str) -> bool:

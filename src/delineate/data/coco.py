@@ -82,7 +82,9 @@ def drawn(outline: Any, height: int, width: int, what: str) -> Mask:
             runs = short_runs(counts) if isinstance(counts, str) else [int(v) for v in counts]
             if size != (height, width):
                 raise InputError(
-                    "E-COCO-SIZE", f"{what} is for {size[1]} x {size[0]} pixels, its image has {width} x {height}."
+                    "E-COCO-SIZE",
+                    f"{what} is for {size[1]} x {size[0]} pixels, its image has {width} x {height}.",
+                    "Say the true width and height of the image in its entry.",
                 )
             return Rle(height, width, np.array(runs)).decode()
         return _filled(outline, height, width)

@@ -72,7 +72,11 @@ class DataFolder:
         try:
             target = path.resolve()
         except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a null byte
-            raise InputError("E-DATA-PATH", f"{self.entry(path)} in {self.root} leads nowhere: {error}.") from None
+            raise InputError(
+                "E-DATA-PATH",
+                f"{self.entry(path)} in {self.root} leads nowhere: {error}.",
+                "Mend the path in the index, or fetch the file it names.",
+            ) from None
         if not target.is_relative_to(self._resolved):
             raise OutsideError(self.root, self.entry(path), target)
         return path
@@ -99,9 +103,17 @@ class DataFolder:
                 return [path, *(self.require_inside(data) for data in detached_data(path))]
             there = path.exists()
         except OSError as error:
-            raise InputError("E-FILE-UNREADABLE", f"{error.filename} cannot be read: {error.strerror}.") from None
+            raise InputError(
+                "E-FILE-UNREADABLE",
+                f"{error.filename} cannot be read: {error.strerror}.",
+                "See to its rights, and whether the disk is there.",
+            ) from None
         if there:
-            raise InputError("E-DATA-FILE", f"{self.entry(path)} in {self.root} is no file, but a pipe or a device.")
+            raise InputError(
+                "E-DATA-FILE",
+                f"{self.entry(path)} in {self.root} is no file, but a pipe or a device.",
+                "Save it as a file.",
+            )
         return []
 
     def search(self, pattern: str) -> list[Path]:

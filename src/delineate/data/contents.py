@@ -54,7 +54,11 @@ def _hashes(case: Case, path: Path) -> dict[str, str]:
     try:
         return {_name(file, path): file_content(file) for file in files}
     except OSError as error:
-        raise InputError("E-FILE-UNREADABLE", f"{error.filename} cannot be read: {error.strerror}.") from None
+        raise InputError(
+            "E-FILE-UNREADABLE",
+            f"{error.filename} cannot be read: {error.strerror}.",
+            "See to its rights, and whether the disk is there.",
+        ) from None
 
 
 def _name(file: Path, path: Path) -> str:

@@ -65,7 +65,11 @@ class ClassFolders:
                 continue
             mask = read_labels(path)
             if mask.shape != labels.shape:
-                raise InputError("E-FRAMES-MIXED", f"{path} has the shape {mask.shape}, the frames {labels.shape}.")
+                raise InputError(
+                    "E-FRAMES-MIXED",
+                    f"{path} has the shape {mask.shape}, the frames {labels.shape}.",
+                    "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
+                )
             labels[mask > 0] = number
         return labels
 
@@ -88,7 +92,9 @@ class ColourCoded:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
         if pixels.shape[:2] != self.shape[1:]:
             raise InputError(
-                "E-FRAMES-MIXED", f"{self.paths[index]} has the shape {pixels.shape[:2]}, the frames {self.shape[1:]}."
+                "E-FRAMES-MIXED",
+                f"{self.paths[index]} has the shape {pixels.shape[:2]}, the frames {self.shape[1:]}.",
+                "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
             )
         labels = np.zeros(pixels.shape[:2], dtype=np.uint8)
         for number, colour in self.colours.items():

@@ -40,6 +40,7 @@ class LabelPictures:
                 "E-FRAMES-MIXED",
                 f"{self.paths[index].name} is {labels.shape[1]} x {labels.shape[0]} pixels, the first label "
                 f"{self.shape[2]} x {self.shape[1]}.",
+                "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
             )
         return labels.astype(self.dtype)
 

@@ -56,7 +56,7 @@ def read_dataset(root: Path, follow_links: bool = False) -> tuple[str, list[Case
     Raises InputError if there is no such folder, or no layout fits it; OutsideError for an index that lies elsewhere.
     """
     if not root.is_dir():
-        raise InputError("E-DATA-FOLDER", f"There is no folder {root}.")
+        raise InputError("E-DATA-FOLDER", f"There is no folder {root}.", "Check the path.")
     home = DataFolder(root, follow_links)
     for layout in LAYOUTS:
         if layout.fits(home):
@@ -153,7 +153,11 @@ def parse_sa_med2d(name: str) -> dict[str, str | None]:
     """
     match = SA_MED2D.match(name.replace("\\", "/").rsplit("/", 1)[-1])
     if match is None:
-        raise InputError("E-DATA-NAME", f"{name} is no name of SA-Med2D: modality--dataset--case--axis_slice.png.")
+        raise InputError(
+            "E-DATA-NAME",
+            f"{name} is no name of SA-Med2D: modality--dataset--case--axis_slice.png.",
+            "Name the file so, or describe the data set in a manifest.json (docs/reference/datasets.md).",
+        )
     return match.groupdict()
 
 

@@ -232,7 +232,11 @@ class _Members(Mapping[str, bytes]):
                 stream.seek(start)
                 data = stream.read(size)
         except OSError as error:
-            raise InputError("E-SHARD-MISSING", f"{self.path} cannot be read: {error.strerror}.") from None
+            raise InputError(
+                "E-SHARD-MISSING",
+                f"{self.path} cannot be read: {error.strerror}.",
+                "Fetch the tar files that shards.json names, or pack them again: delineate dataset shard DIR -o FOLDER",
+            ) from None
         if len(data) != size:
             raise InputError("E-SHARD-SHORT", f"{self.path.name} is cut short.", "Copy it again.")
         return data

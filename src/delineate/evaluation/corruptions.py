@@ -102,7 +102,11 @@ def corrupted_scan(scan: Scan, name: str, severity: int, seed: int = 0, clip: st
     Raises InputError for a volume: its slices have neither smoke nor reflections.
     """
     if scan.kind is ScanKind.VOLUME:
-        raise InputError("E-CORRUPT-VOLUME", "Corruptions are for pictures and video, not for volumes.")
+        raise InputError(
+            "E-CORRUPT-VOLUME",
+            "Corruptions are for pictures and video, not for volumes.",
+            "Take one of its slices as a picture.",
+        )
     corruption = corruption_named(name)
     frames = CorruptedFrames(scan.source, corruption, severity, seed, clip, display_window(scan))
     return replace(scan, source=frames, file=None)

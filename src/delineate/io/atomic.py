@@ -29,7 +29,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise OutputError("E-OUTPUT-FAILED", f"{path} could not be written: {error.strerror or error}.") from error
+        raise OutputError(
+            "E-OUTPUT-FAILED",
+            f"{path} could not be written: {error.strerror or error}.",
+            "See to the rights of the folder and to the space on the disk, or choose another -o.",
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -50,7 +50,11 @@ def check_volume(path: Path, shape: Sequence[int], voxel_bytes: int, options: Re
 def check_frames(path: Path, count: int, options: ReadOptions) -> None:
     """Whether there may be so many frames. Raises InputError."""
     if count > options.max_frames:
-        raise InputError("E-FRAMES-LARGE", f"{path.name} holds {count} frames, more than {options.max_frames}.")
+        raise InputError(
+            "E-FRAMES-LARGE",
+            f"{path.name} holds {count} frames, more than {options.max_frames}.",
+            "If all of them are meant, raise the limit with --max-frames.",
+        )
 
 
 def _fits(shape: Sequence[int], each: int, limit: int) -> bool:

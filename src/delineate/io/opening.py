@@ -182,7 +182,11 @@ def file_head(path: Path) -> bytes:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
     except OSError as error:
-        raise InputError("E-FILE-UNREADABLE", f"{path} cannot be read: {error.strerror}.") from None
+        raise InputError(
+            "E-FILE-UNREADABLE",
+            f"{path} cannot be read: {error.strerror}.",
+            "See to its rights, and whether the disk is there.",
+        ) from None
     if not head:
         raise InputError("E-FILE-EMPTY", f"{path.name} is empty (0 bytes).", "Copy or download it again.")
     if head[:2] != b"\x1f\x8b":

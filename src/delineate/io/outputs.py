@@ -376,4 +376,8 @@ def _create(staged: Path, target: Path) -> None:
 
 def _failed(path: Path, error: OSError) -> OutputError:
     why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or error
-    return OutputError("E-OUTPUT-FAILED", f"{path} could not be written: {why}.")
+    return OutputError(
+        "E-OUTPUT-FAILED",
+        f"{path} could not be written: {why}.",
+        "See to the rights of the folder and to the space on the disk, or choose another -o.",
+    )

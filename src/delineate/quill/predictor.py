@@ -176,7 +176,11 @@ class QuillPredictor:
         """
         pixels, window = frame.pixels, frame_window(frame, self.window_rule)
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
-            raise ModelError("E-FRAME-SHAPE", f"Quill takes grey or RGB frames, not an array of shape {pixels.shape}.")
+            raise ModelError(
+                "E-FRAME-SHAPE",
+                f"Quill takes grey or RGB frames, not an array of shape {pixels.shape}.",
+                "Give an array (height, width) or (height, width, 3).",
+            )
         pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
         if window is not None:
             return QuillFeatures(within_float32(window.clip(pixels), lambda: (window.low, window.high)))

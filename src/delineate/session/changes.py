@@ -247,7 +247,9 @@ class Changes:
         if offer is None or not 0 <= event.candidate < len(offer.masks):
             count = 0 if offer is None else len(offer.masks)
             raise PromptError(
-                "E-CANDIDATE", f"Frame {event.frame} offers {count} outlines; there is no number {event.candidate}."
+                "E-CANDIDATE",
+                f"Frame {event.frame} offers {count} outlines; there is no number {event.candidate}.",
+                "Candidates are counted from 0.",
             )
         mask, score = offer.masks[event.candidate], offer.scores[event.candidate]
         track = state.tracks[event.object]

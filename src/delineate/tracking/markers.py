@@ -29,7 +29,9 @@ def marker_boxes(marks: NDArray[np.bool_]) -> list[Box]:
     """
     marked = [int(n) for n in np.flatnonzero(marks.any(axis=(1, 2)))]
     if not marked:
-        raise PromptError("E-MARKS-EMPTY", "The marks are empty: not one voxel is set.")
+        raise PromptError(
+            "E-MARKS-EMPTY", "The marks are empty: not one voxel is set.", "Mark the structure on at least one slice."
+        )
     outlines = {n: _filled(_around(marks[n]), marks.shape[1:]) for n in marked}
     for low, high in pairwise(marked):
         outlines |= _between(outlines, low, high)

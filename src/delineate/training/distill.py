@@ -100,7 +100,11 @@ class EncoderDistillation:
         self.losses = dict(FEATURE_LOSSES) | {FeatureLoss.PERCEPTUAL: DecoderPerception(teacher.network)}
         channels = self.wanted.of(self.testing[0]).shape[0], self._embedded([self.testing[0]]).shape[1]
         if channels[0] != channels[1]:
-            raise ModelError("E-DISTILL-SIZE", "Teacher and student make embeddings of {} and {}.".format(*channels))
+            raise ModelError(
+                "E-DISTILL-SIZE",
+                "Teacher and student make embeddings of {} and {}.".format(*channels),
+                "Choose a student of the same embedding size as the teacher.",
+            )
 
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": list(self.host.vision_encoder.parameters()), "eps": self.recipe.epsilon, "name": "encoder"}]

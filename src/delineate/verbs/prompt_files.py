@@ -30,7 +30,11 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[
     slices = np.moveaxis(voxels, scan.slice_axis, 0)
     number = int(slices.sum(axis=(1, 2)).argmax()) if frame is None else frame
     if not 0 <= number < len(slices):
-        raise PromptError("E-PROMPT-FRAME", f"--frame {number} is not in the scan: it has 0 to {len(slices) - 1}.")
+        raise PromptError(
+            "E-PROMPT-FRAME",
+            f"--frame {number} is not in the scan: it has 0 to {len(slices) - 1}.",
+            "Frames and slices are counted from 0.",
+        )
     return _mask(slices[number].T, number, path), notices
 
 
@@ -55,7 +59,9 @@ def marker_prompts(path: Path, scan: Scan) -> list[Box]:
 def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:
     if not pixels.any():
         where = "" if frame is None else f" on slice {frame}"
-        raise PromptError("E-MASK-EMPTY", f"{path.name} is empty{where}: not one pixel is set.")
+        raise PromptError(
+            "E-MASK-EMPTY", f"{path.name} is empty{where}: not one pixel is set.", "Draw at least one pixel."
+        )
     return Mask.from_array(pixels, frame=frame)
 
 
@@ -71,12 +77,17 @@ def _on_grid(drawn: Scan, scan: Scan, path: Path) -> tuple[NDArray[np.bool_], tu
             "E-MASK-GRID",
             f"{path.name} has another grid ({drawn.grid!r}) than the scan ({scan.grid!r}), and one of them does not "
             "say where it lies.",
+            "Save it on the grid of the scan, with the same affine.",
         )
     to_drawn = np.linalg.inv(drawn.grid.affine) @ scan.grid.affine
     moved = affine_transform(
         voxels.astype(np.uint8), to_drawn, output_shape=scan.grid.shape, order=0, mode="grid-constant"
     )
     if voxels.any() and not moved.any():
-        raise PromptError("E-MASK-ELSEWHERE", f"{path.name} lies elsewhere: it does not overlap the scan.")
+        raise PromptError(
+            "E-MASK-ELSEWHERE",
+            f"{path.name} lies elsewhere: it does not overlap the scan.",
+            "Check that both are of one patient and one study.",
+        )
     text = "The mask has another grid than the scan; it was brought onto the scan's (nearest voxel)."
     return moved != 0, (Notice("W-MASK-RESAMPLED", text),)

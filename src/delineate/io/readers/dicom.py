@@ -135,7 +135,11 @@ def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[
         if damaged:
             raise damaged[0]
         names = ", ".join(f.name for f in files[:3])
-        raise InputError("E-FOLDER-NO-SCAN", f"{folder} holds no DICOM files and no pictures ({names}, …).")
+        raise InputError(
+            "E-FOLDER-NO-SCAN",
+            f"{folder} holds no DICOM files and no pictures ({names}, …).",
+            "Name a folder of DICOM files or of pictures of one video.",
+        )
     if strangers:
         notices.append(Notice("W-DICOM-SKIPPED", f"{len(strangers)} files that are not DICOM were skipped."))
     if damaged:

@@ -72,6 +72,7 @@ class ClipFrames(HeldFile):
             raise InputError(
                 "E-FRAMES-MIXED",
                 f"{self._slices[index].name} has the shape {array.shape}, the first frame {self.shape[1:]}.",
+                "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
             )
         return array
 
@@ -166,7 +167,11 @@ def _stacked(slices: Sequence[Slice], pixels: SlicePixels) -> tuple[NDArray[Any]
     lowest = min((low for one in decoded if (low := one.lowest) is not None), default=None)
     shapes = {one.array.shape for one in decoded}
     if len(shapes) > 1:
-        raise InputError("E-DICOM-MIXED", f"The slices have different shapes: {sorted(shapes)}.")
+        raise InputError(
+            "E-DICOM-MIXED",
+            f"The slices have different shapes: {sorted(shapes)}.",
+            "Name one series with --series, or move what differs elsewhere.",
+        )
     arrays = [one.filled(lowest) for one in decoded]
     stacked = np.stack(arrays, axis=2, dtype=np.result_type(*arrays), casting="unsafe")
     return stacked.swapaxes(0, 1), notices

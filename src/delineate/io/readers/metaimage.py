@@ -50,7 +50,11 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if "NDims" in fields and whole_numbers(path, "NDims", fields["NDims"], 1)[0] != len(shape):
         raise unusable(path, "NDims", fields["NDims"], f"{len(shape)}, the number of sizes,")
     if channels not in (1, 3):
-        raise InputError("E-META-CHANNELS", f"{path.name} has {channels} values a voxel; grey and RGB are read.")
+        raise InputError(
+            "E-META-CHANNELS",
+            f"{path.name} has {channels} values a voxel; grey and RGB are read.",
+            "Save one channel, or RGB.",
+        )
     check_volume(path, shape, channels * dtype.itemsize, options)
     grid, notices = _grid(path, fields, shape)
     big = _flag(fields, "BinaryDataByteOrderMSB") or _flag(fields, "ElementByteOrderMSB")
@@ -74,7 +78,11 @@ def _fields(path: Path) -> tuple[Fields, int]:
             fields[key.strip()] = value.strip()
             if key.strip() == "ElementDataFile":
                 return fields, stream.tell()
-    raise InputError("E-META-HEADER", f"{path.name} does not say where its voxels are (ElementDataFile).")
+    raise InputError(
+        "E-META-HEADER",
+        f"{path.name} does not say where its voxels are (ElementDataFile).",
+        "Write the file anew; a MetaImage header has DimSize, ElementType and ElementDataFile.",
+    )
 
 
 def _required(path: Path, fields: Fields, name: str) -> str:

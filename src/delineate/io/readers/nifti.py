@@ -151,7 +151,11 @@ def _choose(file: NiftiFile, options: ReadOptions) -> tuple[tuple[int, int, int]
             f"Choose one with --index N (0 to {shape[3] - 1}){video}.",
         )
     if not 0 <= options.index < shape[3]:
-        raise InputError("E-PAGE-RANGE", f"{path.name} has volumes 0 to {shape[3] - 1}, not {options.index}.")
+        raise InputError(
+            "E-PAGE-RANGE",
+            f"{path.name} has volumes 0 to {shape[3] - 1}, not {options.index}.",
+            "Choose one of them with --index, counted from 0.",
+        )
     return (shape[0], shape[1], shape[2]), options.index
 
 

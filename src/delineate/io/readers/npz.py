@@ -128,7 +128,11 @@ def _array(stored: Any, name: str, path: Path) -> NDArray[Any]:
     with _array_in(path, name):
         value = stored[name]
     if not isinstance(value, np.ndarray):
-        raise InputError("E-NPZ-DAMAGED", f'"{name}" in {path.name} is no array.')
+        raise InputError(
+            "E-NPZ-DAMAGED",
+            f'"{name}" in {path.name} is no array.',
+            "Copy or download it again, or save it anew with numpy.savez.",
+        )
     return value
 
 

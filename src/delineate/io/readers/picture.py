@@ -51,7 +51,11 @@ def page_pixels(path: Path, options: ReadOptions, index: int | None) -> tuple[ND
             if index is not None:
                 count = getattr(picture, "n_frames", 1)
                 if not 0 <= index < count:
-                    raise InputError("E-PAGE-RANGE", f"{path.name} has pages 0 to {count - 1}, not {index}.")
+                    raise InputError(
+                        "E-PAGE-RANGE",
+                        f"{path.name} has pages 0 to {count - 1}, not {index}.",
+                        "Choose one of them with --index, counted from 0.",
+                    )
                 picture.seek(index)
                 check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
             if picture.format == "PNG" and png16.is_deep_colour(path):
@@ -72,7 +76,9 @@ def page_pixels(path: Path, options: ReadOptions, index: int | None) -> tuple[ND
         pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
     if min(pixels.shape[:2]) < 2:
         raise InputError(
-            "E-PICTURE-TINY", f"{path.name} is {pixels.shape[1]} x {pixels.shape[0]} pixels: nothing to outline."
+            "E-PICTURE-TINY",
+            f"{path.name} is {pixels.shape[1]} x {pixels.shape[0]} pixels: nothing to outline.",
+            "Take a picture of at least 2 x 2 pixels.",
         )
     return np.ascontiguousarray(pixels), tuple(notices)
 

@@ -23,7 +23,11 @@ def read_still(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[No
         with path.open("rb") as stream:
             head = stream.read(4)
     except OSError as error:
-        raise InputError("E-FILE-UNREADABLE", f"{path.name} cannot be read: {error.strerror}.") from None
+        raise InputError(
+            "E-FILE-UNREADABLE",
+            f"{path.name} cannot be read: {error.strerror}.",
+            "See to its rights, and whether the disk is there.",
+        ) from None
     if not head:
         raise InputError("E-FILE-EMPTY", f"{path.name} is empty (0 bytes).", "Copy or download it again.")
     return tiff.read_still(path, options) if head in _TIFF else picture.read_pixels(path, options)

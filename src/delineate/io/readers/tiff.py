@@ -102,13 +102,21 @@ def _one_channel(path: Path, layout: TiffLayout, options: ReadOptions) -> TiffLa
     count = len(layout.channels)
     if count < 2:
         if options.channel:
-            raise InputError("E-CHANNEL-RANGE", f"{path.name} has one channel, or colors: leave --channel out.")
+            raise InputError(
+                "E-CHANNEL-RANGE",
+                f"{path.name} has one channel, or colors: leave --channel out.",
+                "Channels are counted from 0; a file with one channel needs none.",
+            )
         return layout.of_channel(0) if "C" in layout.axes else layout
     if options.channel is None:
         names = ", ".join(f"{n} ({printable(name)})" for n, name in enumerate(layout.channels[:16]))
         raise InputError("E-CHANNELS", f"{path.name} holds {count} channels: {names}.", "Choose one with --channel N.")
     if not 0 <= options.channel < count:
-        raise InputError("E-CHANNEL-RANGE", f"{path.name} has channels 0 to {count - 1}, not {options.channel}.")
+        raise InputError(
+            "E-CHANNEL-RANGE",
+            f"{path.name} has channels 0 to {count - 1}, not {options.channel}.",
+            "Channels are counted from 0; a file with one channel needs none.",
+        )
     return layout if layout.inside else layout.of_channel(options.channel)
 
 
@@ -139,7 +147,11 @@ def _chosen_pages(path: Path, layout: TiffLayout, options: ReadOptions) -> tuple
 
 def _at(path: Path, pages: NDArray[np.int64], index: int, what: str) -> NDArray[np.int64]:
     if not 0 <= index < len(pages):
-        raise InputError("E-PAGE-RANGE", f"{path.name} has {what} 0 to {len(pages) - 1}, not {index}.")
+        raise InputError(
+            "E-PAGE-RANGE",
+            f"{path.name} has {what} 0 to {len(pages) - 1}, not {index}.",
+            "Choose one of them with --index, counted from 0.",
+        )
     return np.asarray(pages[index])
 
 

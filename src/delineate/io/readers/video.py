@@ -95,9 +95,13 @@ class VideoFrames(HeldFile):
                     self._remember(frame)
         except FFmpegError as error:
             raise InputError(
-                "E-VIDEO-DAMAGED", f"Frame {index} of {self._path.name} cannot be decoded: {error}."
+                "E-VIDEO-DAMAGED",
+                f"Frame {index} of {self._path.name} cannot be decoded: {error}.",
+                "Copy or download it again.",
             ) from None
-        raise InputError("E-VIDEO-DAMAGED", f"{self._path.name} ends before frame {index}.")
+        raise InputError(
+            "E-VIDEO-DAMAGED", f"{self._path.name} ends before frame {index}.", "Copy or download it again."
+        )
 
     def _remember(self, frame: av.VideoFrame) -> None:
         """Keep a frame passed on the way to a later one, and let those go that are farthest from it."""
@@ -124,12 +128,16 @@ def read(path: Path, options: ReadOptions) -> Scan:
     except FFmpegError as error:
         if "invalid data" in str(error).lower():
             raise _unfinished(path) from None
-        raise InputError("E-VIDEO-DAMAGED", f"{path.name} is not a usable video: {error}.") from None
+        raise InputError(
+            "E-VIDEO-DAMAGED", f"{path.name} is not a usable video: {error}.", "Copy or download it again."
+        ) from None
     with container:
         if not container.streams.video and not container.streams.audio:
             raise _unfinished(path)
         if not container.streams.video:
-            raise InputError("E-VIDEO-NO-PICTURE", f"{path.name} holds sound but no picture.")
+            raise InputError(
+                "E-VIDEO-NO-PICTURE", f"{path.name} holds sound but no picture.", "Check that it is the right file."
+            )
         stream = container.streams.video[0]
         check_picture(path, stream.width, stream.height, 3, options)
         pts, keys, notices = _frame_table(path, container, stream, options)
@@ -167,18 +175,24 @@ def _frame_table(
             if packet.is_keyframe:
                 keys.append(int(packet.pts))
             if len(pts) > options.max_frames:
-                raise InputError("E-FRAMES-LARGE", f"{path.name} holds more than {options.max_frames} frames.")
+                raise InputError(
+                    "E-FRAMES-LARGE",
+                    f"{path.name} holds more than {options.max_frames} frames.",
+                    "If all of them are meant, raise the limit with --max-frames.",
+                )
     except FFmpegError:
         pass  # cut short: what is there is counted below
     pts, keys = sorted(set(pts)), sorted(set(keys))
     if not pts:
-        raise InputError("E-VIDEO-EMPTY", f"{path.name} holds no frames.")
+        raise InputError("E-VIDEO-EMPTY", f"{path.name} holds no frames.", "Copy or download it again.")
     keys = keys or pts[:1]
     notices = []
     whole = _decodable(path, pts, keys)
     if whole < len(pts):
         if whole == 0:
-            raise InputError("E-VIDEO-DAMAGED", f"No frame of {path.name} can be decoded.")
+            raise InputError(
+                "E-VIDEO-DAMAGED", f"No frame of {path.name} can be decoded.", "Copy or download it again."
+            )
         notices.append(Notice("W-VIDEO-CUT", f"The video is cut short: {whole} of {len(pts)} frames can be shown."))
         pts = pts[:whole]
     if getattr(stream.codec_context, "field_order", None) in ("tt", "bb", "tb", "bt", 2, 3, 4, 5):
