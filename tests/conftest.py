@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import delineate  # noqa: F401  (first: it silences libraries that report, see delineate.core.telemetry)
 
@@ -27,3 +30,19 @@ def data_root() -> Path:
 def data_items(data_root: Path) -> list[dict[str, Any]]:
     """The manifest's items."""
     return json.loads((data_root / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder in which ``delineate demo`` has run, once for all workers; nothing may be written to it."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared if worker_id == "master" else shared.parent) / "with_demo"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "done").is_file():
+            folder.mkdir(exist_ok=True)
+            ran = subprocess.run(
+                [sys.executable, "-m", "delineate", "demo"], capture_output=True, text=True, cwd=folder
+            )
+            assert ran.returncode == 0, ran.stderr
+            (folder / "done").touch()
+    return folder

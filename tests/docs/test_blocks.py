@@ -1,0 +1,44 @@
+"""The pages are true: every bash and Python block on them runs, in order, in a folder with the demo in it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY
+from pages import BLOCK, PAGES, ROOT_PAGES, RUN, blocks, commands, run_command, runnable, script
+
+SHOWN_ONLY = {"text", "json", "toml", "yaml", "console"}
+
+
+def name(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if runnable(p)], ids=name)
+def test_blocks_run_in_order(page: Path, demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo / "demo", tmp_path / "demo")
+    run_command(sys.executable, "-c", script(runnable(page)), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT_PAGES], ids=name)
+def test_blocks_have_a_language_and_what_is_not_run_a_reason(page: Path) -> None:
+    assert page.read_text().count("```") == 2 * len(blocks(page)), "a fence that is not understood"
+    for block in blocks(page):
+        assert block.language in {*RUN, *SHOWN_ONLY}, f"which language is this? {block.code[:80]}"
+        assert block.why_not is None or len(block.why_not) > 10
+
+
+def test_blocks_that_are_not_to_be_run_are_known() -> None:
+    text = "<!-- not run: needs published weights -->\n```bash\ndelineate a\n```\n\n```bash\ndelineate b\n```\n"
+    assert [(m["language"], m["why"]) for m in BLOCK.finditer(text)] == [
+        ("bash", "needs published weights"),
+        ("bash", None),
+    ]
+
+
+def test_commands_are_split_like_a_shell_does() -> None:
+    assert list(commands("delineate a \\\n  --b 'c d'  # remark\nls\n")) == [["delineate", "a", "--b", "c d"]]

@@ -1,0 +1,177 @@
+"""Every error and notice code of the source, with its texts: the page reference/codes.md is made from this.
+
+A code is the first argument of a call, followed by the message and, for an error, by the hint. What is filled in when
+the program runs stands in the texts as ``‹name›``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+CODE = re.compile(r"[EW]-[A-Z0-9-]+")
+KINDS = {
+    "InputError": "a file that cannot be read, or is not what it says it is",
+    "GeometryError": "a scan whose place in space is missing, broken or contradictory",
+    "PromptError": "a prompt that does not fit the scan",
+    "OutputError": "a result that cannot be written where it was asked for",
+    "ModelError": "a model, a checkpoint or a setting of one that does not fit",
+    "MissingExtraError": "optional packages that are not installed",
+    "Notice": "told once and kept in the manifest; the work goes on",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place in the source that gives a code: the kind of error, its message, its hint ("" without one)."""
+
+    code: str
+    kind: str
+    message: str
+    hint: str
+    file: Path
+    line: int
+
+
+def places(source: Path = SOURCE) -> Iterator[Place]:
+    """Every place that gives a code, file by file."""
+    for file in sorted(source.rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        for node in ast.walk(tree):
+            code = _code(node)
+            if code and isinstance(node, ast.Call):
+                texts = [" / ".join(_templates(a, tree)) for a in node.args[1:3]] + ["", ""]
+                kind = ast.unparse(node.func).rsplit(".", 1)[-1]
+                kind = "MissingExtraError" if kind == "__init__" else kind
+                yield Place(code, kind, texts[0], texts[1], file.relative_to(source), node.lineno)
+
+
+def mentioned(source: Path = SOURCE) -> set[str]:
+    """Every string of the source that is a code, wherever it stands."""
+    strings = (
+        node.value
+        for file in source.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return {text for text in strings if CODE.fullmatch(text)}
+
+
+def page() -> str:
+    """The documentation page, in Markdown."""
+    by_code: dict[str, list[Place]] = {}
+    for place in places():
+        by_code.setdefault(place.code, []).append(place)
+    errors = {code: own for code, own in sorted(by_code.items()) if code.startswith("E-")}
+    notices = {code: own for code, own in sorted(by_code.items()) if code.startswith("W-")}
+    parts = [_HEAD.format(errors=len(errors), notices=len(notices)), "## Errors\n"]
+    parts += [_entry(code, own) for code, own in errors.items()]
+    parts += ["## Notices\n", _NOTICES]
+    parts += [_entry(code, own) for code, own in notices.items()]
+    return "\n".join(parts)
+
+
+_HEAD = """# Error and notice codes
+
+Made from the source: {errors} errors and {notices} notices. An error stops the command with exit code 2 and is printed
+as `Error [CODE]: message`, with what to do below it; with `--json` as an object of `error`, `message` and `hint`.
+In Python it is a `delineate.DelineateError` with `code`, `message` and `hint`. What stands in ‹ › is filled in.
+"""
+_NOTICES = "A notice is told once, and kept in the manifest under `notices`. The work goes on.\n"
+
+
+def _entry(code: str, own: Sequence[Place]) -> str:
+    """One code: its kinds, its messages and what to do about it."""
+    kinds = sorted({KINDS.get(place.kind, place.kind) for place in own})
+    messages = dict.fromkeys(_escaped(place.message) for place in own)
+    hints = dict.fromkeys(_escaped(place.hint) for place in own if place.hint)
+    lines = [f"### {code}", "", f"*{'; '.join(kinds)}*", "", *(f"- {text}" for text in messages), ""]
+    if hints:
+        lines += ["**What to do**", "", *(f"- {text}" for text in hints), ""]
+    files = dict.fromkeys(place.file.as_posix() for place in own)
+    return "\n".join([*lines, "Given in " + ", ".join(f"`{file}`" for file in files), ""])
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown leaves alone, on one line."""
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split())) or "‹text›"
+
+
+def _code(node: ast.AST) -> str | None:
+    if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+        return None
+    value = node.args[0].value
+    return value if isinstance(value, str) and CODE.fullmatch(value) else None
+
+
+def _templates(node: ast.expr, tree: ast.Module) -> list[str]:
+    """The texts an expression can give, with what is computed as ‹name›."""
+    match node:
+        case ast.Constant():
+            return [str(node.value)]
+        case ast.JoinedStr():
+            return ["".join(_templates(part, tree)[0] for part in node.values)]
+        case ast.FormattedValue():
+            return [f"‹{_name(node.value)}›"]
+        case ast.BinOp(op=ast.Add()):
+            return [a + b for a in _templates(node.left, tree) for b in _templates(node.right, tree)]
+        case ast.IfExp():
+            return _templates(node.body, tree) + _templates(node.orelse, tree)
+        case ast.Call(func=ast.Attribute(attr="format" | "strip", value=text)):
+            return [re.sub(r"\{\w*\}", "‹value›", one) for one in _templates(text, tree)]
+        case ast.Name():
+            texts = [text for value in _assigned(node, tree) for text in _templates(value, tree)]
+            return texts or [f"‹{node.id}›"]
+        case _:
+            return [f"‹{_name(node)}›"]
+
+
+def _assigned(name: ast.Name, tree: ast.Module) -> Iterator[ast.expr]:
+    """What a name stands for: the assignments to it in the function around it, or else in the module."""
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    around = [f for f in functions if any(n is name for n in ast.walk(f))]
+    bodies: list[list[ast.stmt]] = [[n for n in ast.walk(around[-1]) if isinstance(n, ast.stmt)]] if around else []
+    for body in [*bodies, tree.body]:
+        values = [
+            s.value
+            for s in body
+            if isinstance(s, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name.id for t in s.targets)
+        ]
+        if values:
+            yield from values
+            return
+
+
+def _name(node: ast.expr) -> str:
+    """A word for what is computed: the last name of the expression that says what it is."""
+    match node:
+        case ast.Name(id=word):
+            return word.lower().strip("_").replace("_", " ")
+        case ast.Attribute(value=value, attr="name" | "shape" | "strerror" | "value" | "stem"):
+            return _name(value)
+        case ast.Attribute(attr=word):
+            return word.lower().strip("_").replace("_", " ")
+        case ast.Constant(value=value):
+            return str(value)
+        case ast.Call(func=ast.Name(id="command"), args=words):
+            return " ".join(_name(word) for word in words)
+        case ast.Call(func=ast.Name(id="len"), args=[value]):
+            return f"number of {_name(value)}"
+        case ast.Call(args=[value, *_]) | ast.Call(func=ast.Attribute(value=value)) | ast.Subscript(value=value):
+            return _name(value)
+        case ast.GeneratorExp(elt=value) | ast.ListComp(elt=value) | ast.Starred(value=value):
+            return _name(value)
+        case ast.BoolOp(values=[value, *_]) | ast.BinOp(left=value) | ast.UnaryOp(operand=value):
+            return _name(value)
+        case ast.IfExp(body=value, orelse=other):
+            return " / ".join(word for word in (_name(value), _name(other)) if word)
+        case ast.JoinedStr():
+            return "".join(
+                _name(part.value) if isinstance(part, ast.FormattedValue) else _name(part) for part in node.values
+            )
+        case _:
+            return "value"
