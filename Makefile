@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUTPUT ?= demo
+LOWEST := .venv-lowest
+TEST_TOOLS := pytest==8.3.4 pytest-timeout==2.3.1 hypothesis==6.123.0
+LOWEST_TESTS := tests/core tests/session tests/test_import.py tests/io
 
-.PHONY: demo test check tables clean
+.PHONY: demo test check docs gallery tables test-lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/delineate demo --output $(OUTPUT)
@@ -17,6 +20,15 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell src tests tools docs Makefile *.md *.toml
+
+# The site, in build/site; a warning is an error. `make test` builds it, too.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pictures of docs/gallery, made anew by their commands: a minute.
+gallery: $(VENV)/.dev
+	$(BIN)/python tools/gallery.py
 
 # The tables of the README and the model card, measured anew: needs the labelled data and some minutes.
 tables: $(VENV)/.dev
@@ -36,5 +48,12 @@ $(VENV)/.dev: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+# The core with the lowest versions that pyproject.toml allows, in an environment of its own.
+test-lowest: $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct -e . $(TEST_TOOLS)
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q $(LOWEST_TESTS)
+
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) $(LOWEST) demo build dist

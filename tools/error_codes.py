@@ -1,7 +1,7 @@
 """Every error and notice code of the source, with its texts: the page reference/codes.md is made from this.
 
-A code is the first argument of a call, followed by the message and, for an error, by the hint. What is filled in when
-the program runs stands in the texts as ``‹name›``.
+A code is the first argument of a call, or the first member of a tuple, followed by the message and, for an error, by
+the hint. What is filled in when the program runs stands in the texts as ``‹name›``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ KINDS = {
     "OutputError": "a result that cannot be written where it was asked for",
     "ModelError": "a model, a checkpoint or a setting of one that does not fit",
     "MissingExtraError": "optional packages that are not installed",
+    "DelineateError": "an error of another library or of the system, put into words",
     "Notice": "told once and kept in the manifest; the work goes on",
 }
 
@@ -42,12 +43,11 @@ def places(source: Path = SOURCE) -> Iterator[Place]:
     for file in sorted(source.rglob("*.py")):
         tree = ast.parse(file.read_text())
         for node in ast.walk(tree):
-            code = _code(node)
-            if code and isinstance(node, ast.Call):
-                texts = [" / ".join(_templates(a, tree)) for a in node.args[1:3]] + ["", ""]
-                kind = ast.unparse(node.func).rsplit(".", 1)[-1]
-                kind = "MissingExtraError" if kind == "__init__" else kind
-                yield Place(code, kind, texts[0], texts[1], file.relative_to(source), node.lineno)
+            members = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
+            code = _code(members)
+            if code:
+                texts = [" / ".join(_templates(text, tree)) for text in members[1:3]] + ["", ""]
+                yield Place(code, _kind(node), texts[0], texts[1], file.relative_to(source), node.lineno)
 
 
 def mentioned(source: Path = SOURCE) -> set[str]:
@@ -101,11 +101,20 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split())) or "‹text›"
 
 
-def _code(node: ast.AST) -> str | None:
-    if not (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)):
+def _code(members: Sequence[ast.expr]) -> str | None:
+    """The code that a message follows."""
+    if len(members) < 2 or not isinstance(members[0], ast.Constant) or not isinstance(members[0].value, str):
         return None
-    value = node.args[0].value
-    return value if isinstance(value, str) and CODE.fullmatch(value) else None
+    is_text = not isinstance(members[1], ast.Constant) or not CODE.fullmatch(str(members[1].value))
+    return members[0].value if is_text and CODE.fullmatch(members[0].value) else None
+
+
+def _kind(node: ast.AST) -> str:
+    """The class that is made; a tuple is for an error of another library."""
+    if not isinstance(node, ast.Call):
+        return "DelineateError"
+    name = ast.unparse(node.func).rsplit(".", 1)[-1]
+    return "MissingExtraError" if name == "__init__" else name
 
 
 def _templates(node: ast.expr, tree: ast.Module) -> list[str]:
@@ -114,7 +123,11 @@ def _templates(node: ast.expr, tree: ast.Module) -> list[str]:
         case ast.Constant():
             return [str(node.value)]
         case ast.JoinedStr():
-            return ["".join(_templates(part, tree)[0] for part in node.values)]
+            return ["".join(" / ".join(_templates(part, tree)) for part in node.values)]
+        case ast.FormattedValue(value=ast.Name() as name) if (values := list(_assigned(name, tree))) and all(
+            map(_is_text, values)
+        ):
+            return [text for value in values for text in _templates(value, tree)]
         case ast.FormattedValue():
             return [f"‹{_name(node.value)}›"]
         case ast.BinOp(op=ast.Add()):
@@ -144,6 +157,13 @@ def _assigned(name: ast.Name, tree: ast.Module) -> Iterator[ast.expr]:
         if values:
             yield from values
             return
+
+
+def _is_text(node: ast.expr) -> bool:
+    """Whether an expression is a text, or one of two."""
+    if isinstance(node, ast.IfExp):
+        return _is_text(node.body) and _is_text(node.orelse)
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _name(node: ast.expr) -> str:

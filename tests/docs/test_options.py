@@ -14,7 +14,7 @@ from pages import PAGES, ROOT_PAGES, blocks
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 COMMAND = re.compile(r"\bdelineate((?: [a-z]+)+)(?=[ \n`.:;,)]|$)([^\n`;)]*)")
-OTHERS = {"--no_python", "--resolution", "--extra-index-url", "--ours"}  # of accelerate, uv, pip and git
+OTHERS = {"--no_python", "--resolution", "--extra-index-url", "--no-deps"}  # of accelerate, uv and pip
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
 OFFERED = options()
 ANY = set().union(*OFFERED.values())
@@ -41,9 +41,10 @@ def unknown_options(text: str) -> list[str]:
 
 
 def texts(source: Path) -> list[str]:
-    """Every string of a module, pieces of f-strings too."""
+    """Every string of a module, pieces of f-strings too, but for single words handed to another program."""
     nodes = ast.walk(ast.parse(source.read_text()))
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    strings = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [text for text in strings if not re.fullmatch(r"-\S+", text)]
 
 
 @pytest.mark.parametrize("package", sorted({p.relative_to(REPOSITORY).parts[2] for p in SOURCES}))
