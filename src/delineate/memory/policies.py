@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
 from typing import Any, Protocol, cast
 
 import torch
@@ -18,6 +17,7 @@ from delineate.core.errors import PromptError
 from delineate.core.propagation_options import Following, MemoryRule
 from delineate.core.registry import Registry
 from delineate.memory.bank import Memory, MemoryBank
+from delineate.models.variants import Pruning
 
 Slots = list[tuple[int | None, Memory]]
 
@@ -85,11 +85,6 @@ class Window:
         if reverse:
             return -(-(index + 2) // self.stride) * self.stride + (away - 2) * self.stride
         return (index - 2) // self.stride * self.stride - (away - 2) * self.stride
-
-
-class Pruning(StrEnum):
-    V1 = "v1"  # the 2024 snapshot, on SAM 2.0
-    V2 = "v2"  # the 2025 release, on SAM 2.1
 
 
 @dataclass(frozen=True)

@@ -52,3 +52,10 @@ class CrossAttention(StrEnum):
     FULL = "full"
     POOLED_1 = "1"  # scores of pooled positions are raised
     POOLED_2 = "2"  # pooled keys are raised
+
+
+class Pruning(StrEnum):
+    """Surgical SAM 2's rules of efficient frame pruning."""
+
+    V1 = "v1"  # the 2024 snapshot, on SAM 2.0
+    V2 = "v2"  # the 2025 release, on SAM 2.1

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Pruning, Window
-from delineate.models.variants import CrossAttention, Sam2Family, Sam2Size, Sam2Version, TamSize
+from delineate.models.variants import CrossAttention, Pruning, Sam2Family, Sam2Size, Sam2Version, TamSize
 from delineate.predictors.capabilities import VISUAL_PROMPTS
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
@@ -16,6 +15,7 @@ from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
     from delineate.checkpoints.reading import Weights
+    from delineate.memory.policies import MemoryPolicy
     from delineate.models.sam2 import Sam2
 
 PROMPTS = VISUAL_PROMPTS
@@ -100,4 +100,6 @@ class Sam2Shaped:
         return sam2.Sam2(sizes), key_maps.sam2_weights
 
     def _policy(self) -> MemoryPolicy:
+        from delineate.memory.policies import EfficientFramePruning, Window
+
         return Window() if self.pruning is None else EfficientFramePruning(version=self.pruning)

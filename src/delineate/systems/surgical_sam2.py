@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from delineate.memory.policies import Pruning
-from delineate.models.variants import Sam2Size, Sam2Version
+from delineate.models.variants import Pruning, Sam2Size, Sam2Version
 from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import sam2_video
 from delineate.systems.sam2 import hiera_layout
