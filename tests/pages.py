@@ -14,7 +14,7 @@ from conftest import REPOSITORY
 PAGES = sorted((REPOSITORY / "docs").rglob("*.md"))
 ROOT_PAGES = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
 BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<why>[^\n]+?) -->\n)?^```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^```$", re.M | re.S
+    r"(?:^<!-- not run: (?P<why>[^\n]+?) -->\n)?^```(?P<language>\w*)(?P<more>[^\n]*)\n(?P<code>.*?)^```$", re.M | re.S
 )
 FIRST = re.compile(r"^<!-- begins with: (\S+) -->$", re.M)
 RUN = ("bash", "python")
@@ -22,17 +22,18 @@ RUN = ("bash", "python")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; ``why_not``: why it is not run, None where it is."""
+    """A fenced block; ``why_not``: why it is not run, None where it is; ``titled``: a file, not a program to run."""
 
     language: str
     code: str
     why_not: str | None = None
+    titled: bool = False
 
 
 def blocks(page: Path) -> list[Block]:
     """The blocks of a page, in order; the comment ``not run: WHY`` above one leaves it out."""
     found = BLOCK.finditer(page.read_text())
-    return [Block(m["language"], m["code"], m["why"]) for m in found]
+    return [Block(m["language"], m["code"], m["why"], "title=" in m["more"]) for m in found]
 
 
 def runnable(page: Path) -> list[Block]:

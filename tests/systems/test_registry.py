@@ -33,7 +33,12 @@ def test_what_is_fetched_is_checked_against_a_whole_hash(name: str) -> None:
 
 
 def test_the_list_needs_no_torch() -> None:
-    code = "import sys; from delineate.systems import SYSTEMS; assert len(SYSTEMS) > 20; assert not {'torch', 'transformers'} & set(sys.modules)"
+    code = """
+import sys
+from delineate.systems import SYSTEMS
+assert len(SYSTEMS) > 20
+assert not {"torch", "transformers"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -7,6 +7,7 @@ outlines the one with the greatest predicted IoU counts. FT-SAM is the same with
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from delineate.predictors.capabilities import Propagation
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
@@ -16,16 +17,24 @@ from delineate.systems.sam_shaped import PROMPTS, SamShaped
 from delineate.systems.system import System
 
 SCRIPTS = "scripts"
+
+
+def _adapt(host: Any) -> None:
+    from delineate.adapters.sam_med2d import add_med2d_adapters
+
+    add_med2d_adapters(host.vision_encoder)
+
+
 PARTS = SamShaped(
     "sam_med2d",
     "Apache-2.0",
     SAM_MED2D,
     multimask=Multimask.ALWAYS,
-    adapters=True,
+    adapt=_adapt,
     feedback=MaskPrompt.PROBABILITY,
     variants={SCRIPTS: SAM_MED2D_SCRIPTS},
 )
-PLAIN = replace(PARTS, name="ft_sam", adapters=False)
+PLAIN = replace(PARTS, name="ft_sam", adapt=None)
 _SAM_MED2D = System(
     name=PARTS.name,
     summary="SAM ViT-B at 256 px with adapters, for boxes, points and corrections on medical images",

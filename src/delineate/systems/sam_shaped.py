@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from delineate.systems.on_graph import built_on_graph
 from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from delineate.checkpoints.reading import Weights
 
 PROMPTS = VISUAL_PROMPTS
@@ -27,7 +29,7 @@ class SamShaped:
     """What a SAM-shaped system needs to be built.
 
     multimask  when three masks are offered
-    adapters   SAM-Med2D's, in every block
+    adapt      puts a paper's adapter into the network's host, before its weights are loaded
     feedback   what of the last answer goes back with the next click
     margin     see CHAINED_BOX
     whole      box corners are cut to whole input pixels
@@ -39,7 +41,7 @@ class SamShaped:
     profile: Profile
     encoder: SamEncoder = SamEncoder.VIT_B
     multimask: Multimask = Multimask.AMBIGUOUS
-    adapters: bool = False
+    adapt: Callable[[nn.Module], None] | None = None
     feedback: MaskPrompt = MaskPrompt.LOGITS
     margin: float = 5.0
     whole: bool = False
@@ -52,7 +54,6 @@ class SamShaped:
         needs_torch(self.name)
         import torch
 
-        from delineate.adapters.sam_med2d import add_med2d_adapters
         from delineate.checkpoints.key_maps import resized_sam, sam_weights
         from delineate.compute.engine import Engine
         from delineate.models.sam import VIT_SIZES, Sam, SamShape
@@ -64,8 +65,8 @@ class SamShaped:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             network = Sam(shape)
-            if self.adapters:
-                add_med2d_adapters(network.host.vision_encoder)
+            if self.adapt is not None:
+                self.adapt(network.host)
 
         def named(weights: Weights) -> Weights:
             found = sam_weights(weights)
