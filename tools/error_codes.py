@@ -1,7 +1,8 @@
 """Every error and notice code of the source, with its texts: the page reference/codes.md is made from this.
 
 A code is the first argument of a call, or the first member of a tuple, followed by the message and, for an error, by
-the hint. What is filled in when the program runs stands in the texts as ``‹name›``.
+the hint; a guard has them as defaults of its parameters ``code``, ``what`` and ``hint``. What is filled in when the
+program runs stands in the texts as ``‹name›``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -38,15 +40,32 @@ class Place:
     line: int
 
 
+@dataclass(frozen=True)
+class Module:
+    """The syntax tree of a file."""
+
+    tree: ast.Module
+
+    def function_around(self, node: ast.AST) -> Sequence[ast.AST]:
+        """All that stands in the innermost function around a node; nothing outside functions."""
+        return self._inside.get(id(node), ())
+
+    @cached_property
+    def _inside(self) -> dict[int, Sequence[ast.AST]]:
+        functions = (n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+        bodies = [list(ast.walk(function)) for function in functions]  # outer ones first
+        return {id(node): body for body in bodies for node in body}
+
+
 def places(source: Path = SOURCE) -> Iterator[Place]:
     """Every place that gives a code, file by file."""
     for file in sorted(source.rglob("*.py")):
-        tree = ast.parse(file.read_text())
-        for node in ast.walk(tree):
-            members = node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else []
+        module = Module(ast.parse(file.read_text()))
+        for node in ast.walk(module.tree):
+            members = _members(node)
             code = _code(members)
-            if code:
-                texts = [" / ".join(_templates(text, tree)) for text in members[1:3]] + ["", ""]
+            if code and isinstance(node, ast.expr | ast.stmt):
+                texts = [" / ".join(_templates(text, module)) for text in members[1:3]] + ["", ""]
                 yield Place(code, _kind(node), texts[0], texts[1], file.relative_to(source), node.lineno)
 
 
@@ -101,6 +120,22 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split())) or "‹text›"
 
 
+def _members(node: ast.AST) -> Sequence[ast.expr]:
+    """What may be a code, a message and a hint, in this order."""
+    match node:
+        case ast.Call():
+            return node.args
+        case ast.Tuple():
+            return node.elts
+        case ast.FunctionDef(args=ast.arguments(args=parameters, defaults=defaults)):
+            by_name = dict(zip((p.arg for p in parameters[len(parameters) - len(defaults) :]), defaults, strict=True))
+            return (
+                [by_name[name] for name in ("code", "what", "hint")] if {"code", "what", "hint"} <= set(by_name) else []
+            )
+        case _:
+            return []
+
+
 def _code(members: Sequence[ast.expr]) -> str | None:
     """The code that a message follows."""
     if len(members) < 2 or not isinstance(members[0], ast.Constant) or not isinstance(members[0].value, str):
@@ -110,45 +145,42 @@ def _code(members: Sequence[ast.expr]) -> str | None:
 
 
 def _kind(node: ast.AST) -> str:
-    """The class that is made; a tuple is for an error of another library."""
+    """The class that is made; a tuple or a guard is for an error of another library."""
     if not isinstance(node, ast.Call):
         return "DelineateError"
     name = ast.unparse(node.func).rsplit(".", 1)[-1]
-    return "MissingExtraError" if name == "__init__" else name
+    return "MissingExtraError" if name == "__init__" else name if name[0].isupper() else "DelineateError"
 
 
-def _templates(node: ast.expr, tree: ast.Module) -> list[str]:
+def _templates(node: ast.expr, module: Module) -> list[str]:
     """The texts an expression can give, with what is computed as ‹name›."""
     match node:
         case ast.Constant():
             return [str(node.value)]
         case ast.JoinedStr():
-            return ["".join(" / ".join(_templates(part, tree)) for part in node.values)]
-        case ast.FormattedValue(value=ast.Name() as name) if (values := list(_assigned(name, tree))) and all(
+            return ["".join(" / ".join(_templates(part, module)) for part in node.values)]
+        case ast.FormattedValue(value=ast.Name() as name) if (values := list(_assigned(name, module))) and all(
             map(_is_text, values)
         ):
-            return [text for value in values for text in _templates(value, tree)]
+            return [text for value in values for text in _templates(value, module)]
         case ast.FormattedValue():
             return [f"‹{_name(node.value)}›"]
         case ast.BinOp(op=ast.Add()):
-            return [a + b for a in _templates(node.left, tree) for b in _templates(node.right, tree)]
+            return [a + b for a in _templates(node.left, module) for b in _templates(node.right, module)]
         case ast.IfExp():
-            return _templates(node.body, tree) + _templates(node.orelse, tree)
+            return _templates(node.body, module) + _templates(node.orelse, module)
         case ast.Call(func=ast.Attribute(attr="format" | "strip", value=text)):
-            return [re.sub(r"\{\w*\}", "‹value›", one) for one in _templates(text, tree)]
+            return [re.sub(r"\{\w*\}", "‹value›", one) for one in _templates(text, module)]
         case ast.Name():
-            texts = [text for value in _assigned(node, tree) for text in _templates(value, tree)]
+            texts = [text for value in _assigned(node, module) for text in _templates(value, module)]
             return texts or [f"‹{node.id}›"]
         case _:
             return [f"‹{_name(node)}›"]
 
 
-def _assigned(name: ast.Name, tree: ast.Module) -> Iterator[ast.expr]:
+def _assigned(name: ast.Name, module: Module) -> Iterator[ast.expr]:
     """What a name stands for: the assignments to it in the function around it, or else in the module."""
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    around = [f for f in functions if any(n is name for n in ast.walk(f))]
-    bodies: list[list[ast.stmt]] = [[n for n in ast.walk(around[-1]) if isinstance(n, ast.stmt)]] if around else []
-    for body in [*bodies, tree.body]:
+    for body in (module.function_around(name), module.tree.body):
         values = [
             s.value
             for s in body

@@ -51,7 +51,11 @@ def valid(kind: type[AnyRequest], data: Any, name: str) -> AnyRequest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError("E-REQUEST", f"{name}: {where}: {first['msg']}.") from None
+        raise InputError(
+            "E-REQUEST",
+            f"{name}: {where}: {first['msg']}.",
+            "Mend this field; the fields are the options of the command.",
+        ) from None
 
 
 class Result(Protocol):
