@@ -1,8 +1,8 @@
 """Every error and notice code of the source, with its texts: the page reference/codes.md is made from this.
 
 A code is the first argument of a call, or the first member of a tuple, followed by the message and, for an error, by
-the hint; a guard has them as defaults of its parameters ``code``, ``what`` and ``hint``. What is filled in when the
-program runs stands in the texts as ``‹name›``.
+the hint; or a function is given it as its parameter ``code`` for what it raises. What is filled in when the program
+runs stands in the texts as ``‹name›``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+CARRIED = "code"  # the parameter by which a function is given the code of what it raises
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 CODE = re.compile(r"[EW]-[A-Z0-9-]+")
 KINDS = {
@@ -50,6 +51,14 @@ class Module:
         """All that stands in the innermost function around a node; nothing outside functions."""
         return self._inside.get(id(node), ())
 
+    def constants(self, name: str) -> Iterator[ast.expr]:
+        """What a name is set to at the top of the module, with or without a type."""
+        for statement in self.tree.body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            value = getattr(statement, "value", None)
+            if value is not None and any(isinstance(t, ast.Name) and t.id == name for t in targets):
+                yield value
+
     @cached_property
     def _inside(self) -> dict[int, Sequence[ast.AST]]:
         functions = (n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
@@ -59,14 +68,17 @@ class Module:
 
 def places(source: Path = SOURCE) -> Iterator[Place]:
     """Every place that gives a code, file by file."""
-    for file in sorted(source.rglob("*.py")):
-        module = Module(ast.parse(file.read_text()))
+    modules = {file: Module(ast.parse(file.read_text())) for file in sorted(source.rglob("*.py"))}
+    carriers: dict[str, list[tuple[Module, ast.Call]]] = {}
+    for module in modules.values():
+        for name, raised in _carried(module):
+            carriers.setdefault(name, []).append((module, raised))
+    for file, module in modules.items():
         for node in ast.walk(module.tree):
-            members = _members(node)
-            code = _code(members)
-            if code and isinstance(node, ast.expr | ast.stmt):
-                texts = [" / ".join(_templates(text, module)) for text in members[1:3]] + ["", ""]
-                yield Place(code, _kind(node), texts[0], texts[1], file.relative_to(source), node.lineno)
+            for code, where, error in _given(node, module, carriers):
+                members = error.args if isinstance(error, ast.Call) else error.elts
+                texts = [" / ".join(_templates(text, where)) for text in members[1:3]] + ["", ""]
+                yield Place(code, _kind(error), texts[0], texts[1], file.relative_to(source), node.lineno)  # type: ignore[attr-defined]
 
 
 def mentioned(source: Path = SOURCE) -> set[str]:
@@ -120,28 +132,47 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", " ".join(text.split())) or "‹text›"
 
 
-def _members(node: ast.AST) -> Sequence[ast.expr]:
-    """What may be a code, a message and a hint, in this order."""
-    match node:
-        case ast.Call():
-            return node.args
-        case ast.Tuple():
-            return node.elts
-        case ast.FunctionDef(args=ast.arguments(args=parameters, defaults=defaults)):
-            by_name = dict(zip((p.arg for p in parameters[len(parameters) - len(defaults) :]), defaults, strict=True))
-            return (
-                [by_name[name] for name in ("code", "what", "hint")] if {"code", "what", "hint"} <= set(by_name) else []
-            )
-        case _:
-            return []
+def _carried(module: Module) -> Iterator[tuple[str, ast.Call]]:
+    """Errors with a code that the function around them takes as its parameter ``code``, by that function's name."""
+    for function in ast.walk(module.tree):
+        if isinstance(function, ast.FunctionDef) and any(p.arg == CARRIED for p in function.args.args):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and node.args[:1] and ast.unparse(node.args[0]) == CARRIED:
+                    yield function.name, node
 
 
-def _code(members: Sequence[ast.expr]) -> str | None:
-    """The code that a message follows."""
-    if len(members) < 2 or not isinstance(members[0], ast.Constant) or not isinstance(members[0].value, str):
+def _given(
+    node: ast.AST, module: Module, carriers: dict[str, list[tuple[Module, ast.Call]]]
+) -> Iterator[tuple[str, Module, ast.Call | ast.Tuple]]:
+    """The codes that a node gives, each with the error that is made and the module it is made in."""
+    if isinstance(node, ast.Call | ast.Tuple):
+        members = node.args if isinstance(node, ast.Call) else node.elts
+        code = _code(members, module)
+        if code:
+            yield code, module, node
+    codes, name = [], ""
+    if isinstance(node, ast.Call):
+        name = ast.unparse(node.func).rsplit(".", 1)[-1]
+        codes = [_constant(value, module) for value in (*node.args, *(k.value for k in node.keywords))]
+    elif isinstance(node, ast.FunctionDef):
+        name, codes = node.name, [_constant(value, module) for value in node.args.defaults]
+    for given in filter(None, codes):
+        if CODE.fullmatch(given):
+            yield from ((given, where, error) for where, error in carriers.get(name, ()))
+
+
+def _code(members: Sequence[ast.expr], module: Module) -> str | None:
+    """The code that a message follows: written there, or a constant of the module."""
+    texts = [_constant(member, module) for member in members[:2]]
+    if len(texts) < 2 or texts[0] is None or not CODE.fullmatch(texts[0]):
         return None
-    is_text = not isinstance(members[1], ast.Constant) or not CODE.fullmatch(str(members[1].value))
-    return members[0].value if is_text and CODE.fullmatch(members[0].value) else None
+    return None if texts[1] and CODE.fullmatch(texts[1]) else texts[0]
+
+
+def _constant(node: ast.expr, module: Module) -> str | None:
+    if isinstance(node, ast.Name):
+        node = next((value for value in module.constants(node.id)), node)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
 def _kind(node: ast.AST) -> str:
@@ -159,7 +190,7 @@ def _templates(node: ast.expr, module: Module) -> list[str]:
             return [str(node.value)]
         case ast.JoinedStr():
             return ["".join(" / ".join(_templates(part, module)) for part in node.values)]
-        case ast.FormattedValue(value=ast.Name() as name) if (values := list(_assigned(name, module))) and all(
+        case ast.FormattedValue(value=ast.Name() as name) if (values := _assigned(name, module)) and all(
             map(_is_text, values)
         ):
             return [text for value in values for text in _templates(value, module)]
@@ -178,17 +209,24 @@ def _templates(node: ast.expr, module: Module) -> list[str]:
             return [f"‹{_name(node)}›"]
 
 
-def _assigned(name: ast.Name, module: Module) -> Iterator[ast.expr]:
-    """What a name stands for: the assignments to it in the function around it, or else in the module."""
-    for body in (module.function_around(name), module.tree.body):
-        values = [
-            s.value
-            for s in body
-            if isinstance(s, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name.id for t in s.targets)
-        ]
-        if values:
-            yield from values
-            return
+def _assigned(name: ast.Name, module: Module) -> list[ast.expr]:
+    """What a name stands for: what it is set to in the function around it, its default there, or a constant."""
+    around = module.function_around(name)
+    values = [
+        node.value
+        for node in around
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name.id for t in node.targets)
+    ]
+    return values or _defaults(name.id, around) or list(module.constants(name.id))
+
+
+def _defaults(name: str, around: Sequence[ast.AST]) -> list[ast.expr]:
+    """The default of a parameter of that name."""
+    found = []
+    for arguments in (node for node in around if isinstance(node, ast.arguments)):
+        optional = arguments.args[len(arguments.args) - len(arguments.defaults) :]
+        found += [value for p, value in zip(optional, arguments.defaults, strict=True) if p.arg == name]
+    return found
 
 
 def _is_text(node: ast.expr) -> bool:

@@ -44,6 +44,8 @@ def small_source(tmp_path: Path) -> Path:
         '    raise InputError("E-ONE", f"{path.name} is {text}.", HINT)\n'
         'n = Notice("W-TWO", "Seen." + " Twice.")\n'
         'known = ("E-ONE", "W-TWO")\n'
+        'CODE: Final = "E-FOUR"\n'
+        'raise InputError(CODE, "Gone.", "Look.")\n'
         'pair = "E-PAIR", f"{n} went wrong.", "Try again."\n'
     )
     return tmp_path
@@ -56,6 +58,7 @@ def test_texts_are_put_together(small_source: Path) -> None:
             yield place.code, place.message, place.hint
 
     assert sorted(seen()) == [
+        ("E-FOUR", "Gone.", "Look."),
         ("E-ONE", "‹path› is one / two.", "Do this."),
         ("E-PAIR", "‹n› went wrong.", "Try again."),
         ("W-TWO", "Seen. Twice.", ""),

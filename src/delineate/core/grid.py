@@ -77,7 +77,11 @@ class Grid:
                 "E-GRID-NAN", "The affine holds NaN or infinite numbers.", "Repair the header of the file."
             )
         if not np.array_equal(affine[3], (0, 0, 0, 1)):
-            raise GeometryError("E-GRID-AFFINE", f"The last row of the affine is {affine[3]}, not 0 0 0 1.")
+            raise GeometryError(
+                "E-GRID-AFFINE",
+                f"The last row of the affine is {affine[3]}, not 0 0 0 1.",
+                "Give the matrix from voxel indices to millimetres, its last row 0 0 0 1.",
+            )
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if not (lengths < LONGEST_STEP).all() or not (np.abs(affine[:3, 3]) < FARTHEST).all():
             raise GeometryError(

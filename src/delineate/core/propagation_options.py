@@ -65,7 +65,11 @@ class Following(BaseModel):
         for name, (least, most) in limits.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
-                raise PromptError("E-FOLLOW-NUMBER", f"{name} = {value} is not within {least} to {most}.")
+                raise PromptError(
+                    "E-FOLLOW-NUMBER",
+                    f"{name} = {value} is not within {least} to {most}.",
+                    "Choose a number within these limits.",
+                )
         if self.memory == MemoryRule.CHAIN and (chosen := self._of_memory):
             raise PromptError(
                 "E-FOLLOW-CHAIN",

@@ -46,7 +46,11 @@ def read(path: Path, options: ReadOptions) -> Scan:
     dtype = np.dtype(_TYPES[kind])
     channels = whole_numbers(path, "ElementNumberOfChannels", fields.get("ElementNumberOfChannels", "1"), 1)[0]
     if len(shape) not in (2, 3):
-        raise InputError("E-META-DIM", f"{path.name} has {len(shape)} axes; two or three are read.")
+        raise InputError(
+            "E-META-DIM",
+            f"{path.name} has {len(shape)} axes; two or three are read.",
+            "Save one image or one volume of it.",
+        )
     if "NDims" in fields and whole_numbers(path, "NDims", fields["NDims"], 1)[0] != len(shape):
         raise unusable(path, "NDims", fields["NDims"], f"{len(shape)}, the number of sizes,")
     if channels not in (1, 3):

@@ -51,7 +51,11 @@ class NiftiFile:
         """
         told = path if is_header(_head(path)) else other_of_pair(path)
         if told is None:
-            raise InputError("E-NIFTI-HEADER", f"{path.name} has no NIfTI header, and none lies beside it.")
+            raise InputError(
+                "E-NIFTI-HEADER",
+                f"{path.name} has no NIfTI header, and none lies beside it.",
+                "Write it anew with the program it came from; nibabel can tell what is wrong.",
+            )
         head = _head(told)
         kind = header_kind(head)
         with reading(path, "E-NIFTI-HEADER", what="has an unusable NIfTI header"):
@@ -63,7 +67,11 @@ class NiftiFile:
         data = told if single else _data_of_pair(path, told)
         start = float(header["vox_offset"])
         if not 0 <= start <= MOST_OFFSET:
-            raise InputError("E-NIFTI-HEADER", f"{path.name} says its voxels begin at byte {start:g}.")
+            raise InputError(
+                "E-NIFTI-HEADER",
+                f"{path.name} says its voxels begin at byte {start:g}.",
+                "Write it anew with the program it came from; nibabel can tell what is wrong.",
+            )
         content = _unpacked(data, int(start) + int(np.prod(shape, dtype=np.int64)) * stored.itemsize, notices)
         return cls(path, header, data, int(start), shape, content)
 
@@ -134,7 +142,11 @@ def _head(path: Path) -> bytes:
 def _shape(path: Path, header: Any) -> tuple[int, ...]:
     dims = [int(n) for n in header["dim"]]
     if not 1 <= dims[0] <= 7 or min(dims[1 : dims[0] + 1]) < 1:
-        raise InputError("E-NIFTI-DIM", f"{path.name} says its size is {dims}: sizes must be 1 or more.")
+        raise InputError(
+            "E-NIFTI-DIM",
+            f"{path.name} says its size is {dims}: sizes must be 1 or more.",
+            "Write it anew with the program it came from.",
+        )
     shape = dims[1 : dims[0] + 1]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()

@@ -36,7 +36,11 @@ def grid_of(path: Path, header: Any, shape: tuple[int, int, int], options: ReadO
         return grid
     steps = [scale * float(v) for v in header["pixdim"][1:4]]
     if any(not np.isfinite(s) or s <= 0 for s in steps[: 2 if shape[2] == 1 else 3]):
-        raise GeometryError("E-NIFTI-PIXDIM", f"{path.name} gives a spacing (pixdim) of {steps} mm.")
+        raise GeometryError(
+            "E-NIFTI-PIXDIM",
+            f"{path.name} gives a spacing (pixdim) of {steps} mm.",
+            "Mend the header (nibabel: header.set_zooms), or say which affine is right: --affine sform",
+        )
     notices.append(
         Notice("W-NO-ORIENTATION", "The file does not say how the patient lies: axes are i, j, k, not R, A, S.")
     )

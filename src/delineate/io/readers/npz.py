@@ -35,7 +35,11 @@ def read(path: Path, options: ReadOptions) -> Scan:
     with reading(path, "E-NPZ-DAMAGED"), np.load(path, allow_pickle=False) as stored:
         if "imgs" not in stored.files:
             names = ", ".join(excerpt(name, 30) for name in stored.files[:8]) or "nothing"
-            raise InputError("E-NPZ-IMGS", f"{path.name} holds {names}, but no array imgs.")
+            raise InputError(
+                "E-NPZ-IMGS",
+                f"{path.name} holds {names}, but no array imgs.",
+                "Save the image as imgs: numpy.savez(FILE, imgs=...).",
+            )
         for name in stored.files:
             if _needs_code(stored, name, path, options) and name not in ("imgs", "spacing", "spacing_order"):
                 notices.append(Notice("W-NPZ-PICKLE", "An array of the file needs code to read; it is ignored."))
@@ -55,7 +59,11 @@ def read_array(path: Path, options: ReadOptions) -> Scan:
             raise InputError("E-NPY-DAMAGED", f"{path.name} needs code to read.", "Save a plain array of numbers.")
         check_volume(path, shape, dtype.itemsize, options)
         if np.prod(shape, dtype=float) * dtype.itemsize > room:
-            raise InputError("E-NPY-DAMAGED", f"{path.name} is cut short: {room} bytes of values are there.")
+            raise InputError(
+                "E-NPY-DAMAGED",
+                f"{path.name} is cut short: {room} bytes of values are there.",
+                "Save it anew with numpy.save, without objects in it.",
+            )
         pixels = np.load(path, allow_pickle=False, mmap_mode="c")
     return _scan(path, pixels, None, None, options, [])
 
@@ -69,11 +77,19 @@ def _scan(
     notices: list[Notice],
 ) -> Scan:
     if pixels.dtype.kind not in "buif" or pixels.dtype.itemsize > 8:
-        raise InputError("E-NPZ-DTYPE", f"The array in {path.name} holds {pixels.dtype}, not gray values or colors.")
+        raise InputError(
+            "E-NPZ-DTYPE",
+            f"The array in {path.name} holds {pixels.dtype}, not gray values or colors.",
+            "Save whole numbers or floats.",
+        )
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
         return Scan.from_image(pixels, modality=guess(pixels, path), notices=tuple(notices))
     if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
-        raise InputError("E-NPZ-SHAPE", f"The array in {path.name} has the shape {pixels.shape}; (D, H, W) is meant.")
+        raise InputError(
+            "E-NPZ-SHAPE",
+            f"The array in {path.name} has the shape {pixels.shape}; (D, H, W) is meant.",
+            "Save imgs as (slices, rows, columns).",
+        )
     voxels = pixels.transpose(2, 1, 0, *range(3, pixels.ndim))
     grid = _grid(path, voxels.shape[:3], spacing, order, options)
     return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True), notices=tuple(notices))
@@ -107,7 +123,9 @@ def _needs_code(stored: Any, name: str, path: Path, options: ReadOptions) -> boo
     size = int(np.prod(shape, dtype=float)) * dtype.itemsize
     if size > room or room > DEFLATE_RATIO * (member.compress_size + 1):
         raise InputError(
-            "E-NPZ-DAMAGED", f'"{excerpt(name, 30)}" in {path.name} says it has {size} bytes, which are not there.'
+            "E-NPZ-DAMAGED",
+            f'"{excerpt(name, 30)}" in {path.name} says it has {size} bytes, which are not there.',
+            "Copy or download it again, or save it anew with numpy.savez.",
         )
     return False
 
@@ -144,7 +162,9 @@ def _grid(
     steps = [float(v) for v in np.ravel(spacing)] if spacing.dtype.kind in "buif" and spacing.size < 100 else []
     if len(steps) != 3 or not np.isfinite(steps).all() or min(steps) <= 0:
         raise InputError(
-            "E-NPZ-SPACING", f"spacing in {path.name} is {excerpt(spacing.tolist())}; three lengths in mm are meant."
+            "E-NPZ-SPACING",
+            f"spacing in {path.name} is {excerpt(spacing.tolist())}; three lengths in mm are meant.",
+            "Save spacing as three lengths above 0.",
         )
     known = options.spacing_order or (SpacingOrder(order) if order in ("xyz", "zyx") else None)
     if known is None and len({round(s, 6) for s in steps}) > 1:

@@ -48,6 +48,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
             "E-NRRD-DIM",
             f"{path.name} has {len(sizes)} axes, {len(spatial)} of them in space; "
             "images and volumes are read, and lists of them.",
+            "Save one image or one volume, with its channels on one axis.",
         )
     grid, notices = grid_of(header, [sizes[n] for n in spatial], spatial)
     stored, surplus = read_data(header, sizes, dtype)
@@ -99,7 +100,11 @@ def _of_list(
             f"Choose one with --index N (0 to {count - 1}).",
         )
     if not 0 <= options.index < count:
-        raise InputError("E-PAGE-RANGE", f"{header.path.name} has volumes 0 to {count - 1}, not {options.index}.")
+        raise InputError(
+            "E-PAGE-RANGE",
+            f"{header.path.name} has volumes 0 to {count - 1}, not {options.index}.",
+            "Choose one of them with --index, counted from 0.",
+        )
     return array[..., options.index]
 
 

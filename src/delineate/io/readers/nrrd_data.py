@@ -33,7 +33,9 @@ def read_data(header: NrrdHeader, sizes: tuple[int, ...], dtype: np.dtype[Any]) 
     files = [beside(header.path, name, "E-NRRD-DATA") for name in header.data_files]
     if count % max(1, len(files)):
         raise InputError(
-            "E-NRRD-DATA", f"{header.path.name} spreads {count} values over {len(files)} files, which is not even."
+            "E-NRRD-DATA",
+            f"{header.path.name} spreads {count} values over {len(files)} files, which is not even.",
+            "Copy the data file into the folder of its header, and name it without a folder.",
         )
     each = count // max(1, len(files))
     sources: list[Path | None] = [*files] if files else [None]
@@ -86,5 +88,9 @@ def _skips(header: NrrdHeader) -> tuple[int, int]:
     lines = whole_numbers(header.path, "line skip", header.fields.get("line skip", "0"), 1, least=0)[0]
     skip = whole_numbers(header.path, "byte skip", header.fields.get("byte skip", "0"), 1, least=-1)[0]
     if lines > 10_000_000 or skip > 1 << 31:
-        raise InputError("E-NRRD-DATA", f"{header.path.name} skips {lines} lines and {skip} bytes before its voxels.")
+        raise InputError(
+            "E-NRRD-DATA",
+            f"{header.path.name} skips {lines} lines and {skip} bytes before its voxels.",
+            "Copy the data file into the folder of its header, and name it without a folder.",
+        )
     return lines, skip

@@ -29,7 +29,9 @@ def joined_segments(header: NrrdHeader, layers: NDArray[Any]) -> tuple[NDArray[A
         value = whole_numbers(header.path, f"{prefix}LabelValue", said.get("LabelValue", "1"), 1, least=0)[0]
         if layer >= layers.shape[-1]:
             raise InputError(
-                "E-NRRD-LAYER", f"{header.path.name}: segment {number} is in layer {layer} of {layers.shape[-1]}."
+                "E-NRRD-LAYER",
+                f"{header.path.name}: segment {number} is in layer {layer} of {layers.shape[-1]}.",
+                "Write the segmentation anew with the program it came from.",
             )
         label = value if value not in taken else max(taken) + 1
         renamed |= label != value
