@@ -28,6 +28,12 @@ class WindowRule(StrEnum):
     MEDSAM2 = "CT: the window of the file, else -160 to 240 HU; others as MedSAM"
     CROP = "each crop by its own percentiles"  # Quill
 
+    @classmethod
+    def _missing_(cls, value: object) -> WindowRule | None:
+        """Exported systems of earlier versions say it in other words."""
+        earlier = isinstance(value, str) and value.endswith("percentile of the scan's nonzero values")
+        return cls.MEDSAM if earlier else None
+
 
 def named_window(text: str) -> IntensityWindow:
     """A preset for CT by its name, or ``LOW,HIGH``.
