@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from delineate.core.errors import ModelError
 from delineate.core.hashing import sha256_of
-from delineate.predictors.sam_behavior import MaskPrompt, Multimask
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
 from delineate.preprocess.profiles import Profile
 
 CARD = "model.json"
@@ -79,6 +79,15 @@ class PromptingCard(_Card):
     margin: float = Field(ge=0)
     whole_pixels: bool
     feedback_limit: float | None = Field(default=None, gt=0)
+
+    @classmethod
+    def of(cls, behavior: SamBehaviour) -> PromptingCard:
+        return cls(
+            multimask=behavior.multimask,
+            mask_prompt=behavior.mask_prompt,
+            margin=behavior.margin,
+            whole_pixels=behavior.whole,
+        )
 
 
 class BundleCard(_Card):
@@ -158,12 +167,11 @@ def read_card(folder: Path) -> BundleCard:
         raise ModelError("E-BUNDLE-CARD", f"{path} cannot be used: {where}: {first['msg']}.", AGAIN) from None
 
 
-def checked_part(folder: Path, card: BundleCard, name: str) -> Path:
-    """The file of a part. Raises ModelError if it is not there, or is not the one that was exported."""
-    part = card.parts[name]
+def checked_part(folder: Path, system: str, part: PartCard, name: str) -> Path:
+    """The file of a system's part. Raises ModelError if it is not there, or is not the one that was exported."""
     path = folder / part.file
     if not path.is_file():
-        raise ModelError("E-BUNDLE-PART", f"The {name} of {card.system}, {part.file}, is not in {folder}.", AGAIN)
+        raise ModelError("E-BUNDLE-PART", f"The {name} of {system}, {part.file}, is not in {folder}.", AGAIN)
     if sha256_of(path) != part.sha256:
         raise ModelError("E-BUNDLE-CHANGED", f"{path} is not the file that was exported with its {CARD}.", AGAIN)
     return path

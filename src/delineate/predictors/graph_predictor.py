@@ -16,46 +16,49 @@ from delineate.compute.onnx_session import opened, write_folded
 from delineate.core.errors import ModelError
 from delineate.core.hashing import sha256_of
 from delineate.core.manifest import ModelRecord
+from delineate.predictors.bundle_card import BundleCard
 from delineate.predictors.onnx_bundle import BundleBackend, OnnxBundlePredictor, opened_encoder
 from delineate.predictors.weightless_graph import Arrays, GraphCard, check_weights, filled, read_graph_card
 
 
 def open_graph(
-    system: str,
+    card: BundleCard,
     checkpoint: Path,
     named: Callable[[Arrays], Arrays],
     threads: int = 0,
     backend: BundleBackend = BundleBackend.ONNX,
     precision: str = "fp32",
+    variant: str = "",
 ) -> OnnxBundlePredictor:
     """The predictor for a system that has a graph.
 
     The filled graph is made once for each checkpoint and version of what makes it, and kept beside the weights.
 
+    card       of the system (``GraphCard.as_bundle``)
     named      gives the arrays of the checkpoint the names they have in the network
     precision  of the image encoder: fp32, or bf16 on OpenVINO
+    variant    that the card is of, for the record
     Raises ModelError for a checkpoint that cannot be read or does not fit.
     """
-    sha256 = sha256_of(checkpoint)
-    card = read_graph_card(system)
-    name = card.preprocessing["image"].summary
+    graph, sha256 = read_graph_card(card.system), sha256_of(checkpoint)
     record = ModelRecord(
-        name=system,
+        name=card.system,
         version="published",
         sha256=sha256,
         licence=card.license,
-        preprocessing=f"{name}; cpu, encoder in {precision}, {backend}, from the shipped graph",
+        preprocessing=f"{card.preprocessing['image'].summary}; cpu, encoder in {precision}, {backend}, shipped graph",
         device="cpu",
         precision=precision,
         backend=backend,
+        variant=variant,
     )
-    files = {part: _file_name(card, part, sha256) for part in card.weights}
+    files = {part: _file_name(graph, part, sha256) for part in graph.weights}
 
     def fill(part: str) -> Callable[[Path], None]:
         def make(path: Path) -> None:
             arrays = named(read_arrays(checkpoint))
-            check_weights(card, arrays, checkpoint.name)
-            write_folded(filled(card, part, arrays), path)
+            check_weights(graph, arrays, checkpoint.name)
+            write_folded(filled(graph, part, arrays), path)
             if sha256_of(checkpoint) != sha256:
                 raise ModelError("E-MODEL-CHANGED", f"{checkpoint} was changed while it was read.", "Try again.")
 

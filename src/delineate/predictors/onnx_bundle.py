@@ -235,7 +235,7 @@ def open_bundle(
             f"{card.system} is asked in words, which exported systems do not read here.",
             f"Run it with torch: -m {card.system}",
         )
-    encoder, decoder = (checked_part(folder, card, name) for name in ("encoder", "decoder"))
+    encoder, decoder = (checked_part(folder, card.system, card.parts[name], name) for name in ("encoder", "decoder"))
     record = ModelRecord(
         name=card.system,
         version=f"exported, weights {card.weights_sha256}",

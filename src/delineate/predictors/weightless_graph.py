@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from delineate.core.errors import ModelError
-from delineate.predictors.bundle_card import BundleCard, checked_part
+from delineate.predictors.bundle_card import BundleCard, Family, PartCard, PromptingCard, checked_part
+from delineate.predictors.sam_behavior import SamBehaviour
 
 GRAPHS = Path(__file__).parent / "graphs"
 CARD = "graph.json"
@@ -26,17 +28,36 @@ Arrays = Mapping[str, NDArray[Any]]
 Shapes = dict[str, tuple[int, ...]]
 
 
-class GraphCard(BundleCard):
-    """All of ``graph.json``.
+class GraphCard(BaseModel):
+    """All of ``graph.json``: what a graph is. How its system prepares frames and prompts is said by the system.
 
     weights  by part: names and shapes of the weights that are put in
     tied     further names of some of them: a checkpoint may hold them twice
     """
 
-    format: Literal["delineate-graph/1"] = "delineate-graph/1"  # type: ignore[assignment]
-    weights_sha256: str = ""
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal["delineate-graph/1"] = "delineate-graph/1"
+    system: str
+    opset: int
+    parts: dict[str, PartCard]
     weights: dict[str, Shapes]
     tied: dict[str, str]
+
+    def as_bundle(self, behavior: SamBehaviour, license: str) -> BundleCard:
+        """The card of the exported system it becomes."""
+        profile = behavior.profile
+        return BundleCard(
+            system=self.system,
+            family=Family.SAM,
+            weights_sha256="",
+            license=license,
+            opset=self.opset,
+            side=profile.side,
+            preprocessing={"image": profile},
+            prompting=PromptingCard.of(behavior),
+            parts=self.parts,
+        )
 
 
 def has_graph(system: str) -> bool:
@@ -74,7 +95,7 @@ def check_weights(card: GraphCard, arrays: Arrays, file: str) -> None:
 
 def filled(card: GraphCard, part: str, arrays: Arrays) -> bytes:
     """An ONNX file: the graph of a part with its weights, in fp32. Raises ModelError for a graph that was changed."""
-    graph = checked_part(GRAPHS / card.system, card, part).read_bytes()
+    graph = checked_part(GRAPHS / card.system, card.system, card.parts[part], part).read_bytes()
     return b"".join((graph, *initializers({name: arrays[name] for name in card.weights[part]})))
 
 

@@ -12,13 +12,16 @@ from delineate.checkpoints.torch_archive import is_torch_archive
 from delineate.core.errors import ModelError
 from delineate.predictors.graph_predictor import open_graph
 from delineate.predictors.onnx_bundle import BundleBackend, OnnxBundlePredictor
-from delineate.predictors.weightless_graph import Arrays, has_graph
+from delineate.predictors.sam_behavior import SamBehaviour
+from delineate.predictors.weightless_graph import Arrays, has_graph, read_graph_card
 from delineate.systems.system import BuildOptions
 
 DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, and of either under WSL
 
 
-def built_on_graph(name: str, options: BuildOptions) -> OnnxBundlePredictor | None:
+def built_on_graph(
+    name: str, options: BuildOptions, behavior: SamBehaviour, license: str
+) -> OnnxBundlePredictor | None:
     """The predictor from a system's graph; None where torch is needed, as for a GPU, an adapter or random weights.
 
     Raises ModelError where the system has no weights on this machine and random ones are not wanted.
@@ -34,7 +37,8 @@ def built_on_graph(name: str, options: BuildOptions) -> OnnxBundlePredictor | No
         return None  # torch's old format
     backend = BundleBackend.OPENVINO if options.backend == BundleBackend.OPENVINO else BundleBackend.ONNX
     precision = "fp32" if options.precision == "auto" else options.precision
-    predictor = open_graph(name, path, _named, options.threads, backend, precision)
+    card = read_graph_card(name).as_bundle(behavior, license)
+    predictor = open_graph(card, path, _named, options.threads, backend, precision, options.variant)
     if options.checkpoint is None:
         require_kept(name, predictor.record.sha256)
     return predictor

@@ -49,7 +49,9 @@ class SamShaped:
 
     def build(self, options: BuildOptions) -> FramePredictor:
         """The predictor, its weights from a file, from the kept ones, or random."""
-        if (predictor := built_on_graph(self.name, options)) is not None:
+        profile = self.variants.get(options.variant, self.profile)
+        behaviour = SamBehaviour(profile, self.multimask, self.feedback, self.margin, self.whole)
+        if (predictor := built_on_graph(self.name, options, behaviour, self.license)) is not None:
             return predictor
         needs_torch(self.name)
         import torch
@@ -77,14 +79,6 @@ class SamShaped:
             return found
 
         _, sha256 = loaded(self.name, options, network, network.host, named)
-        profile = self.variants.get(options.variant, self.profile)
-        behaviour = SamBehaviour(
-            profile,
-            self.multimask,
-            self.feedback,
-            self.margin,
-            self.whole,
-        )
         run_exported(
             network, Backend(options.encoder_backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads
         )

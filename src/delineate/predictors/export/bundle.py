@@ -148,10 +148,7 @@ def _prompting(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> Promp
             whole_pixels=False,
             feedback_limit=FEEDBACK_LIMIT,
         )
-    rules = predictor.behaviour
-    return PromptingCard(
-        multimask=rules.multimask, mask_prompt=rules.mask_prompt, margin=rules.margin, whole_pixels=rules.whole
-    )
+    return PromptingCard.of(predictor.behaviour)
 
 
 def _notes(network: Sam | Sam2) -> tuple[str, ...]:

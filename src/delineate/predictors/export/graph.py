@@ -12,8 +12,8 @@ from torch import Tensor
 
 from delineate.io.atomic import write_bytes
 from delineate.models.sam import Sam
-from delineate.predictors.export.bundle import part_card, system_facts
-from delineate.predictors.export.image_encoder import encoder_part, write_part
+from delineate.predictors.export.bundle import part_card
+from delineate.predictors.export.image_encoder import OPSET, encoder_part, write_part
 from delineate.predictors.export.parts import parts_of
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.weightless_graph import CARD, GraphCard, Shapes
@@ -35,7 +35,9 @@ def export_graph(predictor: SamPredictor, folder: Path) -> GraphCard:
         _shorten(model)
         path.write_bytes(model.SerializeToString(deterministic=True))
         cards[part.name] = part_card(part, path, {})
-    card = GraphCard(parts=cards, weights=weights, tied=_tied(state, weights), **system_facts(predictor))
+    card = GraphCard(
+        system=predictor.record.name, opset=OPSET, parts=cards, weights=weights, tied=_tied(state, weights)
+    )
     write_bytes(folder / CARD, (card.model_dump_json(indent=1, exclude_none=True) + "\n").encode())
     return card
 
