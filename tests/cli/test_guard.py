@@ -34,7 +34,7 @@ def verb_that_raises(error: BaseException) -> Callable[..., int]:
     [
         pytest.param(TypeError("a must be\nreal"), "E-UNFORESEEN", "TypeError: a must be real", id="type"),
         pytest.param(AssertionError(), "E-UNFORESEEN", "(AssertionError)", id="without-words"),
-        pytest.param(ValueError("x" * 100_000), "E-UNFORESEEN", "x" * 300, id="endless-words"),
+        pytest.param(ValueError("x" * 100_000), "E-UNFORESEEN", "ValueError: xxxx", id="endless-words"),
         pytest.param(MemoryError("Unable to allocate 1.8 PiB"), "E-MEMORY", "1.8 PiB", id="memory"),
         pytest.param(RecursionError("maximum depth"), "E-NESTED", "nested", id="nested"),
         pytest.param(PermissionError(13, "Permission denied", "f/1.png"), "E-SYSTEM", "f/1.png: Perm", id="system"),

@@ -8,21 +8,34 @@ half-open: ``Box(10, 20, 30, 40)`` covers columns 10 to 29 and rows 20 to 39.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.core.errors import PromptError
 from delineate.core.grid import Space
+from delineate.core.json_file import fault
 from delineate.core.rle import Rle
 
 Coordinates = tuple[float, ...]
+MOST_CORNERS: Final = 100_000  # of a scribble or a lasso
+LARGEST: Final = 1e9  # coordinate
 
 
 class _Prompt(BaseModel):
+    """Raises PromptError for whatever is no such prompt."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            what = type(self).__name__.lower()
+            hint = f"Its fields: {', '.join(type(self).model_fields)}."
+            raise PromptError("E-PROMPT-FIELD", f"This is no {what}: {fault(error)}.", hint) from None
 
     frame: int | None = Field(default=None, description="Frame or slice index, where the coordinates do not say it.")
     space: Space = Field(default=Space.VOXEL, description="Voxel indices, or RAS or LPS millimetres.")
@@ -35,8 +48,8 @@ class Point(_Prompt):
     at: Coordinates = Field(description="x, y or i, j, k, or three millimetres.")
     positive: bool = True
 
-    def __init__(self, *at: float, **fields: Any) -> None:
-        super().__init__(**({"at": at} | fields if at else fields))
+    def __init__(self, *at: Any, **fields: Any) -> None:
+        super().__init__(**({"at": _numbers(at)} | fields if at else fields))
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -50,8 +63,8 @@ class Box(_Prompt):
     type: Literal["box"] = "box"
     corners: Coordinates = Field(description="x0, y0, x1, y1 or i0, j0, k0, i1, j1, k1; the upper ends are excluded.")
 
-    def __init__(self, *corners: float, **fields: Any) -> None:
-        super().__init__(**({"corners": corners} | fields if corners else fields))
+    def __init__(self, *corners: Any, **fields: Any) -> None:
+        super().__init__(**({"corners": _numbers(corners)} | fields if corners else fields))
 
     @property
     def low(self) -> Coordinates:
@@ -131,9 +144,20 @@ class Mask(_Prompt):
     counts: tuple[int, ...] = Field(description="COCO run lengths, column by column, starting with background.")
 
     @classmethod
-    def from_array(cls, mask: NDArray[np.bool_], frame: int | None = None) -> Mask:
-        """A mask prompt from a (height, width) boolean array."""
-        rle = Rle.encode(np.asarray(mask) != 0)
+    def from_array(cls, mask: NDArray[Any], frame: int | None = None) -> Mask:
+        """A mask prompt from an array (height, width).
+
+        Of whole numbers what is not 0 is inside; of fractions (probabilities) what is at least a half; NaN is outside.
+        Raises PromptError for arrays that are no mask, and for empty ones.
+        """
+        values = np.asarray(mask)
+        if values.ndim != 2 or values.dtype.kind not in "buif":
+            raise PromptError(
+                "E-MASK-ARRAY",
+                f"An array of shape {values.shape} and type {values.dtype} is no mask.",
+                "A mask is (height, width), of true and false or of numbers.",
+            )
+        rle = Rle.encode(inside(values))
         return cls(height=rle.height, width=rle.width, counts=tuple(int(n) for n in rle.counts), frame=frame)
 
     @property
@@ -143,6 +167,9 @@ class Mask(_Prompt):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if min(self.height, self.width) < 1:
+            text = f"A mask of {self.width} x {self.height} pixels has none."
+            raise PromptError("E-MASK-EMPTY", text, "Give a mask of the frame's size.")
         if sum(self.counts) != self.height * self.width or min(self.counts, default=0) < 0:
             raise PromptError(
                 "E-MASK-RUNS",
@@ -175,18 +202,45 @@ class Text(_Prompt):
 Prompt = Annotated[Point | Box | Scribble | Lasso | Mask | Text, Field(discriminator="type")]
 
 
+def inside(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """What is inside of an outline given as numbers: not 0; of fractions (0 to 1) at least a half; NaN is outside."""
+    if values.dtype.kind != "f":
+        return values != 0
+    finite = np.nan_to_num(values, nan=0.0)
+    fractions = bool(((finite >= 0) & (finite <= 1)).all())
+    return finite >= 0.5 if fractions else finite != 0
+
+
+def _numbers(given: tuple[Any, ...]) -> Any:
+    """Numbers given one by one, or as one sequence."""
+    if len(given) != 1 or not isinstance(given[0], np.ndarray | list | tuple):
+        return given
+    return tuple(given[0].tolist()) if isinstance(given[0], np.ndarray) else given[0]
+
+
 def _require_coordinates(points: Iterable[Coordinates], what: str) -> None:
-    """Two or three finite numbers a point, of a size an index can have."""
-    for point in points:
-        if len(point) not in (2, 3):
-            raise PromptError(
-                "E-PROMPT-LENGTH",
-                f"A {what} has 2 or 3 coordinates a point, not {len(point)}.",
-                "A point is x,y on a frame or i,j,k in a volume; a box x0,y0,x1,y1 or i0,j0,k0,i1,j1,k1.",
-            )
-        if not np.isfinite(point).all() or np.abs(point).max() > 1e9:
-            raise PromptError(
-                "E-PROMPT-NUMBER",
-                f"The {what} has a coordinate that is no usable number: {point}.",
-                "Give finite numbers, separated by commas: 120,80.",
-            )
+    """Two or three finite numbers a point, of a size an index can have; of all points as many."""
+    points = list(points)
+    if len(points) > MOST_CORNERS:
+        raise PromptError(
+            "E-PROMPT-MANY",
+            f"The {what} has {len(points)} corners; {MOST_CORNERS} are the most.",
+            "Leave out those between which the line runs straight.",
+        )
+    lengths = {len(point) for point in points}
+    if not lengths <= {2, 3}:
+        raise PromptError(
+            "E-PROMPT-LENGTH",
+            f"A {what} has 2 or 3 coordinates a point, not {max(lengths)}.",
+            "A point is x,y on a frame or i,j,k in a volume; a box x0,y0,x1,y1 or i0,j0,k0,i1,j1,k1.",
+        )
+    if len(lengths) > 1:
+        raise PromptError("E-PROMPT-LENGTH", f"Some points of the {what} have 2 coordinates, others 3.", "Give all 3.")
+    usable = np.abs(np.array(points, dtype=float)) <= LARGEST  # NaN is not
+    if not usable.all():
+        odd = points[int(np.flatnonzero(~usable.all(axis=1))[0])]
+        raise PromptError(
+            "E-PROMPT-NUMBER",
+            f"The {what} has a coordinate that is no usable number: {odd}.",
+            "Give finite numbers, separated by commas: 120,80.",
+        )

@@ -15,10 +15,14 @@ from delineate.core.errors import PromptError
 from delineate.core.grid import Grid
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
-from delineate.core.terminal_text import is_active, printable
+from delineate.core.terminal_text import excerpt, is_active
 
 Colour = tuple[int, int, int]
 PIECE_BYTES = 1 << 25  # of a label map written piece by piece
+MOST_LABELS = 65535  # what 16 bits of a file can tell apart
+SHOWN = 12  # objects in a message
+IN_RANGE = f"Choose a label between 1 and {MOST_LABELS}."
+ANOTHER = "Choose another name or label, or remove the first one."
 
 # Distinct on grey and on tissue colours, in the order objects are added.
 PALETTE: tuple[Colour, ...] = (
@@ -52,14 +56,21 @@ class SegmentedObject:
     scores: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.label <= 65535:
+        name = excerpt(self.name)
+        object.__setattr__(self, "label", _label(self.label, name))
+        if len(self.colour) != 3 or not all(0 <= value <= 255 for value in self.colour):
             raise PromptError(
-                "E-LABEL-RANGE",
-                f'Label {self.label} of "{self.name}" is not between 1 and 65535.',
-                "Choose a label between 1 and 65535.",
+                "E-LABEL-COLOUR",
+                f'{self.colour} of "{name}" is no colour.',
+                "A colour is red, green and blue, 0 to 255.",
             )
         object.__setattr__(self, "masks", MappingProxyType(dict(self.masks)))
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
+
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it."""
+        size = f"{len(self.frames)} frames, {self.area} pixels{', locked' if self.locked else ''}"
+        return f"SegmentedObject({excerpt(self.name)!r}, label {self.label}, {size})"
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -89,13 +100,16 @@ class Segmentation:
 
     def __post_init__(self) -> None:
         for what in ("name", "label"):
-            values = [getattr(o, what) for o in self.objects]
-            if len(set(values)) < len(values):
-                raise PromptError(
-                    "E-OBJECT-TWICE",
-                    f"Two objects share the {what} of one of {values}.",
-                    "Choose another name or label, or remove the first one.",
-                )
+            if len({getattr(o, what) for o in self.objects}) < len(self.objects):
+                values = [getattr(o, what) for o in self.objects]
+                twice = next(value for n, value in enumerate(values) if value in values[:n])
+                raise PromptError("E-OBJECT-TWICE", f"Two objects share the {what} {excerpt(twice)}.", ANOTHER)
+
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it."""
+        shown = ", ".join(f"{one.label} {excerpt(one.name)}" for one in self.objects[:SHOWN])
+        more = f", and {len(self.objects) - SHOWN} more" if len(self.objects) > SHOWN else ""
+        return f"Segmentation({self.kind}, {self.grid!r}: {shown or 'no objects'}{more})"
 
     def __len__(self) -> int:
         """Frames of the scan."""
@@ -105,10 +119,11 @@ class Segmentation:
         for one in self.objects:
             if one.name == name:
                 return one
-        known = ", ".join(o.name for o in self.objects) or "none yet"
+        known = ", ".join(excerpt(o.name) for o in self.objects[:SHOWN]) or "none yet"
+        more = ", …" if len(self.objects) > SHOWN else ""
         raise PromptError(
             "E-OBJECT-UNKNOWN",
-            f'There is no object "{name}" (there are: {known}).',
+            f'There is no object "{excerpt(name)}" (there are: {known}{more}).',
             "Name one of these, or add it first.",
         )
 
@@ -128,21 +143,25 @@ class Segmentation:
 
         Raises PromptError for a name that is taken, or that holds line breaks or other control characters.
         """
-        if not name.strip() or any(is_active(c) for c in name):
+        if not isinstance(name, str) or not name.strip() or any(is_active(c) for c in name):
             raise PromptError(
                 "E-LABEL-NAME",
-                f"{printable(repr(name))} is no name: it is empty, or holds line breaks or hidden characters.",
+                f"{excerpt(repr(name))} is no name: it is empty, or holds line breaks or hidden characters.",
                 "Use letters, digits and blanks.",
             )
         if name in self:
-            raise PromptError(
-                "E-OBJECT-TWICE",
-                f'There is an object "{name}" already.',
-                "Choose another name or label, or remove the first one.",
-            )
-        value = label or max((o.label for o in self.objects), default=0) + 1
+            raise PromptError("E-OBJECT-TWICE", f'There is an object "{excerpt(name)}" already.', ANOTHER)
+        value = self._free_label() if label is None else _label(label, name)
         shade = colour or PALETTE[(value - 1) % len(PALETTE)]
         return replace(self, objects=(*self.objects, SegmentedObject(name, value, shade)))
+
+    def _free_label(self) -> int:
+        """One more than the greatest; where that is the last there is, the least that is free."""
+        used = {o.label for o in self.objects}
+        following = max(used, default=0) + 1
+        if following <= MOST_LABELS:
+            return following
+        return next((value for value in range(1, MOST_LABELS + 1) if value not in used), following)
 
     def removing(self, name: str) -> Segmentation:
         gone = self[name]
@@ -256,3 +275,14 @@ class Segmentation:
     def volume_mm3(self, name: str) -> float:
         """Size of one object: mm3 of a volume, mm2 of an image (voxels where no spacing is known)."""
         return self[name].area * self.grid.voxel_volume
+
+
+def _label(label: object, name: str) -> int:
+    """A label value as a number. Raises PromptError for what is none."""
+    if isinstance(label, bool) or not isinstance(label, int | np.integer):
+        raise PromptError("E-LABEL-RANGE", f'Label {label!r} of "{excerpt(name)}" is no whole number.', IN_RANGE)
+    if not 1 <= label <= MOST_LABELS:
+        raise PromptError(
+            "E-LABEL-RANGE", f'Label {label} of "{excerpt(name)}" is not between 1 and {MOST_LABELS}.', IN_RANGE
+        )
+    return int(label)

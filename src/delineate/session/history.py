@@ -108,7 +108,8 @@ class History:
 
     def _count(self, number: int) -> None:
         """The bytes of a state that the kept one before it does not share."""
-        before = max((n for n in self._states if n < number), default=None)
-        shared = set() if before is None else {id(part) for part, _ in self._states[before].parts()}
-        own = {id(part): size for part, size in self._states[number].parts() if id(part) not in shared}
+        place = max((n for n in self._states if n < number), default=None)
+        state, before = self._states[number], None if place is None else self._states[place]
+        shared = set() if before is None else {id(part) for part, _ in before.parts(beside=state)}
+        own = {id(part): size for part, size in state.parts(beside=before) if id(part) not in shared}
         self._costs[number] = sum(own.values())

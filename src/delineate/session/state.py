@@ -101,6 +101,11 @@ class ObjectTrack:
     warnings: Mapping[int, str] = field(default_factory=dict)
     ended: Mapping[int, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it."""
+        doubts = f", look at {sorted(self.warnings)}" if self.warnings else ""
+        return f"ObjectTrack({len(self.prompts)} prompts on frames {sorted(self.prompted)}{doubts})"
+
     @property
     def span(self) -> tuple[int, int] | None:
         """The frames a 3D box allows."""
@@ -139,18 +144,29 @@ class SessionState:
     def with_track(self, name: str, track: ObjectTrack) -> SessionState:
         return replace(self, tracks={**self.tracks, name: track})
 
-    def parts(self) -> Iterator[tuple[object, int]]:
-        """What this state is made of and other states may share, and about how many bytes each part takes."""
+    def parts(self, beside: SessionState | None = None) -> Iterator[tuple[object, int]]:
+        """What this state is made of and other states may share, and about how many bytes each part takes.
+
+        beside  leave out objects, tracks and answers that this state has too, and all that is in them
+        """
+        known = set[int]() if beside is None else beside._ids()
         for one in self.segmentation.objects:
-            yield one, ENTRY_BYTES * (len(one.masks) + len(one.scores))
-            yield from (_runs(mask) for mask in one.masks.values())
+            if id(one) not in known:
+                yield one, ENTRY_BYTES * (len(one.masks) + len(one.scores))
+                yield from (_runs(mask) for mask in one.masks.values())
         for track in self.tracks.values():
-            sizes = (track.prompts, track.prompted, track.followed, track.warnings, track.ended)
-            yield track, ENTRY_BYTES * sum(len(size) for size in sizes)
-            yield from (_runs(mask) for mask in track.prompted.values())
-            yield from (_runs(prompt.outline) for prompt in track.prompts if prompt.outline is not None)
+            if id(track) not in known:
+                sizes = (track.prompts, track.prompted, track.followed, track.warnings, track.ended)
+                yield track, ENTRY_BYTES * sum(len(size) for size in sizes)
+                yield from (_runs(mask) for mask in track.prompted.values())
+                yield from (_runs(prompt.outline) for prompt in track.prompts if prompt.outline is not None)
         for offer in self.offers.values():
-            yield from (_runs(mask) for mask in offer.masks)
+            if id(offer) not in known:
+                yield from (_runs(mask) for mask in offer.masks)
+
+    def _ids(self) -> set[int]:
+        whole = (*self.segmentation.objects, *self.tracks.values(), *self.offers.values())
+        return {id(part) for part in whole}
 
 
 ENTRY_BYTES: Final = 200  # of one frame in a mapping: key, value and the place for them
