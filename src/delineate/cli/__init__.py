@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -21,48 +22,57 @@ from delineate.cli import (
     systems,
     train,
 )
-from delineate.cli.console import tell_warnings
-from delineate.cli.groups import GroupedCommand
+from delineate.cli.console import print_version, tell_warnings
+from delineate.cli.groups import Command, CommandGroup, GroupedCommand
 from delineate.cli.guard import close_streams, run
 
 app = typer.Typer(
     name="delineate",
-    help="Point at a structure once; get it outlined in the image, the whole volume, the whole video.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_app = typer.Typer(help="Model files.", no_args_is_help=True)
 dataset_app = typer.Typer(help="Labelled scans.", no_args_is_help=True)
-bench_app = typer.Typer(invoke_without_command=True)
+bench_app = typer.Typer(invoke_without_command=True, cls=CommandGroup)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.command(cls=GroupedCommand)(segment.segment)
 app.command(cls=GroupedCommand)(replay.replay)
 app.command(cls=GroupedCommand)(auto.auto)
 app.command(cls=GroupedCommand)(inspect.inspect)
-app.command()(demo.demo)
-app.command()(doctor.doctor)
+app.command(cls=Command)(demo.demo)
+app.command(cls=Command)(doctor.doctor)
 app.command(cls=GroupedCommand)(distill.distill)
 app.command(cls=GroupedCommand)(evaluate.evaluate)
-app.command()(systems.systems)
-models_app.command("list")(models.listed)
-models_app.command("pull")(models.pull)
-models_app.command("import")(models.imported)
-models_app.command("export")(models.exported)
-models_app.command("verify")(models.verify)
-dataset_app.command("check")(dataset.check)
-dataset_app.command("shard")(dataset.shard)
+app.command(cls=Command)(systems.systems)
+models_app.command("list", cls=Command)(models.listed)
+models_app.command("pull", cls=Command)(models.pull)
+models_app.command("import", cls=Command)(models.imported)
+models_app.command("export", cls=Command)(models.exported)
+models_app.command("verify", cls=Command)(models.verify)
+dataset_app.command("check", cls=Command)(dataset.check)
+dataset_app.command("shard", cls=Command)(dataset.shard)
 train_app.command("quill", cls=GroupedCommand)(train.quill)
 train_app.command("finetune", cls=GroupedCommand)(train.finetune)
-train_app.command("recipes")(train.recipes)
+train_app.command("recipes", cls=Command)(train.recipes)
 bench_app.callback()(bench.bench)
 bench_app.command("reproduce", cls=GroupedCommand)(bench.reproduce)
-bench_app.command("corruptions")(bench.corruptions)
+bench_app.command("corruptions", cls=Command)(bench.corruptions)
 app.add_typer(bench_app, name="bench")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
+
+
+@app.callback()
+def delineate(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Point at a structure once; get it outlined in the image, the whole volume, the whole video."""
 
 
 def main() -> None:

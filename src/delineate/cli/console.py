@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import typer
+
 from delineate.core.errors import DelineateError, DelineateWarning, OutputError
 from delineate.core.terminal_text import printable
 
@@ -45,6 +47,15 @@ def tell_warnings(quiet: bool) -> None:
 
 def result(text: str) -> None:
     _result(printable(text))
+
+
+def print_version(wanted: bool) -> None:
+    """The version of the program, as a result; nothing else is done then."""
+    if wanted:
+        from delineate import __version__
+
+        result(f"delineate {__version__}")
+        raise typer.Exit
 
 
 def result_json(value: Any) -> None:

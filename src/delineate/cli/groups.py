@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
@@ -9,7 +10,7 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
 
 
@@ -41,8 +42,28 @@ def values(*groups: Any) -> dict[str, Any]:
     return {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
 
 
-class GroupedCommand(TyperCommand):
-    """A command whose --help lists each group under its own heading."""
+class _OnceEach:
+    """A command of which no option can be given twice that holds one value: the last would win, in silence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        parser = self.make_parser(ctx)  # type: ignore[attr-defined]
+        _, _, given = parser.parse_args(args=list(args))
+        for parameter, times in Counter(given).items():
+            if times > 1 and parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag):
+                ctx.fail(f"{parameter.opts[0]} was given {times} times; it takes one value, and the last would win.")
+        return super().parse_args(ctx, args)  # type: ignore[misc,no-any-return]
+
+
+class Command(_OnceEach, TyperCommand):
+    """A verb."""
+
+
+class CommandGroup(_OnceEach, TyperGroup):
+    """Verbs under one name."""
+
+
+class GroupedCommand(Command):
+    """And its --help lists each group under its own heading."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
