@@ -51,7 +51,7 @@ class _OnceEach:
         for parameter, times in Counter(given).items():
             if times > 1 and parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag):
                 ctx.fail(f"{parameter.opts[0]} was given {times} times; it takes one value, and the last would win.")
-        return super().parse_args(ctx, args)  # type: ignore[misc,no-any-return]
+        return super().parse_args(ctx, args)  # type: ignore[misc]
 
 
 class Command(_OnceEach, TyperCommand):

@@ -187,16 +187,20 @@ def _report(done: FinetuneResult, request: FinetuneRequest) -> None:
     for line in done.sensitivity:
         tell(line)
     result(f"Dice on held-out subjects: {done.before:.3f} before, {done.best:.3f} at best (step {done.step})")
-    if done.weights is None:
-        result("Nothing was better than before; nothing was kept.")
-        return
+    if done.weights is not None:
+        _tell_use(done.weights, done, request)
+    result(done.verdict)
+
+
+def _tell_use(weights: Path, done: FinetuneResult, request: FinetuneRequest) -> None:
+    """Commands to use what was learned, and to see it."""
     name = done.system
-    system = () if done.weights.suffix == ".onnx" else ("--system", name)
-    use = command("-m", done.weights, *system)
-    result(f"  {done.weights}\nUse it: delineate segment FILE --box ... {use}")
-    file = f"{name}={done.weights}" if system else str(done.weights)
-    data = f"{request.data}{' --follow-links' if request.follow_links else ''}"
-    see = command("delineate", "evaluate", "--data", data, "--predictors", f"{name},{file}", "-o", "report")
+    system = () if weights.suffix == ".onnx" else ("--system", name)
+    use = command("-m", weights, *system)
+    result(f"  {weights}\nUse it: delineate segment FILE --box ... {use}")
+    file = f"{name}={weights}" if system else str(weights)
+    data = ("--data", request.data, *(["--follow-links"] if request.follow_links else []))
+    see = command("delineate", "evaluate", *data, "--predictors", f"{name},{file}", "-o", "report")
     result(f"See it on what was held out: {see}")
     if done.adapter is not None:
         other = command("-m", name, "--adapter", done.adapter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,8 @@ BOX_ERRORS = (0, 5, 10, 20)  # per cent of a side, each side moved by that, in o
 CLICKS = ("centre", "anywhere", "border")
 BORDER = 0.25  # of the deepest place inside: a click near the border is at most as deep
 SEED = 0  # the same prompts before and after
+NOTICED = 0.01  # loss of Dice that is told
+_PLACES = {"centre": "in the middle", "border": "at the border"}
 
 
 class Measured(Protocol):
@@ -69,20 +71,62 @@ def prompt_sensitivity(objective: Measured) -> Sensitivity:
     )
 
 
-def logged_table(folder: Path) -> list[str]:
-    """Lines of a table for people, from the last probe in a run's log; none where nothing was probed."""
+@dataclass(frozen=True)
+class ProbedPrompt:
+    """Mean Dice with one kind of prompt, before and after a run."""
+
+    what: str
+    kind: str
+    before: float
+    after: float
+
+    @property
+    def is_worse(self) -> bool:
+        return self.before - self.after >= NOTICED
+
+    def __str__(self) -> str:
+        how = f"boxes {self.kind} % off" if "box" in self.what else f"a click {_PLACES.get(self.kind, self.kind)}"
+        return f"{how} ({self.before:.3f} to {self.after:.3f})"
+
+
+def logged_probes(folder: Path) -> tuple[ProbedPrompt, ...]:
+    """The last probe in a run's log; none where nothing was probed."""
     found = None
     for path in (folder / LOG, folder / "stage2" / LOG):
         for line in path.read_text().splitlines() if path.is_file() else ():
             found = json.loads(line).get("sensitivity", found)
     if found is None:
-        return []
-    rows = [
-        f"  {what:<12} {kind:<9} {dice:6.3f} {found['after'][what][kind]:6.3f}"
+        return ()
+    return tuple(
+        ProbedPrompt(what, kind, dice, found["after"][what][kind])
         for what, kinds in found["before"].items()
         for kind, dice in kinds.items()
-    ]
-    return ["Dice by prompt          before  after", *rows]
+    )
+
+
+def probe_table(probes: Sequence[ProbedPrompt]) -> list[str]:
+    """Lines of a table for people."""
+    rows = [f"  {one.what:<12} {one.kind:<9} {one.before:6.3f} {one.after:6.3f}" for one in probes]
+    return ["Dice by prompt          before  after", *rows] if rows else []
+
+
+def verdict(before: float, best: float, kept: bool, probes: Sequence[ProbedPrompt]) -> str:
+    """What a run came to, by all that was measured: whether to use it, and what got worse."""
+    if not kept:
+        return "Nothing was better than before; nothing was kept."
+    gain = f"{before:.3f} to {best:.3f}"
+    if not probes:
+        return f"Better on held-out subjects ({gain})."
+    worse = ", ".join(str(one) for one in probes if one.is_worse)
+    if not worse:
+        return f"Better on held-out subjects ({gain}), and with no kind of prompt worse."
+    means = [float(np.mean([one.before for one in probes])), float(np.mean([one.after for one in probes]))]
+    if means[1] < means[0]:
+        return (
+            f"Worse on the whole: {means[0]:.3f} to {means[1]:.3f} over all kinds of prompt, though {gain} as it was "
+            f"measured in training. Worse with {worse}. Keep the model you had, or train at a lower rate."
+        )
+    return f"Better as it was measured in training ({gain}), but worse with {worse}: use it with careful prompts only."
 
 
 def _wrong_box(rng: np.random.Generator, mask: NDArray[np.bool_], share: float) -> NDArray[np.float64]:

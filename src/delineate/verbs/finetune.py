@@ -70,6 +70,8 @@ class FinetuneResult:
     system       whose weights they are
     adapter      what was learned alone, where it can be put into the base
     sensitivity  lines of a table: how much the answer depends on the prompt, where that was measured
+    worse        kinds of prompt it is answered worse with than before
+    verdict      what it came to by all that was measured, in a sentence
     """
 
     before: float
@@ -79,9 +81,12 @@ class FinetuneResult:
     system: str
     adapter: Path | None
     sensitivity: tuple[str, ...]
+    worse: tuple[str, ...]
+    verdict: str
 
     def as_json(self) -> dict[str, Any]:
-        return {"before": self.before, "best": self.best, "weights": str(self.weights or "")}
+        gained = {"before": self.before, "best": self.best, "weights": str(self.weights or "")}
+        return gained | {"worse": list(self.worse), "verdict": self.verdict}
 
 
 def finetune(
@@ -102,7 +107,7 @@ def finetune(
     predictor = build(request.model, options, request.system)
     try:
         from delineate.training.recipes import recipe_for
-        from delineate.training.sensitivity import logged_table
+        from delineate.training.sensitivity import logged_probes, probe_table, verdict
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
     from delineate.training.frames import to_learn_from
@@ -116,7 +121,7 @@ def finetune(
     tell = writing_request(request.output, "train finetune", request, measured)
     outcome = recipe.run(predictor, cases, replace(wishes, progress=steps_of(progress)), tell)
     write_learned_from(request.output, learned, held)
-    adapter = request.output / "adapter.safetensors"
+    adapter, probes = request.output / "adapter.safetensors", logged_probes(request.output)
     return FinetuneResult(
         outcome.before,
         outcome.best,
@@ -124,7 +129,9 @@ def finetune(
         outcome.weights,
         predictor.record.name,
         adapter if adapter.is_file() else None,
-        tuple(logged_table(request.output)),
+        tuple(probe_table(probes)),
+        tuple(str(one) for one in probes if one.is_worse),
+        verdict(outcome.before, outcome.best, outcome.weights is not None, probes),
     )
 
 

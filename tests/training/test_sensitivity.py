@@ -1,0 +1,62 @@
+"""What a fine-tuning run came to is told by its whole table, not by its best number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from delineate.training.sensitivity import ProbedPrompt, logged_probes, probe_table, verdict
+
+BOX, CLICK = "box error %", "click"
+
+
+def probes(*rows: tuple[str, str, float, float]) -> tuple[ProbedPrompt, ...]:
+    return tuple(ProbedPrompt(*row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("kept", "rows", "words", "without"),
+    [
+        pytest.param(False, (), ["nothing was kept"], ["etter on"], id="nothing-kept"),
+        pytest.param(True, (), ["Better on held-out subjects (0.955 to 0.958)"], ["worse"], id="not-probed"),
+        pytest.param(
+            True, [(BOX, "0", 0.95, 0.96), (CLICK, "centre", 0.9, 0.9)], ["no kind of prompt worse"], [], id="better"
+        ),
+        pytest.param(
+            True,
+            [(BOX, "0", 0.955, 0.958), (BOX, "20", 0.782, 0.737), (CLICK, "border", 0.814, 0.703)],
+            ["Worse on the whole", "boxes 20 % off (0.782 to 0.737)", "a click at the border (0.814 to 0.703)"],
+            ["boxes 0 % off", "Use it"],
+            id="praised-and-spoiled",
+        ),
+        pytest.param(
+            True,
+            [(BOX, "0", 0.70, 0.90), (CLICK, "anywhere", 0.879, 0.813)],
+            ["but worse with a click anywhere (0.879 to 0.813)", "careful prompts only"],
+            ["on the whole"],
+            id="better-in-part",
+        ),
+        pytest.param(
+            True, [(BOX, "0", 0.9, 0.95), (CLICK, "centre", 0.9, 0.892)], ["no kind of prompt worse"], [], id="noise"
+        ),
+    ],
+)
+def test_the_verdict_is_by_the_whole_table(
+    kept: bool, rows: list[tuple[str, str, float, float]], words: list[str], without: list[str]
+) -> None:
+    said = verdict(0.955, 0.958, kept, probes(*rows))
+    assert all(word in said for word in words) and not any(word in said for word in without)
+
+
+def test_the_last_probe_of_a_log_counts(tmp_path: Path) -> None:
+    assert logged_probes(tmp_path) == () and probe_table(()) == []
+    lines = [
+        {"step": 8},
+        {"sensitivity": {"before": {CLICK: {"centre": 0.1}}, "after": {CLICK: {"centre": 0.2}}}},
+        {"sensitivity": {"before": {CLICK: {"centre": 0.5}}, "after": {CLICK: {"centre": 0.6}}}},
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert logged_probes(tmp_path) == probes((CLICK, "centre", 0.5, 0.6))
+    assert probe_table(logged_probes(tmp_path))[1].split() == ["click", "centre", "0.500", "0.600"]
