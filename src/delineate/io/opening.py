@@ -48,10 +48,22 @@ def _is_nifti(head: bytes) -> bool:
     return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
 
 
+_MOVIES = (
+    b"\x1aE\xdf\xa3",  # Matroska, WebM
+    b"\0\0\x01\xba", b"\0\0\x01\xb3",  # MPEG program stream, MPEG video
+    b"\0\0\0\x01\x67", b"\0\0\0\x01\x27", b"\0\0\x01\x67", b"\0\0\0\x01\x09",  # H.264
+    b"\0\0\0\x01\x40\x01",  # H.265
+    b"0&\xb2u\x8ef\xcf\x11", b"FLV\x01", b"\x06\x0e+4\x02\x05\x01\x01", b"\x1f\x07\0", b"OggS", b"YUV4MPEG2",
+)  # fmt: skip
+
+
 def _is_movie(head: bytes) -> bool:
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return True
-    return head.startswith(b"\x1aE\xdf\xa3") or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+    if head.startswith(_MOVIES) or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+        return True
+    packets = [head[at::step][:3] for at, step in ((0, 188), (4, 192))]  # of an MPEG transport stream
+    return b"GGG" in packets
 
 
 def _is_analyze(head: bytes) -> bool:
@@ -68,6 +80,10 @@ def _is_dicom(head: bytes) -> bool:
     return looks_like_dicom(head)
 
 
+_MOVIE_SUFFIXES = (
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf",
+    ".flv", ".mxf", ".dv", ".ogv", ".h264", ".264", ".h265", ".hevc", ".y4m",
+)  # fmt: skip
 _JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 
 BUILT_IN = (
@@ -92,7 +108,7 @@ BUILT_IN = (
     ),
     FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.readers.npz"),
     FileFormat("npy", (".npy",), _starts(b"\x93NUMPY"), "delineate.io.readers.npy"),
-    FileFormat("video", (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"), _is_movie, "delineate.io.readers.video"),
+    FileFormat("video", _MOVIE_SUFFIXES, _is_movie, "delineate.io.readers.video"),
 )
 FORMATS: Registry[FileFormat] = Registry("delineate.formats", FileFormat, (f"{__name__}:BUILT_IN",))
 
