@@ -88,7 +88,19 @@ def test_a_picture_in_the_patient_takes_the_foot_of_the_perpendicular() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spacing", "axis"), [((1, 1, 3), 2), ((3, 1, 1), 0), ((1, 3, 1), 1), ((1, 1, 1), 2), ((2, 2, 1), 1)]
+    ("spacing", "axis"),
+    [
+        ((1, 1, 3), 2),
+        ((3, 1, 1), 0),
+        ((1, 3, 1), 1),
+        ((1, 1, 1), 2),
+        ((2, 2, 1), 2),  # pixels larger than the slice distance
+        ((0.977, 0.977, 0.625), 2),
+        ((0.9375, 0.9375, 0.9), 2),
+        ((4, 4, 0.5), 2),
+        ((1.9, 1, 1), 2),
+        ((1, 2, 1), 1),
+    ],
 )
 def test_the_thick_axis(spacing: tuple[float, ...], axis: int) -> None:
     assert Grid(SHAPE, np.diag([*spacing, 1.0])).thick_axis == axis

@@ -21,7 +21,7 @@ Affine = NDArray[np.float64]
 SHORTEST_STEP, LONGEST_STEP = 1e-9, 1e6  # mm between voxels
 FARTHEST = 1e9  # mm from the origin
 FLAT = 1e-6  # volume of the cell of axes of length 1: below it two of them point the same way
-CLEARLY_THICKER = 2.0  # times the last axis's step: slices lie along another axis
+CLEARLY_THICKER = 2.0  # times the step of both other axes: slices lie along this one
 _LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 _CODES = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -166,10 +166,12 @@ class Grid:
 
     @property
     def thick_axis(self) -> int:
-        """The axis slices are stacked along: the last one, unless another is clearly thicker."""
+        """The axis slices are taken along: the last one, unless another is clearly thicker than both its neighbors."""
         steps = self.spacing
-        thickest = max(range(len(steps)), key=lambda axis: (steps[axis], axis))
-        return thickest if steps[thickest] >= CLEARLY_THICKER * steps[-1] else len(steps) - 1
+        for axis in range(len(steps) - 1):
+            if steps[axis] >= CLEARLY_THICKER * max(step for n, step in enumerate(steps) if n != axis):
+                return axis
+        return len(steps) - 1
 
     def to_world(self, voxels: ArrayLike, space: Space | str = Space.RAS) -> NDArray[np.float64]:
         """Voxel coordinates (..., ndim) to millimetres (..., 3) in RAS or LPS.

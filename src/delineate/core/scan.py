@@ -28,6 +28,7 @@ class ScanKind(StrEnum):
     VIDEO = "video"
 
 
+_OTHER_AXIS = "W-SLICE-AXIS"
 VIDEO_FRAMES_SAMPLED = 32  # for the intensities of a video
 
 
@@ -102,12 +103,13 @@ class Scan:
 
     @classmethod
     def from_volume(cls, voxels: Any, grid: Grid | None = None, slice_axis: int | None = None, **about: Any) -> Scan:
-        """A scan of a volume (i, j, k[, channels]); slices along ``slice_axis``, by default the thick axis."""
+        """A scan of a volume (i, j, k[, channels]); slices along ``slice_axis``, by default ``grid.thick_axis``."""
         grid = grid or Grid(tuple(voxels.shape[:3]))
         axis = grid.thick_axis if slice_axis is None else slice_axis
         if axis not in (0, 1, 2):
             raise GeometryError("E-SLICE-AXIS", f"A volume has slice axes 0, 1 and 2, not {axis}.")
-        return cls(ScanKind.VOLUME, VolumeFrames(voxels, axis), grid, axis, **about)
+        scan = cls(ScanKind.VOLUME, VolumeFrames(voxels, axis), grid, axis, **about)
+        return scan if slice_axis is not None or axis == 2 else scan.with_notices(_other_axis(grid, axis))
 
     @classmethod
     def from_frames(cls, source: FrameSource | Pixels, **about: Any) -> Scan:
@@ -198,7 +200,8 @@ class Scan:
                     f"Use one of {', '.join(self.grid.axes)} or {', '.join(self.grid.axis_codes)}.",
                 )
             axis = matches[0]
-        return replace(self, source=VolumeFrames(self.source.voxels, axis), slice_axis=axis)
+        notices = tuple(notice for notice in self.notices if notice.code != _OTHER_AXIS)
+        return replace(self, source=VolumeFrames(self.source.voxels, axis), slice_axis=axis, notices=notices)
 
     def voxels(self) -> Pixels:
         """The whole volume in memory: (i, j, k[, channels])."""
@@ -251,6 +254,15 @@ class Scan:
 
     def with_notices(self, *notices: Notice) -> Scan:
         return replace(self, notices=(*self.notices, *notices))
+
+
+def _other_axis(grid: Grid, axis: int) -> Notice:
+    """That slices are not those of the last axis, as prompts are then laid on another plane."""
+    steps = " x ".join(f"{step:.4g}" for step in grid.spacing)
+    return Notice(
+        _OTHER_AXIS,
+        f"Slices are taken along {grid.axes[axis]}, the thick axis of {steps} mm (--axis {grid.axes[2]} for the last).",
+    )
 
 
 _OPPOSITE = {code: pair for pair in ("LR", "PA", "IS") for code in pair}

@@ -60,7 +60,7 @@ def _tell(grid: Grid, shape: tuple[int, int, int], unit: str, notices: list[Noti
         notices.append(
             Notice("W-SPACING-ODD", f"The header says voxels are {far[0]:g} mm long (pixdim/affine): really?")
         )
-    thin, thick = min(grid.spacing), max(grid.spacing)
+    thin, thick = min(grid.spacing), grid.spacing[grid.thick_axis]
     if shape[2] > 1 and thick / thin >= ANISOTROPIC:
         axis = grid.axes[grid.thick_axis]
         notices.append(
