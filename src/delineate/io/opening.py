@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,105 +12,12 @@ from typing import Any
 from delineate.core.errors import InputError, Notice
 from delineate.core.hashing import sha256_of
 from delineate.core.reading import reading
-from delineate.core.registry import Registry
 from delineate.core.scan import Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import command
+from delineate.io.formats import FORMATS, HEAD_BYTES, FileFormat
 from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
 from delineate.preprocess.intensity import named_window
-
-HEAD_BYTES = 1024
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """A format this package reads.
-
-    name      as shown to people
-    suffixes  the names its files usually end in; only for telling that a name misleads
-    matches   decides from the first HEAD_BYTES bytes of a file (ungzipped if they were gzip)
-    module    the reader: a module with ``read(path, options) -> Scan``
-    detached  whether voxels may lie in files beside the header: the module's ``detached_data(path)`` names them
-    """
-
-    name: str
-    suffixes: tuple[str, ...]
-    matches: Callable[[bytes], bool]
-    module: str
-    detached: bool = False
-
-
-def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
-    return lambda head: head.startswith(signatures)
-
-
-def _is_nifti(head: bytes) -> bool:
-    return head[344:348] in (b"n+1\0", b"ni1\0") or head[4:8] in (b"n+2\0", b"ni2\0")
-
-
-_MOVIES = (
-    b"\x1aE\xdf\xa3",  # Matroska, WebM
-    b"\0\0\x01\xba", b"\0\0\x01\xb3",  # MPEG program stream, MPEG video
-    b"\0\0\0\x01\x67", b"\0\0\0\x01\x27", b"\0\0\x01\x67", b"\0\0\0\x01\x09",  # H.264
-    b"\0\0\0\x01\x40\x01",  # H.265
-    b"0&\xb2u\x8ef\xcf\x11", b"FLV\x01", b"\x06\x0e+4\x02\x05\x01\x01", b"\x1f\x07\0", b"OggS", b"YUV4MPEG2",
-)  # fmt: skip
-
-
-def _is_movie(head: bytes) -> bool:
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return True
-    if head.startswith(_MOVIES) or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
-        return True
-    packets = [head[at::step][:3] for at, step in ((0, 188), (4, 192))]  # of an MPEG transport stream
-    return b"GGG" in packets
-
-
-def _is_analyze(head: bytes) -> bool:
-    if head[:4] not in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
-        return False
-    from delineate.io.readers.nifti_file import is_analyze
-
-    return is_analyze(head)
-
-
-def _is_dicom(head: bytes) -> bool:
-    from delineate.io.readers.dicom import looks_like_dicom
-
-    return looks_like_dicom(head)
-
-
-_MOVIE_SUFFIXES = (
-    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts", ".wmv", ".asf",
-    ".flv", ".mxf", ".dv", ".ogv", ".h264", ".264", ".h265", ".hevc", ".y4m",
-)  # fmt: skip
-_JPEG_2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
-
-BUILT_IN = (
-    # first: the 128 bytes before DICM may look like another format, TIFF for one
-    FileFormat("DICOM", (".dcm", ".ima", ""), _is_dicom, "delineate.io.readers.dicom"),
-    FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.readers.picture"),
-    FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.readers.picture"),
-    FileFormat("WebP", (".webp",), lambda h: h[:4] == b"RIFF" and h[8:12] == b"WEBP", "delineate.io.readers.picture"),
-    FileFormat("JPEG 2000", (".jp2", ".j2k", ".jpf", ".jpx"), _starts(*_JPEG_2000), "delineate.io.readers.picture"),
-    FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.readers.picture"),
-    FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.readers.picture"),
-    FileFormat("TIFF", (".tif", ".tiff"), _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "delineate.io.readers.tiff"),
-    FileFormat("NRRD", (".nrrd", ".nhdr"), _starts(b"NRRD000"), "delineate.io.readers.nrrd", detached=True),
-    FileFormat("NIfTI", (".nii", ".nii.gz", ".hdr", ".img"), _is_nifti, "delineate.io.readers.nifti", detached=True),
-    FileFormat("Analyze", (".hdr", ".img"), _is_analyze, "delineate.io.readers.nifti", detached=True),
-    FileFormat(
-        "MetaImage",
-        (".mha", ".mhd"),
-        lambda h: b"ObjectType" in h or b"ElementDataFile" in h,
-        "delineate.io.readers.metaimage",
-        detached=True,
-    ),
-    FileFormat("npz", (".npz",), _starts(b"PK\x03\x04"), "delineate.io.readers.npz"),
-    FileFormat("npy", (".npy",), _starts(b"\x93NUMPY"), "delineate.io.readers.npy"),
-    FileFormat("video", _MOVIE_SUFFIXES, _is_movie, "delineate.io.readers.video"),
-)
-FORMATS: Registry[FileFormat] = Registry("delineate.formats", FileFormat, (f"{__name__}:BUILT_IN",))
 
 
 def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: Any) -> Scan:
@@ -163,7 +70,7 @@ def identify(path: Path) -> FileFormat:
     raise InputError(
         "E-FORMAT-UNKNOWN",
         f"{path.name} is none of the formats that can be read.",
-        f"These can: {known}, DICOM folders.",
+        f"These can: {known} (MP4, MOV, AVI, MKV, WebM, MPEG, WMV and others); folders of DICOM files or pictures.",
     )
 
 
@@ -223,8 +130,14 @@ def _damaged_gzip(path: Path, why: str) -> InputError:
     )
 
 
+def _only_links(broken: int, closed: int) -> str:
+    nowhere = f", only {broken} links that lead nowhere" if broken else ""
+    return nowhere or (f", only {closed} linked folders, which are not entered" if closed else "")
+
+
 def _open_file(path: Path, options: ReadOptions) -> Scan:
     found = identify(path)
+    _require_unpacked(path, found)
     reader: Callable[[Path, ReadOptions], Scan] = vars(import_module(found.module))["read"]
     scan = reader(path, options)
     if scan.file is None:
@@ -239,19 +152,32 @@ def _open_file(path: Path, options: ReadOptions) -> Scan:
     return scan
 
 
+def _require_unpacked(path: Path, found: FileFormat) -> None:
+    """That gzip is around what is read with it. Raises InputError saying how to unpack it."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    if packed and not found.gzipped:
+        raise InputError(
+            "E-GZIP-AROUND", f"{path.name} is {found.name} packed with gzip.",
+            f"Unpack it first: {command('gzip', '-dk', path)}",
+        )  # fmt: skip
+
+
 def _open_folder(path: Path, options: ReadOptions) -> Scan:
     """A DICOM series, or pictures as frames. Links to files are read, as a person named their folder; it is said how
     many lead out of it, and how many nowhere. Linked folders are not entered.
     """
     files: list[Path] = []
     inside = path.resolve()
-    links = broken = 0
+    links = broken = closed = 0
     for entry in sorted(path.rglob("*")):
         if entry.is_file():
             files.append(entry)
             links += entry.is_symlink() and not entry.resolve().is_relative_to(inside)
         elif entry.is_symlink() and not entry.exists():
             broken += 1
+        elif entry.is_symlink():
+            closed += 1
         if len(files) > options.max_files:
             raise InputError(
                 "E-FOLDER-LARGE",
@@ -261,8 +187,12 @@ def _open_folder(path: Path, options: ReadOptions) -> Scan:
     if not files:
         raise InputError(
             "E-FOLDER-EMPTY",
-            f"The folder {path} holds no files{f', only {broken} links that lead nowhere' if broken else ''}.",
-            "Fetch what they stand for first (dvc pull, git annex get)." if broken else "",
+            f"The folder {path} holds no files{_only_links(broken, closed)}.",
+            "Fetch what they stand for first (dvc pull, git annex get)."
+            if broken
+            else "Name the folder that is linked to."
+            if closed
+            else "",
         )
     notices = []
     if links:
@@ -271,6 +201,8 @@ def _open_folder(path: Path, options: ReadOptions) -> Scan:
         )
     if broken:
         notices.append(Notice("W-LINKS-BROKEN", f"{broken} links lead nowhere and were left out."))
+    if closed:
+        notices.append(Notice("W-LINKS-FOLDERS", f"{closed} linked folders were not entered."))
     direct = [f for f in files if f.parent == path and f.suffix.lower() in PICTURE_SUFFIXES]
     if direct and len(direct) * 2 >= sum(f.parent == path for f in files):
         from delineate.io.readers import frame_folder

@@ -33,7 +33,8 @@ class SpacingOrder(StrEnum):
 class ReadOptions:
     """How to read a file. The defaults refuse whatever would need a guess.
 
-    slice_axis           axis number, name or code the slices of a volume are taken along; None = the last one, or the one that is clearly thick
+    slice_axis           axis the slices of a volume are taken along, by number, name or code; None = the last one, or a
+                         clearly thick one
     index                which volume of a 4D file, or which page of a TIFF or animation
     channel              which channel of a TIFF that has several which are no colors
     palette_indices      keep a palette picture's numbers, as of a label image, instead of its colors

@@ -32,7 +32,20 @@ from delineate.io.naming import COMPANIONS, stem_of
 from delineate.io.own_files import foreign_file, is_own, seal
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-_FILES = (".png", ".nii", ".gz", ".nrrd", ".npz", ".json", ".mp4", ".md", ".html")  # endings of outputs that are files
+_FILES = (
+    ".png",
+    ".nii",
+    ".gz",
+    ".nrrd",
+    ".mha",
+    ".tif",
+    ".tiff",
+    ".npz",
+    ".json",
+    ".mp4",
+    ".md",
+    ".html",
+)  # endings of outputs that are files
 LONGEST_NAME = 240  # bytes; most file systems take 255, and temporary names are a little longer
 
 

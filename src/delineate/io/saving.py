@@ -20,9 +20,12 @@ from delineate.io.own_files import LISTING, MARK
 from delineate.io.writers.coco import write_coco
 from delineate.io.writers.label_png import write_png
 from delineate.io.writers.mask_folder import write_mask_folder
+from delineate.io.writers.metaimage import write_metaimage
 from delineate.io.writers.nifti import require_header, write_nifti
 from delineate.io.writers.npz import write_npz
+from delineate.io.writers.nrrd import write_nrrd
 from delineate.io.writers.seg_nrrd import write_seg_nrrd
+from delineate.io.writers.tiff import write_tiff
 
 
 def save(
@@ -37,6 +40,7 @@ def save(
     """Write outlines on the scan's own grid; returns the files written.
 
     The name decides: ``.nii``/``.nii.gz`` label map, ``.seg.nrrd`` for 3D Slicer (overlapping objects kept),
+    ``.nrrd``, ``.mha`` and ``.tif`` label maps (a TIFF keeps the spacing, not the place in the patient),
     ``.png`` palette label image, ``.npz`` challenge arrays, ``.json`` COCO, a folder of palette PNGs for a video.
     ``split`` writes one file for each object. The scan itself is never written to; an existing output is refused,
     or with ``overwrite`` replaced if this program wrote it.
@@ -93,8 +97,14 @@ Writer = Callable[[Segmentation, Path, Scan, Overlap], None]
 
 def _writer_for(path: Path, kind: ScanKind) -> Writer:
     name = path.name.lower()
-    anywhere: dict[str, Writer] = {".nii.gz": write_nifti, ".nii": write_nifti, ".seg.nrrd": write_seg_nrrd}
-    arrays: dict[str, Writer] = {".npz": write_npz, ".json": write_coco}
+    anywhere: dict[str, Writer] = {
+        ".nii.gz": write_nifti,
+        ".nii": write_nifti,
+        ".seg.nrrd": write_seg_nrrd,
+        ".nrrd": write_nrrd,
+        ".mha": write_metaimage,
+    }
+    arrays: dict[str, Writer] = {".npz": write_npz, ".tif": write_tiff, ".tiff": write_tiff, ".json": write_coco}
     table: dict[ScanKind, dict[str, Writer]] = {
         ScanKind.VOLUME: anywhere | arrays,
         ScanKind.IMAGE: {".png": write_png, **anywhere, **arrays},

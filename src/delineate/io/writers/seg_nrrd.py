@@ -20,7 +20,7 @@ def write_seg_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: 
     """Header and gzipped voxels (layer first where there are several), a few planes in memory at a time."""
     layers = _layers(segmentation)
     parts = [replace(segmentation, objects=tuple(layer)) for layer in layers] or [segmentation]
-    header = _header(segmentation, len(parts)) + _segment_fields(segmentation, layers)
+    header = nrrd_header(segmentation, len(parts)) + _segment_fields(segmentation, layers)
     dtype, room = segmentation.label_dtype, PIECE_BYTES // len(parts)
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.encode() + b"\n")
@@ -54,7 +54,8 @@ def _shape(segmentation: Segmentation) -> tuple[int, int, int]:
     return width, height, depth
 
 
-def _header(segmentation: Segmentation, layers: int) -> str:
+def nrrd_header(segmentation: Segmentation, layers: int) -> str:
+    """The fields of an NRRD file of labels, gzipped, on the grid; layers of overlapping ones first."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ segmentation.grid.affine
     vectors = [f"({','.join(repr(float(v)) for v in lps[:3, axis])})" for axis in range(3)]
     several = layers > 1
