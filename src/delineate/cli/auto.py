@@ -16,6 +16,7 @@ from delineate.cli.groups import grouped
 def auto(
     input: Annotated[Path, typer.Argument(help="A picture, or a volume or video with --frame.")],
     machine: options.Machine,
+    reading: options.Reading,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Label map or COCO file (.json).")] = None,
     frame: Annotated[int, typer.Option(help="Which frame or slice.")] = 0,
     points_per_side: Annotated[int, typer.Option(help="Clicks along a side.")] = 32,
@@ -26,8 +27,6 @@ def auto(
     tile: Annotated[
         int, typer.Option(help="Side of the tiles a picture above 4096 pixels is looked at in; 0: as a whole.")
     ] = 1024,
-    window: options.Window = None,
-    max_pixels: options.MaxPixels = 200_000_000,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -37,7 +36,6 @@ def auto(
     The default model is sam2.1_tiny.
     """
     from delineate.automatic import EverythingSettings
-    from delineate.io.options import ReadOptions
     from delineate.verbs.auto import AutoRequest
     from delineate.verbs.auto import auto as run
     from delineate.verbs.request import OutputChoice
@@ -46,7 +44,7 @@ def auto(
     done = run(
         AutoRequest(
             input=input,
-            reading=ReadOptions(window=window, max_pixels=max_pixels),
+            reading=reading.options,
             model=model if machine.model else model.model_copy(update={"name": "sam2.1_tiny"}),
             frame=frame,
             settings=EverythingSettings(

@@ -20,7 +20,6 @@ class FileFormat:
     module    the reader: a module with ``read(path, options) -> Scan``
     detached  whether voxels may lie in files beside the header: the module's ``detached_data(path)`` names them
     gzipped   whether it is read with gzip around it
-    named     endings one of which a name must have, where content alone does not tell; () = any name
     """
 
     name: str
@@ -29,11 +28,6 @@ class FileFormat:
     module: str
     detached: bool = False
     gzipped: bool = False
-    named: tuple[str, ...] = ()
-
-    def fits(self, head: bytes, name: str) -> bool:
-        """Whether a file with these first bytes and this name is of this format."""
-        return self.matches(head) and (not self.named or name.lower().endswith(self.named))
 
 
 def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
@@ -76,9 +70,11 @@ def _is_mgh(head: bytes) -> bool:
 
 
 def _is_analyze(head: bytes) -> bool:
-    from delineate.io.readers.analyze import looks_like_analyze
+    if head[:4] not in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
+        return False
+    from delineate.io.readers.nifti_file import is_analyze
 
-    return looks_like_analyze(head)
+    return is_analyze(head)
 
 
 def _is_dicom(head: bytes) -> bool:
@@ -112,7 +108,7 @@ BUILT_IN = (
         detached=True,
         gzipped=True,
     ),
-    FileFormat("Analyze", (".hdr",), _is_analyze, "delineate.io.readers.analyze", detached=True, named=(".hdr",)),
+    FileFormat("Analyze", (".hdr", ".img"), _is_analyze, "delineate.io.readers.nifti", detached=True, gzipped=True),
     FileFormat("MGH", (".mgh", ".mgz"), _is_mgh, "delineate.io.readers.mgh", gzipped=True),
     FileFormat(
         "MetaImage",

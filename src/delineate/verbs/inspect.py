@@ -14,9 +14,11 @@ from delineate.core.scan import Scan, ScanKind
 from delineate.core.terminal_text import command
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
+from delineate.preprocess.display import shown_window
 from delineate.verbs.request import Request
 
 BARS: Final = " ▁▂▃▄▅▆▇█"
+SAMPLED_FRAMES: Final = 9
 SAMPLE: Final = 4_000_000  # values the histogram is drawn from
 
 
@@ -31,20 +33,25 @@ class InspectRequest(Request):
 class InspectResult:
     """What a scan is, in words; "" where there is nothing to say.
 
-    slices_along  axis of a volume
-    length        of a video, seconds
+    series        which one of a folder or file of several
+    slices_along  axis of a volume, and why this one
+    length        of a video, seconds and frames a second
+    values        of the frames looked at
+    window        intensities shown as black and as white, and who decided
     looks_like    the kind of picture, and why
     geometry      what is known of its place in space
     command       to start with
     """
 
     format: str
+    series: str
     kind: str
     axes: str
     spacing: str
     slices_along: str
     length: str
     values: str
+    window: str
     histogram: str
     looks_like: str
     geometry: str
@@ -68,19 +75,21 @@ def describe(scan: Scan) -> InspectResult:
     """The same for a scan that is open."""
     low, high, values = _sampled(scan)
     grid = scan.grid
-    colour = f", {scan.channels} channels" if scan.channels > 1 else ""
+    channels = f", {scan.channels} channels" if scan.channels > 1 else ""
+    count = "" if scan.kind is ScanKind.IMAGE else f"{len(scan)} {scan.frame_word}{'s' if len(scan) > 1 else ''} of "
     axes = zip(grid.axes, grid.shape, grid.axis_codes, strict=True)
-    axis = scan.slice_axis
     return InspectResult(
         format=scan.file.format if scan.file else "array",
-        kind=f"{scan.kind.value}, {len(scan)} {scan.frame_word}s of {scan.width} x {scan.height}{colour}",
+        series=scan.file.series if scan.file else "",
+        kind=f"{scan.kind.value}, {count}{scan.width} x {scan.height}{channels}",
         axes=" ".join(f"{name}={n} ({code})" for name, n, code in axes),
         spacing="unknown"
         if grid.placement is Placement.PIXELS
         else " x ".join(f"{s:.4g}" for s in grid.spacing) + " mm",
-        slices_along=f"{grid.axes[axis]} ({grid.axis_codes[axis]})" if scan.kind is ScanKind.VOLUME else "",
-        length=f"{scan.times[-1]:.2f} s" if scan.times else "",
-        values=f"{scan.dtype}, {low:g} to {high:g}" if values.size else f"{scan.dtype}, none finite",
+        slices_along=_slices(scan) if scan.kind is ScanKind.VOLUME else "",
+        length=_length(scan.times) if scan.times else "",
+        values=_values(scan, low, high) if values.size else f"{scan.dtype}, none finite",
+        window=_window(scan),
         histogram=_histogram(values),
         looks_like=f"{scan.modality.name.value}: {scan.modality.reason}",
         geometry=_verdict(scan),
@@ -90,11 +99,39 @@ def describe(scan: Scan) -> InspectResult:
     )
 
 
+def _slices(scan: Scan) -> str:
+    """The axis slices are taken along, and why."""
+    axis, grid = scan.slice_axis, scan.grid
+    why = "the last axis" if axis == 2 else "the thick axis" if axis == grid.thick_axis else "as chosen"
+    return f"{grid.axes[axis]} ({grid.axis_codes[axis]}): {why}"
+
+
+def _length(times: tuple[float, ...]) -> str:
+    seconds = times[-1] - times[0]
+    if len(times) < 2 or seconds <= 0:
+        return f"{seconds:.2f} s"
+    steps = np.diff(times)
+    rate = f"{(len(times) - 1) / seconds:.3g} frames/s"
+    return f"{seconds:.2f} s, {rate}{', unevenly' if steps.max() > 1.5 * np.median(steps) else ''}"
+
+
+def _values(scan: Scan, low: float, high: float) -> str:
+    some = f" in {SAMPLED_FRAMES} of {len(scan)} {scan.frame_word}s" if len(scan) > SAMPLED_FRAMES else ""
+    return f"{scan.dtype}, {low:g} to {high:g}{some}"
+
+
+def _window(scan: Scan) -> str:
+    if scan.channels > 1:
+        return ""
+    window = shown_window(scan)
+    return f"shown from {window.low:g} to {window.high:g}: {window.source}"
+
+
 def _sampled(scan: Scan) -> tuple[float, float, NDArray[np.float64]]:
     """The least and the greatest value of nine frames, and SAMPLE of their values at most: finite ones, one frame and
     one block at a time.
     """
-    numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), 9)).astype(int))
+    numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), SAMPLED_FRAMES)).astype(int))
     step = -(-len(numbers) * scan.width * scan.height * scan.channels // SAMPLE)
     low, high, parts = np.inf, -np.inf, []
     for n in numbers:
@@ -123,8 +160,8 @@ def _verdict(scan: Scan) -> str:
             skew = scan.grid.skew_degrees
             return "good: position in the patient is known" if skew < 0.5 else f"axes are skewed by {skew:.1f} degrees"
         case Placement.SCALE:
-            return "size is known, orientation is not: millimetre prompts are refused"
-    return "pixels only: no millimetres"
+            return "size is known, orientation is not: millimeter prompts are refused"
+    return "pixels only: no millimeters"
 
 
 def _command(scan: Scan) -> str:
