@@ -18,8 +18,8 @@ from delineate.core.prompts import Box, Mask, Point
 from delineate.io.options import ReadOptions
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.auto import AutoRequest, auto
-from delineate.verbs.replay import replay as run_again
-from delineate.verbs.request import ModelChoice, OutputChoice
+from delineate.verbs.replay import ReplayRequest, replay
+from delineate.verbs.request import ModelChoice, OutputChoice, RunResult
 from delineate.verbs.segment import SegmentRequest, Target, segment
 
 BOX = Box(16, 16, 48, 40)
@@ -43,6 +43,12 @@ def volume(path: Path) -> Path:
     image.set_qform(moved, 1)
     nib.save(image, path)
     return path
+
+
+def run_again(manifest: Path, output: OutputChoice, force: bool = False) -> tuple[RunResult, bool | None]:
+    done = replay(ReplayRequest(manifest=manifest, output=output, force=force))
+    assert isinstance(done.run, RunResult)
+    return done.run, done.same
 
 
 def outline(file: Path) -> bytes:

@@ -17,8 +17,8 @@ from delineate.core.manifest import Manifest
 from delineate.core.prompts import Box
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.systems import SYSTEMS
-from delineate.verbs.replay import replay
-from delineate.verbs.request import ModelChoice, OutputChoice
+from delineate.verbs.replay import ReplayRequest, replay
+from delineate.verbs.request import ModelChoice, OutputChoice, RunResult
 from delineate.verbs.segment import SegmentRequest, Target, segment
 from scan_predictors import ThresholdInBox, TwoThresholds, blocks
 
@@ -67,9 +67,10 @@ def test_segment_and_replay_byte_for_byte(name: str) -> None:
     manifest = Manifest.read(result.manifest_file)
     assert manifest is not None and manifest.model.name == name
     assert [one.name for one in manifest.objects] == (["gray", "bright"] if name == "two" else ["block"])
-    again, same = replay(result.manifest_file, OutputChoice(path=Path("again.nii.gz")))
-    assert same and Path("again.nii.gz").read_bytes() == Path("out.nii.gz").read_bytes()
-    assert again.manifest.prompts == manifest.prompts
+    output = OutputChoice(path=Path("again.nii.gz"))
+    again = replay(ReplayRequest(manifest=result.manifest_file, output=output))
+    assert again.same and Path("again.nii.gz").read_bytes() == Path("out.nii.gz").read_bytes()
+    assert isinstance(again.run, RunResult) and again.run.manifest.prompts == manifest.prompts
 
 
 @BOTH

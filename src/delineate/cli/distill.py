@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -13,6 +13,9 @@ from delineate.cli.console import result, result_json, step_counter
 from delineate.cli.groups import grouped, values
 from delineate.cli.train import begun
 from delineate.core.terminal_text import command
+
+if TYPE_CHECKING:
+    from delineate.verbs.distill import DistillResult
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,12 @@ def distill(
         done = run(request, progress, lambda start: say(begun(start)), lambda line: say(_measured(line)))
     if json:
         result_json(done.as_json())
-        return
+    else:
+        print_distilled(done)
+
+
+def print_distilled(done: DistillResult) -> None:
+    """How near the student came, and how it is used."""
     result(f"Relative error of embeddings on held-out subjects: {done.before:.3f} before, {done.after:.3f} after")
     if done.dice is not None:
         result("Dice on held-out subjects: {:.3f} before the decoder learned, {:.3f} after".format(*done.dice))

@@ -68,12 +68,16 @@ def evaluate(
     if talking.json:
         result_json(done.as_json())
     else:
-        print_tables(done)
-        if done.report.left_out:
-            left = done.report.left_out
-            tell(f"{left} cases were left out: a model learned from them (--with-training measures them).")
-        tell(f"Tables and pictures: {selection.output}\nTo look at: {done.page}")
+        print_report(done)
     exit_if_failed(done)
+
+
+def print_report(done: EvaluateResult) -> None:
+    """Tables, and where they are."""
+    print_tables(done)
+    if left := done.report.left_out:
+        tell(f"{left} cases were left out: a model learned from them (--with-training measures them).")
+    tell(f"Tables and pictures: {done.page.parent}\nTo look at: {done.page}")
 
 
 def print_tables(done: EvaluateResult) -> None:

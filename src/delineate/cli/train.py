@@ -14,7 +14,8 @@ from delineate.cli.groups import grouped, values
 from delineate.core.terminal_text import command
 
 if TYPE_CHECKING:
-    from delineate.verbs.finetune import FinetuneRequest, FinetuneResult
+    from delineate.verbs.finetune import FinetuneResult
+    from delineate.verbs.train_quill import TrainQuillResult
     from delineate.verbs.training_run import TrainingStart
 
 
@@ -78,6 +79,10 @@ def quill(
         )
 
     done = train_quill(TrainQuillRequest(**values(learning, machine, writing)), None if quiet else show)
+    print_quill(done)
+
+
+def print_quill(done: TrainQuillResult) -> None:
     result(str(done.weights))
     tell(f"Try it: delineate segment FILE --box … {command('--model', done.weights)}")
 
@@ -152,7 +157,7 @@ def finetune(
     if json:
         result_json(done.as_json())
     else:
-        _report(done, request)
+        print_finetuned(done)
 
 
 @grouped
@@ -182,19 +187,19 @@ def _measured(line: dict[str, float]) -> str:
     )
 
 
-def _report(done: FinetuneResult, request: FinetuneRequest) -> None:
+def print_finetuned(done: FinetuneResult) -> None:
     """What was gained, for people; and how much the answer depends on the prompt, where that was measured."""
     for line in done.sensitivity:
         tell(line)
     result(f"Dice on held-out subjects: {done.before:.3f} before, {done.best:.3f} at best (step {done.step})")
     if done.weights is not None:
-        _tell_use(done.weights, done, request)
+        _tell_use(done.weights, done)
     result(done.verdict)
 
 
-def _tell_use(weights: Path, done: FinetuneResult, request: FinetuneRequest) -> None:
+def _tell_use(weights: Path, done: FinetuneResult) -> None:
     """Commands to use what was learned, and to see it."""
-    name = done.system
+    name, request = done.system, done.request
     system = () if weights.suffix == ".onnx" else ("--system", name)
     use = command("-m", weights, *system)
     result(f"  {weights}\nUse it: delineate segment FILE --box ... {use}")

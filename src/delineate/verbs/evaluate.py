@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from delineate.evaluation.reproduce import REPRODUCTIONS, Reproduction, reproduc
 from delineate.evaluation.runner import EvaluateOptions, named_data
 from delineate.evaluation.tables import EvaluationReport
 from delineate.verbs.records import RequestRecord
-from delineate.verbs.request import NAMES_ONLY, FollowLinks, Progress, Request, Untrained
+from delineate.verbs.request import NAMES_ONLY, FollowLinks, ModelName, Progress, Request, Untrained
 
 
 class Selection(Request):
@@ -24,7 +25,9 @@ class Selection(Request):
 
     data: Path | None = Field(default=None, description="Folder of labelled scans; None: $DELINEATE_DATA.")
     follow_links: FollowLinks = False
-    predictors: tuple[str, ...] = Field(default=(), description="Systems, FILE or SYSTEM=FILE; none: all that suit.")
+    predictors: tuple[ModelName, ...] = Field(
+        default=(), description="Systems, FILE, SYSTEM=FILE; none: all that suit."
+    )
     datasets: tuple[str, ...] = Field(default=(), description="Only these; none: all.")
     limit: int | None = Field(default=None, description="At most so many cases of each data set.")
     structures: int = Field(default=12, description="At most so many structures of a case.")
@@ -71,9 +74,19 @@ def evaluate(request: EvaluateRequest, progress: Progress | None = None, card: S
     ``progress`` is called with (done, all), counting every case once for each predictor; ``card`` are lines to head the
     page with. A case that fails is in the report and does not stop the others. Raises InputError without data.
     """
-    record = RequestRecord.of("evaluate", request).model_dump()
+    named = request.model_copy(update={"data": named_data(request.data)})
+    record = RequestRecord.of("evaluate", named).model_dump()
     report = runner.evaluate(request.options, progress, card, record)
     return EvaluateResult(report, request.output / f"{request.protocol}.html")
+
+
+def same_numbers(before: Path, now: EvaluateResult) -> bool:
+    """Whether the numbers in a file of an earlier evaluation are these, but for the seconds."""
+
+    def rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in report["structures"]]
+
+    return rows(json.loads(before.read_bytes())) == rows(now.as_json())
 
 
 class ReproduceRequest(Selection):

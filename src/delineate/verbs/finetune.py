@@ -67,6 +67,7 @@ class FinetuneRequest(Request):
 class FinetuneResult:
     """Quality on held-out subjects, before and at best; the weights, None where nothing was better than before.
 
+    request      what was asked
     system       whose weights they are
     adapter      what was learned alone, where it can be put into the base
     sensitivity  lines of a table: how much the answer depends on the prompt, where that was measured
@@ -74,6 +75,7 @@ class FinetuneResult:
     verdict      what it came to by all that was measured, in a sentence
     """
 
+    request: FinetuneRequest
     before: float
     best: float
     step: int
@@ -123,6 +125,7 @@ def finetune(
     write_learned_from(request.output, learned, held)
     adapter, probes = request.output / "adapter.safetensors", logged_probes(request.output)
     return FinetuneResult(
+        request,
         outcome.before,
         outcome.best,
         outcome.step,

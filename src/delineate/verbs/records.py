@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from delineate.core.errors import InputError
 from delineate.verbs.request import NAMES_ONLY, Request, libraries, valid
 
 KEY: Final = "run"  # of the record in a file that holds more, such as the numbers of an evaluation
@@ -55,3 +56,13 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(one) for one in value]
     return value
+
+
+def found_file(name: str, file: Path, what: str, way_out: str) -> Path:
+    """A file of a recorded name, beside the record ``file`` or in the current folder. Raises InputError."""
+    for folder in (file.parent, Path()):
+        if name and (folder / name).exists():
+            return folder / name
+    raise InputError(
+        "E-REPLAY-FILE", f"{what} {name or 'of this run'} is neither beside {file.name} nor here.", f"Say: {way_out}"
+    )

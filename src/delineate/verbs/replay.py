@@ -1,12 +1,15 @@
-"""The verb ``replay``: an earlier run done again from its manifest, byte for byte, or a reason why not."""
+"""The verb ``replay``: an earlier run done again from its record, byte for byte, or a reason why not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from delineate.automatic import EverythingSettings
 from delineate.core.errors import InputError, ModelError
@@ -16,65 +19,95 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.systems import SYSTEMS
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.auto import AutoRequest, auto
-from delineate.verbs.request import ModelChoice, OutputChoice, RunResult, libraries
+from delineate.verbs.evaluate import EvaluateResult, same_numbers
+from delineate.verbs.records import RequestRecord, found_file
+from delineate.verbs.repeat import repeat
+from delineate.verbs.request import ModelChoice, OutputChoice, Progress, Request, Result, RunResult, libraries
 from delineate.verbs.segment import SegmentRequest, segment
 
 _GUARDS = TypeAdapter(GuardSettings)
 _READING = TypeAdapter(ReadOptions)
-Progress = Callable[[int, int], None]
 
 
-def replay(
-    file: Path,
-    output: OutputChoice,
-    input: Path | None = None,
-    model: Path | None = None,
-    adapter: Path | None = None,
-    force: bool = False,
-    progress: Progress | None = None,
-) -> tuple[RunResult, bool | None]:
-    """Do the run of a manifest again.
+class ReplayRequest(Request):
+    """Everything ``replay`` needs to know.
 
-    Parameters
-    ----------
-    file
-        The manifest.
-    output
-        Where to write; without a path, the first run's file name with "again_" before it, in the current folder.
-    input, model, adapter
-        The scan, the model file and the adapter; by default files of the recorded names beside the manifest or in the
-        current folder.
-    force
-        Go on although the software, the scan or the model is not the same.
-
-    Returns
-    -------
-    result, same
-        ``same``: whether the outlines are those of the first run to the last bit; None where the format is another.
-
-    Raises
-    ------
-    DelineateError
-        If the file is no manifest, the scan or a model file is not found, or something differs and ``force`` is not
-        given. It says what differs.
+    Files that are not given are looked for beside the manifest and in the current folder, by their recorded names.
     """
-    manifest = Manifest.read(file)
+
+    manifest: Path = Field(description="A manifest, or what another verb keeps of a run: request.json, an evaluation.")
+    input: Path | None = Field(default=None, description="The scan, or the folder of scans.")
+    model: Path | None = Field(default=None, description="The model file.")
+    adapter: Path | None = Field(default=None, description="The trained adapter.")
+    output: OutputChoice = Field(
+        default=OutputChoice(), description='No path: the first run\'s name with "again_" before it.'
+    )
+    force: bool = Field(default=False, description="Go on although the software, the scan or the model is another.")
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """What the run gave this time.
+
+    same       whether that is what it gave the first time, to the last bit; None where they cannot be compared
+    libraries  those whose version is another, as ``name then -> now``
+    """
+
+    run: Result
+    same: bool | None
+    libraries: tuple[str, ...]
+
+    def as_json(self) -> Any:
+        return self.run.as_json()
+
+
+def replay(request: ReplayRequest, progress: Progress | None = None) -> ReplayResult:
+    """Do an earlier run again, with its model, options and prompts.
+
+    ``progress`` is that of the verb. Raises DelineateError if the file records no run, if the scan or a model file is
+    not found, or if something differs and ``force`` is not given: it says what.
+    """
+    record = RequestRecord.read(request.manifest)
+    if record is not None:
+        return _repeated(record, request, progress)
+    manifest = Manifest.read(request.manifest)
     if manifest is None:
-        raise InputError("E-MANIFEST", f"{file} is no manifest.", "Prompt logs are applied with segment --prompts.")
+        raise InputError(
+            "E-MANIFEST", f"{request.manifest} is no manifest.", "Prompt logs are applied with segment --prompts."
+        )
+    result = _replayed(manifest, request, progress)
+    changed = changed_libraries(manifest.run.libraries if manifest.run else {})
+    return ReplayResult(result, _same(manifest, result.manifest), changed)
+
+
+def _replayed(manifest: Manifest, request: ReplayRequest, progress: Progress | None) -> RunResult:
+    """The run of a manifest, done again."""
+    file, output = request.manifest, request.output
     if output.path is None:
         output = output.model_copy(update={"path": _again(manifest)})
-    check = None if force else lambda predictor: check_same(manifest, predictor)
-    result: RunResult
+    check = None if request.force else partial(check_same, manifest)
+    files = request.input, request.model, request.adapter
     if manifest.run is not None and manifest.run.verb == "auto":
-        wanted = auto_request_of(manifest, file, input, model, adapter)
-        sha256 = "" if force else manifest.input.sha256
+        wanted = auto_request_of(manifest, file, *files)
+        sha256 = "" if request.force else manifest.input.sha256
         wanted = wanted.model_copy(update={"output": _kept(wanted.output, output), "scan_sha256": sha256})
-        result = auto(wanted, check, (file,))
-    else:
-        request = request_of(manifest, file, input, model, adapter)
-        request = request.model_copy(update={"output": _kept(request.output, output), "force": force})
-        result = segment(request, progress, check, (file,))
-    return result, _same(manifest, result.manifest)
+        return auto(wanted, check, (file,))
+    again = request_of(manifest, file, *files)
+    again = again.model_copy(update={"output": _kept(again.output, output), "force": request.force})
+    return segment(again, progress, check, (file,))
+
+
+def _repeated(record: RequestRecord, request: ReplayRequest, progress: Progress | None) -> ReplayResult:
+    """The run of a record, done again."""
+    if not request.force and record.software != (here := f"delineate {version('delineate')}"):
+        raise ModelError(
+            "E-REPLAY-DIFFERS",
+            f"This would not be the same run: software was {record.software}, and is {here}.",
+            "Go on all the same with --force.",
+        )
+    result = repeat(record, request.manifest, request.input, request.model, request.output.path, progress)
+    same = same_numbers(request.manifest, result) if isinstance(result, EvaluateResult) else None
+    return ReplayResult(result, same, changed_libraries(record.libraries))
 
 
 def auto_request_of(
@@ -105,13 +138,13 @@ def request_of(
     run = manifest.run or RunRecord(model=manifest.model.name)
     # an earlier release recorded no reading options and took its own guards
     return SegmentRequest(
-        input=input or _found(manifest.input.name, file, "The scan", "--input FILE"),
+        input=input or found_file(manifest.input.name, file, "The scan", "--input FILE"),
         reading=_READING.validate_python(run.reading),
         model=ModelChoice(
             name=str(model or _model(run.model, file)),
             system=run.system,
-            adapter=adapter or (_found(run.adapter, file, "The adapter", "--adapter FILE") if run.adapter else None),
-            vocabulary=_found(run.vocabulary, file, "The vocabulary", "a copy beside it") if run.vocabulary else None,
+            adapter=adapter or _found(run.adapter, file, "The adapter", "--adapter FILE"),
+            vocabulary=_found(run.vocabulary, file, "The vocabulary", "a copy beside it"),
             untrained=run.untrained,
             device=manifest.model.device or "auto",
             precision=manifest.model.precision or "auto",
@@ -141,10 +174,10 @@ def check_same(manifest: Manifest, predictor: Predictor) -> None:
         )
 
 
-def differing_libraries(manifest: Manifest) -> list[str]:
-    """Libraries whose version is not that of a manifest's run, as ``name then -> now``."""
-    before, now = (manifest.run.libraries if manifest.run else {}), libraries()
-    return [f"{name} {before[name]} -> {now.get(name, 'none')}" for name in before if now.get(name) != before[name]]
+def changed_libraries(before: Mapping[str, str]) -> tuple[str, ...]:
+    """Libraries whose version is not the recorded one, as ``name then -> now``."""
+    now = libraries()
+    return tuple(f"{name} {then} -> {now.get(name, 'none')}" for name, then in before.items() if now.get(name) != then)
 
 
 def _kept(first: OutputChoice, chosen: OutputChoice) -> OutputChoice:
@@ -152,18 +185,12 @@ def _kept(first: OutputChoice, chosen: OutputChoice) -> OutputChoice:
     return first.model_copy(update={"path": chosen.path, "overwrite": chosen.overwrite})
 
 
-def _found(name: str, file: Path, what: str, way_out: str) -> Path:
-    """A file of a recorded name, beside the manifest or in the current folder."""
-    for folder in (file.parent, Path()):
-        if name and (folder / name).exists():
-            return folder / name
-    raise InputError(
-        "E-REPLAY-FILE", f"{what} {name or 'of this run'} is neither beside {file.name} nor here.", f"Say: {way_out}"
-    )
+def _found(name: str | None, file: Path, what: str, way_out: str) -> Path | None:
+    return found_file(name, file, what, way_out) if name else None
 
 
 def _model(name: str, file: Path) -> str | Path:
-    return name if name in SYSTEMS else _found(name, file, "The model file", "--model FILE")
+    return name if name in SYSTEMS else found_file(name, file, "The model file", "--model FILE")
 
 
 def _again(manifest: Manifest) -> Path:

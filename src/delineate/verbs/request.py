@@ -30,8 +30,6 @@ from delineate.systems import BuildOptions, build
 COMPUTING: Final = ("numpy", "scipy", "onnxruntime", "openvino", "torch", "transformers")  # may change a pixel
 NAMES_ONLY: Final = {"paths": "names"}  # context of a dump that names files without their folders
 Progress = Callable[[int, int], None]  # called with what is done, and all there is to do
-
-
 AnyRequest = TypeVar("AnyRequest", bound="Request")
 
 
@@ -72,7 +70,7 @@ def _named_model(model: str, whole: SerializerFunctionWrapHandler, info: Seriali
     return f"{system}{equals}{Path(file).name}" if info.context == NAMES_ONLY else whole(model)
 
 
-ModelName = Annotated[str, WrapSerializer(_named_model)]
+ModelName = Annotated[str, WrapSerializer(_named_model), Field(json_schema_extra={"format": "model"})]
 FollowLinks = Annotated[bool, Field(description="Whether paths and links of the data set may lead outside its folder.")]
 Overwrite = Annotated[bool, Field(description="Replace what this program wrote before.")]
 SystemName = Annotated[str | None, Field(description="The system a checkpoint belongs to, where it does not say.")]

@@ -1,0 +1,86 @@
+"""A run done again from its ``RequestRecord``: evaluations and trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, Final
+
+from delineate.core.errors import InputError
+from delineate.evaluation.baselines import BASELINES
+from delineate.systems import SYSTEMS
+from delineate.verbs.distill import DistillRequest, distill
+from delineate.verbs.evaluate import EvaluateRequest, evaluate
+from delineate.verbs.finetune import FinetuneRequest, finetune
+from delineate.verbs.records import RequestRecord, found_file
+from delineate.verbs.request import Progress, Request, Result, valid
+from delineate.verbs.train_quill import TrainQuillRequest, train_quill
+
+REPEATABLE: Final[Mapping[str, tuple[type[Request], Callable[..., Result]]]] = {
+    "evaluate": (EvaluateRequest, evaluate),
+    "train quill": (TrainQuillRequest, train_quill),
+    "train finetune": (FinetuneRequest, finetune),
+    "distill": (DistillRequest, distill),
+}
+
+
+def repeat(
+    record: RequestRecord,
+    file: Path,
+    data: Path | None = None,
+    model: Path | None = None,
+    output: Path | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Do the run of a record, which was read from ``file``, again.
+
+    data, model  the scans and the model file; by default what has the recorded name beside the record or here
+    output       by default the first run's folder name with "again_" before it, in the current folder
+    Raises DelineateError where a file is not found, and as the verb does.
+    """
+    if record.verb not in REPEATABLE:
+        raise InputError("E-REQUEST", f'{file.name}: "{record.verb}" cannot be repeated.')
+    kind, run = REPEATABLE[record.verb]
+    given = {"data": data, "model": model, "output": output or Path(f"again_{record.request.get('output', '')}")}
+    fields = {name: _there(kind, name, value, given, file) for name, value in record.request.items()}
+    request = valid(kind, fields | ({"resume": False} if "resume" in fields else {}), file.name)
+    return call(run, request, progress)
+
+
+def call(function: Callable[..., Result], request: Request, progress: Progress | None) -> Result:
+    """A verb's result; ``progress`` goes to the verbs that have any."""
+    return function(request, progress) if "progress" in signature(function).parameters else function(request)
+
+
+def _there(kind: type[Request], name: str, value: Any, given: Mapping[str, Path | None], file: Path) -> Any:
+    """A recorded value, names of files replaced by where they are."""
+    if (path := given.get(name)) is not None:
+        return str(path)
+    options = {"data": "--input FOLDER", "model": "--model FILE"}
+    match value, formats(kind).get(name):
+        case str(), "path":
+            return found_file(value, file, f"The {name}", options.get(name, "a copy beside it"))
+        case str(), "model":
+            return _model(value, file)
+        case list(), "model":
+            return [_model(one, file) for one in value]
+    return value
+
+
+def formats(kind: type[Request]) -> dict[str, str]:
+    """The fields of a request that name files: "path", or "model" for a system's name, FILE or SYSTEM=FILE."""
+
+    def of(schema: dict[str, Any]) -> str | None:
+        inner = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
+        return schema.get("format") or next((found for one in inner if (found := of(one))), None)
+
+    properties = kind.model_json_schema()["properties"]
+    return {name: found for name, schema in properties.items() if (found := of(schema))}
+
+
+def _model(name: str, file: Path) -> str:
+    system, equals, model = name.rpartition("=")
+    if not system and (model in SYSTEMS or model in BASELINES):
+        return name
+    return f"{system}{equals}{found_file(model, file, 'The model file', '--model FILE, or a copy beside it')}"
