@@ -63,6 +63,20 @@ def changed(record: dict[str, Any], **values: Any) -> dict[str, Any]:
         pytest.param(lambda r: r, "E-REPLAY-FILE", "--input", id="data-elsewhere"),
         pytest.param(lambda r: changed(r, software="delineate 0.0.1"), "E-REPLAY-DIFFERS", "0.0.1", id="software"),
         pytest.param(lambda r: changed(r, verb="demo"), "E-REQUEST", "demo", id="other-verb"),
+        *(
+            pytest.param(
+                lambda r, field=field, value=value: changed(r, request=r["run"]["request"] | {field: value}),
+                "E-REQUEST", "plain file name", id=f"{field}-{name}",
+            )
+            for field, value, name in (
+                ("data", "/etc", "absolute"),
+                ("data", "../study", "above"),
+                ("output", "../evil", "above"),
+                ("output", "..\\evil", "backslash"),
+                ("predictors", ["../a.onnx"], "above"),
+                ("predictors", ["medsam=/tmp/a.pt"], "absolute"),
+            )
+        ),
         pytest.param(lambda r: changed(r, request=3), "E-REQUEST", "request", id="damaged"),
         pytest.param(
             lambda r: changed(r, request=r["run"]["request"] | {"data": None, "limt": 3}),

@@ -42,7 +42,8 @@ def repeat(
     if record.verb not in REPEATABLE:
         raise InputError("E-REQUEST", f'{file.name}: "{record.verb}" cannot be repeated.')
     kind, run = REPEATABLE[record.verb]
-    given = {"data": data, "model": model, "output": output or Path(f"again_{record.request.get('output', '')}")}
+    again = Path(f"again_{_plain(str(record.request.get('output', 'run')), file)}")
+    given = {"data": data, "model": model, "output": output or again}
     fields = {name: _there(kind, name, value, given, file) for name, value in record.request.items()}
     request = valid(kind, fields | ({"resume": False} if "resume" in fields else {}), file.name)
     return call(run, request, progress)
@@ -57,14 +58,14 @@ def _there(kind: type[Request], name: str, value: Any, given: Mapping[str, Path 
     """A recorded value, names of files replaced by where they are."""
     if (path := given.get(name)) is not None:
         return str(path)
-    options = {"data": "--input FOLDER", "model": "--model FILE"}
+    way_out = {"data": "--input FOLDER", "model": "--model FILE"}.get(name, "a copy beside it")
     match value, formats(kind).get(name):
         case str(), "path":
-            return found_file(value, file, f"The {name}", options.get(name, "a copy beside it"))
+            return found_file(_plain(value, file), file, f"The {name}", way_out)
         case str(), "model":
-            return _model(value, file)
+            return _model(value, file, way_out)
         case list(), "model":
-            return [_model(one, file) for one in value]
+            return [_model(one, file, way_out) for one in value]
     return value
 
 
@@ -79,8 +80,17 @@ def formats(kind: type[Request]) -> dict[str, str]:
     return {name: found for name, schema in properties.items() if (found := of(schema))}
 
 
-def _model(name: str, file: Path) -> str:
+def _plain(name: str, file: Path, folders: bool = False) -> str:
+    """A recorded name that leads nowhere else: without a folder, or into folders here where those may be."""
+    parts = name.split("/") if folders else [name]
+    if name.startswith("/") or any(part in (".", "..") or set(part) & set("/\\\0") for part in parts):
+        raise InputError("E-REQUEST", f"{file.name}: {name!r} is no plain file name.")
+    return name
+
+
+def _model(name: str, file: Path, way_out: str) -> str:
+    """A system's or baseline's name, or a model's file; two files of one name have the folders that tell them apart."""
     system, equals, model = name.rpartition("=")
     if not system and (model in SYSTEMS or model in BASELINES):
         return name
-    return f"{system}{equals}{found_file(model, file, 'The model file', '--model FILE, or a copy beside it')}"
+    return f"{system}{equals}{found_file(_plain(model, file, folders=True), file, 'The model file', way_out)}"
