@@ -11,7 +11,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 from delineate.cli.evaluate import Selection, exit_if_failed, print_tables
-from delineate.cli.groups import grouped
+from delineate.cli.groups import grouped, request_of
 
 if TYPE_CHECKING:
     from delineate.bench import Measure
@@ -38,7 +38,7 @@ def bench(
     from delineate.verbs.bench import BenchRequest, Suite
 
     suite = Suite.SYSTEMS if systems else Suite.SCALE if scale else Suite.QUILL
-    _print_table(BenchRequest(suite=suite, quick=quick, budget=budget, device=device), json, quiet)
+    _print_table(request_of(BenchRequest, suite=suite, quick=quick, budget=budget, device=device), json, quiet)
 
 
 def _print_table(request: BenchRequest, json: bool, quiet: bool) -> None:
@@ -80,7 +80,7 @@ def reproduce(
     from delineate.verbs.evaluate import ReproduceRequest
     from delineate.verbs.evaluate import reproduce as run
 
-    request = ReproduceRequest(name=name, protocol=protocol, **selection.fields)
+    request = request_of(ReproduceRequest, name=name, protocol=protocol, **selection.fields)
 
     def begun(one: Reproduction, data: Path | None) -> None:
         if not talking.json:
@@ -116,5 +116,5 @@ def corruptions(
     from delineate.verbs.bench import CorruptionsRequest
     from delineate.verbs.bench import corruptions as run
 
-    done = run(CorruptionsRequest(image=image, output=output, seed=seed, overwrite=overwrite))
+    done = run(request_of(CorruptionsRequest, image=image, output=output, seed=seed, overwrite=overwrite))
     tell(f"Drawn: {done.file}")

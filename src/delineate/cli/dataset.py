@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
+from delineate.cli.groups import request_of
 
 
 def check(
@@ -53,7 +54,8 @@ def shard(
     """Pack labelled scans into tar files of one size (webdataset), to be read by many workers."""
     from delineate.verbs.dataset import ShardDatasetRequest, shard_dataset
 
-    request = ShardDatasetRequest(
+    request = request_of(
+        ShardDatasetRequest,
         folder=folder,
         output=output,
         size=size,

@@ -10,7 +10,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter
-from delineate.cli.groups import grouped, values
+from delineate.cli.groups import grouped, request_of
 from delineate.cli.train import begun
 from delineate.core.terminal_text import command
 
@@ -74,7 +74,7 @@ def distill(
     from delineate.verbs.distill import DistillRequest
     from delineate.verbs.distill import distill as run
 
-    request = DistillRequest(data=data, follow_links=follow_links, **values(pair, learning, writing))
+    request = request_of(DistillRequest, pair, learning, writing, data=data, follow_links=follow_links)
     with step_counter(json) as (say, progress):
         done = run(request, progress, lambda start: say(begun(start)), lambda line: say(_measured(line)))
     if json:

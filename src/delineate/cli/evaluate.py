@@ -10,7 +10,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
-from delineate.cli.groups import grouped, values
+from delineate.cli.groups import grouped, request_of, values
 
 if TYPE_CHECKING:
     from delineate.verbs.evaluate import EvaluateResult
@@ -60,8 +60,8 @@ def evaluate(
     from delineate.verbs.evaluate import EvaluateRequest
     from delineate.verbs.evaluate import evaluate as run
 
-    request = EvaluateRequest(
-        protocol=protocol, seed=seed, with_training=with_training, variant=variant, **selection.fields
+    request = request_of(
+        EvaluateRequest, protocol=protocol, seed=seed, with_training=with_training, variant=variant, **selection.fields
     )
     with progress_bar(protocol, talking.quiet or talking.json) as progress:
         done = run(request, progress)

@@ -8,10 +8,13 @@ from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
+
+if TYPE_CHECKING:
+    from delineate.verbs.request import AnyRequest
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +38,13 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def request_of(kind: type[AnyRequest], *groups: Any, **more: Any) -> AnyRequest:
+    """A request from what was typed. Raises InputError, naming the option, for a value that it does not take."""
+    from delineate.verbs.request import valid
+
+    return valid(kind, values(*groups) | more, "Options")
 
 
 def values(*groups: Any) -> dict[str, Any]:

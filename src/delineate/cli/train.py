@@ -10,7 +10,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
-from delineate.cli.groups import grouped, values
+from delineate.cli.groups import grouped, request_of
 from delineate.core.terminal_text import command
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def quill(
             f"IoU shown {line['iou_chosen']:.3f}  held out {line['quality']:.3f}"
         )
 
-    done = train_quill(TrainQuillRequest(**values(learning, machine, writing)), None if quiet else show)
+    done = train_quill(request_of(TrainQuillRequest, learning, machine, writing), None if quiet else show)
     print_quill(done)
 
 
@@ -151,7 +151,7 @@ def finetune(
     from delineate.verbs.finetune import FinetuneRequest
     from delineate.verbs.finetune import finetune as run
 
-    request = FinetuneRequest(data=data, follow_links=follow_links, **values(learning, machine, writing))
+    request = request_of(FinetuneRequest, learning, machine, writing, data=data, follow_links=follow_links)
     with step_counter(json) as (say, progress):
         done = run(request, progress, lambda start: say(begun(start)), lambda line: say(_measured(line)))
     if json:

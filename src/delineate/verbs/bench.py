@@ -35,7 +35,7 @@ class BenchRequest(Request):
 
     suite: Suite = Suite.QUILL
     quick: bool = Field(default=False, description="Fewer repeats, a shorter clip, smaller scans.")
-    budget: float | None = Field(default=None, description="Seconds after which no new row is begun; not of Quill.")
+    budget: float | None = Field(default=None, gt=0, description="Seconds after which no row is begun; not of Quill.")
     device: str = Field(default="auto", description="Where published systems run: auto, cpu, cuda, cuda:1, mps.")
 
 
@@ -88,7 +88,7 @@ class CorruptionsRequest(Request):
 
     image: Path = Field(description="A picture.")
     output: Path = Field(description="The sheet (.png).")
-    seed: int = Field(default=0, description="Of what is drawn.")
+    seed: int = Field(default=0, ge=0, description="Of what is drawn.")
     overwrite: Overwrite = False
 
 

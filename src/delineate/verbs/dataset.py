@@ -58,7 +58,7 @@ class ShardDatasetRequest(Request):
     split: tuple[float, ...] = Field(
         default=(), description="Shares of train, val and test, subjects kept whole; none: as the layout has it."
     )
-    seed: int = Field(default=0, description="Of the split and the order.")
+    seed: int = Field(default=0, ge=0, description="Of the split and the order.")
     follow_links: FollowLinks = False
 
     def model_post_init(self, _: object) -> None:

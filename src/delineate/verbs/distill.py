@@ -31,12 +31,12 @@ class DistillRequest(Request):
     start: Path | None = Field(default=None, description="Weights the student begins from.")
     recipe: str = Field(default="mobile_sam", description="How: mobile_sam, lite_medsam or kd_sam.")
     output: Path = Field(default=Path("distilled"), description="Folder for the student and the log.")
-    steps: int | None = Field(default=None, description="Of the optimiser, in each stage.")
-    batch: int | None = Field(default=None, description="Pictures a step.")
-    rate: float | None = Field(default=None, description="Learning rate of the encoder.")
-    every: int | None = Field(default=None, description="Steps between measurements.")
-    held_out: float | None = Field(default=None, description="Share of subjects to measure on.")
-    seed: int = Field(default=0, description="Of the split and the order.")
+    steps: int | None = Field(default=None, ge=1, description="Of the optimiser, in each stage.")
+    batch: int | None = Field(default=None, ge=1, description="Pictures a step.")
+    rate: float | None = Field(default=None, gt=0, description="Learning rate of the encoder.")
+    every: int | None = Field(default=None, ge=1, description="Steps between measurements.")
+    held_out: float | None = Field(default=None, ge=0, lt=1, description="Share of subjects to measure on.")
+    seed: int = Field(default=0, ge=0, description="Of the split and the order.")
     resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
     untrained: Untrained = False
     device: str = "auto"

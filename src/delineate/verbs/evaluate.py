@@ -44,7 +44,7 @@ class EvaluateRequest(Selection):
     """Everything ``evaluate`` needs to know (``EvaluateOptions``)."""
 
     protocol: str = Field(default="box-2d", description="Its name; docs/reference/evaluation.md lists them.")
-    seed: int = Field(default=0, description="Of the simulated prompts.")
+    seed: int = Field(default=0, ge=0, description="Of the simulated prompts.")
     with_training: bool = Field(default=False, description="Also scans that a model learned from.")
     variant: str = Field(default="", description="Of the systems that have it: delineate systems NAME.")
 

@@ -44,17 +44,19 @@ class FinetuneRequest(Request):
     recipe: str | None = Field(default=None, description="How; None: the first that fits.")
     part: str | None = Field(default=None, description="What learns: decoder (embeddings are kept), encoder, all.")
     peft: str | None = Field(default=None, description="Adapters in the encoder: lora, dora, adalora.")
-    rank: int = Field(default=8, description="Of the adapters.")
+    rank: int = Field(default=8, ge=1, description="Of the adapters.")
     memory: str | None = Field(default=None, description="Batch and precision are chosen to fit, such as 8GB.")
-    steps: int | None = Field(default=None, description="Of the optimiser.")
-    batch: int | None = Field(default=None, description="Structures a step.")
-    rate: float | None = Field(default=None, description="Learning rate.")
-    every: int | None = Field(default=None, description="Steps between measurements.")
-    ema: float | None = Field(default=None, description="Decay of a moving average of the weights; 0: none.")
-    flips: float | None = Field(default=None, description="Chance of a picture being mirrored along an axis.")
+    steps: int | None = Field(default=None, ge=1, description="Of the optimiser.")
+    batch: int | None = Field(default=None, ge=1, description="Structures a step.")
+    rate: float | None = Field(default=None, gt=0, description="Learning rate.")
+    every: int | None = Field(default=None, ge=1, description="Steps between measurements.")
+    ema: float | None = Field(default=None, ge=0, lt=1, description="Decay of the weights' moving average; 0: none.")
+    flips: float | None = Field(
+        default=None, ge=0, le=1, description="Chance that a picture is mirrored, for each axis."
+    )
     teacher: ModelName | None = Field(default=None, description="For lite_medsam: whose embeddings are learned first.")
-    held_out: float = Field(default=0.25, description="Share of subjects to measure on.")
-    seed: int = Field(default=0, description="Of the split and the prompts.")
+    held_out: float = Field(default=0.25, ge=0, lt=1, description="Share of subjects to measure on.")
+    seed: int = Field(default=0, ge=0, description="Of the split and the prompts.")
     resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
     system: SystemName = None
     untrained: Untrained = False

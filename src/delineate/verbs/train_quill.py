@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from delineate.core.errors import MissingExtraError, ModelError
+from delineate.core.errors import MissingExtraError
 from delineate.io.outputs import check_run_folder
 from delineate.verbs.request import FollowLinks, Request, Threads
 from delineate.verbs.training_run import STATE, Measured, writing_request
@@ -17,23 +17,19 @@ class TrainQuillRequest(Request):
     """Everything ``train quill`` needs to know; what is not said here is the recipe's (``QuillTraining``)."""
 
     output: Path = Field(default=Path("runs/quill"), description="Folder for checkpoints, log and model.")
-    minutes: float = Field(default=90.0, description="Wall-clock budget.")
+    minutes: float = Field(default=90.0, gt=0, description="Wall-clock budget.")
     data: Path | None = Field(default=None, description="Folder with a manifest.json; of it only items marked train.")
     follow_links: FollowLinks = False
     start: Path | None = Field(default=None, description="Weights (.safetensors) or quill.onnx to begin from.")
     resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
-    seed: int = Field(default=0, description="Of data, prompts and weights.")
-    batch: int = Field(default=32, description="Crops a step.")
-    rate: float = Field(default=2e-3, description="Highest learning rate.")
-    keep: float = Field(default=0.0, description="Share of the start's weights kept at the end, 0 to 1.")
+    seed: int = Field(default=0, ge=0, description="Of data, prompts and weights.")
+    batch: int = Field(default=32, ge=1, description="Crops a step.")
+    rate: float = Field(default=2e-3, gt=0, description="Highest learning rate.")
+    keep: float = Field(default=0.0, ge=0, le=1, description="Share of the start's weights kept at the end.")
     version: str = Field(default="0", description="Version written into the model.")
-    workers: int = Field(default=0, description="Processes that make scenes; 0: as many as make sense.")
+    workers: int = Field(default=0, ge=0, description="Processes that make scenes; 0: as many as make sense.")
     device: str = "auto"
     threads: Threads = 0
-
-    def model_post_init(self, _: object) -> None:
-        if not 0 <= self.keep <= 1:
-            raise ModelError("E-TRAIN-OPTION", f"--keep {self.keep:g} is no share.", "Between 0 and 1.")
 
 
 @dataclass(frozen=True)
