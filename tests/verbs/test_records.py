@@ -60,12 +60,14 @@ def changed(record: dict[str, Any], **values: Any) -> dict[str, Any]:
     ("change", "code", "says"),
     [
         pytest.param(lambda r: {"format": "delineate-evaluation/1"}, "E-MANIFEST", "no manifest", id="earlier-release"),
+        pytest.param(lambda r: {"run": None}, "E-MANIFEST", "no manifest", id="empty-record"),
+        pytest.param(lambda r: [r], "E-MANIFEST", "no manifest", id="list"),
         pytest.param(lambda r: r, "E-REPLAY-FILE", "--input", id="data-elsewhere"),
         pytest.param(lambda r: changed(r, software="delineate 0.0.1"), "E-REPLAY-DIFFERS", "0.0.1", id="software"),
         pytest.param(lambda r: changed(r, verb="demo"), "E-REQUEST", "demo", id="other-verb"),
         *(
             pytest.param(
-                lambda r, field=field, value=value: changed(r, request=r["run"]["request"] | {field: value}),
+                lambda r, said={"data": None, field: value}: changed(r, request=r["run"]["request"] | said),
                 "E-REQUEST", "plain file name", id=f"{field}-{name}",
             )
             for field, value, name in (

@@ -23,7 +23,7 @@ def listed(json: options.Json = False) -> None:
         return
     for one in done.models:
         size = "refused" if one.problem else f"{one.megabytes} MB" if one.megabytes else "missing"
-        result(f"{one.name:20}  {size:10}  {one.licence:12}  {one.file or one.problem}")
+        result(f"{one.name:20}  {size:10}  {one.license:12}  {one.file or one.problem}")
 
 
 def pull(
@@ -42,7 +42,7 @@ def pull(
         result_json(done.as_json())
     else:
         result(str(done.file))
-        tell(f"Its licence: {done.licence}")
+        tell(f"Its license: {done.license}")
 
 
 def imported(

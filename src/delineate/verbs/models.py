@@ -30,7 +30,7 @@ class ModelFile:
     name: str
     file: Path | None
     megabytes: float | None
-    licence: str
+    license: str
     problem: str
 
 
@@ -73,7 +73,7 @@ class PullModelResult:
 
     name: str
     file: Path
-    licence: str
+    license: str
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"file": str(self.file)}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from delineate.core.errors import InputError
+from delineate.core.json_file import parse_json
 from delineate.verbs.request import NAMES_ONLY, Request, libraries, valid
 
 KEY: Final = "run"  # of the record in a file that holds more, such as the numbers of an evaluation
@@ -35,13 +35,13 @@ class RequestRecord(Request):
         Raises InputError for a record that is not valid.
         """
         try:
-            data = json.loads(path.read_bytes())
+            data = parse_json(path.read_bytes())
         except (OSError, ValueError):
             return None
-        data = data.get(KEY, data) if isinstance(data, dict) else {}
-        if not str(data.get("format")).startswith("delineate-request/"):
+        record = data.get(KEY, data) if isinstance(data, dict) else None
+        if not isinstance(record, dict) or not str(record.get("format")).startswith("delineate-request/"):
             return None
-        return valid(cls, data, path.name)
+        return valid(cls, record, path.name)
 
 
 def _plain(value: Any) -> Any:
