@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.json_file import fault
 from delineate.core.manifest import Manifest
 from delineate.core.scan import Scan
 from delineate.core.terminal_text import command
@@ -47,12 +48,8 @@ def valid(kind: type[AnyRequest], data: Any, name: str) -> AnyRequest:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            "E-REQUEST",
-            f"{name}: {where}: {first['msg']}.",
-            "Mend this field; the fields are the options of the command.",
+            "E-REQUEST", f"{name}: {fault(error)}.", "Mend this field; the fields are the options of the command."
         ) from None
 
 
