@@ -18,7 +18,7 @@ from delineate.core.prompts import Box, Mask, Point
 from delineate.io.options import ReadOptions
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.auto import AutoRequest, auto
-from delineate.verbs.replay import ReplayRequest, replay
+from delineate.verbs.replay import ReplayRequest, replay, request_from
 from delineate.verbs.request import ModelChoice, OutputChoice, RunResult
 from delineate.verbs.segment import SegmentRequest, Target, segment
 
@@ -267,3 +267,23 @@ def test_prompts_of_a_mask_are_runs(here: Path) -> None:
     asked = Target(prompts=(Mask.from_array(np.pad(np.ones((8, 8), bool), 28)),))
     first = segment(SegmentRequest(input=Path("a.png"), asked=asked, output=OutputChoice(path=Path("o.json"))))
     assert run_again(first.manifest_file, OutputChoice())[1] is True
+
+
+def test_what_a_manifest_or_a_log_says_is_done_to_a_file(here: Path) -> None:
+    first = segment(CASES["picture"])
+    request, check = request_from(first.manifest_file, Path("a.png"), OutputChoice(path=Path("b.png")))
+    assert check is not None
+    assert outline(segment(request, check=check).files[0]) == outline(first.files[0])
+    log = Path("log.json")
+    log.write_text(first.manifest.prompts.model_dump_json())
+    request, check = request_from(log, Path("a.png"), OutputChoice(path=Path("c.png")))
+    assert check is None and outline(segment(request).files[0]) == outline(first.files[0])
+
+
+def test_what_is_given_counts_more_than_what_is_recorded(here: Path) -> None:
+    first = segment(CASES["volume"])
+    model, reading = ModelChoice(name="sam_vit_b", untrained=True), ReadOptions(window="bone")
+    request, check = request_from(first.manifest_file, Path("v.nii.gz"), OutputChoice(), model, reading)
+    assert check is None and (request.model, request.reading) == (model, reading)
+    request, check = request_from(first.manifest_file, Path("v.nii.gz"), OutputChoice(), force=True)
+    assert check is None and request.force and request.reading == CASES["volume"].reading

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -14,11 +12,11 @@ from delineate.cli import options
 from delineate.cli.console import progress_bar
 from delineate.cli.groups import grouped
 from delineate.cli.segment_report import print_result
+from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
     from delineate.core.prompts import Prompt
-    from delineate.predictors.frame_predictor import Predictor
-    from delineate.verbs.segment import SegmentRequest, Target
+    from delineate.verbs.segment import Target
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,6 @@ class Pointing:
 
     def target(self, following: options.FollowingOptions) -> Target:
         """The structure and its prompts. Raises PromptError for numbers and words that are none."""
-        from delineate.core.errors import PromptError
         from delineate.core.grid import Space
         from delineate.core.prompts import Box, Point, Text
         from delineate.verbs.segment import Target
@@ -104,12 +101,22 @@ def segment(
     delineate segment liver.nii.gz --box 120,80,40,210,190,90 --label liver
     delineate segment clip.mp4 --point 320,200 --label tool -o tool
     """
+    from delineate.verbs.replay import request_from
     from delineate.verbs.segment import SegmentRequest
     from delineate.verbs.segment import segment as run
 
     check = None
     if pointing.prompts is not None:
-        request, check = _repeated(pointing.prompts, input, pointing, writing, following, machine, reading)
+        if pointing.has_prompt or following != options.FollowingOptions():
+            raise _told_twice(pointing.prompts)
+        request, check = request_from(
+            pointing.prompts,
+            input,
+            writing.choice,
+            None if machine == options.Machine() else machine.choice,
+            None if reading == options.Reading() else reading.options,
+            pointing.force,
+        )
     else:
         request = SegmentRequest(
             input=input,
@@ -123,42 +130,9 @@ def segment(
     print_result(result, talking)
 
 
-def _repeated(
-    file: Path,
-    input: Path,
-    pointing: Pointing,
-    writing: options.Writing,
-    following: options.FollowingOptions,
-    machine: options.Machine,
-    reading: options.Reading,
-) -> tuple[SegmentRequest, Callable[[Predictor], None] | None]:
-    """The request of a manifest or prompt log, and a check that the model is the recorded one.
-
-    A model or a way of reading that is given counts more than what is recorded.
-    """
-    from delineate.core.errors import PromptError
-    from delineate.core.manifest import Manifest
-    from delineate.core.prompt_log import PromptLog
-    from delineate.verbs.replay import check_same, request_of
-    from delineate.verbs.segment import SegmentRequest
-
-    if pointing.has_prompt or following != options.FollowingOptions():
-        raise PromptError(
-            "E-PROMPTS-TWICE",
-            f"{file.name} already says all that is to be done; nothing can be pointed at beside it.",
-            "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
-        )
-    manifest = Manifest.read(file)
-    given: dict[str, Any] = {"output": writing.choice, "force": pointing.force}
-    if manifest is None:
-        log = PromptLog.read(file)
-        request = SegmentRequest(input=input, reading=reading.options, model=machine.choice, asked=log)
-        return request.model_copy(update=given), None
-    chosen = machine != options.Machine()
-    if chosen:
-        given["model"] = machine.choice
-    if reading != options.Reading():
-        given["reading"] = reading.options
-    recorded = request_of(manifest, file, input, Path(machine.choice.name) if chosen else None, machine.adapter)
-    same = None if chosen or pointing.force else partial(check_same, manifest)
-    return recorded.model_copy(update=given), same
+def _told_twice(file: Path) -> PromptError:
+    return PromptError(
+        "E-PROMPTS-TWICE",
+        f"{file.name} already says all that is to be done; nothing can be pointed at beside it.",
+        "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 from delineate.automatic import EverythingSettings
 from delineate.core.errors import InputError, ModelError
 from delineate.core.manifest import Manifest, RunRecord
+from delineate.core.prompt_log import PromptLog
 from delineate.io.options import ReadOptions
 from delineate.predictors.frame_predictor import Predictor
 from delineate.systems import SYSTEMS
@@ -156,6 +157,33 @@ def request_of(
         guards=_GUARDS.validate_python(run.guards) if run.guards else None,
         output=OutputChoice(split=run.split, film=run.film, keep_header=run.keep_header),
     )
+
+
+def request_from(
+    file: Path,
+    input: Path,
+    output: OutputChoice,
+    model: ModelChoice | None = None,
+    reading: ReadOptions | None = None,
+    force: bool = False,
+) -> tuple[SegmentRequest, Callable[[Predictor], None] | None]:
+    """What a manifest or a prompt log says is to be done, for ``segment`` on ``input``; and its ``check``.
+
+    A model or a way of reading that is given counts more than what is recorded. Where neither a model nor ``force`` is
+    given, the check refuses another model than the recorded one. Raises PromptError for a file that is neither.
+    """
+    given: dict[str, Any] = {"output": output, "force": force}
+    if model is not None:
+        given["model"] = model
+    if reading is not None:
+        given["reading"] = reading
+    manifest = Manifest.read(file)
+    if manifest is None:
+        return SegmentRequest(input=input, asked=PromptLog.read(file)).model_copy(update=given), None
+    adapter = None if model is None else model.adapter
+    recorded = request_of(manifest, file, input, None if model is None else Path(model.name), adapter)
+    same = None if model is not None or force else partial(check_same, manifest)
+    return recorded.model_copy(update=given), same
 
 
 def check_same(manifest: Manifest, predictor: Predictor) -> None:
