@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.sam2.modeling_sam2 import (
+    Sam2FeedForward,
     Sam2HieraDetModel,
     Sam2HieraDetModelOutput,
     Sam2MultiScaleAttention,
@@ -20,13 +21,13 @@ from transformers.models.sam2.modeling_sam2 import (
     Sam2VisionModel,
     Sam2VisionNeck,
     do_pool,
-    window_partition,
-    window_unpartition,
 )
 
 from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
 from delineate.models.attention import attend
-from delineate.models.derived import Derived
+from delineate.models.derived import Derived, untouched
+from delineate.models.linear import fed_forward
+from delineate.models.windows import cut, joined, overhangs
 
 Maps = tuple[Tensor, ...]
 
@@ -35,15 +36,36 @@ class HieraAttention(Sam2MultiScaleAttention):
     """(B, H, W, C) -> (B, H', W', C'), queries pooled where a stage begins."""
 
     def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
-        b, h, w = hidden_states.shape[:3]
+        return self.proj(self.mixed(self.qkv(hidden_states)))
+
+    def in_windows(self, x: Tensor, window: int, sides: tuple[int, int]) -> Tensor:
+        """The same in each window of a map, for an answer of so many rows and columns.
+
+        Windows that reach beyond the map see zeros there, as published. Here only the map's own tokens are projected.
+        """
+        nothing = self.qkv(x.new_zeros(1, x.shape[3]))[0]
+        return self.proj(joined(self.mixed(cut(self.qkv(x), window, nothing)), sides))
+
+    def mixed(self, qkv: Tensor) -> Tensor:
+        """softmax(q k') v of a map (B, H, W, 3 C')."""
+        b, h, w = qkv.shape[:3]
         heads = self.num_attention_heads
-        q, k, v = self.qkv(hidden_states).view(b, h * w, 3, heads, -1).unbind(2)
+        q, k, v = qkv.view(b, h * w, 3, heads, -1).unbind(2)
         if self.query_stride:
             q = F.max_pool2d(q.reshape(b, h, w, -1).permute(0, 3, 1, 2), self.query_stride, self.query_stride)
             h, w = q.shape[-2:]
             q = q.permute(0, 2, 3, 1).reshape(b, h * w, heads, -1)
         mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return self.proj(mixed.transpose(1, 2).reshape(b, h, w, -1))
+        return mixed.transpose(1, 2).reshape(b, h, w, -1)
+
+
+class HieraFeedForward(Sam2FeedForward):
+    """Tokens (..., C) -> the same."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        if self.layers or self.sigmoid_output:
+            return super().forward(hidden_states)
+        return fed_forward(hidden_states, self.proj_in, self.activation, self.proj_out)
 
 
 class HieraBlock(Slotted, Sam2MultiScaleBlock):
@@ -78,14 +100,11 @@ class HieraBlock(Slotted, Sam2MultiScaleBlock):
     def _attended(self, x: Tensor) -> Tensor:
         if self.window_size == 0:
             return self.attn(x)
-        sides, window = (x.shape[1], x.shape[2]), self.window_size
-        windows, padded = window_partition(x, window)
-        mixed = self.attn(windows)
-        if self.query_stride:
-            stride = self.query_stride[0]
-            window, sides = window // stride, (sides[0] // stride, sides[1] // stride)
-            padded = tuple(side + -side % window for side in sides)
-        return window_unpartition(mixed, window, padded, sides)
+        stride = self.query_stride[0] if self.query_stride else 1
+        sides, window = (x.shape[1] // stride, x.shape[2] // stride), self.window_size
+        if overhangs(x, window) and untouched(HieraAttention, self.attn):
+            return self.attn.in_windows(x, window, sides)
+        return joined(self.attn(cut(x, window)), sides)
 
 
 class HieraStages(Slotted, Sam2HieraDetModel):

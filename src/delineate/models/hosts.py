@@ -12,18 +12,29 @@ from transformers.models.sam import modeling_sam as sam
 from transformers.models.sam2 import modeling_sam2 as sam2
 
 from delineate.models.derived import Derived
-from delineate.models.hiera import HieraAttention, HieraBlock, HieraEncoder, HieraNeck, HieraStages
+from delineate.models.hiera import (
+    HieraAttention,
+    HieraBlock,
+    HieraEncoder,
+    HieraFeedForward,
+    HieraNeck,
+    HieraStages,
+)
+from delineate.models.linear import Linear
 from delineate.models.mask_decoder import DECODERS
 from delineate.models.memory_attention import MEMORIES
-from delineate.models.vit import VitBlock, VitEncoder
+from delineate.models.vit import VitBlock, VitEncoder, VitFeedForward
 from delineate.models.vit_attention import VitAttention
 
 HOSTS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: Linear,
+    sam.SamMLPBlock: VitFeedForward,
     sam.SamVisionAttention: VitAttention,
     sam.SamVisionSdpaAttention: VitAttention,
     sam.SamVisionLayer: VitBlock,
     sam.SamVisionEncoder: VitEncoder,
     sam2.Sam2MultiScaleAttention: HieraAttention,
+    sam2.Sam2FeedForward: HieraFeedForward,
     sam2.Sam2MultiScaleBlock: HieraBlock,
     sam2.Sam2HieraDetModel: HieraStages,
     sam2.Sam2VisionNeck: HieraNeck,

@@ -19,6 +19,7 @@ from transformers.models.sam2_video import modeling_sam2_video as sam2
 from delineate.adapters.slots import NO_CONTEXT, MemorySlot, SlotContext, Slotted
 from delineate.models.attention import attend, by_products
 from delineate.models.derived import Derived, recorded, untouched
+from delineate.models.linear import Linear, fed_forward
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +39,10 @@ class Rotation:
         if self.pointers is None:
             return turned(x, self.turn)
         placed = x.shape[1] - self.pointers
-        maps = x[:, :placed]
         if not self.frames:
-            return torch.cat([turned(maps, self.turn), x[:, placed:]], dim=1)
+            return turned_but_last(x, self.turn, self.pointers)
         b, _, c = x.shape
-        groups = maps.reshape(b, self.frames, -1, c)
+        groups = x[:, :placed].reshape(b, self.frames, -1, c)
         alone = groups.shape[2] - len(self.turn)
         last = turned(groups[:, :, alone:].flatten(1, 2), self.turn).view(b, self.frames, -1, c)
         return torch.cat([torch.cat([groups[:, :, :alone], last], dim=2).flatten(1, 2), x[:, placed:]], dim=1)
@@ -58,6 +58,20 @@ def turned(x: Tensor, turn: Tensor) -> Tensor:
     else:
         product = torch.view_as_real(torch.view_as_complex(pairs) * turn)
     return product.reshape(b, count, width).to(x.dtype)
+
+
+def turned_but_last(x: Tensor, turn: Tensor, count: int) -> Tensor:
+    """The same of all tokens but the last ``count``, which stay as they are."""
+    placed = x.shape[1] - count
+    if recorded() or x.dtype is not torch.float32:
+        return torch.cat([turned(x[:, :placed], turn), x[:, placed:]], dim=1)
+    out = torch.empty_like(x)
+    before, after = (
+        torch.view_as_complex(t[:, :placed].unflatten(1, (-1, len(turn))).unflatten(3, (-1, 2))) for t in (x, out)
+    )
+    torch.mul(before, turn, out=after)
+    out[:, placed:] = x[:, placed:]
+    return out
 
 
 class TurnedAttention(nn.Module):
@@ -77,7 +91,7 @@ class TurnedAttention(nn.Module):
     def mixed(self, q: Tensor, k: Tensor, value: Tensor, of_key: Rotation) -> Tensor:
         """softmax(q k') times the projected values."""
         dropout = self.dropout_p if self.training else 0.0
-        if value.shape[2] < q.shape[2] and untouched(nn.Linear, self.v_proj) and not (dropout or recorded()):
+        if value.shape[2] < q.shape[2] and untouched(Linear, self.v_proj) and not (dropout or recorded()):
             return self.v_proj(by_products(q, k, value.to(q.dtype), scale=self.scaling))
         return attend(q[:, None], k[:, None], self.v_proj(value)[:, None], dropout)[:, 0]
 
@@ -173,7 +187,7 @@ class Sam2TurnedAttention(TurnedAttention, sam2.Sam2VideoRoPEAttention): ...  # 
 
 class Sam2MemoryLayer(MemoryLayer, sam2.Sam2VideoMemoryAttentionLayer):  # type: ignore[misc]
     def fed_forward(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+        return fed_forward(x, self.linear1, lambda between: self.dropout(self.activation(between)), self.linear2)
 
 
 class Sam2MemoryAttention(MemoryAttention, sam2.Sam2VideoMemoryAttention): ...  # type: ignore[misc]

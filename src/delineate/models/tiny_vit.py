@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
-from delineate.models.attention import two_products_pay
+from delineate.models.attention import bf16_is_used
 from delineate.models.conv_norm import ConvNorm
-from delineate.models.derived import Derived, recorded
+from delineate.models.derived import Derived, untouched
+from delineate.models.linear import Linear, fed_forward
+from delineate.models.windows import cut, joined, overhangs
 
 HEAD_WIDTH = 32
 
@@ -91,8 +93,8 @@ class WindowAttention(nn.Module):
         super().__init__()
         self.heads = width // HEAD_WIDTH
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(self.heads, window * window))
         rows = torch.arange(window).repeat_interleave(window)
         columns = torch.arange(window).repeat(window)
@@ -102,18 +104,32 @@ class WindowAttention(nn.Module):
         self._bias = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows (B, window², C), normed already -> the same."""
-        b, n, c = x.shape
-        q, k, v = self.qkv(x).view(b, n, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
+        """Windows (B, window, window, C), normed already -> the same."""
+        return self.proj(self.mixed(self.qkv(x)))
+
+    def in_windows(self, x: Tensor, window: int) -> Tensor:
+        """The same in each window of a map (B, H, W, C).
+
+        Windows are filled up with zeros before the norm, which makes them its bias, and take part, as published. Here
+        only the map's own tokens are projected.
+        """
+        filling = self.qkv(self.norm.bias[None].to(x.dtype))[0]
+        return self.proj(joined(self.mixed(cut(self.qkv(x), window, filling)), (x.shape[1], x.shape[2])))
+
+    def mixed(self, qkv: Tensor) -> Tensor:
+        """softmax(q k' + bias) v of windows (B, window, window, 3 C)."""
+        b, side = qkv.shape[:2]
+        n = side * side
+        q, k, v = qkv.view(b, n, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
         biases, distance = self.attention_biases, self.distance
         bias = self._bias.get(lambda: biases[:, distance].to(q.dtype), biases, key=(q.dtype, distance.device))
-        if two_products_pay(q):
+        if bf16_is_used(q):
             scores = q * HEAD_WIDTH**-0.5 @ k.transpose(-1, -2)
             scores += bias
             mixed = scores.softmax(dim=-1) @ v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+        return mixed.transpose(1, 2).reshape(b, side, side, -1)
 
 
 class Mlp(nn.Module):
@@ -122,11 +138,11 @@ class Mlp(nn.Module):
     def __init__(self, width: int, expansion: int = 4) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, expansion * width)
-        self.fc2 = nn.Linear(expansion * width, width)
+        self.fc1 = Linear(width, expansion * width)
+        self.fc2 = Linear(expansion * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return fed_forward(x, self.fc1, F.gelu, self.fc2)
 
 
 class TinyViTBlock(Slotted):
@@ -157,30 +173,10 @@ class TinyViTBlock(Slotted):
         return self.through(Slot.AFTER, z, context).permute(0, 3, 1, 2)
 
     def _windows(self, x: Tensor) -> Tensor:
-        """Attention of normed tokens (B, H, W, C) in every window.
-
-        Windows are filled up with zeros before the norm, which makes them its bias, and take part, as published.
-        """
-        b, h, w, c = x.shape
-        s = self.window
-        rows, columns = (h + s - 1) // s, (w + s - 1) // s
-        filled = _filled(x, rows * s - h, columns * s - w, self.attn.norm.bias)
-        cut = filled.view(b, rows, s, columns, s, c).transpose(2, 3).reshape(-1, s * s, c)
-        mixed = self.attn(cut).view(b, rows, columns, s, s, c).transpose(2, 3)
-        return mixed.reshape(b, rows * s, columns * s, c)[:, :h, :w]
-
-
-def _filled(x: Tensor, rows: int, columns: int, value: Tensor) -> Tensor:
-    """Maps (B, H, W, C) with more rows and columns, all of one value (C,)."""
-    b, h, w, c = x.shape
-    value = value.to(x.dtype)
-    if recorded():
-        x = torch.cat([x, value.expand(b, rows, w, c)], dim=1)
-        return torch.cat([x, value.expand(b, h + rows, columns, c)], dim=2)
-    filled = F.pad(x, (0, 0, 0, columns, 0, rows))
-    filled[:, h:] = value
-    filled[:, :h, w:] = value
-    return filled
+        """Attention of normed tokens (B, H, W, C) in every window."""
+        if overhangs(x, self.window) and untouched(WindowAttention, self.attn):
+            return self.attn.in_windows(x, self.window)
+        return joined(self.attn(cut(x, self.window, self.attn.norm.bias)), (x.shape[1], x.shape[2]))
 
 
 class Stage(nn.Module):

@@ -5,9 +5,20 @@ from __future__ import annotations
 from enum import StrEnum
 
 from torch import Tensor
-from transformers.models.sam.modeling_sam import SamVisionEncoder, SamVisionEncoderOutput, SamVisionLayer
+from transformers.models.sam.modeling_sam import SamMLPBlock, SamVisionEncoder, SamVisionEncoderOutput, SamVisionLayer
 
 from delineate.adapters.slots import NO_CONTEXT, EncoderSlot, Replaced, Slot, SlotContext, Slotted
+from delineate.models.derived import untouched
+from delineate.models.linear import fed_forward
+from delineate.models.vit_attention import VitAttention
+from delineate.models.windows import cut, joined, overhangs
+
+
+class VitFeedForward(SamMLPBlock):
+    """Tokens (..., C) -> the same."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return fed_forward(hidden_states, self.lin1, self.act, self.lin2)
 
 
 class VitBlock(Slotted, SamVisionLayer):
@@ -36,9 +47,9 @@ class VitBlock(Slotted, SamVisionLayer):
     def _attended(self, x: Tensor) -> Tensor:
         if self.window_size == 0:
             return self.attn(x)
-        height, width = x.shape[1:3]
-        windows, padded = self.window_partition(x, self.window_size)
-        return self.window_unpartition(self.attn(windows), self.window_size, padded, (height, width))
+        if overhangs(x, self.window_size) and untouched(VitAttention, self.attn):
+            return self.attn.in_windows(x, self.window_size)
+        return joined(self.attn(cut(x, self.window_size)), (x.shape[1], x.shape[2]))
 
 
 class VitEncoder(Slotted, SamVisionEncoder):

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.sam.modeling_sam import SamVisionAttention
 
-from delineate.models.attention import attend, by_products, two_products_pay
+from delineate.models.attention import attend, bf16_is_used, by_products
 from delineate.models.derived import Derived, recorded
+from delineate.models.windows import cut, joined
 
-CHUNK = 256  # queries at a time
+FEW = 256  # tokens of a window
 BIASES = 1 << 27  # written out at a time on a GPU
 
 
@@ -26,12 +27,23 @@ class VitAttention(SamVisionAttention):
     kept: Derived  # tables of relative places
 
     def forward(self, hidden_states: Tensor) -> Tensor:  # type: ignore[override]
-        b, h, w, c = hidden_states.shape
+        return self.proj(self.mixed(self.qkv(hidden_states)))
+
+    def in_windows(self, x: Tensor, window: int) -> Tensor:
+        """The same in each window of a map. Those that reach beyond it see zeros there, as published.
+
+        Only the map's own tokens are projected.
+        """
+        nothing = self.qkv(x.new_zeros(1, x.shape[3]))[0]
+        return self.proj(joined(self.mixed(cut(self.qkv(x), window, nothing)), (x.shape[1], x.shape[2])))
+
+    def mixed(self, qkv: Tensor) -> Tensor:
+        """softmax(q k') v of a map (B, H, W, 3 C)."""
+        b, h, w, c = (*qkv.shape[:3], qkv.shape[3] // 3)
         heads = self.num_attention_heads
-        qkv = self.qkv(hidden_states).view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
+        qkv = qkv.view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
         if not self.use_rel_pos:
-            mixed = attend(*qkv.unbind(0))
-            return self.proj(mixed.transpose(1, 2).reshape(b, h, w, c))
+            return attend(*qkv.unbind(0)).transpose(1, 2).reshape(b, h, w, c)
         q, k, v = qkv.reshape(3, b * heads, h * w, c // heads).unbind(0)
         of_rows, of_columns = self.kept.get(
             lambda: (_table(self.rel_pos_h, h).to(q.dtype), _table(self.rel_pos_w, w).to(q.dtype)),
@@ -43,8 +55,7 @@ class VitAttention(SamVisionAttention):
         rows = torch.einsum("bhwc,hkc->bhwk", grid, of_rows).reshape(-1, h * w, h)
         columns = torch.einsum("bhwc,wkc->bhwk", grid, of_columns).reshape(-1, h * w, w)
         mixed = _attend(q, k, v, rows, columns, self.scale)
-        mixed = mixed.view(b, heads, h, w, -1).permute(0, 2, 3, 1, 4).reshape(b, h, w, c)
-        return self.proj(mixed)
+        return mixed.view(b, heads, h, w, -1).permute(0, 2, 3, 1, 4).reshape(b, h, w, c)
 
 
 def _table(rel_pos: Tensor, size: int) -> Tensor:
@@ -62,27 +73,15 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scal
     if torch.jit.is_tracing():  # exporters want it written out
         bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
         return torch.softmax(q * scale @ k.transpose(1, 2) + bias, dim=-1) @ v
-    if two_products_pay(q):
-        if tokens <= CHUNK:  # the bias comes with the product: places of keys as further channels, 0 or 1
-            asked, keys = (
-                torch.cat([q * scale, rows, columns], dim=-1),
-                torch.cat([k, _which(q, rows, columns)], dim=-1),
-            )
-            return by_products(asked, keys, v, scale=1.0)
-        return by_products(q, k, v, rows[..., None], columns[..., None, :], scale)
-    if q.device.type != "cpu" and not recorded():
-        return _by_heads(q, k, v, rows, columns, scale)
-    if tokens <= CHUNK or recorded():
+    if recorded():
         bias = (rows[..., None] + columns[..., None, :]).view(n, tokens, tokens)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
-    out = torch.empty_like(q)
-    for head in range(n):
-        for start in range(0, tokens, CHUNK):
-            part = slice(start, start + CHUNK)
-            bias = (rows[head, part, :, None] + columns[head, part, None, :]).view(1, 1, -1, tokens)
-            few, keys, values = q[None, None, head, part], k[None, None, head], v[None, None, head]
-            out[head, part] = F.scaled_dot_product_attention(few, keys, values, attn_mask=bias, scale=scale)[0, 0]
-    return out
+    if q.device.type != "cpu":
+        return _by_heads(q, k, v, rows, columns, scale)
+    if bf16_is_used(q) and tokens <= FEW:  # the bias comes with the product: keys' places as further channels, 0 or 1
+        asked, keys = torch.cat([q * scale, rows, columns], dim=-1), torch.cat([k, _which(q, rows, columns)], dim=-1)
+        return by_products(asked, keys, v, scale=1.0)
+    return by_products(q, k, v, rows[..., None], columns[..., None, :], scale)
 
 
 def _by_heads(q: Tensor, k: Tensor, v: Tensor, rows: Tensor, columns: Tensor, scale: float) -> Tensor:
