@@ -101,8 +101,8 @@ def test_a_scribble_becomes_clicks_along_it() -> None:
 
 def test_a_lasso_becomes_its_inside_and_its_box() -> None:
     prompts = place(Lasso(points=((5, 5), (15, 5), (15, 12), (5, 12))), IMAGE).prompts
-    assert prompts.box == (5, 5, 16, 13)
-    assert prompts.mask is not None and prompts.mask.sum() == 11 * 8
+    assert prompts.box == (5, 5, 15, 12)
+    assert prompts.mask is not None and prompts.mask.sum() == 10 * 7
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from PIL import Image
 from delineate.core.errors import InputError
 from delineate.data.cases import Task
 from delineate.data.check import check_dataset, split_by_subject, subject_of
-from delineate.data.layouts import parse_sa_med2d, read_dataset
+from delineate.data.layouts import read_dataset
+from delineate.data.sa_med2d import parse_name
 from small_data_sets import DISC, camus, folders, manifest, nnunet, picture, sa_med2d, vos
 
 LAYOUTS: dict[str, tuple[Callable[[Path], None], int, Task, str]] = {
@@ -67,13 +68,13 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sa_med2d_names(name: str) -> None:
-    told = parse_sa_med2d(name)
+    told = parse_name(name)
     assert (told["modality"], told["sub"], told["slice"], told["label"], told["instance"]) == NAMES[name]
 
 
 def test_other_names_are_refused() -> None:
     with pytest.raises(InputError):
-        parse_sa_med2d("liver.png")
+        parse_name("liver.png")
 
 
 def test_a_subject_is_never_on_both_sides(tmp_path: Path) -> None:

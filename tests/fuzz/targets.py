@@ -163,12 +163,12 @@ def _run_state(path: Path, random: Random) -> None:
     import torch
 
     from delineate.training.average import MovingAverage
-    from delineate.training.run_files import RunState, averaged_weights, counts_in
+    from delineate.training.run_files import RunState, counts_in, load_averaged
 
     module = torch.nn.Linear(4, 3)
     adam = torch.optim.Adam(module.parameters())
     int(counts_in(path)["step"])
-    module.load_state_dict(averaged_weights(path))
+    load_averaged(module, path)
     RunState(module, adam, MovingAverage(list(module.parameters()), 0.9), None).load(path)
 
 

@@ -8,7 +8,6 @@ made and for which weights. Once they are put in, nothing of them slows the netw
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from pydantic import BaseModel, FiniteFloat
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from delineate.checkpoints.reading import Weights
 from delineate.core.errors import ModelError
+from delineate.core.json_file import parsed_json
+from delineate.core.reading import reading
+from delineate.core.terminal_text import excerpt
 
 ENCODER = "vision_encoder"  # layers are named within it
 PREFIX = "adapter."
@@ -33,6 +36,13 @@ class AdapterKind(StrEnum):
     LORA = "lora"
     DORA = "dora"
     ADALORA = "adalora"
+
+
+class HowMade(BaseModel):
+    """What the header says of the matrices."""
+
+    kind: AdapterKind
+    alpha: FiniteFloat
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,17 @@ class LowRank:
 
     @classmethod
     def of(cls, kind: AdapterKind, alpha: float, matrices: Mapping[str, Tensor]) -> LowRank:
-        """From matrices named A, B, E, magnitude_vector. Raises KeyError if one is missing."""
+        """From matrices named A, B, E, magnitude_vector.
+
+        Raises KeyError if one is missing, ValueError if they are no matrices of one rank.
+        """
         found = {name: value.detach().float().cpu() for name, value in matrices.items()}
+        down, up = found["A"], found["B"]
+        if down.ndim != 2 or up.ndim != 2 or not len(down) or up.shape[1] != len(down):
+            raise ValueError(f"matrices of {tuple(down.shape)} and {tuple(up.shape)}")
         values = found["E"] if kind is AdapterKind.ADALORA else None
         lengths = found["magnitude_vector"] if kind is AdapterKind.DORA else None
-        return cls(kind, alpha, found["A"], found["B"], values, lengths)
+        return cls(kind, alpha, down, up, values, lengths)
 
     def fits(self, weight: Tensor) -> bool:
         rank = len(self.down)
@@ -98,23 +114,26 @@ class AdapterFile:
         """Raises ModelError if there is no such file, or it holds no adapter."""
         if not path.is_file():
             raise ModelError("E-ADAPTER", f"There is no adapter at {path}.", "Check the path.")
-        try:
-            with safe_open(path, "pt") as file:
-                arrays, said = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ModelError("E-ADAPTER", f"{path.name} cannot be read: {error}.", WAY_OUT) from None
+        with reading(path, "E-ADAPTER", ModelError, "cannot be read", WAY_OUT), safe_open(path, "pt") as file:
+            arrays, said = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         matrices: dict[str, dict[str, Tensor]] = {}
         for key, value in arrays.items():
             if found := MATRIX.match(key):
                 matrices.setdefault(found["layer"], {})[found["kind"]] = value
         if "adapter" not in said or not matrices:
             raise ModelError("E-ADAPTER", f"{path.name} is no adapter.", WAY_OUT)
-        options = json.loads(said["adapter"])
-        kind = AdapterKind(options["kind"])
+        made = parsed_json(said["adapter"], HowMade, path.name, "E-ADAPTER", "an adapter", WAY_OUT, ModelError)
+        odd = next((key for key, value in arrays.items() if not value.is_floating_point()), None)
+        if odd is not None:
+            raise ModelError("E-ADAPTER", f"{path.name}: {excerpt(odd)} holds {arrays[odd].dtype}.", WAY_OUT)
         try:
-            layers = {name: LowRank.of(kind, options["alpha"], found) for name, found in matrices.items()}
+            layers = {name: LowRank.of(made.kind, made.alpha, found) for name, found in matrices.items()}
         except KeyError as error:
-            raise ModelError("E-ADAPTER", f"{path.name} lacks {error} of a layer; {kind} needs it.", WAY_OUT) from None
+            raise ModelError(
+                "E-ADAPTER", f"{path.name} lacks {error} of a layer; {made.kind} needs it.", WAY_OUT
+            ) from error
+        except ValueError as error:
+            raise ModelError("E-ADAPTER", f"{path.name} holds {error} for a layer, of no one rank.", WAY_OUT) from error
         others = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
         return cls(path.name, layers, others, said.get("base", ""), said.get("base_layers", ""))
 
@@ -135,19 +154,23 @@ def put_adapter(host: nn.Module, path: Path) -> None:
     Raises ModelError if it is no adapter, or belongs to a network of another shape, or to other weights.
     """
     adapter, state = AdapterFile.read(path), host.state_dict()
-    whose = f"; it was trained on {adapter.base}" if adapter.base else ""
+    whose = f"; it was trained on {excerpt(adapter.base)}" if adapter.base else ""
     missing = [n for n in adapter.layers if f"{ENCODER}.{n}.weight" not in state]
     missing += [n for n in adapter.others if n not in state]
     if missing:
         raise ModelError(
-            "E-ADAPTER", f"{adapter.name} is for another encoder, which has a layer {missing[0]}{whose}.", WAY_OUT
+            "E-ADAPTER",
+            f"{adapter.name} is for another encoder, which has a layer {excerpt(missing[0])}{whose}.",
+            WAY_OUT,
         )
     weights = {name: state[f"{ENCODER}.{name}.weight"] for name in adapter.layers}
     other = [n for n, one in adapter.layers.items() if weights[n].ndim != 2 or not one.fits(weights[n])]
     other += [n for n, value in adapter.others.items() if value.shape != state[n].shape]
     if other:
         raise ModelError(
-            "E-ADAPTER", f"{adapter.name} is for an encoder of another size: {other[0]} does not fit{whose}.", WAY_OUT
+            "E-ADAPTER",
+            f"{adapter.name} is for an encoder of another size: {excerpt(other[0])} does not fit{whose}.",
+            WAY_OUT,
         )
     if adapter.expected and adapter.expected != fingerprint(weights):
         raise ModelError(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from delineate.checkpoints.reading import Weights
+from delineate.core.errors import ModelError
 
 Array = TypeVar("Array")  # a tensor, or numpy's array
 Rules = tuple[tuple[str, str], ...]
@@ -162,9 +163,10 @@ def efficient_tam_weights(native: Weights, cells: int) -> Weights:
     from torch.nn import functional as F
 
     named = _with_point_table(_with_positions(_renamed(native, (*PLAIN_VIT, *SAM2_HEADS, *MEMORY))))
-    table = named["vision_encoder.pos_embed"]
-    if table.ndim == 3:
-        side = round((table.shape[1] - 1) ** 0.5)
+    table = named.get("vision_encoder.pos_embed")
+    side = 0 if table is None or table.ndim != 3 else round(max(0, table.shape[1] - 1) ** 0.5)
+    if table is not None and side and table.shape[1] == side * side + 1:
+        _require_floats("vision_encoder.pos_embed", table)
         grid = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
         if side != cells:
             grid = F.interpolate(grid, size=(cells, cells), mode="bicubic", align_corners=False)
@@ -177,7 +179,7 @@ def edge_tam_weights(native: Weights) -> Weights:
     named = _renamed(native, (*HIERA, *SAM2_HEADS, *MEMORY, *PERCEIVER))
     split: Weights = {}
     for key, value in _with_point_table(_with_positions(named)).items():
-        if ".to_kv." in key:
+        if ".to_kv." in key and value.ndim and len(value) % 2 == 0:
             split[key.replace(".to_kv.", ".k_proj.")], split[key.replace(".to_kv.", ".v_proj.")] = value.chunk(2)
         else:
             split[re.sub(r"^vision_encoder\.backbone\.body\.", "vision_encoder.backbone.", key)] = value
@@ -191,13 +193,28 @@ def resized_sam(weights: Weights, cells: int, global_blocks: Iterable[int]) -> W
     """
     out = dict(weights)
     key = "vision_encoder.pos_embed"
-    out[key] = _resized(out[key].permute(0, 3, 1, 2), (cells, cells)).permute(0, 2, 3, 1)
+    out[key] = _resized(_required(out, key, 4).permute(0, 3, 1, 2), (cells, cells)).permute(0, 2, 3, 1)
     for block in global_blocks:
         for axis in "hw":
             key = f"vision_encoder.layers.{block}.attn.rel_pos_{axis}"
-            table = out[key]
+            table = _required(out, key, 2)
             out[key] = _resized(table[None, None], (2 * cells - 1, table.shape[1]))[0, 0]
     return out
+
+
+def _required(weights: Weights, key: str, axes: int) -> Tensor:
+    """The array of that name, which has to have so many axes. Raises ModelError where it is another."""
+    found = weights.get(key)
+    if found is None or found.ndim != axes or not found.numel():
+        shape = "missing" if found is None else f"of the shape {tuple(found.shape)}"
+        raise ModelError("E-MODEL-KEYS", f"{key} is {shape}; a table of {axes} axes is needed.", "Is it this system's?")
+    _require_floats(key, found)
+    return found
+
+
+def _require_floats(key: str, value: Tensor) -> None:
+    if not value.is_floating_point():
+        raise ModelError("E-MODEL-KEYS", f"{key} holds {value.dtype}, not weights.", "Is it a checkpoint?")
 
 
 def _resized(grid: Tensor, size: tuple[int, int]) -> Tensor:
@@ -231,6 +248,7 @@ def _with_point_table(named: Weights) -> Weights:
     import torch
 
     keys = [f"prompt_encoder.point_embeddings.{n}.weight" for n in range(4)]
-    if keys[0] in named:
+    rows = [named[key] for key in keys if key in named and named[key].ndim == 2]
+    if len(rows) == len(keys) and len({row.shape[1] for row in rows}) == 1:  # else their names are told as they are
         named["prompt_encoder.point_embed.weight"] = torch.cat([named.pop(key) for key in keys])
     return named

@@ -6,6 +6,7 @@ from torch import nn
 
 from delineate.checkpoints.reading import Weights
 from delineate.core.errors import ModelError
+from delineate.core.terminal_text import excerpt
 
 SHOWN = 4  # names listed of each kind
 
@@ -26,7 +27,7 @@ def load_all(network: nn.Module, weights: Weights, file: str) -> None:
     ]
     if missing or unknown or other:
         found = "; ".join(
-            f"{len(names)} {word}: {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
+            f"{len(names)} {word}: {', '.join(map(excerpt, names[:SHOWN]))}{' ...' if len(names) > SHOWN else ''}"
             for names, word in ((missing, "missing"), (unknown, "unexpected"), (other, "of another shape"))
             if names
         )

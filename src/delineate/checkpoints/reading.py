@@ -12,6 +12,8 @@ from torch import Tensor
 from delineate.checkpoints.torch_archive import is_torch_archive
 from delineate.checkpoints.wrappers import named_arrays, without_prefixes
 from delineate.core.errors import ModelError
+from delineate.core.reading import reason
+from delineate.core.terminal_text import excerpt
 
 Weights = dict[str, Tensor]
 
@@ -27,7 +29,7 @@ def read_weights(path: Path) -> Weights:
         try:
             return without_prefixes(load_file(path))
         except Exception as error:
-            raise _damaged(path, error) from None
+            raise _damaged(path, error) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_torch_archive(path))
     except pickle.UnpicklingError:
@@ -37,13 +39,21 @@ def read_weights(path: Path) -> Weights:
             "Ask those it comes from for its arrays alone, as .safetensors or as torch.save(model.state_dict(), FILE).",
         ) from None
     except Exception as error:
-        raise _damaged(path, error) from None
-    return named_arrays(content, Tensor, path.name)
+        raise _damaged(path, error) from error
+    return _plain(named_arrays(content, Tensor, path.name), path)
+
+
+def _plain(weights: Weights, path: Path) -> Weights:
+    """The same, if all of them are ordinary arrays. Raises ModelError for sparse, nested, quantized and empty ones."""
+    for name, value in weights.items():
+        if value.layout is not torch.strided or value.is_nested or value.is_quantized or value.is_meta:
+            raise ModelError(
+                "E-MODEL-ARRAYS",
+                f"{path.name}: {excerpt(name)} is no ordinary array ({value.layout}).",
+                "Ask those it comes from for its arrays as torch.save(model.state_dict(), FILE) writes them.",
+            )
+    return weights
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:
-    return ModelError("E-MODEL-DAMAGED", f"{path.name} cannot be read: {_first_line(error)}", "Download it again.")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
+    return ModelError("E-MODEL-DAMAGED", f"{path.name} cannot be read: {reason(error)}.", "Download it again.")

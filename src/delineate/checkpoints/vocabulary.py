@@ -6,7 +6,6 @@ vocabulary is all bytes, all bytes that end a word, the joined pairs, and two ma
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,9 @@ from typing import TYPE_CHECKING, Final
 from delineate.checkpoints.download import Download
 from delineate.checkpoints.store import kept
 from delineate.core.errors import ModelError, PromptError
+from delineate.core.reading import reading
+from delineate.core.terminal_text import excerpt
+from delineate.io.unpacking import Packing, unpacked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +31,8 @@ PUBLISHED: Final = Download(
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END: Final = "</w>"
 BYTES: Final = 256
+LONGEST: Final = 64 << 20  # bytes of a file once it is unpacked
+LETTERS: Final = 50  # of a word piece, at most
 WORDS: Final = 49408  # in the published vocabulary
 
 
@@ -60,11 +64,17 @@ class Vocabulary:
                 f"Fetch it (1.4 MB): delineate models pull {NAME}; or give the file: --vocabulary FILE",
             )
         reader = _reader(path, self.words)
+        if len(text) > LETTERS * self.length:
+            raise PromptError(
+                "E-TEXT-LONG",
+                f'"{excerpt(text, 40)}" has {len(text)} letters; {self.length} word pieces are read.',
+                "Shorten it.",
+            )
         found = reader(text, padding="max_length", max_length=self.length, return_tensors="pt")["input_ids"]
         if found.shape[1] > self.length:
             count = found.shape[1]
             raise PromptError(
-                "E-TEXT-LONG", f'"{text[:40]} ..." has {count} word pieces; {self.length} are read.', "Shorten it."
+                "E-TEXT-LONG", f'"{excerpt(text, 40)}" has {count} word pieces; {self.length} are read.', "Shorten it."
             )
         return found
 
@@ -81,7 +91,9 @@ def _reader(path: Path, words: int) -> CLIPTokenizer:
     pairs = _pairs(path)[: words - 2 * BYTES - 2]
     letters = _letters()
     pieces = [*letters, *(letter + WORD_END for letter in letters), *("".join(pair) for pair in pairs), START, END]
-    if len(pieces) != words or len(set(pieces)) != words:
+    known = {*letters, *(letter + WORD_END for letter in letters)}
+    joined = all(_joins(known, pair) for pair in pairs)
+    if len(pieces) != words or len(set(pieces)) != words or not joined:
         raise ModelError(
             "E-TEXT-VOCABULARY",
             f"{path.name} makes a vocabulary of {len(pieces)} pieces; the text encoder has {words}.",
@@ -92,11 +104,16 @@ def _reader(path: Path, words: int) -> CLIPTokenizer:
 
 def _pairs(path: Path) -> list[tuple[str, str]]:
     """The pairs in a file, in order; its first line is a heading."""
-    try:
-        raw = path.read_bytes()
-        lines = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8").split("\n")[1:]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ModelError("E-TEXT-VOCABULARY", f"{path.name} cannot be read: {error}.", "Download it again.") from None
+    with (
+        reading(path, "E-TEXT-VOCABULARY", ModelError, "cannot be read", "Download it again."),
+        path.open("rb") as stream,
+    ):
+        packing = Packing.GZIP if stream.read(2) == b"\x1f\x8b" else Packing.RAW
+        stream.seek(0)
+        content = unpacked(stream, packing, LONGEST, least=0)
+        if content.surplus:
+            raise ValueError("it is far too long")
+        lines = content.stream.getvalue().decode("utf-8").split("\n")[1:]
     pairs = [tuple(line.split()) for line in lines if line.strip()]
     if any(len(pair) != 2 for pair in pairs):
         raise ModelError(
@@ -105,6 +122,12 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
             f"CLIP's is wanted: delineate models pull {NAME}",
         )
     return pairs  # type: ignore[return-value]
+
+
+def _joins(known: set[str], pair: tuple[str, str]) -> bool:
+    """Whether both pieces of a pair are known by then; what they make is known from then on."""
+    known.add("".join(pair))
+    return pair[0] in known and pair[1] in known
 
 
 def _letters() -> list[str]:

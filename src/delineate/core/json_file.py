@@ -19,7 +19,7 @@ LONGEST_PLACE: Final = 100  # characters of the way to a field
 _KINDS: Final = {
     "dict": "an object", "model": "an object", "list": "a list", "tuple": "a list", "string": "a text",
     "int": "a whole number", "float": "a number", "bool": "true or false", "mapping": "an object",
-    "dataclass": "an object", "model_attributes": "an object", "finite_number": "a number",
+    "dataclass": "an object", "model_attributes": "an object", "finite_number": "a finite number",
 }  # fmt: skip
 
 
@@ -76,7 +76,13 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def validated(
-    content: Any, model: type[T], name: str, code: str, what: str, hint: str, error: type[DelineateError]
+    content: Any,
+    model: type[T],
+    name: str,
+    code: str,
+    what: str,
+    hint: str = "",
+    error: type[DelineateError] = InputError,
 ) -> T:
     """Content as ``model`` describes it. Raises ``error`` with the first field that is wrong."""
     try:
@@ -103,6 +109,9 @@ def _wrong(first: Mapping[str, Any]) -> str:
     meant = kind.rpartition("_")[0] if kind.endswith(("_type", "_parsing", "_from_float")) else kind
     if meant in _KINDS:
         return f"is {excerpt(json.dumps(first['input'], default=str))}, where {_KINDS[meant]} is meant"
+    if kind in ("literal_error", "enum", "union_tag_invalid"):
+        told, meant = first["input"], str(first["ctx"].get("expected") or first["ctx"].get("expected_tags"))
+        return f"is {excerpt(json.dumps(told, default=str))}, where {excerpt(meant, 2 * LONGEST_PLACE)} is meant"
     return f"is wrong: {excerpt(str(first['msg']).removeprefix('Value error, '), 2 * LONGEST_PLACE).rstrip('.')}"
 
 

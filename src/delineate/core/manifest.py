@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from delineate.core.errors import PromptError
 from delineate.core.grid import Placement
 from delineate.core.intensities import IntensityWindow
-from delineate.core.json_file import parse_json
+from delineate.core.json_file import parse_json, validated
 from delineate.core.prompt_log import PromptLog, require_file
 from delineate.core.scan import Scan
 
@@ -162,12 +162,7 @@ class Manifest(_Record):
             return None
         if not isinstance(data, dict) or not str(data.get("format")).startswith("delineate-manifest/"):
             return None
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise PromptError("E-MANIFEST", f"{path.name}: {where}: {first['msg']}.") from None
+        return validated(data, cls, path.name, "E-MANIFEST", "a manifest", error=PromptError)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1, exclude_none=True) + "\n"

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.core.errors import PromptError
-from delineate.core.json_file import parse_json
+from delineate.core.json_file import json_of, validated
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import Following
+from delineate.core.reading import reading
+
+MOST_EVENTS, MOST_OBJECTS = 100_000, 10_000  # of a log
+PROMPTS_HINT = "Save the prompts again, or compare the file with one that is saved beside an output (.manifest.json)."
 
 
 class _Event(BaseModel):
@@ -119,6 +123,8 @@ class PromptLog(BaseModel):
     def _check(self) -> Self:
         if not 0 <= self.done <= len(self.events):
             raise ValueError(f"done = {self.done} of {len(self.events)} events")
+        if len(self.events) > MOST_EVENTS or len(self.objects) > MOST_OBJECTS:
+            raise ValueError(f"more than {MOST_EVENTS} events or {MOST_OBJECTS} structures")
         return self
 
     def adding(self, event: Event) -> PromptLog:
@@ -178,32 +184,20 @@ class PromptLog(BaseModel):
 
         Raises PromptError naming the first field that is wrong.
         """
-        try:
-            data = parse_json(text)
-        except ValueError as error:
-            raise PromptError(
-                "E-PROMPTS-JSON",
-                f"{name} is not JSON: {error}.",
-                "Give a prompt log or a manifest as Delineate saved it.",
-            ) from None
+        data = json_of(text, name, "E-PROMPTS-JSON", "a prompts file", error=PromptError)
         if isinstance(data, dict) and "prompts" in data and "events" not in data:
             data = data["prompts"]
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the log"
-            raise PromptError(
-                "E-PROMPTS-FIELD",
-                f"{name}: {where}: {first['msg']}.",
-                "Mend this field; the schema is prompts.schema.json.",
-            ) from None
+        if isinstance(data, dict) and "done" not in data and isinstance(data.get("events"), list):
+            data = data | {"done": len(data["events"])}
+        return validated(data, cls, name, "E-PROMPTS-FIELD", "a prompts file", PROMPTS_HINT, PromptError)
 
     @classmethod
     def read(cls, path: Path) -> PromptLog:
         """The log saved in a file, or inside a manifest."""
         require_file(path)
-        return cls.parse(path.read_bytes(), path.name)
+        with reading(path, "E-PROMPTS-JSON", PromptError, what="cannot be read"):
+            content = path.read_bytes()
+        return cls.parse(content, path.name)
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=1, exclude_none=True) + "\n"

@@ -8,13 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from delineate.core.errors import Notice, PromptError
 from delineate.core.grid import Space
+from delineate.core.polygons import filled_polygon
 from delineate.core.prompts import Box, Coordinates, Lasso, Mask, Point, Prompt, Scribble, Text
 from delineate.core.scan import Scan, ScanKind
 
+LEAST_EXTENT = 0.5  # pixels of a box, within the scan
 SCRIBBLE_STEP = 4.0  # pixels between the clicks a scribble is turned into
 
 
@@ -106,7 +107,7 @@ def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
             return Placed(frame, prompts, across=line if across else None)
         case Lasso():
             frame, corners = _on_one_frame(prompt.points, prompt, scan)
-            mask = _filled(corners, scan.width, scan.height)
+            mask = _inside(corners, scan)
             rows, columns = np.nonzero(mask)
             box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             return Placed(frame, FramePrompts(box=tuple(float(v) for v in box), mask=mask))  # type: ignore[arg-type]
@@ -227,11 +228,22 @@ def _place_box(prompt: Box, scan: Scan) -> Placed:
             frame, span = (first + stop - 1) // 2, (first, stop)
             if prompt.frame is not None:
                 frame = _require_frame(prompt.frame, scan)
+                if not first <= frame < stop:
+                    raise PromptError(
+                        "E-PROMPT-FRAME",
+                        f"The box reaches from {scan.frame_word} {first} to {stop - 1}, but says frame {frame}.",
+                    )
             low, high = low3[list(scan.frame_axes)], high3[list(scan.frame_axes)]
     size = np.array([scan.width, scan.height])
     clipped_low, clipped_high = np.clip(low, 0, size), np.clip(high, 0, size)
     if (clipped_high <= clipped_low).any():
         raise _outside_box(prompt, scan)
+    if (clipped_high - clipped_low).min() < LEAST_EXTENT:
+        raise PromptError(
+            "E-BOX-EMPTY",
+            f"The box is {(clipped_high - clipped_low).min():.2g} pixels across: nothing can be in it.",
+            "The upper end of a box is excluded: a box round one pixel at 5 is 5 to 6.",
+        )
     box = (*(float(v) for v in clipped_low), *(float(v) for v in clipped_high))
     notices: tuple[Notice, ...] = ()
     if (clipped_low != low).any() or (clipped_high != high).any():
@@ -247,7 +259,14 @@ def _voxel_box(prompt: Box, scan: Scan) -> tuple[NDArray[np.float64], NDArray[np
         return low, high
     corners = [[(low, high)[bit][n] for n, bit in enumerate(bits)] for bits in np.ndindex(2, 2, 2)]
     voxels = scan.grid.to_voxel(corners, prompt.space)
-    return np.ceil(voxels.min(axis=0) - 1e-6), np.floor(voxels.max(axis=0) + 1e-6) + 1
+    low, high = np.ceil(voxels.min(axis=0) - 1e-6), np.floor(voxels.max(axis=0) + 1e-6) + 1
+    if (low >= high).any():
+        raise PromptError(
+            "E-BOX-EMPTY",
+            "The box lies between voxels: it holds no voxel's middle.",
+            f"Make it larger than the spacing, {' x '.join(f'{s:.4g}' for s in scan.grid.spacing)} mm.",
+        )
+    return low, high
 
 
 def _outside_box(prompt: Box, scan: Scan) -> PromptError:
@@ -279,10 +298,17 @@ def _along(corners: NDArray[np.float64]) -> NDArray[np.float64]:
         steps = (np.linalg.norm((end - start)[:2]) / SCRIBBLE_STEP, abs(end[2] - start[2]))
         count = max(1, int(np.ceil(max(steps))))
         pieces.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
-    return np.concatenate(pieces)
+    line = np.concatenate(pieces)
+    _, first = np.unique(np.rint(line), axis=0, return_index=True)  # a pixel is clicked once
+    return line[np.sort(first)]
 
 
-def _filled(corners: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    canvas = Image.new("1", (width, height))
-    ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in corners], fill=1, outline=1)
-    return np.asarray(canvas, dtype=bool)
+def _inside(corners: NDArray[np.float64], scan: Scan) -> NDArray[np.bool_]:
+    """The pixels within a lasso. Raises PromptError where there are none."""
+    try:
+        mask = filled_polygon(corners, scan.height, scan.width)
+    except ValueError as error:
+        raise PromptError("E-LASSO-LONG", f"The lasso is {error}.", "Draw it with fewer corners.") from error
+    if not mask.any():
+        raise PromptError("E-LASSO-EMPTY", "The lasso holds no pixel's middle.", "Draw it round the structure.")
+    return mask

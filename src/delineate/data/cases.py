@@ -9,17 +9,19 @@ kind. ``use`` is "train" or "test".
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator
 
-from delineate.core.errors import InputError
+from delineate.core.alignment import Fit, farthest_apart, fit_of, moved
+from delineate.core.errors import InputError, Notice
+from delineate.core.json_file import read_json
 from delineate.core.scan import Scan, ScanKind
 from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.label_pictures import open_labels, pictures
@@ -31,6 +33,7 @@ EVERY_NUMBER = "1..n"  # the labels are instances of one kind of structure
 LEAST_PIXELS = 20  # smaller targets are ignored
 
 Labels = NDArray[np.integer[Any]]
+LabelValue = Annotated[int, BeforeValidator(lambda key: 0 if key == EVERY_NUMBER else key)]
 
 
 class Task(StrEnum):
@@ -68,6 +71,20 @@ class CaseReader(Protocol):
     def __call__(self, case: Case) -> OpenedFiles: ...
 
 
+class ManifestItem(BaseModel):
+    """One item of a ``manifest.json``; what it has beside this is for other readers."""
+
+    id: str | int
+    dataset: str
+    modality: str
+    task: str
+    image: str
+    label: str | None
+    labels: dict[LabelValue, str]
+    use: Use
+    subject: str | int | None = None
+
+
 @dataclass(frozen=True)
 class Case:
     """One labelled scan.
@@ -91,12 +108,11 @@ class Case:
     home: DataFolder = ANYWHERE
 
     @classmethod
-    def of(cls, item: Mapping[str, Any], home: DataFolder) -> Case:
+    def of(cls, item: ManifestItem, home: DataFolder) -> Case:
         """A case from one item of the manifest in a folder."""
-        names = {0 if key == EVERY_NUMBER else int(key): str(name) for key, name in item["labels"].items()}
-        paths = home.root / item["image"], home.root / item["label"]
-        about = without_folders(str(item["id"]), home.root), item["dataset"], item["modality"], Task(item["task"])
-        return cls(*about, *paths, names, Use(item["use"]), str(item.get("subject") or ""), home=home)
+        paths = home.root / item.image, home.root / (item.label or "")
+        about = without_folders(str(item.id), home.root), item.dataset, item.modality, Task(item.task)
+        return cls(*about, *paths, item.labels, item.use, str(item.subject or ""), home=home)
 
     def files(self) -> list[Path]:
         """Every file that is read for it.
@@ -125,7 +141,8 @@ class Case:
 
     def _files(self) -> OpenedFiles:
         scan = open_scan(self.image)
-        return OpenedFiles(scan, open_labels(self.label, scan.slice_axis if scan.kind is ScanKind.VOLUME else None))
+        labels = open_labels(self.label, scan.slice_axis if scan.kind is ScanKind.VOLUME else None)
+        return on_the_scan(scan, labels, self.label.name)
 
     def _labelled_frames(self, frames: int, labels: int) -> tuple[int, ...]:
         """The scan's frame for each frame of the label; files of a folder are matched by name."""
@@ -199,7 +216,9 @@ class LabelledScan:
 
     def _labels_on(self, index: int) -> Labels:
         labels = self.labels.pixels(index)
-        return labels if np.issubdtype(labels.dtype, np.integer) else np.round(labels).astype(np.int64)
+        if np.issubdtype(labels.dtype, np.integer):
+            return labels
+        return np.round(np.nan_to_num(labels, nan=0, posinf=0, neginf=0)).astype(np.int64)
 
 
 def load_cases(
@@ -219,14 +238,48 @@ def load_cases(
             f"There are no labelled scans at {root}: it has no {MANIFEST}.",
             f"Point --data to a folder with a {MANIFEST}; docs/reference/evaluation.md says what it holds.",
         )
-    try:
-        return [case for case in _cases(json.loads(path.read_text()), home) if case.use in uses and case.task in tasks]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    hint = "Every item needs id, dataset, task, modality, image, label, labels and use."
+    items = read_json(path, list[ManifestItem], "E-EVAL-MANIFEST", "a list of labelled scans", hint)
+    known = {task.value for task in Task}
+    cases = (Case.of(item, home) for item in items if item.label and item.task in known)
+    return [case for case in cases if case.use in uses and case.task in tasks]
+
+
+def on_the_scan(scan: Scan, labels: Scan, name: str) -> OpenedFiles:
+    """A scan and labels whose voxels lie where the scan's do; where axes run the other way they are turned, with a
+    notice.
+
+    Raises InputError for labels that lie elsewhere, or between the scan's voxels.
+    """
+    if labels.kind is not scan.kind or scan.kind is ScanKind.VIDEO:
+        return OpenedFiles(scan, labels)
+    fit = fit_of(labels.grid, scan.grid)
+    if fit in (Fit.SAME, Fit.UNKNOWN):  # sizes that differ are refused with both of them
+        return OpenedFiles(scan, labels)
+    volume = scan.kind is ScanKind.VOLUME
+    voxels = labels.voxels() if volume else labels.pixels(0).swapaxes(0, 1)
+    there = moved(voxels, labels.grid, scan.grid) if fit is Fit.REORDERED and voxels.ndim == scan.grid.ndim else None
+    if there is None or (np.nan_to_num(voxels).any() and not np.nan_to_num(there).any()):
+        apart = (
+            f", up to {farthest_apart(labels.grid, scan.grid):.4g} mm apart"
+            if labels.grid.shape == scan.grid.shape
+            else ""
+        )
         raise InputError(
-            "E-EVAL-MANIFEST",
-            f"{path} is not a list of labelled scans: {type(error).__name__} {error}.",
-            "Every item needs id, dataset, task, modality, image, label, labels and use.",
-        ) from error
+            "E-CASE-GRID",
+            f"{name} lies elsewhere than its scan: {labels.grid!r} and {scan.grid!r}{apart}.",
+            "Bring the labels onto the scan's grid; if the two belong together voxel for voxel, give the labels the "
+            "header of the scan.",
+        )
+    notice = Notice(
+        "W-LABELS-TURNED", f"The axes of {name} run otherwise than the scan's; labels were put where they lie."
+    )
+    turned = (
+        Scan.from_volume(there, scan.grid, scan.slice_axis)
+        if volume
+        else Scan.from_image(there.swapaxes(0, 1), scan.grid)
+    )
+    return OpenedFiles(scan.with_notices(notice), turned)
 
 
 def refuse_outside(cases: Iterable[Case]) -> None:
@@ -239,11 +292,6 @@ def rng_of(seed: int, *what: str | int) -> np.random.Generator:
     """Random numbers that depend on the seed and on what they are for, not on what was drawn before."""
     digest = hashlib.sha256("\n".join(str(part) for part in (seed, *what)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
-
-
-def _cases(items: Sequence[Mapping[str, Any]], home: DataFolder) -> Iterator[Case]:
-    tasks = {task.value for task in Task}
-    return (Case.of(item, home) for item in items if item["label"] and item["task"] in tasks)
 
 
 def _evenly(ranked: Sequence[Target], most: int, rng: np.random.Generator) -> list[Target]:

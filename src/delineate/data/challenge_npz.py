@@ -9,7 +9,6 @@ Source: MedSAM, arXiv 2304.12306; the CVPR 2024 laptop challenge, arXiv 2412.160
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,13 @@ from numpy.typing import NDArray
 
 from delineate.core.errors import InputError
 from delineate.core.scan import Scan, ScanKind
+from delineate.core.terminal_text import excerpt
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.data.confined import DataFolder
 from delineate.data.subjects import subjects_in
 from delineate.io.opening import open_scan
 from delineate.io.options import SpacingOrder
+from delineate.io.readers.array_archive import array_archive, read_npy
 
 IMAGES, TRUTHS = "imgs", "gts"
 MODALITIES = {
@@ -51,8 +52,14 @@ class NpyReader:
     """Reads a training pair: pixels (H, W[, 3]) and labels (H, W), shrunk labels brought to the picture's size."""
 
     def __call__(self, case: Case) -> OpenedFiles:
-        pixels, labels = (_npy(path) for path in (case.image, case.label))
-        if labels.ndim != 2 or pixels.shape[0] % labels.shape[0] or pixels.shape[1] % labels.shape[1]:
+        pixels, labels = (read_npy(path) for path in (case.image, case.label))
+        if (
+            labels.ndim != 2
+            or pixels.ndim not in (2, 3)
+            or not labels.size
+            or pixels.shape[0] % labels.shape[0]
+            or pixels.shape[1] % labels.shape[1]
+        ):
             raise InputError(
                 "E-CASE-LABEL", f"{case.label.name} has the shape {labels.shape}, its picture {pixels.shape}."
             )
@@ -90,17 +97,10 @@ def stored(path: Path, name: str, missing: NDArray[Any] | None = None) -> NDArra
 
     Raises InputError if it cannot be read, or is missing and has to be there.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if name in archive.files:
-                return np.asarray(archive[name])
-            names = ", ".join(archive.files[:8])
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            "E-NPZ-DAMAGED",
-            f'"{name}" in {path.name} cannot be read: {error}.',
-            "Copy or download it again, or save it anew with numpy.savez.",
-        ) from None
+    with array_archive(path) as archive:
+        if name in archive.names:
+            return archive[name]
+        names = ", ".join(excerpt(one, 30) for one in archive.names[:8]) or "nothing"
     if missing is not None:
         return missing
     raise InputError(
@@ -128,19 +128,17 @@ def _labels(truth: NDArray[Any], scan: Scan, path: Path) -> Scan:
 
 
 def _boxes(boxes: NDArray[Any], path: Path) -> Mapping[int, tuple[float, ...]]:
-    if boxes.size and (boxes.ndim != 2 or boxes.shape[1] not in (4, 6)):
-        raise InputError(
-            "E-NPZ-BOXES",
-            f"boxes in {path.name} has the shape {boxes.shape}; (K, 4) or (K, 6) is meant.",
-            "Store boxes as (K, 4): x0, y0, x1, y1, or as (K, 6) for volumes.",
-        )
+    if boxes.dtype.kind not in "uif" or (boxes.size and (boxes.ndim != 2 or boxes.shape[1] not in (4, 6))):
+        raise InputError("E-NPZ-BOXES", f"boxes in {path.name} has the shape {boxes.shape}; (K, 4) or (K, 6) is meant.")
     return {number: tuple(float(v) for v in box) for number, box in enumerate(boxes, 1)}
 
 
 def _whole(labels: NDArray[Any], path: Path) -> NDArray[np.integer[Any]]:
     if labels.dtype.kind in "ui":
         return labels
-    if labels.dtype.kind == "b" or (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
+    if labels.dtype.kind == "b" or (
+        labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.round(labels)).all()
+    ):
         return labels.astype(np.int32)
     raise InputError(
         "E-LABEL-FRACTION",
@@ -149,33 +147,20 @@ def _whole(labels: NDArray[Any], path: Path) -> NDArray[np.integer[Any]]:
     )
 
 
-def _npy(path: Path) -> NDArray[Any]:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            "E-NPY-DAMAGED",
-            f"{path.name} is no plain array: {error}.",
-            "Save it anew with numpy.save, without objects in it.",
-        ) from None
-
-
 def _holds(path: Path, name: str) -> bool:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return name in archive.files
-    except (OSError, ValueError, EOFError):
+        with array_archive(path) as archive:
+            return name in archive.names
+    except InputError:
         return False
 
 
 def _is_volume(path: Path) -> bool:
     """Told by the array's shape, which is in the file's first bytes; the name's 2D or 3D need not be right."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{IMAGES}.npy") as stream:
-            version = np.lib.format.read_magic(stream)
-            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape = header(stream)[0]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        with array_archive(path) as archive:
+            shape = archive.header(IMAGES)[0] if IMAGES in archive.names else ()
+    except InputError:
         return False  # said when it is opened
     return len(shape) == 4 or (len(shape) == 3 and shape[2] != 3)
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageOps
 from scipy.ndimage import binary_erosion
 
 from delineate.core.errors import DelineateError
+from delineate.core.scan import Scan
 from delineate.core.segmentation import PALETTE
 from delineate.data.cases import Case, LabelledScan
 from delineate.data.confined import OutsideError
@@ -30,6 +31,7 @@ TILE, ACROSS, SHOWN = 220, 4, 12
 GAP, CAPTION, PAPER = 8, 16, (236, 236, 236)  # between tiles, below them, around pictures
 TINT = 0.2  # of a structure's colour inside its outline
 THERE = 80  # of 255: a pixel that a structure fills by so much shows it, so that thin ones stay whole
+LEAST_SAME = 3  # label files that are all the same: pointed out
 SMALL = 25  # pixels: a case with nothing larger is pointed out
 Progress = Callable[[int, int], None]
 
@@ -95,6 +97,7 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_l
     layout, cases = read_dataset(root, follow_links)
     card = DatasetCard(layout, len(cases), Counter(case.dataset for case in cases))
     pictures: dict[str, list[Case]] = defaultdict(list)
+    labels: dict[str, list[Case]] = defaultdict(list)
     tiles: list[Image.Image] = []
     every = max(1, len(cases) // SHOWN)
     for number, case in enumerate(cases):
@@ -103,10 +106,11 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_l
         opened = _opened(case, card)
         if opened is None:
             continue
-        pictures[_content(opened)].append(case)
+        pictures[_content(opened.scan)].append(case)
+        labels[_content(opened.labels)].append(case)
         if sheet is not None and number % every == 0 and len(tiles) < SHOWN:
             tiles.append(_tile(opened))
-    card.problems += _leaks(cases, pictures)
+    card.problems += [*_leaks(cases, pictures), *_same_labels(labels)]
     if sheet is not None and tiles:
         _sheet(tiles).save(sheet, format="PNG", pnginfo=png_mark())
     return card
@@ -173,8 +177,17 @@ def _leaks(cases: list[Case], pictures: dict[str, list[Case]]) -> list[Problem]:
     return found
 
 
-def _content(opened: LabelledScan) -> str:
-    middle = np.ascontiguousarray(opened.scan.pixels(len(opened.scan) // 2))
+def _same_labels(labels: dict[str, list[Case]]) -> list[Problem]:
+    """Labels that are the same for all pictures: they show no structure, but the field of view or a template."""
+    if len(labels) != 1:
+        return []
+    (same,) = labels.values()
+    files = {case.label for case in same}
+    return [Problem(same[0].id, "all cases have the same labels")] if len(files) >= LEAST_SAME else []
+
+
+def _content(scan: Scan) -> str:
+    middle = np.ascontiguousarray(scan.pixels(len(scan) // 2))
     return hashlib.sha256(middle.tobytes()).hexdigest()
 
 

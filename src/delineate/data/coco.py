@@ -6,7 +6,6 @@ are no instances and are left out. Source: the COCO data format page; the run-le
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +15,57 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from pydantic import BaseModel
 
 from delineate.core.errors import InputError
+from delineate.core.json_file import parse_json, read_json
+from delineate.core.polygons import filled_polygon
+from delineate.core.reading import reason
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.data.confined import DataFolder
 from delineate.data.subjects import subjects_in
+from delineate.io.inputs import is_file
 from delineate.io.opening import open_scan
 
 Mask = NDArray[np.bool_]
 HEAD = 1 << 16  # characters of a JSON looked at to tell whether it may be COCO
 LARGEST = 64 << 20  # bytes of a JSON whose end is looked at as well
-FINER = 3  # polygons are drawn so much finer, so that a pixel is in where its middle is
+LONGEST_NUMBER = 7  # characters of one number in run lengths
 TESTING = ("val", "valid", "validation", "test")
+
+
+class Picture(BaseModel):
+    """An item of ``images``; ``frame`` of those this package writes of a video."""
+
+    id: int | str
+    file_name: str
+    frame: int | None = None
+
+
+class Annotation(BaseModel):
+    """An item of ``annotations``; its outline is read when its picture is opened."""
+
+    image_id: int | str
+    category_id: int | str | None = None
+    segmentation: Any = None
+    iscrowd: bool = False
+
+
+class Category(BaseModel):
+    """An item of ``categories``."""
+
+    id: int | str
+    name: str
+
+
+class Instances(BaseModel):
+    """What is read of a COCO file."""
+
+    images: list[Picture]
+    annotations: list[Annotation]
+    categories: list[Category]
 
 
 @dataclass(frozen=True)
@@ -67,7 +102,8 @@ def read(home: DataFolder) -> Iterator[Case]:
     """
     files = [home.require_inside(file) for file in _files(home.root)]
     for file in files:
-        yield from _cases(json.loads(file.read_text()), file, home, several=len(files) > 1)
+        content = read_json(file, Instances, "E-COCO", "a COCO file", "docs/datasets.md says what is read of it.")
+        yield from _cases(content, file, home, several=len(files) > 1)
 
 
 def drawn(outline: Any, height: int, width: int, what: str) -> Mask:
@@ -79,21 +115,23 @@ def drawn(outline: Any, height: int, width: int, what: str) -> Mask:
         if isinstance(outline, Mapping):
             size = tuple(int(v) for v in outline["size"])
             counts = outline["counts"]
-            runs = short_runs(counts) if isinstance(counts, str) else [int(v) for v in counts]
+            if len(size) != 2:
+                raise ValueError(f"a size of {len(size)} numbers")
             if size != (height, width):
                 raise InputError(
                     "E-COCO-SIZE",
                     f"{what} is for {size[1]} x {size[0]} pixels, its image has {width} x {height}.",
                     "Say the true width and height of the image in its entry.",
                 )
-            return Rle(height, width, np.array(runs)).decode()
+            runs = short_runs(counts) if isinstance(counts, str) else [int(v) for v in counts]
+            return Rle(height, width, np.array(runs, dtype=np.int64)).decode()
         return _filled(outline, height, width)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise InputError(
             "E-COCO-OUTLINE",
-            f"{what} is neither polygons nor run lengths: {error}.",
+            f"{what} is neither polygons nor run lengths: {reason(error)}.",
             "A segmentation is a list of polygons [x, y, x, y, ...], or {size, counts}.",
-        ) from None
+        ) from error
 
 
 def short_runs(text: str) -> list[int]:
@@ -107,6 +145,8 @@ def short_runs(text: str) -> list[int]:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
             raise ValueError(f"{character!r} in run lengths")
+        if shift >= 5 * LONGEST_NUMBER:
+            raise ValueError("a number without an end in run lengths")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
@@ -118,48 +158,45 @@ def short_runs(text: str) -> list[int]:
 
 
 def _filled(polygons: Sequence[Sequence[float]], height: int, width: int) -> Mask:
-    """Pixels whose centres lie in one of the polygons; coordinates count from the first pixel's corner."""
+    """Pixels whose middles lie in one of the polygons; coordinates count from the first pixel's corner."""
     whole = np.zeros((height, width), dtype=bool)
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon of {len(polygon)} numbers")
         corners = np.asarray(polygon, dtype=float).reshape(-1, 2)
-        low = np.clip(np.floor(corners.min(0)).astype(int), 0, (width, height))
-        high = np.clip(np.ceil(corners.max(0)).astype(int), 0, (width, height))
-        size = high - low
-        if size.min() <= 0:
-            continue
-        picture = Image.new("1", (int(size[0]) * FINER, int(size[1]) * FINER))
-        fine = (corners - low) * FINER - 0.5
-        ImageDraw.Draw(picture).polygon([(float(x), float(y)) for x, y in fine], fill=1)
-        whole[low[1] : high[1], low[0] : high[0]] |= np.asarray(picture)[FINER // 2 :: FINER, FINER // 2 :: FINER]
+        if not np.isfinite(corners).all():
+            raise ValueError("a corner that is no number")
+        low = np.clip(np.floor(corners.min(0)), 0, (width, height)).astype(int)
+        high = np.clip(np.ceil(corners.max(0)), 0, (width, height)).astype(int)
+        if (high > low).all():
+            inside = filled_polygon(corners - low - 0.5, int(high[1] - low[1]), int(high[0] - low[0]))
+            whole[low[1] : high[1], low[0] : high[0]] |= inside
     return whole
 
 
-def _cases(content: Mapping[str, Any], file: Path, home: DataFolder, several: bool) -> Iterator[Case]:
+def _cases(content: Instances, file: Path, home: DataFolder, several: bool) -> Iterator[Case]:
     root = home.root
-    names = {one["id"]: str(one["name"]) for one in content["categories"]}
-    by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for one in content["annotations"]:
-        if not one.get("iscrowd") and one.get("segmentation"):
-            by_image[one["image_id"]].append(one)
-    if content["annotations"] and not by_image:
+    names = {one.id: one.name for one in content.categories}
+    by_image: dict[int | str, list[Annotation]] = defaultdict(list)
+    for one in content.annotations:
+        if not one.iscrowd and one.segmentation:
+            by_image[one.image_id].append(one)
+    if content.annotations and not by_image:
         raise InputError(
             "E-COCO-BOXES", f"{file.name} holds boxes or crowds only, no outlines.", "It needs segmentations."
         )
     use = Use.TEST if any(word in TESTING for word in _words(file, root)) else Use.TRAIN
-    subjects = subjects_in([Path(image["file_name"]).stem for image in content["images"]])
+    subjects = subjects_in([Path(image.file_name).stem for image in content.images])
     prefix = f"{_split(file, root)}/" if several else ""
-    for image in sorted(content["images"], key=lambda image: str(image["file_name"])):
-        annotations = by_image.get(image["id"])
+    for image in sorted(content.images, key=lambda image: image.file_name):
+        annotations = by_image.get(image.id)
         if not annotations:
             continue
-        name = Path(image["file_name"]).stem
-        frame = image.get("frame")
-        structures = {n: names.get(one["category_id"], "structure") for n, one in enumerate(annotations, 1)}
-        reader = CocoReader(tuple(one["segmentation"] for one in annotations), frame)
+        name, frame = Path(image.file_name).stem, image.frame
+        structures = {n: names.get(one.category_id or 0, "structure") for n, one in enumerate(annotations, 1)}
+        reader = CocoReader(tuple(one.segmentation for one in annotations), frame)
         case_id = prefix + name + (f"/{frame}" if frame is not None else "")
-        path = _picture(str(image["file_name"]), file, home)
+        path = _picture(image.file_name, file, home)
         about = case_id, root.name, "unknown", Task.IMAGE, path, file, structures, use
         yield Case(*about, subjects[name], reader)
 
@@ -176,7 +213,7 @@ def _picture(name: str, file: Path, home: DataFolder) -> Path:
         base / folder / name for base in (root, file.parent) for folder in (split, "images", f"images/{split}", "")
     ]
     places += [root / Path(name).name]
-    there = [place for place in places if place.is_file()] or places[:1]
+    there = [place for place in places if is_file(place)] or places[:1]
     return next((place for place in there if home.holds(place)), there[0])
 
 
@@ -207,8 +244,8 @@ def _is_coco(file: Path) -> bool:
     if file.stat().st_size > LARGEST:
         return '"images"' in head or '"annotations"' in head
     try:
-        content = json.loads(file.read_text())
-    except ValueError:
+        content = parse_json(file.read_bytes())
+    except (ValueError, OSError):
         return False
     keys = "images", "annotations", "categories"
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in keys)

@@ -12,16 +12,18 @@ folders (Left_Prograsp_Forceps_labels) count as the instrument's type, as ISINet
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from delineate.core.errors import InputError
+from delineate.core.json_file import read_json
+from delineate.core.reading import reason
 from delineate.core.scan import Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.data.confined import DataFolder
@@ -34,6 +36,7 @@ FRAMES = ("left_frames", "left_frame", "frames", "images")
 CLASSES = ("ground_truth", "GT")
 COLOURED = ("labels", "masks", "annotations")
 KEYS = ("labels.json", "class_dict.csv", "label_colors.csv")
+KEY_HINT = 'It is a list of {"name": ..., "color": [r, g, b]}, or rows of name,r,g,b.'
 DEEP = 3  # folders between the root and a sequence, at most
 INSTRUMENTS = (  # EndoVis 2017: type numbers 1 to 7
     "bipolar forceps", "prograsp forceps", "large needle driver", "vessel sealer", "grasping retractor",
@@ -41,8 +44,16 @@ INSTRUMENTS = (  # EndoVis 2017: type numbers 1 to 7
 )  # fmt: skip
 BACKGROUND = ("background", "background-tissue", "unlabelled", "unlabeled", "void")
 
-Colour = tuple[int, int, int]
+Level = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Level, Level, Level]
 Labels = NDArray[np.uint8]
+
+
+class ColouredClass(BaseModel):
+    """An item of ``labels.json``."""
+
+    name: str
+    color: Colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,19 +226,18 @@ def _instrument(name: str) -> int:
 def _classes(key: Path) -> list[tuple[int, str, Colour]]:
     try:
         rows = _rows(key)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, IndexError, csv.Error, OSError) as error:
         raise InputError(
-            "E-DATA-COLOURS",
-            f"{key} does not say which class each colour is: {type(error).__name__} {error}.",
-            'It is a list of {"name": ..., "color": [r, g, b]}, or rows of name,r,g,b.',
-        ) from None
+            "E-DATA-COLOURS", f"{key} does not say which class each colour is: {reason(error)}.", KEY_HINT
+        ) from error
     named = [(name, colour) for name, colour in rows if name.lower() not in BACKGROUND]
     return [(number, name, colour) for number, (name, colour) in enumerate(named, 1)]
 
 
 def _rows(key: Path) -> list[tuple[str, Colour]]:
     if key.suffix == ".json":
-        return [(str(one["name"]), _colour(one["color"])) for one in json.loads(key.read_text())]
+        listed = read_json(key, list[ColouredClass], "E-DATA-COLOURS", "a list of classes with colours", KEY_HINT)
+        return [(one.name, one.color) for one in listed]
     with key.open(newline="") as stream:
         rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row]
     return [(row[0], _colour(row[1:4])) for row in rows if len(row) >= 4 and row[1].isdigit()]
@@ -235,4 +245,6 @@ def _rows(key: Path) -> list[tuple[str, Colour]]:
 
 def _colour(values: Any) -> Colour:
     red, green, blue = (int(v) for v in values)
+    if not all(0 <= level <= 255 for level in (red, green, blue)):
+        raise ValueError(f"a colour of {red}, {green}, {blue}")
     return red, green, blue

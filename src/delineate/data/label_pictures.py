@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.core.errors import InputError
+from delineate.core.reading import reading
 from delineate.core.scan import Scan
+from delineate.io.limits import check_picture
 from delineate.io.opening import PICTURE_SUFFIXES, open_scan
+from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import natural_order
 
 JPEG = (".jpg", ".jpeg")
+PICTURES = (*(suffix for suffix in PICTURE_SUFFIXES if not suffix.startswith(".tif")), ".gif")
 JPEG_BLACK = 128  # a lossy mask is black below, white from here on
 
 Labels = NDArray[np.integer[Any]]
@@ -57,7 +61,7 @@ def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
         first = read_labels(found[0])
         dtype = np.dtype(np.int32) if len(found) > 1 and first.dtype != np.uint8 else first.dtype
         return Scan.from_frames(LabelPictures(tuple(found), (len(found), *first.shape), dtype))
-    if path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES and not path.suffix.lower().startswith(".tif"):
+    if path.is_file() and path.suffix.lower() in PICTURES:
         return Scan.from_image(read_labels(path))
     return open_scan(path, slice_axis=slice_axis, palette_indices=True)
 
@@ -94,10 +98,8 @@ def pictures(folder: Path) -> list[Path]:
 def _palette_indices(path: Path) -> Labels | None:
     if path.suffix.lower() not in (".png", ".gif", ".bmp"):
         return None
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture) if picture.mode == "P" else None
-    except OSError as error:
-        raise InputError(
-            "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {error}.", "Copy or download it again."
-        ) from None
+    with reading(path, "E-PICTURE-DAMAGED", what="is damaged or cut short"), Image.open(path) as picture:
+        if picture.mode != "P":
+            return None
+        check_picture(path, picture.width, picture.height, 1, ReadOptions())
+        return np.array(picture)

@@ -7,12 +7,21 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from delineate.core.errors import InputError
+from delineate.core.json_file import read_json
 from delineate.data.cases import Case
 from delineate.data.contents import file_content, scan_content
 from delineate.io.atomic import write_bytes
 
 LEARNED_FROM = "learned_from.json"
+
+
+class LearnedFrom(BaseModel):
+    """What is read of the file; version 1 had names beside the hashes."""
+
+    learned: list[str] | dict[str, str]
 
 
 def content_of(case: Case) -> str:
@@ -60,7 +69,7 @@ def write_learned_from(folder: Path, learned: Sequence[Case], held_out: Sequence
 def learned_by(models: Iterable[str]) -> frozenset[str]:
     """Contents that any of these models learned from, as ``content_of`` gives them; SYSTEM=FILE is a file too.
 
-    The file lies beside the weights, or a folder higher where a recipe has stages.
+    The file lies beside the weights, or a folder higher where a recipe has stages. Raises InputError if it is damaged.
     """
     found: set[str] = set()
     for name in models:
@@ -68,6 +77,6 @@ def learned_by(models: Iterable[str]) -> frozenset[str]:
         for folder in (weights.parent, weights.parent.parent):
             path = folder / LEARNED_FROM
             if weights.is_file() and path.is_file():
-                learned = json.loads(path.read_text())["learned"]
-                found.update(learned.values() if isinstance(learned, dict) else learned)  # /1 had names beside them
+                said = read_json(path, LearnedFrom, "E-LEARNED-FROM", "a list of what a model learned from").learned
+                found.update(said.values() if isinstance(said, dict) else said)
     return frozenset(found)

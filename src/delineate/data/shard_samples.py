@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
 from delineate.core.errors import InputError
 from delineate.core.grid import Grid, Placement
+from delineate.core.json_file import parsed_json
+from delineate.core.reading import reading
 from delineate.core.scan import Modality, ModalityName, Scan, ScanKind
-from delineate.data.cases import LabelledScan, OpenedFiles
+from delineate.data.cases import LabelledScan, OpenedFiles, Task
+from delineate.io.limits import check_picture
+from delineate.io.options import ReadOptions
+from delineate.io.readers.array_archive import array_archive
 
 Pixels = NDArray[Any]
+
+
+class GridRecord(BaseModel):
+    """A grid as a sample keeps it."""
+
+    shape: list[int]
+    affine: list[list[float]]
+    axes: list[str]
+    placement: Placement
+
+
+class SampleRecord(BaseModel):
+    """What a sample says of itself: everything but pixels."""
+
+    id: str
+    dataset: str
+    modality: str
+    task: Task
+    subject: str
+    structures: dict[int, str]
+    kind: ScanKind
+    scan_modality: ModalityName
+    window: tuple[float, float] | None
+    slice_axis: int
+    grid: GridRecord
+    frames: list[int]
+    boxes: dict[int, list[float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +105,13 @@ def opened(members: Mapping[str, bytes]) -> OpenedFiles:
 
     Raises InputError where a file of it is missing or damaged.
     """
-    told = json.loads(members["json"])
-    kind, grid = ScanKind(told["kind"]), _grid(told["grid"])
-    window = None if told["window"] is None else (float(told["window"][0]), float(told["window"][1]))
-    modality = Modality(ModalityName(told["scan_modality"]), "the shard says so")
-    frames = tuple(int(v) for v in told["frames"])
-    boxes = {int(value): tuple(box) for value, box in told["boxes"].items()}
+    told = record_in(members)
+    kind, grid, window = told.kind, _grid(told.grid), told.window
+    modality = Modality(told.scan_modality, "the shard says so")
+    frames = tuple(told.frames)
+    boxes = {value: tuple(box) for value, box in told.boxes.items()}
     if kind is ScanKind.VOLUME:
-        axis = int(told["slice_axis"])
+        axis = told.slice_axis
         image, label = (decoded(members[f"{name}.npz"], f"{name}.npz") for name in ("image", "label"))
         scan = Scan.from_volume(image, grid, axis, window=window, modality=modality)
         return OpenedFiles(scan, Scan.from_volume(label, grid, axis), frames, boxes)
@@ -91,20 +123,26 @@ def opened(members: Mapping[str, bytes]) -> OpenedFiles:
     return OpenedFiles(scan, Scan.from_frames(labels), frames, boxes)
 
 
+def record_in(members: Mapping[str, bytes]) -> SampleRecord:
+    """What the sample of these files says of itself. Raises InputError where that is missing or damaged."""
+    if "json" not in members:
+        raise InputError("E-SHARD-SHORT", "A sample of a shard does not say what it is.", "Write the shards again.")
+    return parsed_json(members["json"], SampleRecord, "A sample", "E-SHARD-DAMAGED", "one that a shard holds")
+
+
 def decoded(data: bytes, name: str) -> Pixels:
     """The array of one file.
 
     Raises InputError if it is damaged.
     """
-    try:
+    with reading(f"{name} of a shard", "E-SHARD-DAMAGED", what="is damaged"):
         if name.endswith(".npz"):
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                return np.asarray(archive["voxels"])
+            with array_archive(Path(name), content=data) as archive:
+                return archive["voxels"]
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            check_picture(Path(name), picture.width, picture.height, 4, ReadOptions())
             pixels = np.array(picture)
             return pixels.astype(np.uint16) if picture.mode.startswith("I") else pixels
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError) as error:
-        raise InputError("E-SHARD-DAMAGED", f"{name} of a shard is damaged: {error}.", "Copy it again.") from None
 
 
 def _frames(members: Mapping[str, bytes], what: str) -> MemberFrames:
@@ -135,5 +173,6 @@ def _npz(voxels: Pixels) -> bytes:
     return stream.getvalue()
 
 
-def _grid(told: Mapping[str, Any]) -> Grid:
-    return Grid(tuple(told["shape"]), np.array(told["affine"]), tuple(told["axes"]), Placement(told["placement"]))
+def _grid(told: GridRecord) -> Grid:
+    with reading("The grid of a sample", "E-SHARD-DAMAGED", what="is damaged"):
+        return Grid(tuple(told.shape), np.array(told.affine), tuple(told.axes), told.placement)

@@ -20,14 +20,18 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field
 
 from delineate.core.errors import InputError
-from delineate.data.cases import Case, LabelledScan, OpenedFiles, Task, Use, refuse_outside
+from delineate.core.json_file import read_json
+from delineate.core.reading import reading
+from delineate.core.terminal_text import excerpt
+from delineate.data.cases import Case, LabelledScan, OpenedFiles, Use, refuse_outside
 from delineate.data.confined import ANYWHERE, DataFolder
-from delineate.data.shard_samples import about, encoded, opened
+from delineate.data.shard_samples import SampleRecord, about, encoded, opened, record_in
 from delineate.data.subjects import split_by_subject, subject_of
 from delineate.io.outputs import Outputs
 
@@ -39,6 +43,25 @@ Progress = Callable[[int, int], None]
 UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}
 
 
+Bytes = Annotated[int, Field(ge=0, le=1 << 60)]
+
+
+class Entry(BaseModel):
+    """A sample in the index: where its files lie in a tar (name, first byte, bytes), and what it says of itself."""
+
+    shard: str
+    part: str
+    about: SampleRecord
+    places: list[tuple[str, Bytes, Bytes]]
+
+
+class Index(BaseModel):
+    """``shards.json``."""
+
+    format: Literal["delineate-shards/1"]
+    samples: list[Entry]
+
+
 @dataclass(frozen=True)
 class ShardReader:
     """Reads one sample: ``places`` are (name within the sample, first byte, bytes) in the tar ``case.image``."""
@@ -46,12 +69,9 @@ class ShardReader:
     places: tuple[tuple[str, int, int], ...]
 
     def __call__(self, case: Case) -> OpenedFiles:
-        try:
+        what = f"does not hold {excerpt(case.id)} where its index says"
+        with reading(case.image, "E-SHARD-DAMAGED", what=what, hint="Write the shards again."):
             return opened(self.members(case))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                "E-SHARD-DAMAGED", f"{case.image.name} does not hold {case.id} where its index says: {error}."
-            ) from None
 
     def members(self, case: Case) -> Mapping[str, bytes]:
         """The sample's files by name, each read when it is asked for."""
@@ -123,9 +143,7 @@ def cases_of(home: DataFolder) -> Iterator[Case]:
     Raises InputError for an index that is none.
     """
     for entry in _entries(home):
-        places = tuple((name, int(start), int(size)) for name, start, size in entry["places"])
-        path = home.root / entry["shard"]
-        yield _case(entry["about"], path, entry["part"], home, ShardReader(places))
+        yield _case(entry.about, home.root / entry.shard, entry.part, home, ShardReader(tuple(entry.places)))
 
 
 def stream(
@@ -148,7 +166,7 @@ def stream(
     part.
     """
     home = DataFolder(root, follow_links)
-    names = sorted({entry["shard"] for entry in _entries(home) if entry["part"] == part})
+    names = sorted({entry.shard for entry in _entries(home) if entry.part == part})
     if not names:
         raise InputError("E-SHARDS-PART", f"{root} has no shards of {part}.", f"Parts are {', '.join(PARTS)}.")
     rng = np.random.default_rng((seed, epoch))
@@ -161,7 +179,7 @@ def stream(
     if not by_shard:
         samples = (sample for number, sample in enumerate(samples) if number % workers == worker)
     for path, members in _shuffled(samples, buffer, rng):
-        case = _case(json.loads(members["json"]), path, part, home)
+        case = _case(record_in(members), path, part, home)
         found = opened(members)
         yield LabelledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes)
 
@@ -227,19 +245,11 @@ class _Members(Mapping[str, bytes]):
 
     def __getitem__(self, name: str) -> bytes:
         start, size = self.places[name]
-        try:
-            with self.path.open("rb") as stream:
-                stream.seek(start)
-                data = stream.read(size)
-        except OSError as error:
-            raise InputError(
-                "E-SHARD-MISSING",
-                f"{self.path} cannot be read: {error.strerror}.",
-                "Fetch the tar files that shards.json names, or pack them again: delineate dataset shard DIR -o FOLDER",
-            ) from None
-        if len(data) != size:
-            raise InputError("E-SHARD-SHORT", f"{self.path.name} is cut short.", "Copy it again.")
-        return data
+        with reading(self.path, "E-SHARD-MISSING", what="cannot be read"), self.path.open("rb") as stream:
+            if start + size > stream.seek(0, io.SEEK_END):
+                raise InputError("E-SHARD-SHORT", f"{self.path.name} is cut short.", "Copy it again.")
+            stream.seek(start)
+            return stream.read(size)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)
@@ -248,42 +258,45 @@ class _Members(Mapping[str, bytes]):
         return len(self.places)
 
 
-def _case(told: Mapping[str, Any], path: Path, part: str, home: DataFolder, reader: ShardReader | None = None) -> Case:
-    structures = {int(value): str(name) for value, name in told["structures"].items()}
+def _case(told: SampleRecord, path: Path, part: str, home: DataFolder, reader: ShardReader | None = None) -> Case:
     use = Use.TRAIN if part == "train" else Use.TEST
-    shown = told["id"], told["dataset"], told["modality"], Task(told["task"])
-    return Case(*shown, path, path, structures, use, told["subject"], reader, home)
+    about = told.id, told.dataset, told.modality, told.task
+    return Case(*about, path, path, told.structures, use, told.subject, reader, home)
 
 
-def _entries(home: DataFolder) -> list[dict[str, Any]]:
-    path = home.inside(INDEX)
-    try:
-        content = json.loads(path.read_text())
-        if content["format"] != FORMAT:
-            raise ValueError(f"the format {content['format']}")
-        return list(content["samples"])
-    except OSError as error:
-        raise InputError("E-SHARDS", f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("E-SHARDS", f"{path} is no index of shards: {error}.", "Write them again.") from None
+def _entries(home: DataFolder) -> list[Entry]:
+    return read_json(home.inside(INDEX), Index, "E-SHARDS", "an index of shards", "Write them again.").samples
 
 
 def _samples(path: Path) -> Iterator[tuple[Path, dict[str, bytes]]]:
     """Samples of a tar, read from front to back."""
     members: dict[str, bytes] = {}
     present = None
-    with tarfile.open(path, "r|") as tar:
-        for header in tar:
-            key, _, name = Path(header.name).name.partition(".")
-            if key != present and members:
-                yield path, members
-                members = {}
-            present = key
-            file = tar.extractfile(header) if header.isreg() else None
-            if file is not None:
-                members[name] = file.read()
+    for file, content in _files_in(path):
+        key, _, name = Path(file).name.partition(".")
+        if key != present and members:
+            yield path, members
+            members = {}
+        present = key
+        members[name] = content
     if members:
         yield path, members
+
+
+def _files_in(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files of a tar, one in memory at a time. Raises InputError where it is damaged."""
+    with reading(path, "E-SHARD-DAMAGED"):
+        tar = tarfile.open(path, "r|")  # noqa: SIM115
+    with tar:
+        while True:
+            with reading(path, "E-SHARD-DAMAGED"):
+                header = tar.next()
+                file = tar.extractfile(header) if header is not None and header.isreg() else None
+                content = file.read() if file is not None else None
+            if header is None:
+                return
+            if content is not None:
+                yield header.name, content
 
 
 def _shuffled(samples: Iterable[Any], buffer: int, rng: np.random.Generator) -> Iterator[Any]:

@@ -1,4 +1,6 @@
-"""Whether a place to write to is part of what is read: told by inode, so that links and spellings do not matter."""
+"""What is at a path; and whether a place to write to is part of what is read: told by inode, so that links and
+spellings do not matter.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,22 @@ class Conflict:
 
     path: Path
     relation: str
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is at a path; nothing is at one that no system has: too long, or with a null byte."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Whether an ordinary file is at a path, as ``is_there``."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def conflicting_input(output: Path, inputs: Sequence[Path]) -> Conflict | None:

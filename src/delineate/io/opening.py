@@ -15,6 +15,7 @@ from delineate.core.reading import reading
 from delineate.core.scan import Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import command
 from delineate.io.formats import FORMATS, HEAD_BYTES, FileFormat
+from delineate.io.inputs import is_there
 from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
 from delineate.preprocess.intensity import named_window
@@ -35,14 +36,6 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
     if chosen.slice_axis is not None and scan.kind is ScanKind.VOLUME:
         scan = scan.sliced_along(chosen.slice_axis)
     return scan.with_window(named_window(chosen.window)) if chosen.window is not None else scan
-
-
-def is_there(path: Path) -> bool:
-    """Whether something is at a path; nothing is at one that no system has: too long, or with a null byte."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def identify(path: Path) -> FileFormat:

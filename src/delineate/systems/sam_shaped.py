@@ -74,7 +74,7 @@ class SamShaped:
             found = sam_weights(weights)
             table = found.get("vision_encoder.pos_embed")
             cells = shape.side // shape.patch
-            if table is not None and table.shape[1] != cells and shape.encoder in VIT_SIZES:
+            if table is not None and table.ndim == 4 and table.shape[1] != cells and shape.encoder in VIT_SIZES:
                 found = resized_sam(found, cells, VIT_SIZES[shape.encoder].global_blocks)
             return found
 

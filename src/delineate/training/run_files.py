@@ -5,19 +5,52 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
+from pydantic import BaseModel, FiniteFloat, model_validator
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from delineate.core.errors import ModelError
+from delineate.core.json_file import parsed_json
+from delineate.core.reading import reading
 from delineate.io.atomic import replacing
 from delineate.training.average import MovingAverage
 
 LAST = "last.safetensors"
 LOG = "log.jsonl"
+NO_RESUME = "Give the options of that run, or start anew with another -o."
+
+
+class RunRecord(BaseModel):
+    """What the header of a state says: how far the run is, and the state of the gradient scaler."""
+
+    counts: dict[str, FiniteFloat]
+    scaler: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _has_a_step(self) -> Self:
+        if self.counts.get("step", -1) < 0:
+            raise ValueError("counts say no step")
+        return self
+
+
+def _run_in(path: Path, said: Mapping[str, str]) -> RunRecord:
+    what = "the state of a training run"
+    if "run" not in said:
+        raise ModelError("E-TRAIN-RESUME", f"{path.name} is not {what}.", NO_RESUME)
+    return parsed_json(said["run"], RunRecord, path.name, "E-TRAIN-RESUME", what, NO_RESUME, ModelError)
+
+
+def _step_in(line: str) -> float:
+    """The step a line of a log is about; 0 where it does not say, infinite for a line that is damaged."""
+    try:
+        said = json.loads(line)
+        return float(said.get("step", 0))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return float("inf")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], **said: str) -> None:
@@ -27,24 +60,33 @@ def save_arrays(path: Path, arrays: Mapping[str, Tensor], **said: str) -> None:
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Arrays of a file, and the words in its header."""
-    with safe_open(path, "pt") as file:
+    """Arrays of a file, and the words in its header. Raises ModelError if it cannot be read."""
+    with reading(path, "E-MODEL-DAMAGED", ModelError, "cannot be read", NO_RESUME), safe_open(path, "pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def counts_in(path: Path) -> dict[str, float]:
-    """How far the run is whose state this is; nothing else is read."""
-    with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["run"])["counts"]
+    """How far the run is whose state this is; nothing else is read. Raises ModelError if it is no such file."""
+    with reading(path, "E-MODEL-DAMAGED", ModelError, "cannot be read", NO_RESUME), safe_open(path, "pt") as file:
+        return _run_in(path, file.metadata() or {}).counts
 
 
 def averaged_weights(path: Path) -> dict[str, Tensor]:
     """The moving average of a run's weights, or the last ones where there is none; of a module all of which learned."""
     arrays, _ = read_arrays(path)
-    names = [key.split("/", 1) for key in arrays]
+    names = [key.partition("/") for key in arrays]
     return {
-        name: arrays.get(f"ema/{name}", arrays[f"{kind}/{name}"]) for kind, name in names if kind in ("param", "buffer")
+        name: arrays.get(f"ema/{name}", arrays[f"{kind}/{name}"])
+        for kind, _, name in names
+        if kind in ("param", "buffer")
     }
+
+
+def load_averaged(network: nn.Module, path: Path) -> None:
+    """Put ``averaged_weights`` of a run into its network. Raises ModelError if they are of another network."""
+    weights = averaged_weights(path)
+    with reading(path, "E-TRAIN-RESUME", ModelError, "is the state of another network", NO_RESUME):
+        network.load_state_dict(weights)
 
 
 class RunState:
@@ -92,14 +134,15 @@ class RunState:
                         "Give the options of that run, or another -o.",
                     )
                 value.copy_(found)
-        for name, mean, value in zip(self.averaged, self.average.values, self.average.parameters, strict=False):
-            mean.copy_(arrays.get(f"ema/{name}", value))
-        self._load_moments(arrays)
-        run = json.loads(said["run"])
-        if self.scaler is not None and run["scaler"]:
-            self.scaler.load_state_dict(run["scaler"])
+        run = _run_in(path, said)
+        with reading(path, "E-TRAIN-RESUME", ModelError, "is the state of another run", NO_RESUME):
+            for name, mean, value in zip(self.averaged, self.average.values, self.average.parameters, strict=False):
+                mean.copy_(arrays.get(f"ema/{name}", value))
+            self._load_moments(arrays)
+            if self.scaler is not None and run.scaler:
+                self.scaler.load_state_dict(run.scaler)
         extra = {k.removeprefix("extra/"): v for k, v in arrays.items() if k.startswith("extra/")}
-        return run["counts"], extra
+        return run.counts, extra
 
     def _load_moments(self, arrays: dict[str, Tensor]) -> None:
         self.adam.state.clear()
@@ -128,7 +171,7 @@ class RunLog:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         lines = self.path.read_text().splitlines(keepends=True) if step and self.path.is_file() else []
-        self.path.write_text("".join(line for line in lines if json.loads(line).get("step", 0) <= step))
+        self.path.write_text("".join(line for line in lines if _step_in(line) <= step))
         self.board = self._writer(step) if self._tensorboard else None
         if self.board is not None and not step:
             for name, value in values.items():

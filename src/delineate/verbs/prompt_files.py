@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import affine_transform
 
+from delineate.core.alignment import Fit, fit_of, moved
 from delineate.core.errors import Notice, PromptError
-from delineate.core.grid import Placement
 from delineate.core.prompts import Box, Mask
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.opening import open_scan
@@ -26,7 +25,7 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[
     if scan.kind is not ScanKind.VOLUME or drawn.kind is not ScanKind.VOLUME:
         flat = drawn.pixels(0)
         return _mask(np.asarray(flat.any(axis=2) if flat.ndim == 3 else flat != 0), frame, path), ()
-    voxels, notices = _on_grid(drawn, scan, path)
+    voxels, notices = _on_grid(drawn, scan, path, "E-MASK-GRID")
     slices = np.moveaxis(voxels, scan.slice_axis, 0)
     number = int(slices.sum(axis=(1, 2)).argmax()) if frame is None else frame
     if not 0 <= number < len(slices):
@@ -38,22 +37,21 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[
     return _mask(slices[number].T, number, path), notices
 
 
-def marker_prompts(path: Path, scan: Scan) -> list[Box]:
-    """A box for each slice between the first and the last marked one.
+def marker_prompts(path: Path, scan: Scan) -> tuple[list[Box], tuple[Notice, ...]]:
+    """A box for each slice between the first and the last marked one; and what should be known about the marks.
 
-    Raises PromptError for scans that are no volume, marks on another grid, and empty ones.
+    Raises PromptError for scans that are no volume, marks on another grid without a place in space, and empty ones.
     """
     if scan.kind is not ScanKind.VOLUME:
         raise PromptError("E-MARKS-VOLUME", f"--markers are for volumes; this is a {scan.kind.value}.", "Use --box.")
     drawn = open_scan(path)
-    if drawn.kind is not ScanKind.VOLUME or drawn.grid.shape != scan.grid.shape:
+    if drawn.kind is not ScanKind.VOLUME:
         raise PromptError(
-            "E-MARKS-GRID",
-            f"{path.name} has another grid ({drawn.grid!r}) than the scan ({scan.grid!r}).",
-            "Draw the marks on the scan itself, or bring them onto its grid first.",
+            "E-MARKS-GRID", f"{path.name} is no volume, but a {drawn.kind.value}.", "Draw on the scan itself."
         )
-    slices = np.moveaxis(drawn.voxels() != 0, scan.slice_axis, 0)  # slice, x, y
-    return marker_boxes(slices.transpose(0, 2, 1))
+    voxels, notices = _on_grid(drawn, scan, path, "E-MARKS-GRID")
+    slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
+    return marker_boxes(slices.transpose(0, 2, 1)), notices
 
 
 def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:
@@ -65,29 +63,22 @@ def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:
     return Mask.from_array(pixels, frame=frame)
 
 
-def _on_grid(drawn: Scan, scan: Scan, path: Path) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
+def _on_grid(drawn: Scan, scan: Scan, path: Path, code: str) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
     """The drawn voxels on the scan's grid, and what was done to bring them there."""
     voxels = drawn.voxels() != 0
-    if drawn.grid.shape == scan.grid.shape and (
-        drawn.grid.same_as(scan.grid, 0.01) or Placement.WORLD not in (drawn.grid.placement, scan.grid.placement)
-    ):
+    fit = fit_of(drawn.grid, scan.grid)
+    if fit is Fit.SAME:
         return voxels, ()
-    if {drawn.grid.placement, scan.grid.placement} != {Placement.WORLD}:
+    if fit is Fit.UNKNOWN:
         raise PromptError(
-            "E-MASK-GRID",
+            code,
             f"{path.name} has another grid ({drawn.grid!r}) than the scan ({scan.grid!r}), and one of them does not "
             "say where it lies.",
-            "Save it on the grid of the scan, with the same affine.",
+            "Draw on the scan itself, or bring what is drawn onto its grid first.",
         )
-    to_drawn = np.linalg.inv(drawn.grid.affine) @ scan.grid.affine
-    moved = affine_transform(
-        voxels.astype(np.uint8), to_drawn, output_shape=scan.grid.shape, order=0, mode="grid-constant"
-    )
-    if voxels.any() and not moved.any():
-        raise PromptError(
-            "E-MASK-ELSEWHERE",
-            f"{path.name} lies elsewhere: it does not overlap the scan.",
-            "Check that both are of one patient and one study.",
-        )
-    text = "The mask has another grid than the scan; it was brought onto the scan's (nearest voxel)."
-    return moved != 0, (Notice("W-MASK-RESAMPLED", text),)
+    there = moved(voxels, drawn.grid, scan.grid)
+    if voxels.any() and not there.any():
+        raise PromptError("E-MASK-ELSEWHERE", f"{path.name} lies elsewhere: it does not overlap the scan.")
+    how = "nearest voxel" if fit is Fit.BETWEEN else "the same voxels in another order"
+    text = f"{path.name} has another grid than the scan; it was brought onto the scan's ({how})."
+    return there, (Notice("W-MASK-RESAMPLED", text),)

@@ -174,7 +174,9 @@ def _prompts(asked: Target, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...
         drawn, notices = mask_prompt(asked.mask, scan, asked.frame)
         prompts.append(drawn)
     if asked.markers is not None:
-        prompts += marker_prompts(asked.markers, scan)
+        marks, about = marker_prompts(asked.markers, scan)
+        prompts += marks
+        notices += about
     prompts += asked.prompts
     if not prompts:
         raise PromptError(

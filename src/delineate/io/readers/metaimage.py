@@ -109,7 +109,8 @@ def _data_files(path: Path, fields: Fields, offset: int) -> list[str]:
         with path.open("rb") as stream:
             stream.seek(offset)
             lines = stream.read(1 << 24).decode("latin-1").splitlines()
-        return list(require_some(path, [line.strip() for line in lines if line.strip()], _CODE))
+        names = [line.strip() for line in lines if line.strip()]
+        return list(require_some(path, names if len(names) > 1 else " ".join(names).split(), _CODE))
     if numbered := _NUMBERED.match(place):
         first, last, step = whole_numbers(path, "ElementDataFile", numbered[2], 3, least=-(10**9))
         return list(numbered_names(path, numbered[1], first, last, step, _CODE))

@@ -36,7 +36,7 @@ from delineate.quill.train.export import export_quill
 from delineate.quill.train.start_from_onnx import start_from_export
 from delineate.training.loop import LoopOptions, Schedule, Tell, train
 from delineate.training.losses import QuillLoss, quill_loss
-from delineate.training.run_files import LAST, averaged_weights, counts_in, save_arrays
+from delineate.training.run_files import LAST, counts_in, load_averaged, save_arrays
 
 SIDE = 256  # of a crop
 POOL = 400  # scenes kept
@@ -158,7 +158,7 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
         if recipe.keep and not last.is_file():
             save_arrays(begun, network.state_dict())
         train(objective, recipe.loop, tell)
-        network.load_state_dict(averaged_weights(last))
+        load_averaged(network, last)
         if recipe.keep:
             network.load_state_dict(mixed(load_file(begun), network.state_dict(), recipe.keep))
         network.unsee(recipe.blind)
