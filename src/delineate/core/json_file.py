@@ -15,6 +15,7 @@ from delineate.core.reading import reason
 from delineate.core.terminal_text import excerpt
 
 T = TypeVar("T")
+MEND: Final = "Mend this, or make the file again with the program that wrote it."
 LONGEST_PLACE: Final = 100  # characters of the way to a field
 _KINDS: Final = {
     "dict": "an object", "model": "an object", "list": "a list", "tuple": "a list", "string": "a text",
@@ -24,7 +25,7 @@ _KINDS: Final = {
 
 
 def read_json(
-    path: Path, model: type[T], code: str, what: str, hint: str = "", error: type[DelineateError] = InputError
+    path: Path, model: type[T], code: str, what: str, hint: str = MEND, error: type[DelineateError] = InputError
 ) -> T:
     """The content of a JSON file as ``model`` describes it.
 
@@ -45,7 +46,7 @@ def parsed_json(
     name: str,
     code: str,
     what: str,
-    hint: str = "",
+    hint: str = MEND,
     error: type[DelineateError] = InputError,
 ) -> T:
     """The same for JSON that is read already; ``name`` is said in messages."""
@@ -57,7 +58,7 @@ def json_of(
     name: str,
     code: str,
     what: str = "JSON",
-    hint: str = "",
+    hint: str = MEND,
     error: type[DelineateError] = InputError,
 ) -> Any:
     """What a JSON text holds. Raises ``error`` for a text that is cut, nested too deep, or in no Unicode."""
@@ -81,7 +82,7 @@ def validated(
     name: str,
     code: str,
     what: str,
-    hint: str = "",
+    hint: str = MEND,
     error: type[DelineateError] = InputError,
 ) -> T:
     """Content as ``model`` describes it. Raises ``error`` with the first field that is wrong."""

@@ -129,7 +129,11 @@ def _labels(truth: NDArray[Any], scan: Scan, path: Path) -> Scan:
 
 def _boxes(boxes: NDArray[Any], path: Path) -> Mapping[int, tuple[float, ...]]:
     if boxes.dtype.kind not in "uif" or (boxes.size and (boxes.ndim != 2 or boxes.shape[1] not in (4, 6))):
-        raise InputError("E-NPZ-BOXES", f"boxes in {path.name} has the shape {boxes.shape}; (K, 4) or (K, 6) is meant.")
+        raise InputError(
+            "E-NPZ-BOXES",
+            f"boxes in {path.name} has the shape {boxes.shape}; (K, 4) or (K, 6) is meant.",
+            "Store boxes as (K, 4): x0, y0, x1, y1, or as (K, 6) for volumes.",
+        )
     return {number: tuple(float(v) for v in box) for number, box in enumerate(boxes, 1)}
 
 

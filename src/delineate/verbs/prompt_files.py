@@ -78,7 +78,11 @@ def _on_grid(drawn: Scan, scan: Scan, path: Path, code: str) -> tuple[NDArray[np
         )
     there = moved(voxels, drawn.grid, scan.grid)
     if voxels.any() and not there.any():
-        raise PromptError("E-MASK-ELSEWHERE", f"{path.name} lies elsewhere: it does not overlap the scan.")
+        raise PromptError(
+            "E-MASK-ELSEWHERE",
+            f"{path.name} lies elsewhere: it does not overlap the scan.",
+            "Check that both are of one patient and one study.",
+        )
     how = "nearest voxel" if fit is Fit.BETWEEN else "the same voxels in another order"
     text = f"{path.name} has another grid than the scan; it was brought onto the scan's ({how})."
     return there, (Notice("W-MASK-RESAMPLED", text),)
