@@ -40,7 +40,11 @@ def repeat(
     Raises DelineateError where a file is not found, and as the verb does.
     """
     if record.verb not in REPEATABLE:
-        raise InputError("E-REQUEST", f'{file.name}: "{record.verb}" cannot be repeated.')
+        raise InputError(
+            "E-REQUEST",
+            f'{file.name}: "{record.verb}" cannot be repeated.',
+            "Mend this field; the fields are the options of the command.",
+        )
     kind, run = REPEATABLE[record.verb]
     again = Path(f"again_{_plain(str(record.request.get('output', 'run')), file)}")
     given = {"data": data, "model": model, "output": output or again}
@@ -84,7 +88,11 @@ def _plain(name: str, file: Path, folders: bool = False) -> str:
     """A recorded name that leads nowhere else: without a folder, or into folders here where those may be."""
     parts = name.split("/") if folders else [name]
     if name.startswith("/") or any(part in (".", "..") or set(part) & set("/\\\0") for part in parts):
-        raise InputError("E-REQUEST", f"{file.name}: {name!r} is no plain file name.")
+        raise InputError(
+            "E-REQUEST",
+            f"{file.name}: {name!r} is no plain file name.",
+            "Mend this field; the fields are the options of the command.",
+        )
     return name
 
 

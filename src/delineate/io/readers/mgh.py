@@ -46,7 +46,11 @@ def read(path: Path, options: ReadOptions) -> Scan:
                 "E-MGH-4D", f"{path.name} holds {frames} volumes.", f"Choose one with --index N (0 to {frames - 1})."
             )
         if not 0 <= options.index < frames:
-            raise InputError("E-PAGE-RANGE", f"{path.name} has volumes 0 to {frames - 1}, not {options.index}.")
+            raise InputError(
+                "E-PAGE-RANGE",
+                f"{path.name} has volumes 0 to {frames - 1}, not {options.index}.",
+                "Choose one of them with --index, counted from 0.",
+            )
         index = options.index
     data = np.asarray(image.dataobj)
     voxels = (data if data.ndim == 3 else data[..., index]).astype(data.dtype.newbyteorder("="))

@@ -87,7 +87,7 @@ def _unpack(path: Path, folder: Path, options: ReadOptions) -> None:
 def _check(path: Path, members: list[zipfile.ZipInfo], options: ReadOptions) -> None:
     """Whether all members may be written, from the archive's table alone."""
     if not members:
-        raise InputError("E-ZIP-EMPTY", f"{path.name} holds no files.")
+        raise InputError("E-ZIP-EMPTY", f"{path.name} holds no files.", "Put one image, volume or series into it.")
     if len(members) > options.max_files:
         raise InputError(
             "E-FOLDER-LARGE", f"{path.name} holds more than {options.max_files} files.",
