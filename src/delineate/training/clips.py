@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +21,10 @@ from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import Profile
 from delineate.training.frames import nothing_to_learn, to_learn_from
+from delineate.training.left_out import leave_out
 from delineate.training.shelf import Shelf, opened_scans
 
+Drawn = TypeVar("Drawn")
 TRIES = 4  # of a random view before a clip is left as it is
 
 
@@ -104,7 +107,22 @@ class ClipSource:
 
     @cached_property
     def areas(self) -> tuple[dict[int, int], ...]:
-        """Label values of at least LEAST_PIXELS pixels with their pixels, for each labelled frame."""
+        """Label values of at least LEAST_PIXELS pixels with their pixels, for each labelled frame.
+
+        There are none of a scan that cannot be read.
+        """
+        try:
+            return self._areas()
+        except Exception as error:
+            leave_out(self.case, error)
+            return ()
+
+    def leave_out(self, error: Exception) -> None:
+        """Go on without this scan: one of its frames cannot be read."""
+        leave_out(self.case, error)
+        vars(self).update(areas=(), visible=())
+
+    def _areas(self) -> tuple[dict[int, int], ...]:
         found, labels = [], self.opened.labels
         for n in range(len(self.opened.frames)):
             values, areas = np.unique(np.rint(labels.pixels(n)).astype(int), return_counts=True)
@@ -206,12 +224,18 @@ def split_sources(cases: Sequence[Case], held_out: float, seed: int) -> tuple[li
     return training, [ClipSource(case, len(training) + n, shelf) for n, case in enumerate(held)]
 
 
-def with_objects(sources: Sequence[ClipSource], first: int) -> ClipSource:
-    """The source at ``first``, or the next one with an object. Raises InputError if none has one."""
+def drawn_from(sources: Sequence[ClipSource], first: int, draw: Callable[[ClipSource], Drawn]) -> Drawn:
+    """What ``draw`` reads of the source at ``first``, or of the next one with an object that can be read.
+
+    Raises InputError if there is none.
+    """
     for n in range(len(sources)):
         source = sources[(first + n) % len(sources)]
         if any(source.areas):
-            return source
+            try:
+                return draw(source)
+            except Exception as error:
+                source.leave_out(error)
     raise nothing_to_learn(len(sources))
 
 

@@ -26,6 +26,7 @@ from delineate.preprocess.intensity import eight_bit
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
 from delineate.training.finetune import Finetune, finetune
 from delineate.training.frames import to_learn_from
+from delineate.training.left_out import leave_out
 from delineate.training.loop import LoopOptions, Tell, train
 from delineate.training.run_files import read_arrays, save_arrays
 from delineate.training.shelf import opened_scans
@@ -176,7 +177,8 @@ def distill(
 class Pictures:
     """Frames of the cases (height, width[, 3]), ``most`` of each, read when they are asked for; labels do not matter.
 
-    There is a place for each frame a case may have; where it has fewer, its frames are in several places.
+    There is a place for each frame a case may have; where it has fewer, its frames are in several places, and where
+    it cannot be read the next case's are there.
     """
 
     def __init__(self, cases: Sequence[Case], most: int) -> None:
@@ -185,17 +187,42 @@ class Pictures:
             (n, rank) for n, case in enumerate(cases) for rank in range(1 if case.task is Task.IMAGE else most)
         ]
         self._opened = opened_scans()
+        self._left_out: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, place: int) -> NDArray[np.uint8]:
-        number, rank = self._places[place]
-        frames = self._frames(number)
-        return self._picture(number, frames[rank % len(frames)])
+        for n in range(len(self._places)):
+            number, rank = self._places[(place + n) % len(self._places)]
+            if number in self._left_out:
+                continue
+            try:
+                frames = self._frames(number)
+                return self._picture(number, frames[rank % len(frames)])
+            except Exception as error:
+                self._leave_out(number, error)
+        raise self._none()
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        return (self._picture(number, n) for number in range(len(self.cases)) for n in self._frames(number))
+        for number in range(len(self.cases)):
+            try:
+                found = [] if number in self._left_out else [self._picture(number, n) for n in self._frames(number)]
+            except Exception as error:
+                self._leave_out(number, error)
+                continue
+            yield from found
+        if len(self._left_out) == len(self.cases):
+            raise self._none()
+
+    def _leave_out(self, number: int, error: Exception) -> None:
+        leave_out(self.cases[number], error)
+        self._left_out.add(number)
+
+    def _none(self) -> InputError:
+        return InputError(
+            "E-TRAIN-EMPTY", f"None of {len(self.cases)} scans can be read.", "See why: delineate dataset check DIR"
+        )
 
     def _frames(self, number: int) -> list[int]:
         last = len(self._opened.get(number, self.cases[number].open).scan) - 1

@@ -21,6 +21,7 @@ from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
 from delineate.data.subjects import split_by_subject
 from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.fitting import Fitted
+from delineate.training.left_out import leave_out
 from delineate.training.shelf import Shelf, opened_scans
 
 READY_BYTES = 4e9  # of prepared frames and embeddings that are kept; others are made again
@@ -122,7 +123,7 @@ class LabelledFrames:
     def __iter__(self) -> Iterator[TrainingFrame]:
         empty = True
         for number in range(len(self.cases)):
-            for index in self.chosen(number):
+            for index in tuple(self.chosen(number)):
                 if (frame := self._frame(number, index)) is not None:
                     empty = False
                     yield frame
@@ -130,21 +131,35 @@ class LabelledFrames:
             raise nothing_to_learn(len(self.cases))
 
     def chosen(self, number: int) -> list[int]:
-        """Which labelled frames of a case are used; it is opened for that once."""
+        """Which labelled frames of a case are used; it is opened for that once. None of one that cannot be read."""
         if number not in self._chosen:
-            labels = self._opened.get(number, self.cases[number].open).labels
-            labelled = [n for n in range(len(labels)) if (labels.pixels(n) > 0).any()]
-            spread = np.linspace(0, len(labelled) - 1, self._most(number)).astype(int) if labelled else ()
-            self._chosen[number] = [labelled[n] for n in np.unique(spread)] if labelled else []
+            try:
+                self._chosen[number] = self._spread(number)
+            except Exception as error:
+                self._leave_out(number, error)
         return self._chosen[number]
+
+    def _spread(self, number: int) -> list[int]:
+        labels = self._opened.get(number, self.cases[number].open).labels
+        labelled = [n for n in range(len(labels)) if (labels.pixels(n) > 0).any()]
+        spread = np.linspace(0, len(labelled) - 1, self._most(number)).astype(int) if labelled else ()
+        return [labelled[n] for n in np.unique(spread)] if labelled else []
+
+    def _leave_out(self, number: int, error: Exception) -> None:
+        leave_out(self.cases[number], error)
+        self._chosen[number] = []
 
     def _most(self, number: int) -> int:
         return 1 if self.cases[number].task is Task.IMAGE else self.options.slices
 
     def _frame(self, number: int, index: int) -> TrainingFrame | None:
         def ready() -> TrainingFrame | None:
-            opened = self._opened.get(number, self.cases[number].open)
-            frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels.pixels(index))
+            try:
+                opened = self._opened.get(number, self.cases[number].open)
+                frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels.pixels(index))
+            except Exception as error:
+                self._leave_out(number, error)
+                return None
             return _embedded(self.predictor, frame) if frame is not None and self.options.kept else frame
 
         return self._ready.get((number, index), ready)

@@ -27,7 +27,7 @@ from delineate.predictors.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed
-from delineate.training.clips import Clip, ClipOptions, ClipSource, split_sources, with_objects
+from delineate.training.clips import Clip, ClipOptions, ClipSource, drawn_from, split_sources
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
 from delineate.training.finetune import still
 from delineate.training.frames import nothing_to_learn
@@ -167,8 +167,14 @@ class Sam2Objective(Adapted):
 
     def drawn(self, rng: np.random.Generator) -> Clip:
         """A clip of a random labelled scan."""
-        source = with_objects(self.training, int(rng.integers(len(self.training))))
-        return source.drawn(rng, self.recipe.clips, self.profile, pixels=not self.recipe.keep)
+
+        def draw(source: ClipSource) -> Clip:
+            clip = source.drawn(rng, self.recipe.clips, self.profile, pixels=not self.recipe.keep)
+            for position in clip.positions if clip.pixels is None else ():
+                self._kept(clip.source, position)  # read now, so that one that cannot be read is left out
+            return clip
+
+        return drawn_from(self.training, int(rng.integers(len(self.training))), draw)
 
     def clip_loss(self, rng: np.random.Generator, clip: Clip) -> dict[str, Tensor]:
         """Summed over frames and corrections."""
@@ -228,19 +234,28 @@ class Sam2Objective(Adapted):
         return float(np.mean(scores))
 
     def held_out(self) -> Iterator[Clip]:
-        """The same clips each time, one in memory at a time. Raises InputError if no scan has an object."""
-        recipe, count = self.recipe, 0
+        """The same clips each time, one scan's in memory at a time. Raises InputError if no scan has an object."""
+        count = 0
         for source in self.testing:
             if not any(source.areas):
                 continue
-            count += 1
-            if recipe.clips.frames > 1:
-                yield source.held_out(recipe.measured, self.profile, recipe.clips.objects)
+            try:
+                clips = self._clips_of(source)
+            except Exception as error:
+                source.leave_out(error)
                 continue
-            for n in source.slices(recipe.slices):
-                yield source.clip([n], sorted(source.visible[n]), self.profile)
+            count += 1
+            yield from clips
         if not count:
             raise nothing_to_learn(len(self.testing))
+
+    def _clips_of(self, source: ClipSource) -> list[Clip]:
+        """The clips of a held-out scan: one that is followed, or single frames."""
+        recipe = self.recipe
+        if recipe.clips.frames > 1:
+            return [source.held_out(recipe.measured, self.profile, recipe.clips.objects)]
+        frames = source.slices(recipe.slices)
+        return [source.clip([n], sorted(source.visible[n]), self.profile) for n in frames]
 
     @torch.no_grad()
     def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.core.scan import ScanKind
-from delineate.data.cases import Case, Use, load_cases
+from delineate.data.cases import Case, Use, load_cases, refuse_outside
 from delineate.data.confined import DataFolder
 from delineate.io.opening import open_scan
 from delineate.quill.data.scene import Scene
 from delineate.quill.data.synthetic.noise import SIDE, tide
+from delineate.training.left_out import leave_out
 
 Grey = NDArray[np.uint8]
 MOST_INSTANCES = 8
@@ -93,26 +94,34 @@ def training_cases(home: DataFolder) -> list[Case]:
 
 
 def real_sources(home: DataFolder) -> list[RealSource]:
-    """Scans and labels of ``training_cases``; nothing else is opened.
+    """Scans and labels of ``training_cases``; nothing else is opened, and what cannot be read is left out.
 
     Raises OutsideError for one that leads outside the folder.
     """
-    sources = []
-    for case in training_cases(home):
-        case.files()
-        scan, labels = open_scan(case.image), open_scan(case.label)
-        if scan.kind is ScanKind.VOLUME:
-            voxels = scan.voxels().astype(np.float32)
-            low, high = np.percentile(voxels, (0.5, 99.5))
-            grey = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-            sources.append(RealSource(case.dataset, grey, labels.voxels().astype(np.uint16)))
-            continue
-        for n in range(len(scan)):
-            frame, label = scan.pixels(n), labels.pixels(n)
-            colour = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
-            flat = label if label.ndim == 2 else label[..., 0]
-            sources.append(RealSource(case.dataset, colour.astype(np.uint8), flat.astype(np.uint16)))
+    sources, cases = [], training_cases(home)
+    refuse_outside(cases)
+    for case in cases:
+        try:
+            sources += _sources_of(case)
+        except Exception as error:
+            leave_out(case, error)
     return sources
+
+
+def _sources_of(case: Case) -> list[RealSource]:
+    scan, labels = open_scan(case.image), open_scan(case.label)
+    if scan.kind is ScanKind.VOLUME:
+        voxels = scan.voxels().astype(np.float32)
+        low, high = np.percentile(voxels, (0.5, 99.5))
+        grey = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+        return [RealSource(case.dataset, grey, labels.voxels().astype(np.uint16))]
+    found = []
+    for n in range(len(scan)):
+        frame, label = scan.pixels(n), labels.pixels(n)
+        colour = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
+        flat = label if label.ndim == 2 else label[..., 0]
+        found.append(RealSource(case.dataset, colour.astype(np.uint8), flat.astype(np.uint16)))
+    return found
 
 
 def real_textures(rng: np.random.Generator, sources: list[RealSource], count: int = 48) -> list[NDArray[np.float32]]:

@@ -36,8 +36,9 @@ from delineate.quill.predictor import QuillPredictor
 from delineate.quill.train.export import export_quill
 from delineate.quill.train.start_from_onnx import start_from_export
 from delineate.training.adapted import Adapted
-from delineate.training.clips import ClipSource, split_sources, with_objects
+from delineate.training.clips import ClipSource, drawn_from, split_sources
 from delineate.training.finetune import still
+from delineate.training.frames import nothing_to_learn
 from delineate.training.loop import LoopOptions
 from delineate.training.losses import quill_loss
 from delineate.training.prompt_policies import Given
@@ -80,9 +81,12 @@ class Pictures:
 
     def drawn(self, rng: np.random.Generator) -> RealSource:
         """A random frame of a random scan."""
-        source = with_objects(self.sources, int(rng.integers(len(self.sources))))
-        frames = source.slices(self.slices)
-        return self.picture(source, frames[int(rng.integers(len(frames)))])
+
+        def draw(source: ClipSource) -> RealSource:
+            frames = source.slices(self.slices)
+            return self.picture(source, frames[int(rng.integers(len(frames)))])
+
+        return drawn_from(self.sources, int(rng.integers(len(self.sources))), draw)
 
     def picture(self, source: ClipSource, frame: int) -> RealSource:
         """A frame as uint8 (H, W, 3), with its labels."""
@@ -94,13 +98,26 @@ class Pictures:
         return self.ready[key]
 
     def structures(self) -> Iterator[tuple[Frame, NDArray[np.bool_]]]:
-        """Each frame, and its structures (O, H, W)."""
+        """Each frame, and its structures (O, H, W); of scans that cannot be read none.
+
+        Raises InputError where there is none at all.
+        """
+        empty = True
         for source in self.sources:
-            for frame in source.slices(self.slices):
-                shown = source.opened.scan.frame(source.opened.frames[frame])
-                labels = self.picture(source, frame).labels
-                values = sorted(source.areas[frame])[:MEASURED]
-                yield shown, np.stack([labels == value for value in values])
+            try:
+                found = [self._structures(source, frame) for frame in source.slices(self.slices)]
+            except Exception as error:
+                source.leave_out(error)
+                continue
+            empty = empty and not found
+            yield from found
+        if empty:
+            raise nothing_to_learn(len(self.sources))
+
+    def _structures(self, source: ClipSource, frame: int) -> tuple[Frame, NDArray[np.bool_]]:
+        labels = self.picture(source, frame).labels
+        values = sorted(source.areas[frame])[:MEASURED]
+        return source.opened.scan.frame(source.opened.frames[frame]), np.stack([labels == value for value in values])
 
 
 class QuillObjective(Adapted):
