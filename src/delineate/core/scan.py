@@ -28,7 +28,6 @@ class ScanKind(StrEnum):
     VIDEO = "video"
 
 
-_OTHER_AXIS = "W-SLICE-AXIS"
 VIDEO_FRAMES_SAMPLED = 32  # for the intensities of a video
 
 
@@ -200,7 +199,7 @@ class Scan:
                     f"Use one of {', '.join(self.grid.axes)} or {', '.join(self.grid.axis_codes)}.",
                 )
             axis = matches[0]
-        notices = tuple(notice for notice in self.notices if notice.code != _OTHER_AXIS)
+        notices = tuple(notice for notice in self.notices if notice.code != "W-SLICE-AXIS")
         return replace(self, source=VolumeFrames(self.source.voxels, axis), slice_axis=axis, notices=notices)
 
     def voxels(self) -> Pixels:
@@ -260,7 +259,7 @@ def _other_axis(grid: Grid, axis: int) -> Notice:
     """That slices are not those of the last axis, as prompts are then laid on another plane."""
     steps = " x ".join(f"{step:.4g}" for step in grid.spacing)
     return Notice(
-        _OTHER_AXIS,
+        "W-SLICE-AXIS",
         f"Slices are taken along {grid.axes[axis]}, the thick axis of {steps} mm (--axis {grid.axes[2]} for the last).",
     )
 

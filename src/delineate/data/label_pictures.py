@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from delineate.core.errors import InputError
-from delineate.core.reading import reading
 from delineate.core.scan import Scan
-from delineate.io.limits import check_picture
 from delineate.io.opening import PICTURE_SUFFIXES, open_scan
-from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import natural_order
 
 JPEG = (".jpg", ".jpeg")
@@ -71,9 +67,6 @@ def read_labels(path: Path) -> Labels:
 
     Raises InputError if it cannot be read, or its colours are no numbers.
     """
-    palette = _palette_indices(path)
-    if palette is not None:
-        return palette
     pixels = np.asarray(open_scan(path, palette_indices=True).pixels(0))
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any() and path.suffix.lower() not in JPEG:
@@ -93,13 +86,3 @@ def pictures(folder: Path) -> list[Path]:
     """The pictures of a folder, frame2 before frame10."""
     found = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return sorted((path for path in found if path.suffix.lower() in PICTURE_SUFFIXES), key=natural_order)
-
-
-def _palette_indices(path: Path) -> Labels | None:
-    if path.suffix.lower() not in (".png", ".gif", ".bmp"):
-        return None
-    with reading(path, "E-PICTURE-DAMAGED", what="is damaged or cut short"), Image.open(path) as picture:
-        if picture.mode != "P":
-            return None
-        check_picture(path, picture.width, picture.height, 1, ReadOptions())
-        return np.array(picture)

@@ -15,6 +15,7 @@ from pydicom.valuerep import VR
 from delineate.core.errors import DelineateError, InputError, Notice
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan, SourceFile
+from delineate.core.terminal_text import excerpt
 from delineate.io.limits import check_picture
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers.dicom_pixels import pixel_bytes
@@ -77,10 +78,10 @@ def read(path: Path, options: ReadOptions) -> Scan:
             "E-DICOM-DICOMDIR", f"{path.name} is a DICOMDIR, an index.", "Name the folder of one study instead."
         )
     if not one.has_picture:
+        kind = excerpt(one.tags.text("Modality"), 16) or "unknown"
         raise InputError(
-            "E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {one.tags.text('Modality') or 'unknown'}).",
-            "Name the image series it belongs to.",
-        )  # fmt: skip
+            "E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {kind}).", "Name the image series it is of."
+        )
     slices = _slices(one, options)
     if len(slices) == 1:
         return image(slices[0])

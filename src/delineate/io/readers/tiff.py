@@ -139,7 +139,7 @@ def _chosen_pages(path: Path, layout: TiffLayout, options: ReadOptions) -> tuple
     if kind is None:
         raise InputError(
             "E-PAGES",
-            f"{path.name} holds {pages.size} pages, and does not say what they are.",
+            f"{path.name} holds {pages.size} pages, and does not say what they are{_elsewhere(layout)}.",
             "Say it: --index N for one of them, --pages stack for slices, --pages video for frames.",
         )
     return pages, kind
@@ -156,9 +156,17 @@ def _at(path: Path, pages: NDArray[np.int64], index: int, what: str) -> NDArray[
 
 
 def _layout_notices(layout: TiffLayout) -> tuple[Notice, ...]:
-    if not layout.others:
-        return ()
-    return (Notice("W-TIFF-OTHERS", f"{layout.others} other pictures of the file, such as a thumbnail, are left out."),)
+    notices = []
+    if layout.others:
+        text = f"{layout.others} other pictures of the file, such as a thumbnail, are left out."
+        notices.append(Notice("W-TIFF-OTHERS", text))
+    if layout.elsewhere:
+        notices.append(Notice("W-TIFF-ELSEWHERE", "The file names other files for pages of its own; none is opened."))
+    return tuple(notices)
+
+
+def _elsewhere(layout: TiffLayout) -> str:
+    return " (it names other files, which are not opened)" if layout.elsewhere else ""
 
 
 def _not_finite(pixels: NDArray[Any]) -> tuple[Notice, ...]:

@@ -37,6 +37,7 @@ class TiffLayout:
     spacing   mm along x, y, z where a microscope wrote a real unit
     images    pictures behind the one page header there is; 0: every picture has its own
     others    pictures of other sizes that are no part of these
+    elsewhere whether the file's notes name other files for some of its pages
     """
 
     axes: str
@@ -46,6 +47,7 @@ class TiffLayout:
     spacing: tuple[float, float, float] | None = None
     images: int = 0
     others: int = 0
+    elsewhere: bool = False
 
     @property
     def count(self) -> int:
@@ -95,7 +97,8 @@ def _layout(path: Path, file: tifffile.TiffFile) -> TiffLayout:
         )  # fmt: skip
     main = [n for n, page in enumerate(file.pages) if not _is_reduced(page)]
     if series.kind in ("generic", "uniform") and len(main) > 1:  # nothing says what they are
-        return TiffLayout("I", np.array(main), *_inner_channels(first), spacing=_spacing(file))
+        named = file.is_ome and "FileName=" in (file.ome_metadata or "")
+        return TiffLayout("I", np.array(main), *_inner_channels(first), spacing=_spacing(file), elsewhere=named)
     outer = series.axes[: len(series.axes) - len(first.axes)] if series.axes.endswith(first.axes) else "I"
     shape = series.shape[: len(outer)] if outer and series.axes.endswith(first.axes) else (len(series.pages),)
     if not outer:
