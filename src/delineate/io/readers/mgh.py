@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 
 from delineate.core.errors import InputError, Notice
-from delineate.core.grid import Grid
+from delineate.core.grid import Grid, Placement
 from delineate.core.reading import reading
 from delineate.core.scan import Scan
 from delineate.io.limits import check_volume
@@ -19,6 +19,7 @@ from delineate.io.readers.modality import guess
 from delineate.io.unpacking import Packing, unpacked
 
 HEADER = 284  # bytes before the voxels
+PLACED = 28  # where the header says whether spacing and directions follow
 FOOTER = 1 << 16  # bytes after them: scan parameters and notes
 TYPES = (0, 1, 3, 4, 10)  # numbers of voxel types
 MOST_FRAMES = 1 << 16
@@ -37,7 +38,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
 
     Raises InputError for files that are cut or damaged, and for several frames without a choice.
     """
-    image = _loaded(path, options)
+    image, placed = _loaded(path, options)
     *shape, frames = (*image.shape, 1)[:4]
     index = 0
     if frames > 1:
@@ -55,15 +56,17 @@ def read(path: Path, options: ReadOptions) -> Scan:
     data = np.asarray(image.dataobj)
     voxels = (data if data.ndim == 3 else data[..., index]).astype(data.dtype.newbyteorder("="))
     notices: tuple[Notice, ...] = ()
-    if int(image.header["goodRASFlag"]) > 0:
+    if placed:
         grid = Grid(tuple(shape), np.asarray(image.affine, dtype=np.float64))
     else:
-        grid = Grid.scaled(tuple(shape), [float(step) for step in image.header["delta"]])
-        notices = (Notice("W-NO-ORIENTATION", "The file does not say how the patient lies: axes are i, j, k."),)
+        grid = Grid(tuple(shape), placement=Placement.PIXELS)
+        text = "The file says neither how large its voxels are nor how the patient lies: axes are i, j, k."
+        notices = (Notice("W-NO-ORIENTATION", text),)
     return Scan.from_volume(voxels, grid, modality=guess(voxels, path, volume=True), notices=notices)
 
 
-def _loaded(path: Path, options: ReadOptions) -> Any:
+def _loaded(path: Path, options: ReadOptions) -> tuple[Any, bool]:
+    """The image, and whether its header says where it lies (which nibabel fills in where not)."""
     with path.open("rb") as stream:
         packing = Packing.GZIP if stream.read(2) == b"\x1f\x8b" else Packing.RAW
     with reading(path, "E-MGH-DAMAGED", what="is a damaged FreeSurfer volume"):
@@ -75,4 +78,4 @@ def _loaded(path: Path, options: ReadOptions) -> Any:
         with path.open("rb") as stream:
             content = unpacked(stream, packing, HEADER + voxels + FOOTER, least=HEADER + voxels)
         holder = nib.FileHolder(fileobj=content.stream)
-        return MGHImage.from_file_map({"image": holder})
+        return MGHImage.from_file_map({"image": holder}), head[PLACED : PLACED + 2] != b"\0\0"
