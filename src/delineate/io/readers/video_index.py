@@ -17,6 +17,7 @@ from delineate.core.errors import InputError, Notice
 from delineate.io.options import ReadOptions
 
 CHECKED = 48  # frames from the start whose times are compared with the table
+UNTIMED = ("mpeg",)  # program streams: not every frame has a time, so that a jump may lead anywhere
 FARTHEST_CHECK = 300  # frames decoded to compare what is found behind a keyframe with what plainly comes there
 
 
@@ -111,6 +112,9 @@ def _agrees(path: Path, times: list[int], keys: list[int], packets: int) -> bool
     """Whether the decoder shows the frames the table tells of: from the start, and behind a keyframe."""
     if len(times) != packets or not keys or keys[0] != times[0]:
         return False
+    with av.open(str(path)) as container:
+        if container.format.name in UNTIMED:
+            return False
     shown = list[Any]()
     second = bisect_right(times, keys[1]) if len(keys) > 1 else 0
     wanted = max(CHECKED, second + 1 if second <= FARTHEST_CHECK else 0)
