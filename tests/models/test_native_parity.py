@@ -114,6 +114,28 @@ def test_sam2_image() -> None:
             same(answer.iou[0], answers[f"{name}/{key}/iou"], f"{name}, {key}, IoU", 2e-4)
 
 
+@torch.inference_mode()
+def test_sam2_image_takes_mask_prompts_as_the_authors_predictor_does() -> None:
+    """With points, and alone: then there are no tokens at all. The logits fed back are the network's own here."""
+    answers, native = stored("sam2_image", GAIN)
+    network = Sam2(Sam2Shape(version=Sam2Version.V2_1, side=256, hiera=TINY_HIERA)).eval()
+    load_all(network.host, sam2_weights(native), "sam2")
+    maps = network.embed(seeded_frames("sam2", 10, 256)[:1])
+    coarse = network.without_memory(maps)
+
+    def decode(points: list, labels: list, masks: torch.Tensor | None, several: bool) -> torch.Tensor:
+        asked = torch.tensor([points], dtype=torch.float32).view(1, -1, 2), torch.tensor([labels], dtype=torch.int32)
+        return network.decode(coarse, maps, *asked, masks, several, gated=False).logits
+
+    box = decode([list(BOX[:2]), list(BOX[2:])], [2, 3], None, False).clamp(-32, 32)
+    point = decode(*POINT, None, False).clamp(-32, 32)
+    for key, several in (("three", True), ("one", False)):
+        alone = decode([], [], box, several)
+        same(alone[0, :, ::4, ::4], answers[f"mask/{key}/logits"], f"mask, {key}", 5e-4)
+        both = decode([[128.0, 100.0], [60.0, 60.0]], [1, 0], point, several)
+        same(both[0, :, ::4, ::4], answers[f"points and mask/{key}/logits"], f"points and mask, {key}", 5e-4)
+
+
 def networks() -> dict:
     vit = TINY_VIT_SIZE
     return {

@@ -17,7 +17,18 @@ from delineate.core.intensities import Intensities, IntensityStatistics, Intensi
 from delineate.core.prompts import Box
 from delineate.core.scan import Scan, ScanKind
 from delineate.preprocess.intensity import WindowRule, eight_bit, named_window, scan_window
-from delineate.preprocess.profiles import LITE_MEDSAM, MEDSAM, SAM, SAM_MED2D, Profile, biosam2, sam2_image, sam2_video
+from delineate.preprocess.profiles import (
+    LITE_MEDSAM,
+    MEDSAM,
+    SAM,
+    SAM_MED2D,
+    Profile,
+    biosam2,
+    medsam2_image,
+    medsam2_video,
+    sam2_image,
+    sam2_video,
+)
 from delineate.quill.predictor import QuillPredictor
 from delineate.session import Session
 
@@ -227,3 +238,100 @@ def test_the_manifest_tells_the_window_and_a_scan_takes_it_back() -> None:
     assert (eight_bit(again.frame(1)) == eight_bit(scan.frame(1))).all()
     assert Session(scan, BrightPredictor()).manifest().input.window is None
     assert scan.kind is ScanKind.VOLUME
+
+
+# --- against the preprocessing of MedSAM and MedSAM2, written a second time ---
+
+
+def medsam_8bit(volume: NDArray[Any], limits: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """A whole volume as MedSAM's script prepares it: clipped, stretched to 0 and 255, cut to whole grays; zeros stay.
+
+    limits  of CT; None: the 0.5th and 99.5th percentile of what is above zero
+    """
+    if limits is None:
+        above = volume[volume > 0]
+        low, high = np.percentile(above, 0.5), np.percentile(above, 99.5)
+    else:
+        low, high = limits
+    clipped = np.clip(volume, low, high)
+    stretched = (clipped - np.min(clipped)) / (np.max(clipped) - np.min(clipped)) * 255.0
+    if limits is None:
+        stretched[volume == 0] = 0
+    return np.uint8(stretched)
+
+
+RNG = np.random.default_rng(7)
+SOFT = (-160.0, 240.0)
+HU = RNG.normal(20, 300, (24, 20, 6))
+VOLUMES: dict[str, tuple[NDArray[Any], ModalityName, tuple[float, float] | None]] = {
+    "CT, whole range": (HU.astype(np.int16), ModalityName.CT, SOFT),
+    "CT, without air": (np.clip(HU, -90, 900).astype(np.int16), ModalityName.CT, SOFT),
+    "CT, without bone": (np.clip(HU, -900, 120).astype(np.int16), ModalityName.CT, SOFT),
+    "CT, fractions": (HU.astype(np.float32), ModalityName.CT, SOFT),
+    "CT, double precision": (np.clip(HU, -77.7, 101.3), ModalityName.CT, SOFT),
+    "MR, whole numbers": (np.maximum(RNG.normal(300, 250, (24, 20, 6)), 0).astype(np.uint16), ModalityName.MR, None),
+    "MR, signed, some below zero": (RNG.normal(90, 130, (24, 20, 6)).astype(np.int16), ModalityName.MR, None),
+    "MR, fractions": (np.maximum(RNG.normal(3, 2.5, (24, 20, 6)), 0).astype(np.float32), ModalityName.MR, None),
+    "MR, no zeros": (RNG.uniform(5, 900, (24, 20, 6)).astype(np.float32), ModalityName.MR, None),
+}
+
+
+@pytest.mark.parametrize("title", VOLUMES)
+def test_grays_are_those_of_medsams_script_to_the_last_one(title: str) -> None:
+    volume, modality, limits = VOLUMES[title]
+    wanted = medsam_8bit(volume, limits)
+    scan = Scan.from_volume(volume, modality=Modality(modality))
+    for index in range(len(scan)):
+        assert (eight_bit(scan.frame(index))[..., 0] == wanted[:, :, index].T).all()
+
+
+OWN = (-50.0, 150.0)
+
+
+@pytest.mark.parametrize(
+    ("profile", "window", "limits"),
+    [
+        pytest.param(medsam2_video(64), OWN, OWN, id="MedSAM2, the window of the file"),
+        pytest.param(medsam2_video(64), None, SOFT, id="MedSAM2, a file without"),
+        pytest.param(medsam2_image(64), OWN, OWN, id="MedSAM2 on a picture"),
+        pytest.param(sam2_video(64), OWN, SOFT, id="SAM 2 takes soft tissue"),
+    ],
+)
+def test_medsam2_takes_the_window_a_ct_file_asks_for(
+    profile: Profile, window: tuple[float, float] | None, limits: tuple[float, float]
+) -> None:
+    """Its script takes the window from DICOM, once for the volume."""
+    volume = HU.astype(np.int16)
+    scan = Scan.from_volume(volume, modality=CT, window=window)
+    wanted = medsam_8bit(volume, limits)
+    for index in range(len(scan)):
+        assert (eight_bit(scan.frame(index), profile.window_rule)[..., 0] == wanted[:, :, index].T).all()
+    recorded = scan_window(scan, profile.window_rule)
+    assert recorded is not None and (recorded.low, recorded.high) == limits
+    assert ("file" in recorded.source) == (limits == OWN)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int16])
+def test_percentiles_of_whole_numbers_are_exact_however_large_the_scan(
+    dtype: type[np.generic], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("delineate.core.intensities.SAMPLED_VALUES", 10)
+    volume = RNG.normal(20, 60, (30, 17, 5)).clip(-128 if dtype is not np.uint16 else 0, 127).astype(dtype)
+    found = Scan.from_volume(volume).intensities.statistics
+    assert found == IntensityStatistics.of(volume)
+    assert (found.minimum, found.maximum) == (volume.min(), volume.max())
+
+
+def test_the_extremes_of_a_sampled_scan_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delineate.core.intensities.SAMPLED_VALUES", 500)
+    volume = RNG.normal(20, 60, (30, 17, 5)).astype(np.float32)
+    volume[3, 4, 1], volume[5, 6, 2] = -4000, np.nan
+    found = Scan.from_volume(volume).intensities
+    assert found.extent == (-4000, np.nanmax(volume)) == (found.statistics.minimum, found.statistics.maximum)
+
+
+def test_a_rule_that_was_worded_otherwise_is_read() -> None:
+    before = WindowRule.MEDSAM.value.replace("positive", "nonzero")
+    assert before != WindowRule.MEDSAM.value and WindowRule(before) is WindowRule.MEDSAM
+    with pytest.raises(ValueError, match="something"):
+        WindowRule("something else")

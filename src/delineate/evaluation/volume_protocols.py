@@ -8,11 +8,13 @@ from enum import StrEnum
 from functools import partial
 from itertools import product
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.propagation_options import Directions, Following
+from delineate.core.resolve import FramePrompts
 from delineate.core.scan import ScanKind
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
 from delineate.evaluation.frame_prompts import (
@@ -31,7 +33,8 @@ from delineate.evaluation.frame_prompts import (
 from delineate.evaluation.metrics import Metric, iou
 from delineate.evaluation.outline_metrics import added_columns, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
-from delineate.predictors.frame_predictor import FramePredictor
+from delineate.predictors.capabilities import Propagation
+from delineate.predictors.frame_predictor import FramePredictor, Predictor, Query
 from delineate.session import Session
 
 SLICE_IOU, RELEASED_IOU = "iou_slices", "iou_released"
@@ -95,7 +98,7 @@ class Followed18:
         areas = {target.label: areas_of(case, target) for target in targets}
         for target in targets:
             _point_at(session, case, target, self.start.frames(areas[target.label]), self.point, seed)
-        _follow(session, targets, Following(directions=self.directions))
+        _follow(session, targets, Following(directions=self.directions, reset=True))
         seconds = (perf_counter() - begin) / max(1, len(targets))
         for target in targets:
             shown = sorted(areas[target.label])
@@ -117,6 +120,9 @@ class MiddleSlice:
 
     point  how it is pointed at there
     given  take the box that came with the case, where one did, and its first and last slice
+
+    A system with a memory is given the outline that its image predictor makes of the box, and forgets it in between, as
+    the released scripts do.
     """
 
     point: PointsAt = tight_box
@@ -138,9 +144,9 @@ class MiddleSlice:
             wanted = (first + stop) // 2
             middle = min(shown, key=lambda frame: abs(frame - wanted))
             begin = perf_counter()
-            _point_at(session, case, target, [middle], point, seed)
+            _point_at(session, case, target, [middle], point, seed, by_image=True)
             if len(case.scan) > 1:
-                _follow(session, [target], None, first, stop)
+                _follow(session, [target], Following(reset=True), first, stop)
             seconds = perf_counter() - begin
             values = outlined(case, target, session, shown)
             worst = max(shown, key=lambda f: _wrong(case, target, session, f))
@@ -152,11 +158,13 @@ class MiddleSlice:
 class FromFirst:
     """The structure is pointed at where it is first labelled, and followed to the end.
 
-    to_last  no further than the last labelled frame that shows it
+    to_last   no further than the last labelled frame that shows it
+    by_image  a system with a memory is given the outline that its image predictor makes of the prompts
     """
 
     point: PointsAt
     to_last: bool = False
+    by_image: bool = False
 
     def __call__(
         self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
@@ -165,7 +173,7 @@ class FromFirst:
         begin = perf_counter()
         areas = {target.label: areas_of(case, target) for target in targets}
         for target in targets:
-            _point_at(session, case, target, [min(areas[target.label])], self.point, seed)
+            _point_at(session, case, target, [min(areas[target.label])], self.point, seed, self.by_image)
         stop = max((max(a) for a in areas.values()), default=0) + 1 if self.to_last else None
         if len(case.scan) > 1:
             _follow(session, targets, Following(directions=Directions.FORWARD), None, stop)
@@ -203,12 +211,30 @@ def outlined(
 
 
 def _point_at(
-    session: Session, case: LabelledScan, target: Target, frames: Sequence[int], point: PointsAt, seed: int
+    session: Session,
+    case: LabelledScan,
+    target: Target,
+    frames: Sequence[int],
+    point: PointsAt,
+    seed: int,
+    by_image: bool = False,
 ) -> None:
     name = session.add_object(str(target.label))
     for frame in frames:
         rng = rng_of(seed, case.case.id, target.label, frame)
-        session.prompt_all(as_prompts(point(case.truth(frame, target), rng), frame), name)
+        prompts = point(case.truth(frame, target), rng)
+        if by_image and len(case.scan) > 1:
+            prompts = _outlined_alone(session.predictor, case, frame, prompts)
+        session.prompt_all(as_prompts(prompts, frame), name)
+
+
+def _outlined_alone(predictor: Predictor, case: LabelledScan, frame: int, prompts: FramePrompts) -> FramePrompts:
+    """What a system with a memory makes of prompts on a frame that is taken for a picture; others are prompted."""
+    if predictor.capabilities.follows is not Propagation.MEMORY:
+        return prompts
+    frames = cast(FramePredictor, predictor)
+    answer = frames.decode(frames.encode(case.scan.frame(frame)), [Query(prompts)])[0]
+    return FramePrompts(mask=answer.mask) if answer.mask.any() else prompts
 
 
 def _follow(
@@ -279,14 +305,14 @@ PROTOCOLS: tuple[Protocol, ...] = (
         about=f"{_BENCH}, video: the true box where the structure is first labelled, followed forwards.",
         tasks=(Task.VIDEO,),
         box_alone=True,
-        measure=FromFirst(tight_box, to_last=True),
+        measure=FromFirst(tight_box, to_last=True, by_image=True),
     ),
     _make(
         "medsam2-bench-video-released",
         about=f"{_BENCH}, video: that box, sides up to 5 pixels of 256 outwards (released code), followed forwards.",
         tasks=(Task.VIDEO,),
         box_alone=True,
-        measure=FromFirst(partial(grown_box, least=0.0, most=5.0, side=256), to_last=True),
+        measure=FromFirst(partial(grown_box, least=0.0, most=5.0, side=256), to_last=True, by_image=True),
     ),
     _make(
         "laptop-box",

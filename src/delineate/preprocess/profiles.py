@@ -133,6 +133,12 @@ def medsam2_video(side: int) -> Profile:
     return replace(sam2_video(side), name="medsam2 video", window_rule=WindowRule.MEDSAM2)
 
 
+def medsam2_benchmark_image(side: int) -> Profile:
+    """MedSAM2's benchmark on single slices: SAM 2's input, MedSAM's way from logits to a mask."""
+    own = {"answer": Answer.SIGMOID_FIRST, "coordinates": Coordinates.NORMALIZED}
+    return replace(sam2_image(side), name="medsam2 benchmark image", **own)
+
+
 def biosam2(side: int) -> Profile:
     """BioSAM 2: as SAM 2 without mean and deviation."""
     return _sam2("biosam2", side, Filter.BILINEAR_8BIT, NONE)

@@ -22,6 +22,7 @@ from delineate.core.prompt_log import (
     RemoveObject,
 )
 from delineate.core.prompts import Prompt
+from delineate.core.propagation_options import MemoryRule
 from delineate.core.resolve import FramePrompts, Placed, join, place
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
@@ -53,7 +54,8 @@ class Changes:
         recall: Callable[[int], tuple[SessionState, Event]],
     ) -> None:
         self.scan, self.guards = scan, guards
-        self.predictor = answering_on(scan, cast(FramePredictor, predictor))  # asked as one where its scope says so
+        self._alone = cast(FramePredictor, predictor)
+        self.predictor = answering_on(scan, self._alone)  # asked as one where its scope says so
         self._store, self._recall = store, recall
         self._answering = answering_for(self.predictor, scan)
         self._keys: dict[int, FeatureKey] = {}  # of frames that were prompted: they need not be read again
@@ -100,7 +102,9 @@ class Changes:
         return Predict(objects=tuple(made))
 
     def propagation(self, state: SessionState, event: Propagate) -> Propagation:
-        return Propagation(self.scan, self.predictor, self.guards, state, event, self._store.encoder(self.predictor))
+        chains = event.following.memory is MemoryRule.CHAIN  # each frame is then a picture on its own
+        predictor = self._alone if chains else self.predictor
+        return Propagation(self.scan, predictor, self.guards, state, event, self._store.encoder(predictor))
 
     def frame_of(self, prompts: Sequence[Prompt]) -> int:
         """The one frame that prompts of a query are on. Raises PromptError where they are on several."""

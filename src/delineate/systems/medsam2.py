@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from delineate.models.variants import Sam2Size, Sam2Version
 from delineate.predictors.capabilities import Propagation
-from delineate.preprocess.profiles import medsam2_image, medsam2_video, sam2_video
+from delineate.preprocess.profiles import medsam2_benchmark_image, medsam2_image, medsam2_video, sam2_video
 from delineate.systems.sam2 import hiera_layout
 from delineate.systems.sam2_shaped import PROMPTS, WINDOW_OF_SIX, Sam2Shaped
 from delineate.systems.system import System
@@ -23,7 +23,13 @@ PARTS = Sam2Shaped(
     image_profile=medsam2_image,
     video_profile=medsam2_video,
 )
-BENCHMARK = Sam2Shaped("medsam2_benchmark", "Apache-2.0", version=Sam2Version.V2_0, resets=True)
+BENCHMARK = Sam2Shaped(
+    "medsam2_benchmark",
+    "Apache-2.0",
+    version=Sam2Version.V2_0,
+    resets=True,
+    image_profile=medsam2_benchmark_image,
+)
 _FOLLOW_UP = System(
     name=PARTS.name,
     summary="SAM 2.1 tiny at 512 px fine-tuned on 455 k volumes and 76 k frames",
