@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz import documents, seeds
+from fuzz import documents, format_seeds, seeds
 from fuzz.seeds import Seed
 
 READING: tuple[dict[str, Any], ...] = (
@@ -177,6 +177,7 @@ TARGETS: tuple[Target, ...] = (
     Target("pictures", seeds.pictures, _scan),
     Target("dicom", seeds.dicoms, _scan),
     Target("videos", seeds.videos, _scan),
+    Target("formats", format_seeds.formats, _scan),
     Target("labels", lambda: [s for s in seeds.pictures() if s.entry], _label),
     Target("masks", lambda: [*seeds.volumes(), *(s for s in seeds.pictures() if s.entry)], _mask),
     Target("prompts", documents.prompt_files, _prompts),
