@@ -71,6 +71,9 @@ Window = Annotated[
 ToGrey = Annotated[bool, typer.Option("--to-grey", help="Turn a colour volume into grey values.")]
 Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICOM gaps, straighten tilted gantries.")]
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="The frame before stands in for one that cannot be read.")
+]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Largest picture that is opened.")]
 MaxVoxels = Annotated[int, typer.Option("--max-voxels", help="Largest volume that is opened.")]
 MaxFrames = Annotated[int, typer.Option("--max-frames", help="Most frames of a video.")]
@@ -94,6 +97,7 @@ class Reading:
     to_grey: ToGrey = False
     resample_irregular: Irregular = False
     stored_orientation: Stored = False
+    skip_damaged: SkipDamaged = False
     max_pixels: MaxPixels = 200_000_000
     max_voxels: MaxVoxels = 2_000_000_000
     max_frames: MaxFrames = 1_000_000

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import DelineateWarning, InputError
+
 Pixels = NDArray[Any]
+CLOSED = "E-SCAN-CLOSED"
 
 
 class FrameSource(Protocol):
@@ -51,6 +55,51 @@ class ArrayFrames:
 
     def read(self, index: int) -> Pixels:
         return np.asarray(self.array[index])
+
+
+class SteadyFrames:
+    """Frames of a source that goes on where one is damaged: the last readable one before it, or else the first after
+    it, stands in. Each is told once, as a DelineateWarning.
+
+    damaged  by number, what was said of it
+    """
+
+    def __init__(self, source: FrameSource) -> None:
+        self.source = source
+        self.damaged: dict[int, str] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype
+
+    def read(self, index: int) -> Pixels:
+        """Raises InputError where no frame of all can be read."""
+        count = self.shape[0]
+        first: InputError | None = None
+        for number in (*range(index, -1, -1), *range(index + 1, count)):
+            if number in self.damaged:
+                continue
+            try:
+                pixels = self.source.read(number)
+            except InputError as error:
+                if error.code == CLOSED:
+                    raise
+                self.damaged[number] = error.message
+                first = first or error
+                continue
+            if first is not None:
+                text = f"{first.message} Frame {number} stands in for frame {index}."
+                warnings.warn(text, DelineateWarning, stacklevel=2)
+            return pixels
+        raise first or InputError("E-FRAMES-DAMAGED", "No frame can be read.", "Copy or export the file again.")
+
+    def close(self) -> None:
+        if isinstance(self.source, ClosableSource):
+            self.source.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class ReadOptions:
     to_grey              turn a colour volume into grey values
     resample_irregular   rebuild evenly spaced slices where a DICOM series has gaps or a tilted gantry
     stored_orientation   leave a photograph as stored, ignoring its EXIF rotation
+    skip_damaged         show the frame before in place of one that cannot be read, and tell it
     max_*                limits, checked before memory is taken
     """
 
@@ -61,6 +62,7 @@ class ReadOptions:
     to_grey: bool = False
     resample_irregular: bool = False
     stored_orientation: bool = False
+    skip_damaged: bool = False
     max_pixels: int = 200_000_000
     max_voxels: int = 2_000_000_000
     max_frames: int = 1_000_000

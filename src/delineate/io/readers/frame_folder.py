@@ -44,7 +44,7 @@ class FolderFrames:
         except DelineateError as error:
             raise InputError(
                 error.code, f"Frame {index}: {error.message}",
-                f"{error.hint} To go on without it, move {path.name} out of the folder.".strip(),
+                f"{error.hint} To go on without it: --skip-damaged, or move {path.name} out of the folder.".strip(),
             ) from error  # fmt: skip
         if pixels.shape != self.shape[1:] or pixels.dtype != self.dtype:
             raise InputError(

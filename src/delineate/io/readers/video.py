@@ -21,6 +21,7 @@ from delineate.io.readers.video_index import FrameIndex, frames_of, index_of
 from delineate.io.readers.video_picture import as_shown, notices_of
 
 AGAIN = "Copy or download it again."
+GO_ON = f"{AGAIN} To go on without the frame: --skip-damaged."
 CACHE = 4  # frames kept as they are shown
 BLOCK_BYTES = 1 << 28  # of decoded frames kept, as the decoder gives them, where a video is read backwards
 
@@ -101,7 +102,7 @@ class VideoFrames(HeldFile):
             if frame is not None:
                 return frame
         self._stop()
-        raise InputError("E-VIDEO-DAMAGED", f"Frame {index} of {self._path.name} is damaged or missing.", AGAIN)
+        raise InputError("E-VIDEO-DAMAGED", f"Frame {index} of {self._path.name} is damaged or missing.", GO_ON)
 
     def _next_frame(self, index: int, backwards: bool) -> av.VideoFrame | None:
         """Frame ``index``, decoding on; None where it does not come."""
@@ -120,7 +121,7 @@ class VideoFrames(HeldFile):
             raise InputError(
                 "E-VIDEO-DAMAGED",
                 f"Frame {index} of {self._path.name} cannot be decoded: {error}.",
-                AGAIN,
+                GO_ON,
             ) from None
         return None
 
