@@ -59,6 +59,26 @@ def _paeth(a: int, b: int, c: int) -> int:
     return min((abs(p - a), 0, a), (abs(p - b), 1, b), (abs(p - c), 2, c))[2]
 
 
+DEEP = np.random.default_rng(9).integers(0, 65536, (5, 7, 4), dtype=np.uint16)
+
+
+def cut_deep(folder: Path, share: float) -> Any:
+    path = png16(folder, DEEP[..., :3].copy(), 4)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    return open_scan(path)
+
+
+def deep_rotated(folder: Path) -> Any:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(data)) + b"eXIf" + data + struct.pack(">I", zlib.crc32(b"eXIf" + data))
+    path = png16(folder, DEEP[..., :3].copy(), 4)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:33] + chunk + raw[33:])
+    return open_scan(path)
+
+
 def deep(filters: int) -> Row:
     pixels = np.random.default_rng(filters).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
     return Row(
@@ -129,6 +149,10 @@ ROWS = [
         check=pixels_are(GREY.astype(np.uint16) * 257),
     ),
     *(deep(n) for n in range(5)),
+    Row("37-16-bit-colour-alpha", lambda f: open_scan(png16(f, DEEP, 4)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., :3])),
+    Row("37-16-bit-grey-alpha", lambda f: open_scan(png16(f, DEEP[..., :2], 3)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., 0])),
+    Row("37-16-bit-colour-cut", lambda f: cut_deep(f, 0.6), error="E-PICTURE-DAMAGED"),
+    Row("41-exif-16-bit", deep_rotated, notice="W-EXIF-ROTATED", check=pixels_are(np.rot90(DEEP[..., :3], -1))),
     Row(
         "38-palette",
         lambda f: open_scan(saved(f, Image.fromarray(RGB).quantize(16), "a.png")),

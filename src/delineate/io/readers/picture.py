@@ -58,8 +58,8 @@ def page_pixels(path: Path, options: ReadOptions, index: int | None) -> tuple[ND
                     )
                 picture.seek(index)
                 check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
-            if picture.format == "PNG" and png16.is_deep_colour(path):
-                pixels = png16.read(path)
+            if picture.format == "PNG" and png16.is_deep_color(path):
+                pixels = _deep(picture, path, options, notices)
             else:
                 _tell_depth(picture, path, notices)
                 pixels = np.asarray(_plain(picture, path, options, notices))
@@ -108,6 +108,27 @@ def damaged(path: Path, error: Exception) -> InputError:
     )
 
 
+def _deep(picture: Image.Image, path: Path, options: ReadOptions, notices: list[Notice]) -> NDArray[Any]:
+    pixels = png16.read(path)
+    if png16.has_alpha(path):
+        notices.append(ALPHA_DROPPED)
+    turn = 1 if options.stored_orientation else _orientation(picture)
+    if turn != 1:
+        notices.append(ROTATED)
+    return upright(pixels, turn)
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels turned as an EXIF or TIFF orientation, 1 to 8, says."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
 def _tell_depth(picture: Image.Image, path: Path, notices: list[Notice]) -> None:
     """That Pillow keeps 8 bits of the colors of a JPEG 2000 picture that has more."""
     if picture.format != "JPEG2000" or picture.mode not in ("RGB", "RGBA"):
@@ -122,7 +143,7 @@ def _tell_depth(picture: Image.Image, path: Path, notices: list[Notice]) -> None
 
 def _pixel_bytes(picture: Image.Image, path: Path) -> int:
     """Bytes of a pixel once it is decoded and its palette is resolved."""
-    deep = picture.format == "PNG" and png16.is_deep_colour(path)
+    deep = picture.format == "PNG" and png16.is_deep_color(path)
     each = {"1": 1, "L": 1, "P": 3, "LA": 2, "PA": 4, "I;16": 2, "I;16B": 2, "I;16L": 2, "RGB": 3}.get(picture.mode, 4)
     return 2 * each if deep else each
 

@@ -15,7 +15,7 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 from delineate.core.errors import InputError, MissingExtraError, Notice
 from delineate.io.limits import check_picture
 from delineate.io.options import ReadOptions
-from delineate.io.readers.picture import ALPHA_DROPPED, ROTATED, page_pixels
+from delineate.io.readers.picture import ALPHA_DROPPED, ROTATED, page_pixels, upright
 from delineate.io.unpacking import DEFLATE_RATIO, PIECE, Packing, holds_more
 
 WHITE_LOW = Notice("W-TIFF-WHITE", "The file keeps white as 0 (MinIsWhite); gray values were inverted.")
@@ -108,6 +108,12 @@ class TiffPages:
                 "E-TIFF-CHANNELS", f"{self.path.name} has pages of shape {pixels.shape}: neither gray nor RGB.",
                 "Save the channel of interest on its own.",
             )  # fmt: skip
+        if min(pixels.shape[:2]) < 2:
+            raise InputError(
+                "E-PICTURE-TINY",
+                f"{self.path.name} is {pixels.shape[1]} x {pixels.shape[0]} pixels: nothing to outline.",
+                "Check that it is the right file.",
+            )
         return self._upright(page, pixels)
 
     def _upright(self, page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
@@ -115,13 +121,7 @@ class TiffPages:
         if turn == 1 or self.options.stored_orientation:
             return pixels
         self._tell(ROTATED)
-        if turn >= 5:
-            pixels = pixels.swapaxes(0, 1)
-        if turn in (3, 4, 7, 8):
-            pixels = pixels[::-1]
-        if turn in (2, 3, 6, 7):
-            pixels = pixels[:, ::-1]
-        return np.ascontiguousarray(pixels)
+        return upright(pixels, turn)
 
     def _by_pillow(self, index: int) -> NDArray[Any]:
         """Print colors, palettes, luminance and the like, as other pictures of such colors are read."""
