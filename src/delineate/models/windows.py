@@ -15,7 +15,7 @@ def cut(x: Tensor, size: int, filling: Tensor | None = None) -> Tensor:
     filling  (C,), what stands where a window reaches beyond the map; None: zeros
     """
     b, h, w, c = x.shape
-    x = filled(x, -h % size, -w % size, filling)
+    x = filled(x, (size - h % size) % size, (size - w % size) % size, filling)
     rows, columns = x.shape[1] // size, x.shape[2] // size
     return x.view(b, rows, size, columns, size, c).transpose(2, 3).reshape(-1, size, size, c)
 
@@ -28,7 +28,7 @@ def overhangs(x: Tensor, size: int) -> bool:
 def joined(windows: Tensor, sides: tuple[int, int]) -> Tensor:
     """Windows (B x windows, size, size, C) -> the map (B, H, W, C) they were cut from, ``sides`` being H and W."""
     size, c = windows.shape[1], windows.shape[3]
-    rows, columns = (-(-side // size) for side in sides)
+    rows, columns = ((side + size - 1) // size for side in sides)  # exporters divide negative numbers otherwise
     x = windows.view(-1, rows, columns, size, size, c).transpose(2, 3).reshape(-1, rows * size, columns * size, c)
     return x[:, : sides[0], : sides[1]]
 
