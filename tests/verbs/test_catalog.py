@@ -132,7 +132,14 @@ def test_options_are_the_fields_of_the_request(name: str) -> None:
         pytest.param("inspect", {}, "E-REQUEST", "input", id="missing-field"),
         pytest.param("train quill", {"batch": "many"}, "E-REQUEST", "batch", id="no-number"),
         pytest.param(
-            "segment", {"input": "a", "asked": {"prompts": [{"type": "box"}]}}, "E-REQUEST", "corners", id="deep"
+            "segment",
+            {"input": "a", "asked": {"propagate": "perhaps"}},
+            "E-REQUEST",
+            "asked.Target.propagate",
+            id="deep",
+        ),
+        pytest.param(
+            "segment", {"input": "a", "asked": {"prompts": [{"type": "box"}]}}, "E-PROMPT-FIELD", "corners", id="prompt"
         ),
         pytest.param("inspect", {"input": "a.png", "reading": {"pages": "wall"}}, "E-REQUEST", "pages", id="no-choice"),
         pytest.param("dataset shard", {"folder": "a", "output": "b", "split": [0.5]}, "E-OPTION", "0.5", id="shares"),
