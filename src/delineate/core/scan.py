@@ -199,6 +199,8 @@ class Scan:
                     f"Use one of {', '.join(self.grid.axes)} or {', '.join(self.grid.axis_codes)}.",
                 )
             axis = matches[0]
+        if axis not in (0, 1, 2):
+            raise GeometryError("E-SLICE-AXIS", f"A volume has slice axes 0, 1 and 2, not {axis}.", "Give one of them.")
         notices = tuple(notice for notice in self.notices if notice.code != "W-SLICE-AXIS")
         return replace(self, source=VolumeFrames(self.source.voxels, axis), slice_axis=axis, notices=notices)
 

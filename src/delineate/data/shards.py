@@ -180,7 +180,8 @@ def stream(
         samples = (sample for number, sample in enumerate(samples) if number % workers == worker)
     for path, members in _shuffled(samples, buffer, rng):
         case = _case(record_in(members), path, part, home)
-        found = opened(members)
+        with reading(path, "E-SHARD-DAMAGED", hint="Write the shards again."):
+            found = opened(members)
         yield LabelledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes)
 
 
