@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "weights.md"
 
 def test_the_page_shows_the_table_as_it_is() -> None:
     shown = re.search(r"<!-- sources -->\n(.*?)\n<!-- /sources -->", PAGE.read_text(), re.DOTALL)
-    assert shown is not None and shown[1] == sources_table(), "Write it anew: python docs/tables.py sources"
+    assert shown is not None and shown[1] == sources_table(), "Write it anew: python tools/tables.py sources"
 
 
 @pytest.mark.parametrize("file", list(published_files()), ids=lambda file: file.name)
