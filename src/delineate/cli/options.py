@@ -221,7 +221,9 @@ def following(**given: Any) -> Following | None:
     added = entry_points(group="delineate.memory_policies").names  # each by the name of its policy
     for name, words in (("memory", [*MemoryRule, *sorted(added)]), ("directions", [*Directions])):
         if name in chosen and chosen[name] not in words:
-            raise PromptError("E-OPTION", f'--{name} "{chosen[name]}" is not one of {", ".join(words)}.')
+            raise PromptError(
+                "E-OPTION", f'--{name} "{chosen[name]}" is not one of {", ".join(words)}.', "Choose one of these."
+            )
     return Following(**chosen) if chosen else None
 
 

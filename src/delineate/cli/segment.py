@@ -63,7 +63,9 @@ class Pointing:
         from delineate.verbs.segment import Target
 
         if self.space not in list(Space):
-            raise PromptError("E-OPTION", f'--space "{self.space}" is not one of {", ".join(Space)}.')
+            raise PromptError(
+                "E-OPTION", f'--space "{self.space}" is not one of {", ".join(Space)}.', "Choose one of these."
+            )
         at: dict[str, Any] = {"space": Space(self.space), "frame": self.frame}
         prompts: list[Prompt] = [] if self.text is None else [Text(self.text, frame=self.frame)]
         prompts += [Box(*options.numbers(b, (4, 6), "--box"), **at) for b in self.box or ()]

@@ -20,7 +20,9 @@ def opened(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError("E-MODEL-DAMAGED", f"{path.name} is not a readable ONNX model: {error}") from None
+        raise ModelError(
+            "E-MODEL-DAMAGED", f"{path.name} is not a readable ONNX model: {error}", "Copy or download it again."
+        ) from None
 
 
 def write_folded(model: bytes, path: Path) -> None:

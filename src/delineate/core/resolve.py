@@ -232,6 +232,7 @@ def _place_box(prompt: Box, scan: Scan) -> Placed:
                     raise PromptError(
                         "E-PROMPT-FRAME",
                         f"The box reaches from {scan.frame_word} {first} to {stop - 1}, but says frame {frame}.",
+                        "Frames and slices are counted from 0.",
                     )
             low, high = low3[list(scan.frame_axes)], high3[list(scan.frame_axes)]
     size = np.array([scan.width, scan.height])

@@ -106,7 +106,11 @@ class Scan:
         grid = grid or Grid(tuple(voxels.shape[:3]))
         axis = grid.thick_axis if slice_axis is None else slice_axis
         if axis not in (0, 1, 2):
-            raise GeometryError("E-SLICE-AXIS", f"A volume has slice axes 0, 1 and 2, not {axis}.")
+            raise GeometryError(
+                "E-SLICE-AXIS",
+                f"A volume has slice axes 0, 1 and 2, not {axis}.",
+                "Name an axis of a volume: 0, 1 or 2, i, j or k, or R, A or S.",
+            )
         scan = cls(ScanKind.VOLUME, VolumeFrames(voxels, axis), grid, axis, **about)
         return scan if slice_axis is not None or axis == 2 else scan.with_notices(_other_axis(grid, axis))
 
@@ -185,7 +189,11 @@ class Scan:
     def sliced_along(self, axis: int | str) -> Scan:
         """The same volume with its slices along another axis: a number, or an axis name or code (``"i"``, ``"S"``)."""
         if self.kind is not ScanKind.VOLUME or not isinstance(self.source, VolumeFrames):
-            raise GeometryError("E-SLICE-AXIS", f"Only a volume has a choice of slice axis, not this {self.kind}.")
+            raise GeometryError(
+                "E-SLICE-AXIS",
+                f"Only a volume has a choice of slice axis, not this {self.kind}.",
+                "Name an axis of a volume: 0, 1 or 2, i, j or k, or R, A or S.",
+            )
         if isinstance(axis, str):
             names = [a.lower() for a in self.grid.axes]
             codes = [set(_OPPOSITE.get(c, c)) for c in self.grid.axis_codes]

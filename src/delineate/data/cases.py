@@ -149,7 +149,11 @@ class Case:
         if frames == labels:
             return tuple(range(frames))
         if not (self.image.is_dir() and self.label.is_dir()):
-            raise InputError("E-CASE-LABEL", f"{self.label} labels {labels} frames, the scan has {frames}.")
+            raise InputError(
+                "E-CASE-LABEL",
+                f"{self.label} labels {labels} frames, the scan has {frames}.",
+                "A label image has one whole number a pixel, on the grid of its scan, and the name of its frame.",
+            )
         position = {path.stem: index for index, path in enumerate(pictures(self.image))}
         alone = [path.name for path in pictures(self.label) if path.stem not in position]
         if alone:

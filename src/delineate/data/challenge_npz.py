@@ -61,7 +61,9 @@ class NpyReader:
             or pixels.shape[1] % labels.shape[1]
         ):
             raise InputError(
-                "E-CASE-LABEL", f"{case.label.name} has the shape {labels.shape}, its picture {pixels.shape}."
+                "E-CASE-LABEL",
+                f"{case.label.name} has the shape {labels.shape}, its picture {pixels.shape}.",
+                "A label image has one whole number a pixel, on the grid of its scan, and the name of its frame.",
             )
         repeated = labels.repeat(pixels.shape[0] // labels.shape[0], 0).repeat(pixels.shape[1] // labels.shape[1], 1)
         return OpenedFiles(Scan.from_image(pixels), Scan.from_image(_whole(repeated, case.label)))
@@ -120,10 +122,18 @@ def _labels(truth: NDArray[Any], scan: Scan, path: Path) -> Scan:
     whole = _whole(truth, path)
     if scan.kind is ScanKind.IMAGE:
         if whole.ndim != 2:
-            raise InputError("E-CASE-LABEL", f"gts of {path.name} has the shape {whole.shape}, its picture two axes.")
+            raise InputError(
+                "E-CASE-LABEL",
+                f"gts of {path.name} has the shape {whole.shape}, its picture two axes.",
+                "A label image has one whole number a pixel, on the grid of its scan, and the name of its frame.",
+            )
         return Scan.from_image(whole)
     if whole.ndim != 3 or whole.shape != scan.grid.shape[::-1]:
-        raise InputError("E-CASE-LABEL", f"gts of {path.name}: {whole.shape}, imgs {scan.grid.shape[::-1]}.")
+        raise InputError(
+            "E-CASE-LABEL",
+            f"gts of {path.name}: {whole.shape}, imgs {scan.grid.shape[::-1]}.",
+            "A label image has one whole number a pixel, on the grid of its scan, and the name of its frame.",
+        )
     return Scan.from_volume(whole.transpose(2, 1, 0), scan.grid, scan.slice_axis)
 
 

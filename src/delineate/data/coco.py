@@ -102,7 +102,9 @@ def read(home: DataFolder) -> Iterator[Case]:
     """
     files = [home.require_inside(file) for file in _files(home.root)]
     for file in files:
-        content = read_json(file, Instances, "E-COCO", "a COCO file", "docs/reference/datasets.md says what is read of it.")
+        content = read_json(
+            file, Instances, "E-COCO", "a COCO file", "docs/reference/datasets.md says what is read of it."
+        )
         yield from _cases(content, file, home, several=len(files) > 1)
 
 

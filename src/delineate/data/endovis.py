@@ -134,7 +134,11 @@ class EndovisReader:
             labels = ClassFolders(masks, ordered, (len(ordered), *size))
             stems = [Path(name).stem for name in ordered]
         if not stems:
-            raise InputError("E-CASE-LABEL", f"No mask in {case.label} has the name of a frame in {case.image}.")
+            raise InputError(
+                "E-CASE-LABEL",
+                f"No mask in {case.label} has the name of a frame in {case.image}.",
+                "A label image has one whole number a pixel, on the grid of its scan, and the name of its frame.",
+            )
         return OpenedFiles(scan, Scan.from_frames(labels), tuple(position[stem] for stem in stems))
 
 

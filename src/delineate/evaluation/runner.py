@@ -91,7 +91,11 @@ class EvaluateOptions:
         if self.structures < 1 or (self.limit is not None and self.limit < 1):
             raise InputError("E-EVAL-LIMIT", "A limit of cases or structures is at least 1.", "Leave it out for all.")
         if self.variant and not any(self.variant in variants_of(name) for name in self.names):
-            raise InputError("E-VARIANT", f'None of {", ".join(self.names)} has a variant "{self.variant}".')
+            raise InputError(
+                "E-VARIANT",
+                f'None of {", ".join(self.names)} has a variant "{self.variant}".',
+                "See which there are: delineate bench reproduce NAME",
+            )
         for name in self.predictors:
             check_predictor(name)
             if name in BASELINES and not protocol.box_alone:

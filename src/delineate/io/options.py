@@ -77,4 +77,6 @@ class ReadOptions:
                 object.__setattr__(self, name, kind(value))
             except ValueError:
                 option = name.replace("_", "-")
-                raise InputError("E-OPTION", f'--{option} "{value}" is not one of {", ".join(kind)}.') from None
+                raise InputError(
+                    "E-OPTION", f'--{option} "{value}" is not one of {", ".join(kind)}.', "Choose one of these."
+                ) from None

@@ -265,7 +265,11 @@ class QuillPredictor:
         """
         assert known.points is not None and known.labels is not None
         if not known.labels.any():
-            raise PromptError("E-PROMPT-ONLY-NEGATIVE", "Only negative points: nothing says where the structure is.")
+            raise PromptError(
+                "E-PROMPT-ONLY-NEGATIVE",
+                "Only negative points: nothing says where the structure is.",
+                "Add a point on the structure, or a box around it.",
+            )
         side = self._side if objection else self.glance  # anew, a glance finds a little less
         windows = windows_for(known, *features.size)
         looked = self._run(features, [_View(known, window, objection, anew=True) for window in windows], side)

@@ -56,7 +56,11 @@ def adapted_layers(encoder: nn.Module, mlp: bool = False) -> list[str]:
         if isinstance(module, nn.Linear)
     ]
     if not found:
-        raise ModelError("E-ADAPTER", f"{type(encoder).__name__} has no attention that adapters can be put into.")
+        raise ModelError(
+            "E-ADAPTER",
+            f"{type(encoder).__name__} has no attention that adapters can be put into.",
+            "Choose a system with a ViT, TinyViT or Hiera encoder.",
+        )
     return found
 
 

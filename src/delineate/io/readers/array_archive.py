@@ -96,7 +96,11 @@ def read_npy(path: Path, options: ReadOptions | None = None) -> NDArray[Any]:
             raise InputError("E-NPY-DAMAGED", f"{path.name} needs code to read.", "Save a plain array of numbers.")
         check_volume(path, shape, dtype.itemsize, options or ReadOptions())
         if np.prod(shape, dtype=float) * dtype.itemsize > room:
-            raise InputError("E-NPY-DAMAGED", f"{path.name} is cut short: {room} bytes of values are there.")
+            raise InputError(
+                "E-NPY-DAMAGED",
+                f"{path.name} is cut short: {room} bytes of values are there.",
+                "Save it anew with numpy.save, without objects in it.",
+            )
         return np.asarray(np.load(path, allow_pickle=False, mmap_mode="c" if 0 not in shape else None))
 
 

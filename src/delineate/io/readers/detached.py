@@ -10,6 +10,8 @@ from delineate.core.errors import InputError
 from delineate.core.terminal_text import excerpt
 
 MOST_FILES: Final = 100_000
+_TOGETHER: Final = "Keep the header and its data in one folder, under the names they had."
+_ANEW: Final = "Write the header anew with the program it came from."
 
 
 def beside(header: Path, name: str, code: str) -> Path:
@@ -22,14 +24,14 @@ def beside(header: Path, name: str, code: str) -> Path:
         source = (header.parent / name).resolve()
         inside, there = source.parent == header.parent.resolve(), source.is_file()
     except (OSError, ValueError, RuntimeError):  # too long, a null byte, a loop of links
-        raise InputError(code, f"{header.name} points to data under no possible name: {shown}.") from None
+        raise InputError(code, f"{header.name} points to data under no possible name: {shown}.", _ANEW) from None
     if not inside:
-        raise InputError(code, f"{header.name} points to data outside its own folder: {shown}.")
+        raise InputError(code, f"{header.name} points to data outside its own folder: {shown}.", _TOGETHER)
     if not there:
         raise InputError(
             code,
             f"{header.name} keeps its voxels in {shown}, which is missing.",
-            "Keep the two files in one folder, under the names they had.",
+            _TOGETHER,
         )
     return source
 
@@ -42,15 +44,17 @@ def numbered_names(header: Path, pattern: str, first: int, last: int, step: int,
         not (percent and letter and (not digits or digits.isdecimal()) and len(digits) < 4 and "%" not in end)
         or not step
     ):
-        raise InputError(code, f"{header.name} names its data files by a pattern that is none: {excerpt(pattern)}.")
+        raise InputError(
+            code, f"{header.name} names its data files by a pattern that is none: {excerpt(pattern)}.", _ANEW
+        )
     wanted = range(first, last + (1 if step > 0 else -1), step)
     if not 0 < len(wanted) <= MOST_FILES:
-        raise InputError(code, f"{header.name} says its voxels are in {len(wanted)} files.")
+        raise InputError(code, f"{header.name} says its voxels are in {len(wanted)} files.", _ANEW)
     return (f"{before}{number:{digits}d}{end}" for number in wanted)
 
 
 def require_some(header: Path, names: Sequence[str], code: str) -> Sequence[str]:
     """The names. Raises InputError for none, or far too many."""
     if not 0 < len(names) <= MOST_FILES:
-        raise InputError(code, f"{header.name} lists {len(names)} data files.")
+        raise InputError(code, f"{header.name} lists {len(names)} data files.", _ANEW)
     return names

@@ -152,7 +152,11 @@ def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[
         text = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         notices.append(Notice("W-DICOM-NO-IMAGE", f"Objects without pictures were left out: {text}."))
     if not images:
-        raise InputError("E-DICOM-NO-IMAGE", f"The DICOM files in {folder} hold no pictures.")
+        raise InputError(
+            "E-DICOM-NO-IMAGE",
+            f"The DICOM files in {folder} hold no pictures.",
+            "Name a file or folder with images; export the series again if there should be some.",
+        )
     return images
 
 
@@ -221,6 +225,10 @@ def _slices(one: _File, options: ReadOptions) -> list[Slice]:
         )  # fmt: skip
     columns, rows = tags.whole("Columns") or 0, tags.whole("Rows") or 0
     if min(columns, rows) < 1:
-        raise InputError("E-DICOM-NO-IMAGE", f"{path.name} says its picture has {columns} x {rows} pixels.")
+        raise InputError(
+            "E-DICOM-NO-IMAGE",
+            f"{path.name} says its picture has {columns} x {rows} pixels.",
+            "Name a file or folder with images; export the series again if there should be some.",
+        )
     check_picture(path, columns, rows, pixel_bytes(tags), options)
     return slices_of(path, tags)

@@ -180,7 +180,9 @@ def _uneven(stack: _Stack, gaps: Vector, usual: float, resample: bool, notices: 
             "E-DICOM-GAP", f"{what}.", "Export the series again, or fill in with --resample-irregular (interpolates)."
         )
     if (heights[-1] - heights[0]) / usual > MOST_FILLED * count:
-        raise GeometryError("E-DICOM-GAP", f"{what}: too little is there to fill in the rest.")
+        raise GeometryError(
+            "E-DICOM-GAP", f"{what}: too little is there to fill in the rest.", "Export the series again."
+        )
     wanted = heights[0] + usual * np.arange(round((heights[-1] - heights[0]) / usual) + 1)
     right = np.clip(np.searchsorted(heights, wanted), 1, count - 1)
     share = np.clip((wanted - heights[right - 1]) / (heights[right] - heights[right - 1]), 0, 1)

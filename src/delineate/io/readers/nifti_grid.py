@@ -29,7 +29,11 @@ def grid_of(path: Path, header: Any, shape: tuple[int, int, int], options: ReadO
     if isinstance(header, nib.Nifti1Header) and (header["sform_code"] or header["qform_code"]):
         affine = _affine(path, header, options, notices)
         if not np.isfinite(affine).all():
-            raise GeometryError("E-GRID-NAN", f"The affine of {path.name} holds NaN or infinite numbers.")
+            raise GeometryError(
+                "E-GRID-NAN",
+                f"The affine of {path.name} holds NaN or infinite numbers.",
+                "Write the file anew with the program it came from.",
+            )
         affine[:3] *= scale
         grid = Grid(shape, affine)
         _tell(grid, shape, unit, notices)

@@ -93,7 +93,11 @@ def _unit(header: NrrdHeader, field: str) -> tuple[float, list[Notice]]:
     lengths = [unit for unit in told if unit.strip() and unit.lower() not in ("none", "???", "s", "ms", "sec")]
     scales = {millimetres(header.path, unit) for unit in lengths}
     if len(scales) > 1:
-        raise InputError("E-UNIT", f"{header.path.name} gives lengths in several units: {', '.join(lengths[:4])}.")
+        raise InputError(
+            "E-UNIT",
+            f"{header.path.name} gives lengths in several units: {', '.join(lengths[:4])}.",
+            "Give all axes lengths of one unit.",
+        )
     scale = next(iter(scales), 1.0)
     return scale, [] if scale == 1.0 else [unit_notice(lengths[0])]
 

@@ -245,5 +245,7 @@ class AnimationFrames(HeldFile):
         except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them
             reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
-                "E-PICTURE-DAMAGED", f"Picture {index} of {self._path.name} is damaged or cut short: {reason}."
+                "E-PICTURE-DAMAGED",
+                f"Picture {index} of {self._path.name} is damaged or cut short: {reason}.",
+                "Copy or download it again.",
             ) from None

@@ -92,7 +92,11 @@ def read_still(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[No
         layout = _one_channel(path, layout_of(path, file), options)
         numbers, kind = _chosen_pages(path, layout, options)
         if kind is not None:
-            raise InputError("E-PAGES", f"{path.name} holds {len(numbers)} pages, where one picture is expected.")
+            raise InputError(
+                "E-PAGES",
+                f"{path.name} holds {len(numbers)} pages, where one picture is expected.",
+                "Save the page that is meant as a file of its own, or choose it with --index.",
+            )
         pages = TiffPages(path, file, options, layout.images)
         pixels = pages.read(int(numbers[0]), options.channel if layout.inside else None)
     return pixels, tuple(pages.notices.values())

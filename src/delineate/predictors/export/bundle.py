@@ -62,7 +62,9 @@ def export_system(
     """
     if predictor.capabilities.network in (None, NetworkKind.QUILL):
         raise ModelError(
-            "E-EXPORT-KIND", f"{predictor.record.name} is no torch network; its file is ONNX already, or has no parts."
+            "E-EXPORT-KIND",
+            f"{predictor.record.name} is no torch network; its file is ONNX already, or has no parts.",
+            "Export a system that runs on torch: delineate systems",
         )
     network = predictor.network
     folder.mkdir(parents=True, exist_ok=True)
