@@ -86,8 +86,9 @@ def exported(
         result_json(done.as_json())
         return
     for part in done.parts:
-        differs = f", differs from torch by at most {part.difference:.1e} of the largest value"
-        result(f"{part.name:22}  {part.megabytes:7.1f} MB{'' if part.difference is None else differs}")
+        compared = part.difference is not None
+        differs = f", differs from torch by at most {part.difference:.1e} of the largest value" if compared else ""
+        result(f"{part.name:22}  {part.megabytes:7.1f} MB{differs}")
     result(f"  {done.card_file}")
 
 
