@@ -16,6 +16,7 @@ from mkdocs.structure.files import File, Files
 
 import command_pages
 import error_codes
+import request_pages
 from delineate import _WHERE
 from delineate.predictors.bundle_card import BundleCard
 from delineate.schemas import MODELS, schema_text
@@ -30,10 +31,6 @@ SHOWN = {  # files outside docs/, and the pages they are shown as
 }
 SCHEMAS = MODELS | {"model.schema.json": BundleCard}
 MODULES = {  # below the public names: what systems, readers, servers and measures of others build on
-    "Requests": (
-        "One typed function a verb.",
-        ("delineate.verbs.segment", "delineate.verbs.auto", "delineate.verbs.replay"),
-    ),
     "Predictors": (
         "What a model is here.",
         ("delineate.predictors.frame_predictor", "delineate.predictors.capabilities"),
@@ -55,7 +52,7 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made, and the schemas."""
-    for uri, text in _made():
+    for uri, text in made():
         files.append(File.generated(config, uri, content=text))
     return files
 
@@ -84,10 +81,14 @@ def mend_links(markdown: str, file: Path, uri: str) -> str:
     return LINK.sub(mended, markdown)
 
 
-def _made() -> Iterator[tuple[str, str]]:
+def made() -> Iterator[tuple[str, str]]:
+    """Where each page or schema that is made goes, and its text."""
     yield "reference/commands.md", command_pages.page()
     yield "reference/codes.md", error_codes.page()
     yield "reference/python.md", _python()
+    yield "reference/requests.md", request_pages.page()
+    for name, text in request_pages.schemas():
+        yield f"reference/schemas/{name}", text
     for name, model in SCHEMAS.items():
         yield f"reference/schemas/{name}", schema_text(model)
     for file, uri in SHOWN.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import REPOSITORY
+from docs_hooks import made
 from pages import BLOCK, PAGES, ROOT_PAGES, RUN, blocks, commands, run_command, runnable, script
 
 SHOWN_ONLY = {"text", "json", "toml", "yaml", "console"}
@@ -21,6 +22,15 @@ def name(page: Path) -> str:
 @pytest.mark.parametrize("page", [p for p in PAGES if runnable(p) and p.parent.name != "extend"], ids=name)
 def test_blocks_run_in_order(page: Path, demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo / "demo", tmp_path / "demo")
+    run_command(sys.executable, "-c", script(runnable(page)), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("uri", ["reference/python.md", "reference/requests.md"])
+def test_blocks_of_pages_that_are_made_run(uri: str, demo: Path, tmp_path: Path) -> None:
+    shutil.copytree(demo / "demo", tmp_path / "demo")
+    page = tmp_path / "page.md"
+    page.write_text(dict(made())[uri])
+    assert runnable(page)
     run_command(sys.executable, "-c", script(runnable(page)), cwd=tmp_path)
 
 

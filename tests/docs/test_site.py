@@ -18,6 +18,8 @@ PAGES_OF_THE_SITE = (
     "extend/index.html",
     "reference/commands.html",
     "reference/python.html",
+    "reference/requests.html",
+    "reference/schemas/segment.request.schema.json",
     "reference/codes.html",
     "reference/schemas/manifest.schema.json",
     "gallery/index.html",
