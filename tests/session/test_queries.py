@@ -28,7 +28,7 @@ from delineate.predictors.sam_behavior import SamBehaviour
 from delineate.preprocess.profiles import SAM_MED2D
 from delineate.session import Session
 from delineate.systems import shipped_predictor
-from delineate.verbs.replay import replay
+from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import OutputChoice
 from delineate.verbs.segment import SegmentRequest, Target, segment
 
@@ -162,6 +162,6 @@ def test_the_choice_is_in_the_manifest_and_comes_back(chosen: bool | None, event
     """Quill answers as it does best where nothing is chosen."""
     default = 3 if shipped_predictor().capabilities.one_by_one else 1
     found, outlines, manifest = written(tmp_path, chosen)
-    assert len(found) == (events or default)
-    result, same = replay(manifest, OutputChoice(path=tmp_path / "again.png"))
-    assert same and result.files[0].read_bytes() == outlines
+    assert sum(isinstance(event, AddPrompt | AddPrompts) for event in found) == (events or default)
+    again = replay(ReplayRequest(manifest=manifest, output=OutputChoice(path=tmp_path / "again.png")))
+    assert again.same and (tmp_path / "again.png").read_bytes() == outlines
