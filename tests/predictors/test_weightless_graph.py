@@ -57,7 +57,7 @@ def test_what_ships_is_what_our_networks_give(name: str, tmp_path: Path) -> None
     export_graph(build(name, TORCH), tmp_path / name)
     for file in sorted((tmp_path / name).iterdir()):
         same = file.read_bytes() == (GRAPHS / name / file.name).read_bytes()
-        assert same, f"{file.name} is another one: python docs/graphs.py {name}"
+        assert same, f"{file.name} is another one: python tools/graphs.py {name}"
     assert sum(file.stat().st_size for file in (GRAPHS / name).iterdir()) < 1 << 20
 
 

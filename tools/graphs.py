@@ -1,6 +1,6 @@
 """Writes the ONNX graphs without weights that ship in the package, from networks with random weights.
 
-``python docs/graphs.py [SYSTEM ...]``; all of them without an argument.
+``python tools/graphs.py [SYSTEM ...]``; all of them without an argument.
 """
 
 from __future__ import annotations
