@@ -196,6 +196,25 @@ def test_a_box_of_the_file_is_taken(collection: Path) -> None:
     assert asked[0] == (2, 3, 30, 31)
 
 
+def test_the_laptop_script_goes_outwards_from_box_to_box(collection: Path) -> None:
+    asked: list[str] = []
+
+    class Listening(BrightPredictor):
+        def outlined(self, features: Any, query: Query) -> Any:
+            asked.append("box" if query.prompts.box else "outline")
+            answer = super().outlined(features, query)
+            gone = len(asked) == 4  # an empty outline on the way: the next frame is asked with the box again
+            return replace(answer, masks=np.zeros_like(answer.masks)) if gone else answer
+
+    case = only(collection, Task.VOLUME)
+    outcome = run("laptop-box-released", case, Listening())
+    assert asked == ["box", *["outline"] * 3, *["outline"] * 3], "6 to 9, then 5 to 3"
+    assert 0.7 < outcome.values["dice"] < 1
+    asked.clear()
+    run("laptop-box-released", replace(case, boxes={1: (2, 3, 4, 30, 31, 10)}), Listening())
+    assert asked == ["box", "outline", "outline", "outline", "box"], "7 to 9, then 6 and 5; never 4"
+
+
 def test_slices_and_volume_are_told_apart(collection: Path) -> None:
     values = run("medsam-box", only(collection, Task.VOLUME), BrightPredictor()).values
     assert values["dice"] == values["dice_slice"] == values["nsd_slice"] == 1

@@ -17,7 +17,14 @@ from delineate.core.errors import InputError
 from delineate.core.prompts import Box, Mask
 from delineate.core.resolve import FramePrompts
 from delineate.data.cases import LabelledScan, Target, Task, rng_of
-from delineate.evaluation import click_protocols, scan_protocols, slice_protocols, video_protocols, volume_protocols
+from delineate.evaluation import (
+    click_protocols,
+    laptop_script,
+    scan_protocols,
+    slice_protocols,
+    video_protocols,
+    volume_protocols,
+)
 from delineate.evaluation.metrics import Metric, frame_scores, iou
 from delineate.evaluation.outline_metrics import BUILT_IN, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
@@ -133,6 +140,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         *scan_protocols.PROTOCOLS,
         *video_protocols.PROTOCOLS,
         *click_protocols.PROTOCOLS,
+        *laptop_script.PROTOCOLS,
     )
 }
 
