@@ -34,6 +34,9 @@ class Pointing:
     markers: Annotated[
         Path | None, typer.Option(help="A volume with marks on some slices: a box on each slice between.")
     ] = None
+    mask_label: Annotated[
+        int | None, typer.Option(help="Which label of --mask or --markers, where they hold several.")
+    ] = None
     text: Annotated[str | None, typer.Option(help="Its name, for systems that read: medsam_text.")] = None
     frame: Annotated[int | None, typer.Option(help="Slice or frame that 2D prompts are on.")] = None
     space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel"
@@ -76,6 +79,7 @@ class Pointing:
             prompts=tuple(prompts),
             mask=self.mask,
             markers=self.markers,
+            mask_label=self.mask_label,
             frame=self.frame,
             one_by_one=self.one_by_one,
             propagate=not following.frame_only,

@@ -13,19 +13,23 @@ from delineate.core.prompts import Box, Mask
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.opening import open_scan
 from delineate.tracking.markers import marker_boxes
+from delineate.verbs.drawn_masks import one_structure, picture_values
 
 
-def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[Notice, ...]]:
+def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = None) -> tuple[Mask, tuple[Notice, ...]]:
     """The outline in a file: a picture, or the slice of a volume where it is largest (or ``frame``).
+
+    label  which structure, where the file holds several
 
     A volume on another grid is resampled (nearest voxel) if both know where they are; the notice says so.
     Raises PromptError for an empty mask and for one that does not overlap the scan.
     """
+    path = Path(path)
     drawn = open_scan(path)
     if scan.kind is not ScanKind.VOLUME or drawn.kind is not ScanKind.VOLUME:
-        flat = drawn.pixels(0)
-        return _mask(np.asarray(flat.any(axis=2) if flat.ndim == 3 else flat != 0), frame, path), ()
-    voxels, notices = _on_grid(drawn, scan, path, "E-MASK-GRID")
+        flat, notices = one_structure(picture_values(path), path.name, label)
+        return _mask(flat, frame, path), notices
+    voxels, notices = _on_grid(drawn, scan, path, "E-MASK-GRID", label)
     slices = np.moveaxis(voxels, scan.slice_axis, 0)
     number = int(slices.sum(axis=(1, 2)).argmax()) if frame is None else frame
     if not 0 <= number < len(slices):
@@ -37,19 +41,20 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None) -> tuple[Mask, tuple[
     return _mask(slices[number].T, number, path), notices
 
 
-def marker_prompts(path: Path, scan: Scan) -> tuple[list[Box], tuple[Notice, ...]]:
+def marker_prompts(path: Path, scan: Scan, label: int | None = None) -> tuple[list[Box], tuple[Notice, ...]]:
     """A box for each slice between the first and the last marked one; and what should be known about the marks.
 
     Raises PromptError for scans that are no volume, marks on another grid without a place in space, and empty ones.
     """
     if scan.kind is not ScanKind.VOLUME:
         raise PromptError("E-MARKS-VOLUME", f"--markers are for volumes; this is a {scan.kind.value}.", "Use --box.")
+    path = Path(path)
     drawn = open_scan(path)
     if drawn.kind is not ScanKind.VOLUME:
         raise PromptError(
             "E-MARKS-GRID", f"{path.name} is no volume, but a {drawn.kind.value}.", "Draw on the scan itself."
         )
-    voxels, notices = _on_grid(drawn, scan, path, "E-MARKS-GRID")
+    voxels, notices = _on_grid(drawn, scan, path, "E-MARKS-GRID", label)
     slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
     return marker_boxes(slices.transpose(0, 2, 1)), notices
 
@@ -63,12 +68,14 @@ def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:
     return Mask.from_array(pixels, frame=frame)
 
 
-def _on_grid(drawn: Scan, scan: Scan, path: Path, code: str) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
-    """The drawn voxels on the scan's grid, and what was done to bring them there."""
-    voxels = drawn.voxels() != 0
+def _on_grid(
+    drawn: Scan, scan: Scan, path: Path, code: str, label: int | None
+) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
+    """The drawn voxels of one structure on the scan's grid, and what was done to bring them there."""
+    voxels, notices = one_structure(drawn.voxels(), path.name, label)
     fit = fit_of(drawn.grid, scan.grid)
     if fit is Fit.SAME:
-        return voxels, ()
+        return voxels, notices
     if fit is Fit.UNKNOWN:
         raise PromptError(
             code,
@@ -85,4 +92,4 @@ def _on_grid(drawn: Scan, scan: Scan, path: Path, code: str) -> tuple[NDArray[np
         )
     how = "nearest voxel" if fit is Fit.BETWEEN else "the same voxels in another order"
     text = f"{path.name} has another grid than the scan; it was brought onto the scan's ({how})."
-    return there, (Notice("W-MASK-RESAMPLED", text),)
+    return there, (*notices, Notice("W-MASK-RESAMPLED", text))

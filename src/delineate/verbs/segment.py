@@ -38,6 +38,7 @@ class Target(Request):
     mask: Path | None = Field(default=None, description="A file with its outline on one frame.")
     markers: Path | None = Field(default=None, description="A volume with marks on some slices.")
     frame: int | None = Field(default=None, description="The slice of the mask file that is meant.")
+    mask_label: int | None = Field(default=None, description="Which of several labels in the mask or the markers.")
     one_by_one: bool | None = Field(
         default=None,
         description="Answer prompts on one frame one after the other, or as one query; default: as suits the model.",
@@ -170,11 +171,15 @@ def _prompts(asked: Target, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...
     """What says where the structure is, files read; and what should be known about it."""
     prompts: list[Prompt] = []
     notices: tuple[Notice, ...] = ()
+    if asked.mask_label is not None and asked.mask is None and asked.markers is None:
+        raise PromptError(
+            "E-OPTION", "--mask-label says which label of a mask is meant, and there is no mask.", "Give --mask FILE."
+        )
     if asked.mask is not None:
-        drawn, notices = mask_prompt(asked.mask, scan, asked.frame)
+        drawn, notices = mask_prompt(asked.mask, scan, asked.frame, asked.mask_label)
         prompts.append(drawn)
     if asked.markers is not None:
-        marks, about = marker_prompts(asked.markers, scan)
+        marks, about = marker_prompts(asked.markers, scan, asked.mask_label)
         prompts += marks
         notices += about
     prompts += asked.prompts
