@@ -102,7 +102,7 @@ def test_marks_on_another_grid_are_refused(tmp_path: Path) -> None:
     import nibabel as nib
 
     scan, _ = volumes(tmp_path)
-    nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), np.eye(4)), tmp_path / "other.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((5, 5, 5), np.uint8), None), tmp_path / "other.nii.gz")  # which lies nowhere
     with pytest.raises(PromptError) as caught:
         run(str(scan), "--markers", str(tmp_path / "other.nii.gz"), "-o", str(tmp_path / "out.nii.gz"))
     assert caught.value.code == "E-MARKS-GRID"

@@ -94,6 +94,6 @@ def print_distilled(done: DistillResult) -> None:
 
 def _measured(line: dict[str, float]) -> str:
     return (
-        f"  step {line['step']:6.0f}  loss {line['loss']:.4f}  held out {line['quality']:.4f}  "
+        f"  step {line['step']:6.0f}  loss {line['loss']:.4f}  error held out {-line['quality']:.4f}  "
         f"{line['minutes_left']:.1f} min left"
     )

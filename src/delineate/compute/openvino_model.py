@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from delineate.checkpoints.file_cache import cached_file
-from delineate.core.errors import ModelError
+from delineate.core.errors import DelineateWarning, ModelError
 
 Run = Callable[[np.ndarray], list[np.ndarray]]
 
@@ -20,6 +21,19 @@ Run = Callable[[np.ndarray], list[np.ndarray]]
 def bf16_is_native() -> bool:
     """Whether this CPU multiplies in bf16 itself (AVX-512 BF16, AMX). Raises ModelError without OpenVINO."""
     return "BF16" in _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def computed_precision(asked: str) -> str:
+    """What OpenVINO computes in on this CPU where ``auto``, ``fp32`` or ``bf16`` was asked for: fp32 or bf16.
+
+    On a CPU without bf16 it would compute in fp32 and say nothing; who asked for bf16 is told with a DelineateWarning.
+    """
+    if asked == "fp32" or bf16_is_native():
+        return "fp32" if asked == "fp32" else "bf16"
+    if asked == "bf16":
+        text = "This CPU has no bf16: it is computed in fp32, which the manifest says, too."
+        warnings.warn(text, DelineateWarning, stacklevel=3)
+    return "fp32"
 
 
 def check_openvino() -> None:

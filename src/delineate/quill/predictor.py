@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from delineate.compute.openvino_model import Run, bf16_is_native, compiled
+from delineate.compute.openvino_model import Run, compiled, computed_precision
 from delineate.core import telemetry
 from delineate.core.errors import ModelError, PromptError
 from delineate.core.frame import Frame
@@ -132,7 +132,7 @@ class QuillPredictor:
         if self.precision not in ("auto", "fp32", "bf16"):
             hint = "Use --precision fp32 or bf16."
             raise ModelError("E-PRECISION", f'On OpenVINO, Quill does not compute in "{self.precision}".', hint)
-        return "bf16" if self.precision == "bf16" or (self.precision == "auto" and bf16_is_native()) else "fp32"
+        return computed_precision(self.precision)
 
     @cached_property
     def _side(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+from delineate.core.errors import DelineateWarning
 from delineate.predictors.capabilities import VISUAL_PROMPTS, Propagation
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.quill.predictor import SHIPPED, QuillPredictor
@@ -10,7 +13,17 @@ from delineate.systems.system import BuildOptions, System
 
 def _build(options: BuildOptions) -> FramePredictor:
     backend = "openvino" if options.backend == "openvino" else "onnx"
+    if options.device not in ("auto", "cpu"):
+        _tell(f'Quill runs on the CPU; --device "{options.device}" changes nothing.')
+    if options.precision not in ("auto", "fp32") and backend == "onnx":
+        _tell(
+            f'ONNX Runtime computes Quill in fp32, not in "{options.precision}"; --backend openvino computes in bf16.'
+        )
     return QuillPredictor(options.checkpoint or SHIPPED, options.threads, backend, options.precision)
+
+
+def _tell(text: str) -> None:
+    warnings.warn(text, DelineateWarning, stacklevel=4)  # who made the options
 
 
 QUILL = System(

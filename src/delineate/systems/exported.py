@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from delineate.compute.openvino_model import computed_precision
 from delineate.core.errors import ModelError
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.predictors.onnx_bundle import BundleBackend, open_bundle
@@ -31,6 +32,7 @@ def build_exported(path: Path, options: BuildOptions, system: str | None = None)
             f'Exported systems do not compute in "{precision}" on {backend}.',
             "Use --precision fp32; OpenVINO (--backend openvino) also computes in bf16.",
         )
+    precision = computed_precision(precision) if precision == "bf16" else precision
     predictor = open_bundle(path, options.threads, backend, precision)
     if system not in (None, predictor.record.name):
         raise ModelError(

@@ -66,7 +66,9 @@ def _installed(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed" + (" (only needed for training)" if package == "torch" else ": MISSING")
+        return "not installed" + (
+            " (needed for training, and for most published systems)" if package == "torch" else ": MISSING"
+        )
 
 
 def _telemetry() -> dict[str, str]:
