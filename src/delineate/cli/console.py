@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from delineate.core.errors import DelineateError, DelineateWarning, OutputError
 from delineate.core.terminal_text import printable
 
 Progress = Callable[[int, int], None]
+EVERY = 30.0  # seconds between two lines of progress in a log
 LONGEST = 1000  # characters of an error that are shown; what a file holds may be in it
 
 
@@ -121,11 +123,35 @@ def step_counter(quiet: bool) -> Iterator[tuple[Callable[[str], None], Progress 
         yield lambda line: console.print(line, markup=False, soft_wrap=True), show
 
 
+def _lines(title: str) -> Progress:
+    """Progress for a log: a line every EVERY seconds, and none for what is done sooner."""
+    began = last = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= EVERY and done < total:
+            last = now
+            left = (now - began) / max(1, done) * (total - done)
+            tell(f"{title}: {done} of {total}, about {_duration(left)} left")
+
+    return show
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def progress_bar(title: str, quiet: bool) -> Iterator[Progress | None]:
-    """A bar with time left, on a terminal only; yields what to call with (done, total)."""
-    if quiet or not sys.stderr.isatty():
+    """A bar with time left, in a log a line now and then; yields what to call with (done, total)."""
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _lines(printable(title))
         return
     from rich.console import Console
     from rich.markup import escape

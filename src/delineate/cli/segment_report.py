@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from delineate.cli import options
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from delineate.core.manifest import ObjectRecord
     from delineate.core.scan import Scan
     from delineate.verbs.request import RunResult
+
+MOST_DOUBTS = 8  # frames to look at that are named
 
 
 def print_result(done: RunResult, talking: options.Talking) -> None:
@@ -23,6 +26,8 @@ def print_result(done: RunResult, talking: options.Talking) -> None:
             tell(f"Note: {notice.message}")
     for one in done.manifest.objects:
         result(_found(one, done.scan))
+    if not done.manifest.objects:
+        result("nothing was asked for: no structure has a prompt")
     for path in done.files:
         result(f"  {path}")
     if not talking.quiet:
@@ -38,5 +43,14 @@ def _found(one: ObjectRecord, scan: Scan) -> str:
     mean = sum(one.confidence.values()) / max(1, len(one.confidence))
     where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
     size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {one.pixels} pixels"
-    doubts = f"; look at {', '.join(str(f) for f in list(one.warnings)[:8])}" if one.warnings else ""
-    return f"{one.name}{where}{size}, mean confidence {mean:.2f}{doubts}"
+    return f"{one.name}{where}{size}, mean confidence {mean:.2f}{_doubts(one.warnings)}"
+
+
+def _doubts(warnings: Mapping[int, str]) -> str:
+    """Frames to look at, with the reason: ``; look at 0, 7 (the area jumped), 9 (...)``."""
+    frames: dict[str, list[str]] = {}
+    for frame, why in list(warnings.items())[:MOST_DOUBTS]:
+        frames.setdefault(why, []).append(str(frame))
+    shown = ", ".join(f"{', '.join(numbers)} ({why})" for why, numbers in frames.items())
+    more = f" and {len(warnings) - MOST_DOUBTS} more" if len(warnings) > MOST_DOUBTS else ""
+    return f"; look at {shown}{more}" if warnings else ""

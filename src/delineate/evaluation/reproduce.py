@@ -7,7 +7,7 @@ Data is never fetched: every set has its own terms.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,8 @@ def reproduction_named(name: str) -> Reproduction:
         return REPRODUCTIONS[name]
     for one in REPRODUCTIONS.values():
         if name == one.protocol or name in one.variants:
-            return one
+            others = (variant for variant in (one.protocol, *one.variants) if variant != name)
+            return replace(one, protocol=name, variants=tuple(others))
     if name in PROTOCOLS:
         return Reproduction(name, name, (SHIPPED,), "any labelled scans that suit the protocol")
     raise InputError(

@@ -130,8 +130,7 @@ def reproduce(
         begun(found, folder)
     if folder is None or not runs:
         return ReproduceResult((found,), folder)
-    own = request.name if request.name == found.protocol or request.name in found.variants else found.protocol
-    fields = request.model_dump(exclude={"name"}) | {"data": folder, "protocol": request.protocol or own}
+    fields = request.model_dump(exclude={"name"}) | {"data": folder, "protocol": request.protocol or found.protocol}
     variant = found.variant if any(found.variant in variants_of(one) for one in runs) else ""
     chosen = EvaluateRequest(**fields | {"predictors": runs, "variant": variant})
     return ReproduceResult((found,), folder, evaluate(chosen, progress, found.card(folder)))
