@@ -113,6 +113,23 @@ def damaged(folder: Path, share: float, name: str) -> Any:
     return open_scan(path)
 
 
+def canvas(folder: Path, side: int) -> Any:
+    """A GIF of one stored pixel on a canvas of ``side`` pixels each way."""
+    head = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00;"
+    (folder / "a.gif").write_bytes(head + b"\x21\xf9\x04\0\1\0\0\0" + frame)
+    return open_scan(folder / "a.gif")
+
+
+def claiming_jpeg(folder: Path, side: int) -> Any:
+    path = saved(folder, Image.fromarray(RGB), "a.jpg")
+    data = bytearray(path.read_bytes())
+    at = data.find(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", side, side)
+    path.write_bytes(data)
+    return open_scan(path)
+
+
 def archive(folder: Path, members: dict[str, bytes]) -> Any:
     with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as out:
         for name, data in members.items():
@@ -203,6 +220,8 @@ ROWS = [
         error="E-PICTURE-LARGE",
         says=("--max-pixels",),
     ),
+    Row("44-empty-canvas", lambda f: canvas(f, 14000), error="E-PICTURE-DAMAGED", says=("14000 x 14000",)),
+    Row("44-jpeg-claims", lambda f: claiming_jpeg(f, 13000), error="E-PICTURE-DAMAGED", says=("13000 x 13000",)),
     Row("45-name-lies", renamed, notice="W-NAME-MISLEADS", says=("JPEG",), check=is_size(40, 30)),
     Row("46-zip-slip", lambda f: archive(f, {"../../evil.npy": b"x"}), error="E-NPZ-MEMBERS"),
     Row("46-absolute", lambda f: archive(f, {"/etc/evil.npy": b"x"}), error="E-NPZ-MEMBERS"),

@@ -157,3 +157,15 @@ def test_a_series_of_two_kinds_of_values_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="RescaleType") as caught:
         open_scan(tmp_path)
     assert caught.value.code == "E-DICOM-MIXED" and "0.dcm" in str(caught.value)
+
+
+@pytest.mark.parametrize("about", [{"RescaleSlope": 1, "RescaleIntercept": -1024}, {"RescaleSlope": 3}, M1], ids=str)
+def test_frames_of_a_clip_have_one_number_type(tmp_path: Path, about: Any) -> None:
+    stack = np.stack([RAMP, RAMP * 20, RAMP // 100])
+    scan = open_scan(dicom(tmp_path / "a.dcm", stack, None, FrameTime=40, **about))
+    frames = [scan.pixels(n) for n in range(3)]
+    assert {frame.dtype for frame in frames} == {scan.dtype}
+    if about is not M1:
+        wanted = stack.astype(int) * about["RescaleSlope"] + about.get("RescaleIntercept", 0)
+        np.testing.assert_array_equal(np.stack(frames), wanted)
+    assert np.isfinite(scan.intensities.statistics.maximum)

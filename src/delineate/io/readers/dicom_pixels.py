@@ -139,6 +139,11 @@ def rescaled(array: NDArray[Any], tags: Tags) -> NDArray[Any]:
     return (array.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
+def is_rescaled(tags: Tags) -> bool:
+    """Whether values are not those stored."""
+    return _rescale(tags) != (1.0, 0.0) or bool(tags.items("ModalityLUTSequence"))
+
+
 def mirror_of(tags: Tags) -> float | None:
     """For MONOCHROME1: the least and the greatest value the bit depth allows, rescaled and added; else None.
 
@@ -237,7 +242,8 @@ def _refusal(path: Path, syntax: Any, error: Exception) -> Exception:
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    reason = lines[min(1, len(lines) - 1) if lines[0].endswith(":") else 0][:160].rstrip(".")  # of the first decoder
     return InputError(
         "E-DICOM-PIXELS", f"The pixels of {path.name} cannot be read: {reason}.", "Copy or export it again."
     )

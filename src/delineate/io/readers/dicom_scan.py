@@ -17,7 +17,7 @@ from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import ReadOptions
 from delineate.io.readers.dicom_geometry import stack_slices
-from delineate.io.readers.dicom_pixels import DicomPixels, PixelReader, mirror_of, pixel_bytes, window_of
+from delineate.io.readers.dicom_pixels import DicomPixels, PixelReader, is_rescaled, mirror_of, pixel_bytes, window_of
 from delineate.io.readers.dicom_slices import Plane, Slice, pixel_spacing, slice_step
 from delineate.io.readers.dicom_tags import Tags
 from delineate.io.readers.modality import from_dicom
@@ -61,6 +61,8 @@ class ClipFrames(HeldFile):
         first = self._pixels.read(slices[0])
         self.notices, self._lowest = first.notices, first.lowest
         self.shape, self.dtype = (len(slices), *first.array.shape), first.array.dtype
+        if self.dtype == np.int16 and is_rescaled(slices[0].tags):  # later frames may hold larger numbers
+            self.dtype = np.dtype(np.int32)
 
     @property
     def mirror(self) -> float | None:
@@ -74,7 +76,10 @@ class ClipFrames(HeldFile):
                 f"{self._slices[index].name} has the shape {array.shape}, the first frame {self.shape[1:]}.",
                 "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
             )
-        return array
+        if array.dtype == self.dtype or self.dtype.kind not in "iu":
+            return array.astype(self.dtype, copy=False)
+        limits = np.iinfo(self.dtype)
+        return np.clip(array, limits.min, limits.max).astype(self.dtype)
 
     def _release(self) -> None:
         self._pixels.close()

@@ -25,6 +25,8 @@ ROTATED = Notice(
     "The picture was turned upright as its EXIF tag says; the outline is saved upright too "
     "(--stored-orientation leaves it as stored).",
 )
+MOST_PIXELS = {"GIF": 2731, "JPEG": 8192}  # to a byte of a file: the longest runs either format has
+ALWAYS_PIXELS = 1 << 20  # that a file of any size may say it has
 KEPT_BYTES = 1 << 27  # of an animation's decoded pictures where it is read backwards
 
 
@@ -93,10 +95,22 @@ def _opened(path: Path, options: ReadOptions) -> Image.Image:
         raise damaged(path, error) from None
     try:
         check_picture(path, picture.width, picture.height, _pixel_bytes(picture, path), options)
+        _require_plausible(path, picture)
     except InputError:
         picture.close()
         raise
     return picture
+
+
+def _require_plausible(path: Path, picture: Image.Image) -> None:
+    """That so many pixels can be in a file of its size. Raises InputError."""
+    pixels, size, ratio = picture.width * picture.height, path.stat().st_size, MOST_PIXELS.get(picture.format or "")
+    if ratio is not None and pixels > max(ALWAYS_PIXELS, ratio * size):
+        raise InputError(
+            "E-PICTURE-DAMAGED",
+            f"{path.name} says it has {picture.width} x {picture.height} pixels, which {size} bytes cannot hold.",
+            "Copy or download it again.",
+        )
 
 
 def damaged(path: Path, error: Exception) -> InputError:
