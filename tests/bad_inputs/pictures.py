@@ -121,6 +121,17 @@ def canvas(folder: Path, side: int) -> Any:
     return open_scan(folder / "a.gif")
 
 
+def growing(folder: Path) -> Any:
+    """An animation whose second picture lies far outside its canvas."""
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    data = bytearray((folder / "a.gif").read_bytes())
+    at = data.rfind(b"\x2c" + bytes(4))  # where the second picture says its place and size
+    data[at + 1 : at + 5] = struct.pack("<HH", 50000, 50000)
+    (folder / "a.gif").write_bytes(data)
+    return open_scan(folder / "a.gif", pages="video")
+
+
 def claiming_jpeg(folder: Path, side: int) -> Any:
     path = saved(folder, Image.fromarray(RGB), "a.jpg")
     data = bytearray(path.read_bytes())
@@ -221,6 +232,7 @@ ROWS = [
         says=("--max-pixels",),
     ),
     Row("44-empty-canvas", lambda f: canvas(f, 14000), error="E-PICTURE-DAMAGED", says=("14000 x 14000",)),
+    Row("44-growing-canvas", lambda f: growing(f).pixels(1), error="E-PICTURE-DAMAGED", says=("Picture 1",)),
     Row("44-jpeg-claims", lambda f: claiming_jpeg(f, 13000), error="E-PICTURE-DAMAGED", says=("13000 x 13000",)),
     Row("45-name-lies", renamed, notice="W-NAME-MISLEADS", says=("JPEG",), check=is_size(40, 30)),
     Row("46-zip-slip", lambda f: archive(f, {"../../evil.npy": b"x"}), error="E-NPZ-MEMBERS"),

@@ -255,11 +255,13 @@ class AnimationFrames(HeldFile):
     def _decoded(self, index: int) -> NDArray[Any]:
         try:
             self._picture.seek(index)
+            if self._picture.size != self.shape[2:0:-1]:
+                raise ValueError(f"it is {self._picture.width} x {self._picture.height} pixels")
             return np.asarray(self._picture.convert("RGB"))
         except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them
             reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
                 "E-PICTURE-DAMAGED",
                 f"Picture {index} of {self._path.name} is damaged or cut short: {reason}.",
-                "Copy or download it again.",
+                "Copy it again. To go on without it: --skip-damaged.",
             ) from None
