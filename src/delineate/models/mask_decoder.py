@@ -20,6 +20,7 @@ from transformers.models.sam import modeling_sam as sam
 from transformers.models.sam2_video import modeling_sam2_video as sam2
 
 from delineate.adapters.slots import NO_CONTEXT, DecoderSlot, SlotContext, Slotted
+from delineate.models.linear import linear
 
 
 class TwoWayAttention(nn.Module):
@@ -114,7 +115,7 @@ class Doubling(nn.ConvTranspose2d):
         b, _, h, w = x.shape
         matrix = self.weight.permute(2, 3, 1, 0).reshape(-1, self.in_channels)
         bias = None if self.bias is None else self.bias.repeat(4)
-        y = F.linear(x.permute(0, 2, 3, 1), matrix, bias).view(b, h, w, 2, 2, -1)
+        y = linear(x.permute(0, 2, 3, 1), matrix, bias).view(b, h, w, 2, 2, -1)
         return y.transpose(2, 3).reshape(b, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
 
 
