@@ -2,7 +2,7 @@
 
 Counted are numbers, not bytes, for one picture. A ViT block of N tokens of width C (N' after windows are filled up),
 h heads and windows of T tokens keeps 11 N C + 8 N' C + h N' T: inputs of both norms, of four matrices, of GELU, and
-softmax. A convolution block of TinyViT keeps 27 maps of its width, an attention block 12 N C + 8 N' C + h N' T.
+softmax; where windows are filled up 2 N C more and 2 N' C less, as what fills them is not projected. A convolution block of TinyViT keeps 27 maps of its width, an attention block 12 N C + 8 N' C + h N' T.
 Hiera's fused attention keeps no softmax: 11 N C + 5 N' C, in a stage's first block 18 N C + 5 of the finer map's.
 
 Against what torch keeps on a CPU (``kept_bytes``): ViT of width 64 to 768 at 256 and 512 px within 2 %, TinyViT at
@@ -128,6 +128,8 @@ def of_decoder(cells: int) -> float:
 def _attending(cells: int, window: int, width: int, heads: int, around: int, within: int) -> tuple[float, float]:
     """Numbers an attention block keeps, and its softmax's."""
     filled = -(-cells // window) * window
+    if filled > cells:  # what windows are filled up with is not projected
+        around, within = around + 2, within - 2
     softmax = float(heads * filled**2 * window**2)
     return around * cells**2 * width + within * filled**2 * width + softmax, softmax
 
