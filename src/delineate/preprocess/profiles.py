@@ -135,8 +135,8 @@ def medsam2_video(side: int) -> Profile:
 
 def medsam2_benchmark_image(side: int) -> Profile:
     """MedSAM2's benchmark on single slices: SAM 2's input, MedSAM's way from logits to a mask."""
-    own = {"answer": Answer.SIGMOID_FIRST, "coordinates": Coordinates.NORMALIZED}
-    return replace(sam2_image(side), name="medsam2 benchmark image", **own)
+    base = replace(sam2_image(side), name="medsam2 benchmark image")
+    return replace(base, answer=Answer.SIGMOID_FIRST, coordinates=Coordinates.NORMALIZED)
 
 
 def biosam2(side: int) -> Profile:
