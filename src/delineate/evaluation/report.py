@@ -149,9 +149,11 @@ def _window(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 def _displayed(frame: NDArray[Any]) -> NDArray[np.uint8]:
     """Any frame as RGB, from its 1st to its 99th percentile."""
-    values = np.nan_to_num(np.asarray(frame, dtype=np.float32))
-    low, high = np.percentile(values, (1, 99))
-    grey = np.clip((values - low) / max(float(high - low), 1e-6) * 255, 0, 255).astype(np.uint8)
+    values = np.asarray(frame, dtype=np.float64)
+    finite = np.isfinite(values)
+    low, high = np.percentile(values[finite], (1, 99)) if finite.any() else (0.0, 1.0)
+    values = np.where(finite, values, low)
+    grey = np.clip((values - low) / (high - low or 1.0) * 255, 0, 255).astype(np.uint8)
     return grey[..., :3] if grey.ndim == 3 and grey.shape[2] >= 3 else np.dstack([grey.reshape(grey.shape[:2])] * 3)
 
 

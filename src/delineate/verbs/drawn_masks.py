@@ -41,7 +41,7 @@ def picture_values(path: Path) -> NDArray[Any]:
             if error.code != "E-LABEL-COLOUR":
                 raise
     pixels = np.asarray(open_scan(path, palette_indices=True).pixels(0))
-    return pixels.any(axis=2) if pixels.ndim == 3 else pixels
+    return np.asarray(pixels.any(axis=2)) if pixels.ndim == 3 else pixels
 
 
 def one_structure(values: NDArray[Any], name: str, label: int | None) -> tuple[Mask, tuple[Notice, ...]]:
