@@ -19,6 +19,7 @@ from delineate.io.formats import FORMATS, HEAD_BYTES, FileFormat
 from delineate.io.inputs import is_there
 from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
+from delineate.io.unused_options import unused
 from delineate.preprocess.intensity import named_window
 
 
@@ -136,6 +137,7 @@ def _open_file(path: Path, options: ReadOptions) -> Scan:
     _require_unpacked(path, found)
     reader: Callable[[Path, ReadOptions], Scan] = vars(import_module(found.module))["read"]
     scan = reader(path, options)
+    scan = scan.with_notices(*unused(options, found.module.rpartition(".")[2], scan))
     if scan.file is None:
         scan = replace(scan, file=SourceFile(path, found.name, sha256_of(path)))
     name = path.name.lower()
@@ -203,8 +205,10 @@ def _open_folder(path: Path, options: ReadOptions) -> Scan:
     if direct and len(direct) * 2 >= sum(f.parent == path for f in files):
         from delineate.io.readers import frame_folder
 
-        return frame_folder.read(path, options).with_notices(*notices)
+        scan = frame_folder.read(path, options)
+        return scan.with_notices(*notices, *unused(options, "frame_folder", scan))
     from delineate.io.readers import dicom
 
     once = {file.resolve(): file for file in reversed(files)}  # a link beside its file is no second slice
-    return dicom.read_files(path, sorted(once.values()), options).with_notices(*notices)
+    scan = dicom.read_files(path, sorted(once.values()), options)
+    return scan.with_notices(*notices, *unused(options, "dicom", scan))
