@@ -102,8 +102,9 @@ class HieraBlock(Slotted, Sam2MultiScaleBlock):
             return self.attn(x)
         stride = self.query_stride[0] if self.query_stride else 1
         sides, window = (x.shape[1] // stride, x.shape[2] // stride), self.window_size
-        if overhangs(x, window) and untouched(HieraAttention, self.attn):
-            return self.attn.in_windows(x, window, sides)
+        attention = self.attn
+        if isinstance(attention, HieraAttention) and overhangs(x, window) and untouched(HieraAttention, attention):
+            return attention.in_windows(x, window, sides)
         return joined(self.attn(cut(x, window)), sides)
 
 

@@ -47,8 +47,13 @@ class VitBlock(Slotted, SamVisionLayer):
     def _attended(self, x: Tensor) -> Tensor:
         if self.window_size == 0:
             return self.attn(x)
-        if overhangs(x, self.window_size) and untouched(VitAttention, self.attn):
-            return self.attn.in_windows(x, self.window_size)
+        attention = self.attn
+        if (
+            isinstance(attention, VitAttention)
+            and overhangs(x, self.window_size)
+            and untouched(VitAttention, attention)
+        ):
+            return attention.in_windows(x, self.window_size)
         return joined(self.attn(cut(x, self.window_size)), (x.shape[1], x.shape[2]))
 
 

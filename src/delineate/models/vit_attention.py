@@ -43,7 +43,8 @@ class VitAttention(SamVisionAttention):
         heads = self.num_attention_heads
         qkv = qkv.view(b, h * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
         if not self.use_rel_pos:
-            return attend(*qkv.unbind(0)).transpose(1, 2).reshape(b, h, w, c)
+            q, k, v = qkv.unbind(0)
+            return attend(q, k, v).transpose(1, 2).reshape(b, h, w, c)
         q, k, v = qkv.reshape(3, b * heads, h * w, c // heads).unbind(0)
         of_rows, of_columns = self.kept.get(
             lambda: (_table(self.rel_pos_h, h).to(q.dtype), _table(self.rel_pos_w, w).to(q.dtype)),

@@ -2,7 +2,8 @@
 
 Counted are numbers, not bytes, for one picture. A ViT block of N tokens of width C (N' after windows are filled up),
 h heads and windows of T tokens keeps 11 N C + 8 N' C + h N' T: inputs of both norms, of four matrices, of GELU, and
-softmax; where windows are filled up 2 N C more and 2 N' C less, as what fills them is not projected. A convolution block of TinyViT keeps 27 maps of its width, an attention block 12 N C + 8 N' C + h N' T.
+softmax; where windows are filled up 2 N C more and 2 N' C less, as what fills them is not projected. A convolution
+block of TinyViT keeps 27 maps of its width, an attention block 12 N C + 8 N' C + h N' T.
 Hiera's fused attention keeps no softmax: 11 N C + 5 N' C, in a stage's first block 18 N C + 5 of the finer map's.
 
 Against what torch keeps on a CPU (``kept_bytes``): ViT of width 64 to 768 at 256 and 512 px within 2 %, TinyViT at
