@@ -18,7 +18,7 @@ import every_verb
 import watched_network
 from delineate.core import telemetry
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).resolve().parents[1]
 SOURCES = Path(telemetry.__file__).parents[1]
 CACHE = Path("cache/delineate/models")  # documented: with the weights that were imported or exported
 LONG = 78  # seconds; onnxruntime asks for its makers' host after about one minute
