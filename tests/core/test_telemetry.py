@@ -19,7 +19,7 @@ import watched_network
 from delineate.core import telemetry
 
 TESTS = Path(__file__).resolve().parents[1]
-SOURCES = Path(telemetry.__file__).parents[1]
+SOURCES = Path(telemetry.__file__).parents[2]
 CACHE = Path("cache/delineate/models")  # documented: with the weights that were imported or exported
 LONG = 78  # seconds; onnxruntime asks for its makers' host after about one minute
 SWITCHED_ON = {

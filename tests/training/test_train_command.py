@@ -209,5 +209,5 @@ def test_recipes_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -
     delineate("train", "recipes", "--json")
     names = [row["name"] for row in json.loads(capsys.readouterr().out)]
     assert names == list(RECIPES)
-    rows = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    rows = (Path(__file__).parents[2] / "docs" / "reference" / "training.md").read_text()
     assert all(f"| `{name}` |" in rows for name in names)
