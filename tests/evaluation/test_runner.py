@@ -128,7 +128,12 @@ def test_a_run_leaves_tables_numbers_and_a_picture(bright: BrightParts, collecti
     assert f"| mean over data sets | 4 | {ellipse[2]:.3f} | **1.000** |" in text
     assert "| ball: ball | 1 |" in text and "disks: disk" in text
     html = (tmp_path / "box-2d.html").read_text()
-    assert "data:image/png;base64," in html and "<polyline" in html and "http" not in html
+    assert (
+        html.count("data:image/png;base64,") == 2
+        and html.count("<details open>") == 1
+        and "<polyline" in html
+        and "http" not in html
+    )
     with Image.open(tmp_path / "box-2d-worst.png") as sheet:
         colours = {colour for _, colour in sheet.getcolors(1 << 24)}
     assert {TRUTH, FOUND} <= colours
@@ -417,3 +422,19 @@ def test_the_data_set_is_never_written_to(folder: str, bright: BrightParts, coll
     with pytest.raises(OutputError) as caught:
         evaluate(options(collection, collection / folder))
     assert caught.value.code == "E-OUTPUT-INPUT" and not (collection / "inside").exists()
+
+
+def test_a_scan_that_is_gone_when_the_sheet_is_drawn_costs_no_number(
+    bright: BrightParts, collection: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(collection, data)
+    real = bright.decode
+
+    def decode(features: Any, queries: Sequence[Query]) -> list[Candidates]:
+        (data / "disks.png").unlink(missing_ok=True)
+        return real(features, queries)
+
+    bright.decode = decode  # type: ignore[method-assign]
+    report = evaluate(options(data, tmp_path / "out"))
+    assert report.summary("bright.onnx").means["dice"] == 1 and (tmp_path / "out" / "box-2d-worst.png").is_file()

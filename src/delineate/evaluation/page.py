@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
@@ -26,10 +25,10 @@ dt{font-weight:600}dd{margin:0 0 .5rem 1.5rem}
 MANY = 8  # numbers of a predictor, beyond which there is one a line, and predictors are columns
 
 
-def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ()) -> str:
+def page(report: EvaluationReport, worst: Mapping[str, bytes], card: Sequence[str] = ()) -> str:
     """The report as HTML.
 
-    worst  the picture of the worst cases, put into the file
+    worst  pictures (PNG) of the worst cases of predictors, put into the file; the first one open, others folded away
     card   lines "what  words" to head the page with
     """
     headline = report.headline
@@ -49,12 +48,11 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
     if curve:
         parts += [f"<h2>{escape(_curve(report).title)}</h2>", curve]
     parts += ["<h2>Each data set</h2>", *(_details(report.of_dataset(name), name) for name in report.datasets)]
-    if worst is not None and worst.is_file():
-        picture = base64.b64encode(worst.read_bytes()).decode()
+    if worst:
         parts += [
-            f"<h2>The worst of {escape(shown_name(report.predictors[0]))}</h2>",
+            "<h2>The worst cases</h2>",
             "<p class=note>The truth in green, what was found in magenta; of volumes and videos the worst frame.</p>",
-            f'<img alt="the worst cases" src="data:image/png;base64,{picture}">',
+            *(_worst(name, picture, place == 0) for place, (name, picture) in enumerate(worst.items())),
         ]
     if report.failures:
         rows = "".join(f"<li>{escape(failure_line(failure))}</li>" for failure in report.failures)
@@ -63,6 +61,11 @@ def page(report: EvaluationReport, worst: Path | None, card: Sequence[str] = ())
     body = "\n".join(parts)
     generator = f'<meta name=generator content="{MARK}">'
     return f"<!doctype html><meta charset=utf-8>{generator}<title>{title}</title><style>{STYLE}</style>\n{body}\n"
+
+
+def _worst(name: str, picture: bytes, is_open: bool) -> str:
+    shown = f'<img alt="the worst cases" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+    return f"<details{' open' if is_open else ''}><summary>{escape(shown_name(name))}</summary>{shown}</details>"
 
 
 def _card(lines: Sequence[str]) -> str:

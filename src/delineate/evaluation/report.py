@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from delineate.io.own_files import MARK, png_mark
 
 TRUTH, FOUND = (70, 220, 120), (245, 20, 255)  # magenta: no tissue has it
 TILE, CAPTION, ACROSS, WORST = 240, 44, 4, 12  # pixels of a tile and its caption; tiles in a row and in all
+SHEETS = 5  # predictors whose worst cases the page shows
 GAP, PAPER = 8, (236, 236, 236)  # between tiles; round pictures that are no squares
 LINES = 3, 2  # pixels of the truth's line and of what was found, which is drawn on top: where both are, both are seen
 
@@ -43,6 +45,8 @@ def write_report(
 ) -> None:
     """Write the files of ``report_files``; the sheet is of the first predictor, and only if a case was measured.
 
+    The page also shows the worst of a few other predictors.
+
     card  lines to head the page with
     run   the request that repeats it, for the file of numbers
     """
@@ -50,10 +54,16 @@ def write_report(
     record = {} if run is None else {"run": run}
     numbers.write_text(json.dumps({"mark": MARK, **as_json(report), **record}, indent=1, allow_nan=False) + "\n")
     tables.write_text(as_markdown(report))
-    worst = report.worst(report.predictors[0], WORST)
-    if worst:
-        worst_sheet(worst, report.headline, cases).save(sheet, format="PNG", pnginfo=png_mark())
-    html.write_text(page(report, sheet if worst else None, card))
+    pictures = {}
+    for place, name in enumerate(report.predictors[:SHEETS]):
+        worst = report.worst(name, WORST if place == 0 else ACROSS)
+        if worst:
+            stream = BytesIO()
+            worst_sheet(worst, report.headline, cases).save(stream, format="PNG", pnginfo=png_mark())
+            pictures[name] = stream.getvalue()
+    if report.predictors[0] in pictures:
+        sheet.write_bytes(pictures[report.predictors[0]])
+    html.write_text(page(report, pictures, card))
 
 
 def as_json(report: EvaluationReport) -> dict[str, Any]:
@@ -104,7 +114,10 @@ def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[str, C
     draw = ImageDraw.Draw(sheet)
     for place, one in enumerate(worst):
         left, top = place % ACROSS * wide, place // ACROSS * high
-        tile = _tile(one, cases[one.case])
+        try:
+            tile = _tile(one, cases[one.case])
+        except Exception:  # it was read a moment ago; the numbers count without a picture, too
+            tile = Image.new("RGB", (TILE, TILE), PAPER)
         draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=PAPER)
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
         value = number(one.outcome.values[column.key], column.digits)
