@@ -29,6 +29,8 @@ from delineate.tracking.guards import GuardSettings
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
 from delineate.verbs.request import ModelChoice, OutputChoice, Progress, Request, RunResult, format_of, recorded
 
+_A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
+
 
 class Target(Request):
     """One structure, and what says where it is."""
@@ -120,6 +122,9 @@ def segment(
     names = request.names if predictor is None else class_names(predictor)
     outlines = outline_files(target, scan.kind, names if request.output.split else None)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
+    if request.output.film and scan.kind is not ScanKind.VIDEO:
+        text = f"A film is made of a video, and this is {_A[scan.kind]}: there is none."
+        scan = scan.with_notices(Notice("W-NO-FILM", text))
     film = beside(target, ".film.mp4") if request.output.film and scan.kind is ScanKind.VIDEO else None
     require_no_stale_film(beside(target, ".film.mp4"), film is not None)
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
