@@ -13,7 +13,7 @@ from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import Following
 from delineate.core.reading import reading
 
-MOST_EVENTS, MOST_OBJECTS = 100_000, 10_000  # of a log
+MOST_EVENTS, MOST_OBJECTS = 100_000, 4_000  # of a log
 PROMPTS_HINT = "Save the prompts again, or compare the file with one that is saved beside an output (.manifest.json)."
 
 
