@@ -16,7 +16,8 @@ from delineate.core.resolve import FramePrompts
 from delineate.predictors.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
 from delineate.preprocess.crop import Window
 from delineate.quill.clicks import Looked, Objection, _overlaps, backed, obeyed, trust_in, wider, windows_for
-from delineate.quill.predictor import SHIPPED, QuillPredictor, _fit
+from delineate.quill.plausibility import fit
+from delineate.quill.predictor import SHIPPED, QuillPredictor
 from delineate.quill.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
 
 SIZE = 120
@@ -262,8 +263,8 @@ def test_an_outline_that_fills_the_box_is_preferred() -> None:
     outlines[0, 10:50, 20:60] = 1  # all of it
     outlines[1, 10:50, 20:30] = 1  # a quarter
     outlines[2, 0:10, 0:10] = 1  # beside it; the last one is empty
-    assert _fit(outlines, box) == pytest.approx([1, 0.5, 0, 0])
-    assert _fit(outlines, np.zeros_like(box)) == pytest.approx([1, 1, 1, 1]), "where there is no box, nothing is told"
+    assert fit(outlines, box) == pytest.approx([1, 0.5, 0, 0])
+    assert fit(outlines, np.zeros_like(box)) == pytest.approx([1, 1, 1, 1]), "where there is no box, nothing is told"
 
 
 @pytest.mark.parametrize("shape", [(33, 47), (64, 64), (1100, 30)])

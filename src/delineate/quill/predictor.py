@@ -35,6 +35,7 @@ from delineate.quill.clicks import (
     wider,
     windows_for,
 )
+from delineate.quill.plausibility import bounds, fit, kept_inside
 from delineate.quill.prompt_maps import CropPrompts, prompt_maps
 from delineate.quill.threshold import dice_cut
 from delineate.quill.tiled_refinement import Mosaic, is_worth_it, windows_on
@@ -274,7 +275,7 @@ class QuillPredictor:
         windows = windows_for(known, *features.size)
         looked = self._run(features, [_View(known, window, objection, anew=True) for window in windows], side)
         best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
-        box = _bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
+        box = bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
         box = _reaching(box, known.points[known.labels])
@@ -330,7 +331,7 @@ def _looked(logits: Array, iou: Array, presence: Any, view: _View, size: tuple[i
     followed = maps[EARLIER].any()  # which would grow from frame to frame if it were cut low
     logits = logits - (cuts[0] if followed else dice_cut(logits)[:, None, None])
     masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
-    plausible = _kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * _fit(logits, maps[BOX])
+    plausible = kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * fit(logits, maps[BOX])
     heard = [obeyed(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
     preference = (scores * plausible * heard).astype(np.float32)
     best = int(preference.argmax())
@@ -343,49 +344,12 @@ def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np
     return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
 
 
-def _kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.float32]:
-    """1 for an outline (of K, S, S) that stays within its window, less the more of the window's rim it covers.
-
-    The rim counts only where the window ends within the frame.
-    """
-    side = logits.shape[-1]
-    inner = slice(side // 16, -(side // 16))
-    rim = np.ones((side, side), bool)
-    rim[inner, inner] = False
-    x, y = (
-        (np.arange(side) + 0.5) * window.size / side + window.x,
-        (np.arange(side) + 0.5) * window.size / side + window.y,
-    )
-    margin = window.size / 8
-    within = ((y > margin) & (y < size[0] - margin))[:, None] & ((x > margin) & (x < size[1] - margin))[None]
-    rim &= within
-    inside = logits > 0
-    touched = (inside & rim).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
-    return np.exp(-4 * touched).astype(np.float32)
-
-
-def _fit(logits: Array, box: Array) -> NDArray[np.float32]:
-    """How well outlines (of K, S, S) fit the box they were asked for: the root of the IoU of their bounds with it."""
-    asked = _bounds(box > 0.5)
-    if asked is None:
-        return np.ones(len(logits), np.float32)
-    return np.array([_box_iou(_bounds(one > 0), asked) ** 0.5 for one in logits], np.float32)
-
-
-def _box_iou(one: tuple[float, float, float, float] | None, other: tuple[float, float, float, float]) -> float:
-    if one is None:
-        return 0.0
-    width, height = (max(0.0, min(one[n + 2], other[n + 2]) - max(one[n], other[n])) for n in (0, 1))
-    sizes = [(b[2] - b[0]) * (b[3] - b[1]) for b in (one, other)]
-    return width * height / (sum(sizes) - width * height)
-
-
 def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
     """The window to zoom to, or None where only clicks are known."""
     if known.box is not None:
         return Window.around(known.box, MARGIN)
     for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN * search)):
-        box = None if outline is None else _bounds(outline)
+        box = None if outline is None else bounds(outline)
         if box is not None:
             return Window.around(_reaching(box, known.points), margin)
     return None
@@ -399,13 +363,6 @@ def _reaching(
         return box
     low, high = points.min(axis=0), points.max(axis=0) + 1
     return min(box[0], low[0]), min(box[1], low[1]), max(box[2], high[0]), max(box[3], high[1])
-
-
-def _bounds(mask: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def _logit(chance: float) -> float:
