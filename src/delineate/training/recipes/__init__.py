@@ -52,8 +52,9 @@ def recipe_for(name: str | None, predictor: Any) -> Recipe:
     if not fitting:
         raise ModelError(
             "E-TRAIN-SYSTEM",
-            f"{system} cannot be fine-tuned here.",
-            "Take Quill, or a system of SAM's or SAM 2's shape: delineate systems",
+            f"{system} cannot be fine-tuned as it was built ({predictor.record.backend or 'no network'}).",
+            "Build it with torch (BuildOptions(backend=\"torch\")), or take a system of SAM's or SAM 2's shape: "
+            "delineate systems",
         )
     if recipe is None:
         return recipe_named(fitting[0])
