@@ -164,6 +164,7 @@ def test_frames_are_slices_where_the_file_says_so(tmp_path: Path, tags: Any) -> 
     factor = 0.25 if "DoseGridScaling" in tags else 1
     np.testing.assert_allclose(scan.voxels(), levels(3).transpose(2, 1, 0) * factor)
     assert open_scan(path, pages="video").kind is ScanKind.VIDEO
+    assert ("W-DICOM-STACKED" in [n.code for n in scan.notices]) == (tags is CBCT)
 
 
 def test_frames_are_slices_where_a_person_says_so(tmp_path: Path) -> None:

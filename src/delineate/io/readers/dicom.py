@@ -21,7 +21,7 @@ from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers.dicom_pixels import pixel_bytes
 from delineate.io.readers.dicom_scan import clip, image, unplaced_volume, volume
 from delineate.io.readers.dicom_series import Choice, choices_of, chosen
-from delineate.io.readers.dicom_slices import Slice, placed, slices_of
+from delineate.io.readers.dicom_slices import ASSUMED, Slice, placed, places_are_assumed, slices_of
 from delineate.io.readers.dicom_stream import opened
 from delineate.io.readers.dicom_tags import Tags
 from delineate.io.readers.modality import DICOM_MODALITIES
@@ -90,6 +90,8 @@ def read(path: Path, options: ReadOptions) -> Scan:
     choices = choices_of(slices)
     choice, notices = chosen(path, choices, options)
     scan, _ = volume(choice.slices, options)
+    if places_are_assumed(one.tags):
+        notices = (*notices, ASSUMED)
     file = SourceFile(path, "DICOM", sha256_of(path), f"#{choice.position}" if len(choices) > 1 else "")
     return replace(scan, file=file).with_notices(*notices)
 

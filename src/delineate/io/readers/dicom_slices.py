@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from delineate.core.errors import GeometryError, InputError
+from delineate.core.errors import GeometryError, InputError, Notice
 from delineate.io.readers.dicom_tags import Tags
 
+ASSUMED = Notice(
+    "W-DICOM-STACKED",
+    "The file gives the place of its first frame and the distance of slices: the others were taken to follow along the "
+    "normal, in the order stored.",
+)
 Vector = NDArray[np.float64]
 
 
@@ -171,6 +176,12 @@ def _vectors(tags: Tags, frame: int, count: int) -> dict[str, int]:
         if len(values) == count and len(set(values)) > 1:
             found[name] = int(values[frame])
     return found
+
+
+def places_are_assumed(tags: Tags) -> bool:
+    """Whether a file of frames gives the place of the first one and a distance alone."""
+    words = ("PerFrameFunctionalGroupsSequence", "SliceVector", "GridFrameOffsetVector")
+    return frame_count(tags) > 1 and not (tags.items(words[0]) or any(tags.numbers(name) for name in words[1:]))
 
 
 def placed(slices: Sequence[Slice]) -> bool:
