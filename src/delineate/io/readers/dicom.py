@@ -14,6 +14,7 @@ from pydicom.valuerep import VR
 
 from delineate.core.errors import DelineateError, InputError, Notice
 from delineate.core.hashing import sha256_of
+from delineate.core.reading import reason
 from delineate.core.scan import Scan, SourceFile
 from delineate.core.terminal_text import excerpt
 from delineate.io.limits import check_picture
@@ -207,9 +208,8 @@ def _opened(path: Path) -> _File | None:
         except Exception:  # what only might have been DICOM
             return None
     except Exception as error:  # pydicom raises whatever damaged bytes make it
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
-            "E-DICOM-DAMAGED", f"{path.name} is a damaged DICOM file: {reason}.", "Copy or export it again."
+            "E-DICOM-DAMAGED", f"{path.name} is a damaged DICOM file: {reason(error)}.", "Copy or export it again."
         ) from None
     return _File(path, Tags(tags, path)) if len(tags) else None
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.reading import reason
 from delineate.core.scan import Scan
 from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_picture, check_volume
@@ -116,10 +117,8 @@ def _require_plausible(path: Path, picture: Image.Image) -> None:
 def damaged(path: Path, error: Exception) -> InputError:
     """What is told of a picture that cannot be decoded."""
     unknown = isinstance(error, UnidentifiedImageError)
-    reason = "it is no picture" if unknown else (str(error).splitlines() or [type(error).__name__])[0][:160]
-    return InputError(
-        "E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {reason}.", "Copy or download it again."
-    )
+    why = "it is no picture" if unknown else reason(error)
+    return InputError("E-PICTURE-DAMAGED", f"{path.name} is damaged or cut short: {why}.", "Copy or download it again.")
 
 
 def _deep(picture: Image.Image, path: Path, options: ReadOptions, notices: list[Notice]) -> NDArray[Any]:
@@ -171,13 +170,13 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _plain(picture: Image.Image, path: Path, options: ReadOptions, notices: list[Notice]) -> Image.Image:
-    """Upright, without palette or print colours; bit depth kept."""
+    """Upright, without palette or print colors; bit depth kept."""
     icc = picture.info.get("icc_profile")
     if not options.stored_orientation and _orientation(picture) != 1:
         notices.append(ROTATED)
         picture = ImageOps.exif_transpose(picture) or picture
     if picture.mode in ("CMYK", "YCCK"):
-        notices.append(Notice("W-CMYK", "The picture holds print colours (CMYK); they were converted to RGB."))
+        notices.append(Notice("W-CMYK", "The picture holds print colors (CMYK); they were converted to RGB."))
         return _to_rgb(picture, icc)
     if picture.mode == "P" and options.palette_indices:
         return picture
@@ -259,9 +258,8 @@ class AnimationFrames(HeldFile):
                 raise ValueError(f"it is {self._picture.width} x {self._picture.height} pixels")
             return np.asarray(self._picture.convert("RGB"))
         except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
                 "E-PICTURE-DAMAGED",
-                f"Picture {index} of {self._path.name} is damaged or cut short: {reason}.",
+                f"Picture {index} of {self._path.name} is damaged or cut short: {reason(error)}.",
                 "Copy it again. To go on without it: --skip-damaged.",
             ) from None

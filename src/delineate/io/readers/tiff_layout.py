@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tifffile import PHOTOMETRIC
 
 from delineate.core.errors import InputError
+from delineate.core.reading import reason
 from delineate.io.readers.tiff_pages import alpha_of
 
 MM = {
@@ -72,8 +73,9 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-    return InputError("E-TIFF-DAMAGED", f"{path.name} is not a usable TIFF: {reason}.", "Copy or export it again.")
+    return InputError(
+        "E-TIFF-DAMAGED", f"{path.name} is not a usable TIFF: {reason(error)}.", "Copy or export it again."
+    )
 
 
 def layout_of(path: Path, file: tifffile.TiffFile) -> TiffLayout:

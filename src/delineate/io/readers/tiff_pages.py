@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from delineate.core.errors import InputError, MissingExtraError, Notice
+from delineate.core.reading import reason
 from delineate.io.limits import check_picture
 from delineate.io.options import ReadOptions
 from delineate.io.readers.picture import ALPHA_DROPPED, ROTATED, page_pixels, upright
@@ -65,9 +66,10 @@ class TiffPages:
         except Exception as error:  # tifffile and its codecs raise whatever damaged bytes make them
             if "imagecodecs" in str(error):
                 return self._without_codec(index, error)
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
             raise InputError(
-                "E-TIFF-DAMAGED", f"Page {index} of {self.path.name} cannot be read: {reason}.", "Export it again."
+                "E-TIFF-DAMAGED",
+                f"Page {index} of {self.path.name} cannot be read: {reason(error)}.",
+                "Export it again.",
             ) from None
 
     def _stored(self, page: Any, index: int) -> NDArray[Any]:
