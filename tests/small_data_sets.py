@@ -58,7 +58,7 @@ def camus(root: Path) -> None:
 def folders(root: Path) -> None:
     for n in range(3):
         picture(root / "images" / f"{n}.png", DISC * (100 + n))
-        picture(root / "masks" / f"{n}_mask.png", np.roll(DISC, n, 1))
+        picture(root / "masks" / f"{n}_mask.png", DISC)
 
 
 def manifest(root: Path) -> None:

@@ -114,7 +114,8 @@ def test_masks_and_marks_are_taken_where_they_lie(
 
 @pytest.mark.parametrize("use", [lambda p, s: mask_prompt(p, s, None), marker_prompts], ids=["mask", "markers"])
 def test_what_is_drawn_elsewhere_is_refused(use: Callable, tmp_path: Path) -> None:
-    root = data_set(tmp_path, *ELSEWHERE["far-away"])
+    labels, affine = ELSEWHERE["far-away"]
+    root = data_set(tmp_path, (labels == 1).astype(np.uint8), affine)
     with pytest.raises(PromptError) as caught:
         use(root / "l.nii.gz", open_scan(root / "i.nii.gz"))
     assert caught.value.code == "E-MASK-ELSEWHERE"

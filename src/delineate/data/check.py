@@ -31,6 +31,7 @@ TILE, ACROSS, SHOWN = 220, 4, 12
 GAP, CAPTION, PAPER = 8, 16, (236, 236, 236)  # between tiles, below them, around pictures
 TINT = 0.2  # of a structure's colour inside its outline
 THERE = 80  # of 255: a pixel that a structure fills by so much shows it, so that thin ones stay whole
+FIELD_OF_VIEW = 0.4  # of a picture, at least
 LEAST_SAME = 3  # label files that are all the same: pointed out
 SMALL = 25  # pixels: a case with nothing larger is pointed out
 Progress = Callable[[int, int], None]
@@ -97,7 +98,7 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_l
     layout, cases = read_dataset(root, follow_links)
     card = DatasetCard(layout, len(cases), Counter(case.dataset for case in cases))
     pictures: dict[str, list[Case]] = defaultdict(list)
-    labels: dict[str, list[Case]] = defaultdict(list)
+    labels: dict[tuple[str, float], list[Case]] = defaultdict(list)
     tiles: list[Image.Image] = []
     every = max(1, len(cases) // SHOWN)
     for number, case in enumerate(cases):
@@ -107,7 +108,7 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_l
         if opened is None:
             continue
         pictures[_content(opened.scan)].append(case)
-        labels[_content(opened.labels)].append(case)
+        labels[_content(opened.labels), _labelled_share(opened.labels)].append(case)
         if sheet is not None and number % every == 0 and len(tiles) < SHOWN:
             tiles.append(_tile(opened))
     card.problems += [*_leaks(cases, pictures), *_same_labels(labels)]
@@ -177,13 +178,19 @@ def _leaks(cases: list[Case], pictures: dict[str, list[Case]]) -> list[Problem]:
     return found
 
 
-def _same_labels(labels: dict[str, list[Case]]) -> list[Problem]:
-    """Labels that are the same for all pictures: they show no structure, but the field of view or a template."""
+def _same_labels(labels: dict[tuple[str, float], list[Case]]) -> list[Problem]:
+    """Large labels that are the same for all pictures: they show no structure, but what the camera sees."""
     if len(labels) != 1:
         return []
-    (same,) = labels.values()
+    ((_, share), same) = next(iter(labels.items()))
     files = {case.label for case in same}
-    return [Problem(same[0].id, "all cases have the same labels")] if len(files) >= LEAST_SAME else []
+    alike = len(files) >= LEAST_SAME and share >= FIELD_OF_VIEW
+    return [Problem(same[0].id, "all cases have the same labels: a mask of the field of view?")] if alike else []
+
+
+def _labelled_share(labels: Scan) -> float:
+    """How much of the middle frame is labelled."""
+    return float((labels.pixels(len(labels) // 2) > 0).mean())
 
 
 def _content(scan: Scan) -> str:
