@@ -21,7 +21,7 @@ def test_tables_are_computed_in_fp32_unless_another_precision_is_asked_for() -> 
 
 def test_variants_are_those_of_the_systems_that_are_measured() -> None:
     assert EvaluateOptions(predictors=("quill", "biosam2"), variant="released").building.variant == "released"
-    with pytest.raises(InputError, match="no variant|None of") as refused:
+    with pytest.raises(InputError, match=r"no variant|None of") as refused:
         EvaluateOptions(predictors=("quill",), variant="released")
     assert refused.value.code == "E-VARIANT"
     options = BuildOptions(variant="released")

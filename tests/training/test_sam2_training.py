@@ -99,7 +99,7 @@ def test_adapters_learn_instead_of_the_encoder_and_give_the_same_system(name: st
     pytest.importorskip("peft")
     one, start = tiny_sam2_predictor(alive=True), tiny_sam2_predictor(alive=True)
     wishes = Wishes(
-        tmp_path / "out", steps=8, every=2, batch=1, rate=3e-3, adapter=AdapterOptions(AdapterKind(kind), 2), frames=3,
+        tmp_path / "out", steps=16, every=2, batch=1, rate=3e-3, adapter=AdapterOptions(AdapterKind(kind), 2), frames=3,
         probe=False, precision="fp32",
     )  # fmt: skip
     outcome = RECIPES[name].run(one, disc_videos(tmp_path / "data", 4, frames=3), wishes, None)
