@@ -62,7 +62,7 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         ("[a](tests/pages.py)", "a"),
         ("[a](https://example.org/a.md)", "[a](https://example.org/a.md)"),
         ("[a](docs/no/such/page.md)", "[a](docs/no/such/page.md)"),
-        ("![a](docs/gallery/volume.png)", "![a](../gallery/demo.png)"),
+        ("![a](docs/gallery/volume.png)", "![a](../gallery/volume.png)"),
     ],
     ids=["page", "anchor", "shown page", "folder", "file", "address", "nowhere", "picture"],
 )
