@@ -160,9 +160,15 @@ def test_the_outline_goes_to_the_tracker_where_a_person_changed_it(title: str, p
     outline = session.segmentation.mask("a", START)
     follow = Following(directions=Directions.FORWARD, outlines=title == "asked")
     session.propagate(["a"], following=follow)
-    wanted = as_authors(predictor, [FramePrompts(mask=outline)], reset=True, directions=Directions.FORWARD)
+    tracker = MemoryTracker.of(predictor, follow, COUNT, GuardSettings())
+    if title == "followed outline corrected":  # what was prompted before is remembered, too
+        tracker.look(Frame.of(FRAMES[0], index=0))
+        tracker.point("a", FramePrompts(box=BOX))
+    tracker.look(Frame.of(FRAMES[START], index=START))
+    tracker.point("a", FramePrompts(mask=outline))
     for frame in range(START + 1, COUNT):
-        mask = wanted[frame] & ~session.segmentation.locked_pixels(frame, except_for="a")
+        tracker.look(Frame.of(FRAMES[frame], index=frame))
+        mask = tracker.track()["a"].mask & ~session.segmentation.locked_pixels(frame, except_for="a")
         assert (session.segmentation.mask("a", frame) == mask).all()
 
 
@@ -193,3 +199,38 @@ def test_holes_are_filled_before_a_prompted_frame_is_remembered_and_after_others
     kept = tracker.bank("a").tracked[1].tokens
     assert kept is not None and torch.equal(kept, wanted)
     assert (tracker.logits("a") == tidied(answer.best, area)[0, 0]).all()
+
+
+def test_every_prompted_frame_is_remembered_from_the_start(predictor: Sam2Predictor) -> None:
+    """As the authors' predictor does where all prompts are given before it goes through the video."""
+    forwards = Following(directions=Directions.FORWARD, reset=False)
+    tracker = MemoryTracker.of(predictor, forwards, COUNT, GuardSettings())
+    wanted: Masks = {}
+    for index, prompts in ((0, clicks(ON)), (3, FramePrompts(box=BOX))):
+        tracker.look(Frame.of(FRAMES[index], index=index))
+        wanted[index] = tracker.point("a", prompts).mask
+    for index in (1, 2, 4, 5):
+        tracker.look(Frame.of(FRAMES[index], index=index))
+        wanted[index] = tracker.track()["a"].mask
+    session, alone = (Session(Scan.from_frames(np.stack(FRAMES)), predictor, GuardSettings(presence=0)) for _ in "ab")
+    for one in (session, alone):
+        one.prompt(Point(*ON[:2], frame=0), "a")
+    session.prompt(Box(*BOX, frame=3), "a")
+    for one in (session, alone):
+        one.propagate(following=forwards)
+    assert all((session.segmentation.mask("a", n) == mask).all() for n, mask in wanted.items())
+    assert any((alone.segmentation.mask("a", n) != wanted[n]).any() for n in (1, 2))
+
+
+def test_a_later_prompt_is_followed_with_the_earlier_ones_in_mind(predictor: Sam2Predictor) -> None:
+    session = followed(predictor, [points(ON)], reset=True)
+    before = {n: session.segmentation.mask("a", n) for n in range(START)}
+    session.prompt(Box(*BOX, frame=COUNT - 1), "a")
+    session.propagate(following=Following(reset=True))
+    tracker = MemoryTracker.of(predictor, Following(reset=True), COUNT, GuardSettings())
+    for index, prompts in ((START, clicks(ON)), (COUNT - 1, FramePrompts(box=BOX))):
+        tracker.look(Frame.of(FRAMES[index], index=index))
+        tracker.point("a", prompts)
+    tracker.look(Frame.of(FRAMES[COUNT - 2], index=COUNT - 2), reverse=True)
+    assert (session.segmentation.mask("a", COUNT - 2) == tracker.track()["a"].mask).all()
+    assert all((session.segmentation.mask("a", n) == mask).all() for n, mask in before.items())  # nearest to the first

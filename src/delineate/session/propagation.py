@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -95,7 +95,8 @@ class Propagation:
         names = event.objects or tuple(o.name for o in state.segmentation.objects if not o.locked)
         self._reaches: list[_Reach] = []
         remembers = predictor.capabilities.follows is FollowsBy.MEMORY
-        self._asks = remembers and event.following.memory is not MemoryRule.CHAIN and not event.following.outlines
+        self._remembers = remembers and event.following.memory is not MemoryRule.CHAIN
+        self._asks = self._remembers and not event.following.outlines
         follows = predictor.capabilities.follows is not None  # else all frames are outlined already
         if not follows:
             event.following.require_plain(predictor.record.name)
@@ -109,7 +110,8 @@ class Propagation:
             )
         self._found: list[tuple[Followed, Rle | None]] = []
         anchors = [reach.anchor for reach in self._reaches]
-        self._steps = propagate(scan, predictor, anchors, guards, event.following, encode)
+        context = self._context(dict.fromkeys(anchor.name for anchor in anchors)) if self._remembers else ()
+        self._steps = propagate(scan, predictor, anchors, guards, event.following, encode, context)
 
     @property
     def record(self) -> Propagate:
@@ -151,9 +153,7 @@ class Propagation:
             outline, words = track.prompted[frame], track.words(frame)
             done = track.followed.get(frame)
             if done is None or not done.is_from(outline, event.following):
-                queries = track.queries(frame) if self._asks and frame not in track.edited else ()
-                anchor = Anchor(name, frame, outline.decode(), start, end, words, queries)
-                reaches.append(_Reach(anchor, frame, frame, frame + 1))
+                reaches.append(_Reach(self._anchor(name, track, frame, start, end), frame, frame, frame + 1))
                 continue
             masks = {**self.state.segmentation[name].masks, frame: outline}
             ahead = self._edge(masks, range(done.stop - 1, frame, -1), frame) if done.stop < end else None
@@ -165,6 +165,21 @@ class Propagation:
                 known = (edge if edge == behind else done.first, edge + 1 if edge == ahead else done.stop)
                 reaches.append(_Reach(anchor, frame, *known))
         return reaches
+
+    def _context(self, names: Iterable[str]) -> tuple[Anchor, ...]:
+        """Every prompted frame of the structures that have several: a memory knows them all, wherever it follows."""
+        context: list[Anchor] = []
+        for name in names:
+            track = self.state.tracks[name]
+            outlined = [frame for frame, mask in sorted(track.prompted.items()) if mask.area]
+            if len(outlined) > 1:
+                context += [self._anchor(name, track, frame, frame, frame + 1) for frame in outlined]
+        return tuple(context)
+
+    def _anchor(self, name: str, track: ObjectTrack, frame: int, start: int, end: int) -> Anchor:
+        """A prompted frame to follow from, and what was asked on it where the outline is still the answer to that."""
+        queries = track.queries(frame) if self._asks and frame not in track.edited else ()
+        return Anchor(name, frame, track.prompted[frame].decode(), start, end, track.words(frame), queries)
 
     @staticmethod
     def _edge(masks: dict[int, Rle], frames: range, source: int) -> int:

@@ -101,11 +101,13 @@ def propagate(
     guards: GuardSettings | None = None,
     following: Following | None = None,
     encode: Callable[[Frame], Features] | None = None,
+    context: Sequence[Anchor] = (),
 ) -> Iterator[VisitedFrame]:
     """Follow every anchor through its frames, forwards and then backwards; anchors' own frames are not repeated.
 
     following  how; ``directions`` is in the anchors' ranges already
     encode     the predictor's ``encode``, by way of where encoded frames are kept
+    context    every prompted frame of structures that have several, for a tracker that remembers them all beforehand
 
     Raises PromptError, before anything is followed, for a way of following the predictor does not have.
     """
@@ -113,27 +115,49 @@ def propagate(
     if how.reset is None:
         how = how.model_copy(update={"reset": predictor.capabilities.resets})
     make = partial(tracker_for, predictor, guards or GuardSettings(), how, len(scan), encode)
-    return _visited(scan, anchors, how, make(), make)
+    return _visited(scan, anchors, how, make(), make, context)
 
 
 def _visited(
-    scan: Scan, anchors: Sequence[Anchor], how: Following, tracker: Tracker, make: Callable[[], Tracker]
+    scan: Scan,
+    anchors: Sequence[Anchor],
+    how: Following,
+    tracker: Tracker,
+    make: Callable[[], Tracker],
+    context: Sequence[Anchor],
 ) -> Iterator[VisitedFrame]:
     sweeps = [(direction, *_span(anchors, direction)) for direction in Direction]
     total = sum(max(0, stop - first) for _, first, stop in sweeps)
-    done = 0
+    done, forgetting = 0, bool(how.reset) and not context
+    by_frame = {(a.frame, a.name): a for a in anchors}
+    _remember(tracker, scan, context)
     for direction, first, stop in sweeps:
-        if direction is Direction.BACKWARD and how.reset:
+        if direction is Direction.BACKWARD and how.reset and stop > first:
             tracker = make()
-        sweep = _Sweep(
-            tracker, direction, {(a.frame, a.name): a for a in anchors}, PATIENCE[scan.kind], bool(how.reset)
-        )
+            _remember(tracker, scan, context)
+        sweep = _Sweep(tracker, direction, by_frame, PATIENCE[scan.kind], forgetting)
         for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
             followed = tuple(sweep.visit(index, frame))
             position = index - first + 1 if direction is Direction.FORWARD else stop - index
             yield VisitedFrame(index, direction, followed, done + position, total)
         sweep.end()
         done += max(0, stop - first)
+
+
+def _remember(tracker: Tracker, scan: Scan, context: Sequence[Anchor]) -> None:
+    """Have a tracker know prompted frames before it follows anything."""
+    for index in sorted({anchor.frame for anchor in context}):
+        tracker.push(scan.frame(index))
+        for anchor in context:
+            if anchor.frame == index:
+                _ask(tracker, anchor)
+                tracker.suspend(anchor.name)
+
+
+def _ask(tracker: Tracker, anchor: Anchor) -> None:
+    """Point at a structure on the frame pushed last, as it was pointed at."""
+    for query in anchor.queries or (FramePrompts(mask=anchor.mask, text=anchor.words),):
+        tracker.add(anchor.name, query)
 
 
 def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
@@ -188,8 +212,7 @@ class _Sweep:
         """Have the tracker follow from an anchor on the present frame."""
         if not self.forgetting and self.tracker.resume(anchor.name, anchor.mask):
             return
-        for query in anchor.queries or (FramePrompts(mask=anchor.mask, text=anchor.words),):
-            self.tracker.add(anchor.name, query)
+        _ask(self.tracker, anchor)
 
     def _leads_on(self, anchor: Anchor) -> bool:
         """Whether the anchor answers for frames in this direction."""
