@@ -147,8 +147,8 @@ def check_same(right: Candidates, found: Candidates, place: Any, profile: Profil
     least, most = (masks_on_frame(logits + moved, place, profile.answer).numpy() for moved in (-NEAR, NEAR))
     assert found.masks.shape == right.masks.shape
     assert (least <= found.masks).all() and (found.masks <= most).all()
-    assert np.abs(found.scores - right.scores).max() < 1e-4 and abs(found.presence - right.presence) < 1e-4
-    assert right.score - right.scores[found.best] < 1e-4
+    assert np.abs(found.scores - right.scores).max() < 3e-4 and abs(found.presence - right.presence) < 1e-4
+    assert right.score - right.scores[found.best] < 3e-4
     return float(np.abs(found.logits - right.logits).max())
 
 
@@ -232,6 +232,7 @@ def test_what_other_versions_must_read_stays(exported: Path) -> None:
         "bgr": False,
         "window_rule": "CT: -160 to 240 HU; 8 bit: as it is; others: 0.5th to 99.5th percentile of the scan's "
         "nonzero values",
+        "coordinates": "times the size the frame has in the input over its own",
     }
 
 

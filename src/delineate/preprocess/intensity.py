@@ -22,17 +22,14 @@ CT_WINDOWS: Final = {
 
 
 class WindowRule(StrEnum):
-    """How a system decides the intensity window of a scan that nobody chose one for."""
+    """How a system decides the intensity window of a scan that nobody chose one for.
 
-    MEDSAM = "CT: -160 to 240 HU; 8 bit: as it is; others: 0.5th to 99.5th percentile of the scan's positive values"
+    Exported systems hold these words, so they stay; "nonzero" means above zero.
+    """
+
+    MEDSAM = "CT: -160 to 240 HU; 8 bit: as it is; others: 0.5th to 99.5th percentile of the scan's nonzero values"
     MEDSAM2 = "CT: the window of the file, else -160 to 240 HU; others as MedSAM"
     CROP = "each crop by its own percentiles"  # Quill
-
-    @classmethod
-    def _missing_(cls, value: object) -> WindowRule | None:
-        """Exported systems of earlier versions say it in other words."""
-        earlier = isinstance(value, str) and value.endswith("percentile of the scan's nonzero values")
-        return cls.MEDSAM if earlier else None
 
 
 def named_window(text: str) -> IntensityWindow:
