@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ import delineate  # noqa: F401  (first: it silences libraries that report, see d
 
 PULL = 240  # seconds for the weights to come
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty store of models: what a person keeps on this machine changes no test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DELINEATE_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -116,11 +116,14 @@ def test_a_published_file_runs_by_itself(tmp_path: Path) -> None:
     made = build("lite_medsam", BuildOptions(untrained=True, device="cpu", precision="fp32"))
     native = _native_names(made.network.host.state_dict())  # type: ignore[attr-defined]
     torch.save({"model": {f"module.{k}": v for k, v in native.items()}, "epoch": 9}, tmp_path / "lite_medsam_best.pth")
-    loaded = build(str(tmp_path / "lite_medsam_best.pth"), BuildOptions(device="cpu", precision="fp32"))
+    file = str(tmp_path / "lite_medsam_best.pth")
+    loaded = build(file, BuildOptions(device="cpu", precision="fp32", backend="torch"))
     assert loaded.record.name == "lite_medsam" and TINY_VIT
     frame = np.random.default_rng(0).integers(0, 255, (70, 90, 3)).astype(np.uint8)
     one, other = made.encode(Frame.of(frame)), loaded.encode(Frame.of(frame))
     assert torch.equal(one.embedding, other.embedding)
+    (found,) = build(file, BuildOptions(device="cpu")).encode(Frame.of(frame)).maps.values()  # its shipped graph
+    assert np.abs(found - one.embedding.numpy()).max() < 1e-3
 
 
 def _native_names(hosted: dict) -> dict:
