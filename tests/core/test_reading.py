@@ -5,10 +5,12 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from delineate.core.errors import DelineateError, InputError, ModelError, Notice
 from delineate.core.reading import reading
+from delineate.core.scan import Scan
 from delineate.core.terminal_text import excerpt, is_active
 
 RAISED = {
@@ -50,3 +52,40 @@ def test_no_error_or_notice_acts_or_goes_on(odd: str) -> None:
     ):
         assert len(told) < 1200 and not [c for c in told if is_active(c) and c != "\n"]
     assert len(excerpt(odd)) <= 80 and excerpt(odd).isprintable()
+
+
+class OddFrames:
+    """Says that frames are (3, 4) of uint8; gives something else for frame 1."""
+
+    shape, dtype = (2, 3, 4), np.dtype(np.uint8)
+
+    def __init__(self, odd: object) -> None:
+        self.odd = odd
+
+    def read(self, index: int) -> np.ndarray:
+        if index == 0:
+            return np.zeros((3, 4), np.uint8)
+        if isinstance(self.odd, Exception):
+            raise self.odd
+        return self.odd  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        np.zeros((4, 3), np.uint8), np.zeros((3, 4, 3), np.uint8), np.zeros((3, 4), np.uint16), np.zeros((3, 4)),
+        ValueError("cut"),
+    ],
+    ids=["turned", "colors", "sixteen-bit", "fractions", "raises"],
+)  # fmt: skip
+def test_a_frame_that_is_not_what_the_scan_says_is_refused(odd: object) -> None:
+    scan = Scan.from_frames(OddFrames(odd))
+    assert scan.pixels(0).shape == (3, 4)
+    for use in (
+        lambda: scan.pixels(1),
+        lambda: scan.frame(1),
+        lambda: list(scan.frames()),
+        lambda: scan.intensities.statistics,
+    ):
+        with pytest.raises(InputError, match="frame 1"):
+            use()

@@ -156,7 +156,7 @@ class Scan:
         """Of all frames (of a video: of 32, evenly spaced), whatever axis slices are taken along."""
         if isinstance(self.source, VolumeFrames):
             return Intensities(VolumeFrames(self.source.voxels, self.grid.thick_axis))
-        return Intensities(self.source, VIDEO_FRAMES_SAMPLED if self.kind is ScanKind.VIDEO else None)
+        return Intensities(CheckedFrames(self), VIDEO_FRAMES_SAMPLED if self.kind is ScanKind.VIDEO else None)
 
     def frame(self, index: int) -> Frame:
         """Frame or slice ``index``, with all a model needs to know of it."""
@@ -180,7 +180,15 @@ class Scan:
             )
         self._require_open()
         with reading(self._name, what=f"cannot be read at {self.frame_word} {index}"):
-            return self.source.read(index)
+            found = self.source.read(index)
+        if found.shape != tuple(self.source.shape[1:]) or not np.can_cast(found.dtype, self.dtype, "safe"):
+            raise InputError(
+                "E-FRAME-OTHER",
+                f"{self._name}: {self.frame_word} {index} is {found.shape} of {found.dtype}, where "
+                f"{tuple(self.source.shape[1:])} of {self.dtype} is meant.",
+                "The file is damaged, or its frames differ: export it again.",
+            )
+        return found
 
     def frames(self) -> Iterator[Frame]:
         """All frames in order, one in memory at a time."""
@@ -272,6 +280,24 @@ def _other_axis(grid: Grid, axis: int) -> Notice:
         "W-SLICE-AXIS",
         f"Slices are taken along {grid.axes[axis]}, the thick axis of {steps} mm (--axis {grid.axes[2]} for the last).",
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckedFrames:
+    """The frames of a scan, each as the scan says it is."""
+
+    scan: Scan
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.scan.source.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.scan.dtype
+
+    def read(self, index: int) -> Pixels:
+        return self.scan.pixels(index)
 
 
 _OPPOSITE = {code: pair for pair in ("LR", "PA", "IS") for code in pair}
