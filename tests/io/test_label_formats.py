@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
@@ -134,3 +135,17 @@ def test_a_video_is_no_volume(tmp_path: Path, ending: str) -> None:
     scan = Scan.from_frames(np.zeros((4, 8, 9), np.uint8))
     with pytest.raises(OutputError, match="does not say a format"):
         save(Segmentation.empty(scan).adding("a"), tmp_path / f"a.{ending}", scan)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["made", "read"])
+def test_axes_beyond_sixteen_bits_are_written_as_nifti_2(read: bool, tmp_path: Path) -> None:
+    voxels = np.zeros((2, 2, 32_800), np.uint8)
+    scan = Scan.from_volume(voxels, Grid(voxels.shape), slice_axis=2)
+    if read:
+        nib.save(nib.Nifti2Image(voxels, np.diag([0.5, 1, 2, 1])), tmp_path / "long.nii")
+        scan = open_scan(tmp_path / "long.nii", slice_axis=2)
+    masks = {frame: np.ones((2, 2), dtype=bool) for frame in (32_780, 32_799)}
+    found = Segmentation.empty(scan).adding("end").with_masks("end", {n: Rle.encode(m) for n, m in masks.items()})
+    save(found, tmp_path / "labels.nii.gz", scan)
+    back = np.asarray(nib.load(tmp_path / "labels.nii.gz").dataobj)
+    assert back.shape == voxels.shape and back[:, :, 32_780].all() and not back[:, :, 32_781].any()

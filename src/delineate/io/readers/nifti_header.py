@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from delineate.core.nifti_geometry import NiftiGeometry
 
 STORED = tuple(field.name for field in fields(NiftiGeometry) if field.name != "double_precision")
+LONGEST_AXIS = 32_767  # voxels that NIfTI-1 can count
 
 
 def geometry_of(header: nib.Nifti1Header) -> NiftiGeometry:
@@ -32,8 +33,11 @@ def header_with(geometry: NiftiGeometry) -> nib.Nifti1Header:
 
 
 def label_image(labels: NDArray[Any], header: nib.Nifti1Header) -> nib.Nifti1Image:
-    """Labels (i, j, k) under a header, which becomes that of a label map; its extensions stay."""
-    header = header.copy()
+    """Labels (i, j, k) under a header, which becomes that of a label map; its extensions stay.
+
+    Sizes beyond 16 bits, which NIfTI-1 cannot say, make it NIfTI-2.
+    """
+    header = nib.Nifti2Header.from_header(header) if max(labels.shape) > LONGEST_AXIS else header.copy()
     header.set_data_dtype(labels.dtype)
     header.set_data_shape(labels.shape)
     header["scl_slope"], header["scl_inter"] = np.nan, np.nan

@@ -20,7 +20,7 @@ from delineate.io.atomic import replacing
 from delineate.io.options import ReadOptions
 from delineate.io.own_files import MARK
 from delineate.io.readers.nifti_file import whole_header
-from delineate.io.readers.nifti_header import geometry_of, header_with, label_image
+from delineate.io.readers.nifti_header import LONGEST_AXIS, geometry_of, header_with, label_image
 
 COMMENT_CODE = 6  # NIfTI header extension: plain text
 HEADER_KEPT = Notice(
@@ -44,7 +44,8 @@ def write_nifti(
     elif scan.geometry is not None:
         image = label_image(labels, header_with(scan.geometry))
     else:
-        image = nib.Nifti1Image(labels, scan.grid.affine)
+        kind = nib.Nifti2Image if max(labels.shape) > LONGEST_AXIS else nib.Nifti1Image
+        image = kind(labels, scan.grid.affine)
         code = 1 if scan.grid.placement is Placement.WORLD else 0
         image.set_sform(scan.grid.affine, code=code)
         image.set_qform(scan.grid.affine, code=code if scan.grid.skew_degrees < 0.01 else 0, strip_shears=True)
