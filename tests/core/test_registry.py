@@ -56,3 +56,19 @@ def test_a_program_registers_its_own(fruits: Registry[Fruit]) -> None:
         fruits.register(Fruit("apple"))
     with pytest.raises(TypeError, match="no Fruit"):
         fruits.register("lime")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("body", ["raise SystemExit('no license key')", "import sys; sys.exit(3)", "1 / 0"])
+def test_a_module_that_stops_the_program_stops_nothing(
+    body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stops.py").write_text(body)
+    info = tmp_path / "stops-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stops\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[test.stops]\none = stops:X\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(sys.modules, "fruit_table", sys.modules[__name__])
+    monkeypatch.delitem(sys.modules, "stops", raising=False)
+    table = Registry("test.stops", Fruit, ("fruit_table:APPLE",))
+    assert list(table) == ["apple"] and "of stops" in table.failures["one"]

@@ -33,7 +33,7 @@ def reading(
     except MemoryError as cause:
         name = file.name if isinstance(file, Path) else file
         raise error("E-MEMORY", f"{name} asks for more memory than there is.", hint) from cause
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:  # a reader of another distribution may do anything
         name = file.name if isinstance(file, Path) else file
         raise error(code, f"{name} {what}: {reason(cause)}.", hint) from cause
 

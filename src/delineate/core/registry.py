@@ -77,8 +77,9 @@ class Registry(MutableMapping[str, Item], Generic[Item]):
             for point in entry_points(group=self.group):
                 try:
                     self._add(entries, point.load())
-                except Exception as error:  # whatever another distribution does, this package goes on
-                    self._failures[point.name] = f"{type(error).__name__}: {error}"
+                except (Exception, SystemExit) as error:  # whatever another distribution does, this package goes on
+                    whose = f" of {point.dist.name}" if point.dist is not None else ""
+                    self._failures[point.name] = f'"{point.value}"{whose}: {type(error).__name__}: {error}'
                     _LOG.warning("%s of %s is left out: %s", point.name, self.group, self._failures[point.name])
             self._entries = entries
         return self._entries

@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.errors import InputError
 from delineate.core.registry import Registry
 from delineate.evaluation.column import Column
 from delineate.evaluation.metrics import NSD_TOLERANCE, Metric, dice, iou
@@ -57,7 +58,7 @@ class OutlineMetric:
     title
         Heading of its column in tables.
     score
-        Gives the number. Both masks empty is a perfect answer; one of them empty is a miss.
+        Gives the number; NaN where it is undefined, which means leave out. Either mask may be empty.
     low
         Whether less is better; a missed structure then counts as infinite unless ``worst`` says otherwise.
     digits
@@ -101,7 +102,19 @@ def outline_scores(
 ) -> dict[str, float]:
     """Every metric of the table for one structure in one image or one volume."""
     pair = MaskPair(*mask_pair(truth, predicted), spacing)
-    return {str(metric.name): float(metric.score(pair)) for metric in OUTLINE_METRICS.values()}
+    return {str(metric.name): _scored(metric, pair) for metric in OUTLINE_METRICS.values()}
+
+
+def _scored(metric: OutlineMetric, pair: MaskPair) -> float:
+    """A metric's number; InputError, which counts against no predictor, if the metric itself fails."""
+    try:
+        return float(metric.score(pair))
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            "E-METRIC",
+            f'The metric "{metric.name}" failed: {type(error).__name__}: {error}.',
+            "Mend it, or uninstall the package it comes from: nothing of the predictor is wrong.",
+        ) from error
 
 
 def added_columns() -> tuple[Column, ...]:

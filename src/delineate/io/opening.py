@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,8 @@ from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
 from delineate.io.unused_options import unused
 from delineate.preprocess.intensity import named_window
+
+_LOG = logging.getLogger(__name__)
 
 
 def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: Any) -> Scan:
@@ -42,6 +45,15 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
     return scan.with_window(named_window(chosen.window)) if chosen.window is not None else scan
 
 
+def _matches(one: FileFormat, head: bytes) -> bool:
+    """Whether a file is of a format; a format of another distribution whose test fails hides no other."""
+    try:
+        return bool(one.matches(head))
+    except Exception as error:
+        _LOG.warning("The format %s cannot tell its files: %s: %s", one.name, type(error).__name__, error)
+        return False
+
+
 def identify(path: Path) -> FileFormat:
     """The format of a file, from its content.
 
@@ -50,7 +62,7 @@ def identify(path: Path) -> FileFormat:
     head = file_head(path)
     single = path.name.lower().endswith((".nii", ".nii.gz"))  # its magic is broken where it looks like Analyze's .hdr
     for one in FORMATS.values():
-        if one.matches(head) and not (single and one.name == "Analyze"):
+        if _matches(one, head) and not (single and one.name == "Analyze"):
             return one
     header = _header_beside(path)
     if header is not None:

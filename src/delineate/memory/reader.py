@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from delineate.core.errors import PromptError
+from delineate.core.propagation_options import MOST_MEMORIES
 from delineate.memory.bank import Memory, MemoryBank
 from delineate.memory.policies import MemoryPolicy, Slots
 from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
@@ -60,7 +62,15 @@ class Recall:
 
     def chosen(self, bank: MemoryBank, index: int, reverse: bool) -> ChosenMemories:
         """What frame ``index`` is compared with of one object; the policy is asked here alone, once a frame."""
-        return ChosenMemories(self.policy.slots(bank, index, reverse), self._timed(bank, index, reverse))
+        slots = self.policy.slots(bank, index, reverse)
+        wrong = next((slot for slot, _ in slots if slot is not None and not 0 <= slot < MOST_MEMORIES), None)
+        if wrong is not None:
+            raise PromptError(
+                "E-MEMORY-SLOT",
+                f"{type(self.policy).__name__}, the memory policy, gave the slot {wrong}.",
+                f"Give 0 for prompted frames, 1 to {MOST_MEMORIES - 1} for others, None where time has no meaning.",
+            )
+        return ChosenMemories(slots, self._timed(bank, index, reverse))
 
     def conditioned(self, maps: Sam2Maps, banks: Sequence[MemoryBank], index: int, reverse: bool) -> Tensor:
         """The coarse map (O, 256, f, f) of frame ``index`` for O objects with as much memory each."""

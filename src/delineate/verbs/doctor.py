@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -15,10 +16,14 @@ import numpy as np
 from delineate.compute.threads import usable_cores
 from delineate.core import telemetry
 from delineate.core.frame import Frame
+from delineate.core.registry import Registry
 from delineate.core.resolve import FramePrompts
+from delineate.core.terminal_text import printable
+from delineate.evaluation.outline_metrics import OUTLINE_METRICS
+from delineate.io.opening import FORMATS
 from delineate.predictors.frame_predictor import Query
 from delineate.quill.system import SHIPPED
-from delineate.systems import shipped_predictor
+from delineate.systems import SYSTEMS, shipped_predictor
 from delineate.verbs.request import Request
 
 PACKAGES: Final = (
@@ -54,6 +59,7 @@ def doctor(request: DoctorRequest) -> DoctorResult:
         card["gpu"] = _gpu()
     card["model"] = f"{SHIPPED.name}, {SHIPPED.stat().st_size / 1e6:.1f} MB" if SHIPPED.is_file() else "MISSING"
     card |= _telemetry()
+    card |= _left_out()
     healthy = not any(str(value).endswith("MISSING") for value in card.values())
     try:
         card["click"] = f"{_one_click():.0f} ms on a 256 x 256 picture"
@@ -69,6 +75,18 @@ def _installed(package: str) -> str:
         return "not installed" + (
             " (needed for training, and for most published systems)" if package == "torch" else ": MISSING"
         )
+
+
+def _left_out() -> dict[str, str]:
+    """Entry points of other distributions that could not be used, by table."""
+    tables: list[Registry[Any]] = [SYSTEMS, FORMATS, OUTLINE_METRICS]
+    if find_spec("torch") is not None:
+        from delineate.memory.policies import POLICIES
+        from delineate.training.recipes import RECIPES
+
+        tables += [POLICIES, RECIPES]
+    failures = [f"{name} of {table.group}: {why}" for table in tables for name, why in table.failures.items()]
+    return {"left out": "; ".join(printable(one) for one in failures)} if failures else {}
 
 
 def _telemetry() -> dict[str, str]:

@@ -68,6 +68,8 @@ def replay(request: ReplayRequest, progress: Progress | None = None) -> ReplayRe
     ``progress`` is that of the verb. Raises DelineateError if the file records no run, if the scan or a model file is
     not found, or if something differs and ``force`` is not given: it says what.
     """
+    if not request.manifest.is_file():
+        raise InputError("E-FILE-MISSING", f"There is no file {request.manifest}.", "Check the spelling of the path.")
     record = RequestRecord.read(request.manifest)
     if record is not None:
         return _repeated(record, request, progress)
