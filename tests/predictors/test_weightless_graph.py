@@ -142,8 +142,13 @@ def test_only_systems_with_a_graph_have_one() -> None:
 
 WITHOUT_TORCH = """
 import sys
-for name in ("torch", "transformers", "onnx", "safetensors", "openvino"):
-    sys.modules[name] = None
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx", "safetensors", "openvino"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
 from delineate.cli import main
 main()
 """
