@@ -87,7 +87,7 @@ def test_together_is_as_alone(build: Any, calls: int, monkeypatch: pytest.Monkey
     assert len(counted) == calls
     for one, other in zip(together, alone, strict=True):
         assert one.masks.shape == other.masks.shape and one.best == other.best
-        np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+        np.testing.assert_allclose(one.logits, other.logits, atol=5e-4)  # rounding of another order of products
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
         assert one.presence == pytest.approx(other.presence, abs=1e-5)
     assert predictor.decode(features, []) == []

@@ -141,14 +141,17 @@ def test_only_systems_with_a_graph_have_one() -> None:
 
 
 WITHOUT_TORCH = """
-import sys
+from importlib.machinery import PathFinder
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
+class WithoutTorch(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         if name.partition(".")[0] in ("torch", "transformers", "onnx", "safetensors", "openvino"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent())
+import sys
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch
 from delineate.cli import main
 main()
 """
