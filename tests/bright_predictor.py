@@ -17,9 +17,9 @@ from delineate.preprocess.intensity import WindowRule
 
 
 class BrightPredictor:
-    """Outlines the bright component that is pointed at, or that overlaps the earlier outline."""
+    """Outlines the bright component that is prompted, or that overlaps the earlier outline."""
 
-    record = ModelRecord(name="bright", version="1", sha256="", licence="Apache-2.0")
+    record = ModelRecord(name="bright", version="1", sha256="", license="Apache-2.0")
     window_rule = WindowRule.CROP
     capabilities = Capabilities(VISUAL_PROMPTS, multimask=True)
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: the real labelled data, where it is present."""
+"""Shared fixtures: the real labeled data, where it is present."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of real labelled scans: $DELINEATE_DATA, or shared/data beside the checkout."""
+    """The folder of real labeled scans: $DELINEATE_DATA, or shared/data beside the checkout."""
     root = Path(os.environ.get("DELINEATE_DATA", REPOSITORY.parent / "shared" / "data"))
     if not (root / "manifest.json").is_file():
         pytest.skip(f"no real data at {root} (set DELINEATE_DATA)")

@@ -75,7 +75,7 @@ def verbs() -> Iterator[str]:
 
 
 def _prepare(folder: Path) -> None:
-    """Labelled pictures, a checkpoint, a tiny system in the table, short clips and little to warm up."""
+    """Labeled pictures, a checkpoint, a tiny system in the table, short clips and little to warm up."""
     import torch
 
     from delineate import bench

@@ -144,7 +144,7 @@ def dicom(folder: Path, texts: Texts) -> Path:
 
 
 def dicom_series(folder: Path, texts: Texts) -> Path:
-    """Slices, and an object without pixels, whose kind is told."""
+    """Slices, and an object without pixels, whose kind is reported."""
 
     def without_pixels(tags: Dataset) -> None:
         tagged(texts)(tags)
@@ -205,10 +205,10 @@ def png(folder: Path, texts: Texts) -> Path:
 
 
 def png_transparent(folder: Path, texts: Texts) -> Path:
-    grey = frames()[0]
+    gray = frames()[0]
     info = PngInfo()
     info.add_text("Author", texts("tEXt"))
-    Image.fromarray(np.dstack([grey, grey, grey, grey])).save(folder / "scan.png", pnginfo=info)
+    Image.fromarray(np.dstack([gray, gray, gray, gray])).save(folder / "scan.png", pnginfo=info)
     return folder / "scan.png"
 
 

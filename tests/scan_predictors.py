@@ -17,7 +17,7 @@ from delineate.preprocess.intensity import WindowRule
 class ThresholdInBox:
     """A VolumePredictor: what is brighter than 100 in the last 3D box, with what a line crosses, and without clicks."""
 
-    record = ModelRecord(name="threshold", version="1", sha256="1" * 64, licence="Apache-2.0")
+    record = ModelRecord(name="threshold", version="1", sha256="1" * 64, license="Apache-2.0")
     window_rule = WindowRule.CROP
     capabilities = Capabilities(VISUAL_PROMPTS, Scope.VOLUME, follows=None)
 
@@ -40,7 +40,7 @@ class ThresholdInBox:
 class TwoThresholds:
     """A DensePredictor: gray things and bright things, as labels or as logits."""
 
-    record = ModelRecord(name="two", version="1", sha256="2" * 64, licence="Apache-2.0")
+    record = ModelRecord(name="two", version="1", sha256="2" * 64, license="Apache-2.0")
     window_rule = WindowRule.CROP
     capabilities = Capabilities(frozenset(), Scope.DENSE, follows=None)
     classes = ("gray", "bright")

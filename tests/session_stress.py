@@ -67,17 +67,17 @@ def predictors() -> list[Any]:
     import torch
 
     from delineate.compute.engine import Engine, Precision
-    from delineate.predictors.sam import SamBehaviour, SamPredictor
+    from delineate.predictors.sam import SamBehavior, SamPredictor
     from delineate.predictors.sam2 import Sam2Predictor
     from delineate.preprocess.profiles import SAM_MED2D
     from delineate.quill.predictor import QuillPredictor
     from tiny_networks import tiny_sam, tiny_sam2
 
-    record = ModelRecord(name="tiny", version="1", sha256="", licence="Apache-2.0")
+    record = ModelRecord(name="tiny", version="1", sha256="", license="Apache-2.0")
     engine = Engine(torch.device("cpu"), Precision.FP32)
     return [
         QuillPredictor(threads=1),
-        SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), engine, record),
+        SamPredictor(tiny_sam(), SamBehavior(SAM_MED2D), engine, record),
         Sam2Predictor(tiny_sam2(), engine, record),
     ]
 

@@ -56,7 +56,7 @@ ENDINGS = {
 
 
 class Bright(BrightPredictor):
-    """Colours as grey values."""
+    """Colors as gray values."""
 
     def encode(self, frame: Frame) -> np.ndarray:
         pixels = super().encode(frame)
@@ -184,9 +184,9 @@ def labels(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def labelled(private: Path) -> Path:
+def labeled(private: Path) -> Path:
     """A data set without faults, below a folder of a patient's name and with one in it."""
-    folder = private / "labelled"
+    folder = private / "labeled"
     (folder / NAME).mkdir(parents=True)
     labels(folder)
     png(folder / NAME, Texts()), nifti(folder / NAME, Texts()), frame_folder(folder / NAME, Texts())
@@ -234,14 +234,14 @@ def faulty(private: Path) -> Path:
 @pytest.mark.parametrize("spelled", ["absolute", "relative", "link"])
 @pytest.mark.parametrize(
     ("which", "protocol", "failing"),
-    [("labelled", "box-2d", 0), ("labelled", "volume-box", 0), ("labelled", "video-mask", 0), ("faulty", "box-2d", 11)],
+    [("labeled", "box-2d", 0), ("labeled", "volume-box", 0), ("labeled", "video-mask", 0), ("faulty", "box-2d", 11)],
 )
 def test_reports(
-    outputs: Path, labelled: Path, faulty: Path, monkeypatch: pytest.MonkeyPatch, which: str, protocol: str,
+    outputs: Path, labeled: Path, faulty: Path, monkeypatch: pytest.MonkeyPatch, which: str, protocol: str,
     failing: int, spelled: str, tmp_path: Path,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(runner, "predictor_named", lambda *_: Bright())
-    data = labelled if which == "labelled" else faulty
+    data = labeled if which == "labeled" else faulty
     if spelled == "relative":
         monkeypatch.chdir(data.parent.parent)
         data = Path(NAME) / data.name
@@ -263,11 +263,11 @@ def test_reports(
         assert all(str(data.absolute().parent) not in f["reason"] for f in report["failures"])
 
 
-def test_checks_and_shards(outputs: Path, labelled: Path, faulty: Path) -> None:
+def test_checks_and_shards(outputs: Path, labeled: Path, faulty: Path) -> None:
     folder = outputs / "data"
-    run("dataset", "check", labelled, "--sheet", folder / "sheet.png")
+    run("dataset", "check", labeled, "--sheet", folder / "sheet.png")
     run("dataset", "check", faulty, "--sheet", folder / "faulty.png", code=1)
-    run("dataset", "shard", labelled, "-o", folder / "shards", "--json", stdout=folder / "shard.stdout")
+    run("dataset", "shard", labeled, "-o", folder / "shards", "--json", stdout=folder / "shard.stdout")
     assert (folder / "sheet.png").is_file()
     entries = json.loads((folder / "shards" / "shards.json").read_text())["samples"]
     assert {one["about"]["id"] for one in entries} == {"picture", "volume", "clip", "ninth"}

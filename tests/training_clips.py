@@ -11,7 +11,7 @@ from PIL import Image
 from delineate.compute.engine import Engine, Precision
 from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case, Task, Use
-from delineate.memory.policies import MemoryPolicy, Window
+from delineate.memory.policies import FrameWindow, MemoryPolicy
 from delineate.models.sam2 import Sam2, Sam2Shape
 from delineate.predictors.sam2 import Sam2Predictor
 from tiny_networks import TINY_HIERA, lively
@@ -23,7 +23,7 @@ CPU = Engine(torch.device("cpu"), Precision.FP32)
 def disc_video(
     root: Path, name: str, frames: int = 8, seed: int = 0, side: int = SIDE, objects: int = 1, alike: bool = False
 ) -> Case:
-    """A labelled video of discs on noise that drift; the second one is gone in the middle of it.
+    """A labeled video of discs on noise that drift; the second one is gone in the middle of it.
 
     alike  both look the same, stay, and do not touch: only memory tells them apart
     """
@@ -44,8 +44,8 @@ def disc_video(
                 continue
             cy, cx = places[n] + t * drift[n]
             labels[(y - cy) ** 2 + (x - cx) ** 2 < radii[n] ** 2] = n + 1
-        grey = 60 + 90 * (labels > 0) + (0 if alike else 40) * (labels == 2) + rng.normal(0, 10, labels.shape)
-        Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(folders[0] / f"{t:03}.png")
+        gray = 60 + 90 * (labels > 0) + (0 if alike else 40) * (labels == 2) + rng.normal(0, 10, labels.shape)
+        Image.fromarray(gray.clip(0, 255).astype(np.uint8)).save(folders[0] / f"{t:03}.png")
         Image.fromarray(labels).save(folders[1] / f"{t:03}.png")
     names = {n + 1: f"disc {n + 1}" for n in range(objects)}
     return Case(name, "discs", "video", Task.VIDEO, *folders, names, Use.TRAIN, subject=name)
@@ -63,5 +63,5 @@ def tiny_sam2_predictor(alive: bool = False, side: int = SIDE, policy: MemoryPol
         lively(network)
     with torch.no_grad():  # objects are there, clearly
         network.host.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(3.0)
-    record = ModelRecord(name="tiny sam2", version="0", sha256="", licence="")
-    return Sam2Predictor(network, CPU, record, policy=policy or Window())
+    record = ModelRecord(name="tiny sam2", version="0", sha256="", license="")
+    return Sam2Predictor(network, CPU, record, policy=policy or FrameWindow())

@@ -15,7 +15,7 @@ from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
 from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.predictors.sam import SamPredictor
-from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehavior
 from delineate.preprocess.profiles import SAM_MED2D
 from tiny_networks import TINY_VIT_SIZE, lively
 
@@ -29,8 +29,8 @@ def discs(root: Path, count: int, side: int = 256) -> list[Case]:
     for n in range(count):
         cy, cx = rng.uniform(0.31 * side, 0.69 * side, 2)
         disc = (y - cy) ** 2 + (x - cx) ** 2 < (side * rng.uniform(0.12, 0.23)) ** 2
-        grey = (60 + 130 * disc + rng.normal(0, 10, disc.shape)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(grey).save(root / "images" / f"case{n}.png")
+        gray = (60 + 130 * disc + rng.normal(0, 10, disc.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(gray).save(root / "images" / f"case{n}.png")
         Image.fromarray(disc.astype(np.uint8)).save(root / "masks" / f"case{n}.png")
     return read_dataset(root)[1]
 
@@ -47,6 +47,6 @@ def tiny_predictor(
     if alive:
         lively(network)
     feedback = MaskPrompt.PROBABILITY if multimask is Multimask.ALWAYS else MaskPrompt.LOGITS
-    behaviour = SamBehaviour(replace(SAM_MED2D, side=side), multimask, feedback)
-    record = ModelRecord(name=str(encoder), version="0", sha256="", licence="")
-    return SamPredictor(network, behaviour, Engine(torch.device("cpu"), Precision.FP32), record)
+    behavior = SamBehavior(replace(SAM_MED2D, side=side), multimask, feedback)
+    record = ModelRecord(name=str(encoder), version="0", sha256="", license="")
+    return SamPredictor(network, behavior, Engine(torch.device("cpu"), Precision.FP32), record)

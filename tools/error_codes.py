@@ -112,7 +112,7 @@ Made from the source: {errors} errors and {notices} notices. An error stops the 
 as `Error [CODE]: message`, with what to do below it; with `--json` as an object of `error`, `message` and `hint`.
 In Python it is a `delineate.DelineateError` with `code`, `message` and `hint`. What stands in ‹ › is filled in.
 """
-_NOTICES = "A notice is told once, and kept in the manifest under `notices`. The work goes on.\n"
+_NOTICES = "A notice is reported once, and kept in the manifest under `notices`. The work goes on.\n"
 
 
 def _entry(code: str, own: Sequence[Place]) -> str:

@@ -16,7 +16,7 @@ from delineate.data.layouts import read_dataset
 from delineate.evaluation.report import worst_sheet
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.tables import Measured
-from delineate.preprocess.crop import Window
+from delineate.preprocess.crop import CropWindow
 from delineate.quill.data.synthetic import synthetic_scene
 from delineate.quill.data.visibility import visible_share
 from delineate.quill.prompt_maps import CropPrompts, prompt_maps
@@ -29,7 +29,7 @@ SEEN, LEAST = 0.6, 150  # share of the border, and pixels of a structure
 
 
 def write_scenes(folder: Path, count: int) -> None:
-    """Pictures and masks, as any labelled folder."""
+    """Pictures and masks, as any labeled folder."""
     rng = np.random.default_rng(SEED)
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
@@ -37,7 +37,7 @@ def write_scenes(folder: Path, count: int) -> None:
     while made < count:
         scene = synthetic_scene(rng, SIZE)
         mask = scene.targets[rng.integers(len(scene.targets)), 0]
-        window = Window.around(tuple(bounding_box(mask)), 1.5)
+        window = CropWindow.around(tuple(bounding_box(mask)), 1.5)
         maps = prompt_maps(scene.frames[0], CropPrompts(), window, 128)
         if mask.sum() < LEAST or visible_share(maps[:3], window.cut(mask, 128) > 0.5) < SEEN:
             continue

@@ -49,27 +49,27 @@ PICTURES = (
             ("delineate segment demo/echo --point 128,140 --label chamber -o chamber",), "chamber.preview.png"),
     Picture("click", "A real CT slice (it comes with pydicom): one click",
             (f"delineate segment {CT} --point 58,66 -o click.png",), "click.preview.png"),
-    Picture("data-set", "What dataset check draws of a folder of labelled pictures",
-            ("delineate dataset check labelled --sheet sheet.png",), "sheet.png"),
+    Picture("data-set", "What dataset check draws of a folder of labeled pictures",
+            ("delineate dataset check labeled --sheet sheet.png",), "sheet.png"),
     Picture("worst", "The worst outlines that evaluate found there, and the truth",
-            ("delineate evaluate --data labelled --predictors quill --output report",), "report/box-2d-worst.png"),
+            ("delineate evaluate --data labeled --predictors quill --output report",), "report/box-2d-worst.png"),
     Picture("corruptions", "A picture under every corruption of the robustness protocols",
-            ("delineate bench corruptions labelled/images/slice14.png -o corruptions.png",), "corruptions.png",
+            ("delineate bench corruptions labeled/images/slice14.png -o corruptions.png",), "corruptions.png",
             width=420),
 )  # fmt: skip
 
 
-def labelled(folder: Path) -> None:
+def labeled(folder: Path) -> None:
     """A small data set: slices of the made-up CT that show the liver, as pictures, with masks of what is true."""
     phantom = phantom_volume()
     liver = phantom.truth["liver"]
     for name in ("images", "masks"):
-        (folder / "labelled" / name).mkdir(parents=True)
+        (folder / "labeled" / name).mkdir(parents=True)
     for index in liver.frames[2::4]:
         gray = ((phantom.scan.pixels(index).astype(float) + 160) / 400).clip(0, 1) * 255
         mask = liver.masks[index].decode().astype(np.uint8)
-        Image.fromarray(gray.astype(np.uint8)).save(folder / f"labelled/images/slice{index:02d}.png")
-        Image.fromarray(mask).save(folder / f"labelled/masks/slice{index:02d}.png")
+        Image.fromarray(gray.astype(np.uint8)).save(folder / f"labeled/images/slice{index:02d}.png")
+        Image.fromarray(mask).save(folder / f"labeled/masks/slice{index:02d}.png")
 
 
 def run(command: str, folder: Path) -> None:
@@ -110,7 +110,7 @@ def main(folder: Path = GALLERY, names: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / CT).write_bytes(Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes())
-        labelled(place)
+        labeled(place)
         for one in (picture for picture in PICTURES if not names or picture.name in names):
             for command in one.commands:
                 run(command, place)

@@ -23,14 +23,14 @@ from delineate.compute.engine import Engine, Precision
 from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
-from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
+from delineate.memory.policies import EfficientFramePruning, FrameWindow, MemoryPolicy
 from delineate.models.sam import Sam, SamEncoder, SamShape, VitSize
 from delineate.models.sam2 import HieraSize, Sam2, Sam2Shape
-from delineate.predictors.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
+from delineate.predictors.sam import MaskPrompt, Multimask, SamBehavior, SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.profiles import SAM_MED2D
 from delineate.training.distill import distill
-from delineate.training.recipes import RECIPES, Wishes, distillation_named
+from delineate.training.recipes import RECIPES, RecipeOverrides, distillation_named
 from tables import DATA, ROOT, write
 
 OUTPUT = ROOT / "runs" / "recipes"
@@ -52,8 +52,8 @@ def sam(size: VitSize = LARGER, adapters: bool = False, start: str | None = None
     if adapters:
         add_med2d_adapters(network.host.vision_encoder)
     multimask = Multimask.ALWAYS if adapters else Multimask.AMBIGUOUS
-    behaviour = SamBehaviour(SAM_MED2D, multimask, MaskPrompt.PROBABILITY if adapters else MaskPrompt.LOGITS)
-    return SamPredictor(network, behaviour, ENGINE, ModelRecord(name="small SAM", version="0", sha256="", licence=""))
+    behavior = SamBehavior(SAM_MED2D, multimask, MaskPrompt.PROBABILITY if adapters else MaskPrompt.LOGITS)
+    return SamPredictor(network, behavior, ENGINE, ModelRecord(name="small SAM", version="0", sha256="", license=""))
 
 
 def sam2(policy: MemoryPolicy | None = None, start: str | None = None) -> Sam2Predictor:
@@ -70,8 +70,8 @@ def sam2(policy: MemoryPolicy | None = None, start: str | None = None) -> Sam2Pr
         network.host.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(3.0)
     if start:
         load_all(network.host, read_weights(weights_of(start)), start)
-    record = ModelRecord(name="small SAM 2", version="0", sha256="", licence="")
-    return Sam2Predictor(network, ENGINE, record, policy=policy or Window())
+    record = ModelRecord(name="small SAM 2", version="0", sha256="", license="")
+    return Sam2Predictor(network, ENGINE, record, policy=policy or FrameWindow())
 
 
 def weights_of(name: str) -> Path:
@@ -94,7 +94,7 @@ def tuned(
 ) -> dict[str, object]:
     """One recipe of fine-tuning: what it was measured at before, and at best."""
     folder = OUTPUT / recipe
-    wishes = replace(Wishes(folder, probe=False), **asked)  # type: ignore[arg-type]
+    wishes = replace(RecipeOverrides(folder, probe=False), **asked)  # type: ignore[arg-type]
     outcome = RECIPES[recipe].run(network(), learned, wishes, lambda line: print(recipe, json.dumps(line), flush=True))
     return {
         "start": start, "steps": wishes.steps, "measured": "Dice", "before": outcome.before, "after": outcome.best,
@@ -105,7 +105,7 @@ def distilled(recipe: str, learned: Sequence[Case]) -> dict[str, object]:
     """One recipe of distillation, by the teacher made before."""
     folder = OUTPUT / f"distill_{recipe}"
     steps = 100
-    wishes = Wishes(folder, steps=steps, every=50)
+    wishes = RecipeOverrides(folder, steps=steps, every=50)
     chosen = wishes.of_distillation(distillation_named(recipe, folder))
     found = distill(
         sam(start=TEACHER), sam(SMALLER), learned, chosen, lambda line: print(recipe, json.dumps(line), flush=True)

@@ -45,7 +45,7 @@ def write(file: Path, name: str, text: str) -> None:
 def systems() -> str:
     """The table of docs/reference/systems.md."""
     rows = [f"| `{s.name}` | {s.summary} | {s.license} | {s.parity or '-'} |" for s in SYSTEMS.values()]
-    return "\n".join(["| name | what it is | licence of the weights | compared |", "|---|---|---|---|", *rows])
+    return "\n".join(["| name | what it is | license of the weights | compared |", "|---|---|---|---|", *rows])
 
 
 SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_systems}

@@ -29,7 +29,7 @@ _WHERE = {
     "Lasso": "delineate.core.prompts",
     "Mask": "delineate.core.prompts",
     "Text": "delineate.core.prompts",
-    "Following": "delineate.core.propagation_options",
+    "PropagationOptions": "delineate.core.propagation_options",
     "PromptLog": "delineate.core.prompt_log",
     "Segmentation": "delineate.core.segmentation",
     "Overlap": "delineate.core.segmentation",
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from delineate.core.grid import Grid, Space
     from delineate.core.prompt_log import PromptLog
     from delineate.core.prompts import Box, Lasso, Mask, Point, Scribble, Text
-    from delineate.core.propagation_options import Following
+    from delineate.core.propagation_options import PropagationOptions
     from delineate.core.scan import Scan
     from delineate.core.segmentation import Overlap, Segmentation
     from delineate.io.opening import open_scan

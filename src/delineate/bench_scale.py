@@ -114,15 +114,15 @@ def long_video(size: Size) -> str:
 
 def slide(size: Size) -> str:
     """Everything on a slide, by a small system with random weights that keeps whatever it is given."""
-    from delineate.automatic import EverythingSettings, everything
+    from delineate.automatic import AutomaticSettings, generate_masks
     from delineate.core.frame import Frame
     from delineate.systems import BuildOptions, build
 
     side = size.slide
     pixels = np.random.default_rng(0).integers(150, 230, (side, side, 3), dtype=np.uint8)
     predictor: Any = build("mobile_sam", BuildOptions(untrained=True))
-    settings = EverythingSettings(size.points, least_iou=-1e9, least_stability=-1, tile=size.tile)
-    found = everything(predictor, Frame.of(pixels), settings)
+    settings = AutomaticSettings(size.points, pred_iou_thresh=-1e9, stability_score_thresh=-1, tile=size.tile)
+    found = generate_masks(predictor, Frame.of(pixels), settings)
     scan = Scan.from_image(pixels)
     outlines = Segmentation.empty(scan)
     for n, one in enumerate(found[:500]):

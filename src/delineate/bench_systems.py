@@ -17,10 +17,10 @@ import torch
 from delineate.bench import Measure
 from delineate.compute.engine import Engine, Precision
 from delineate.core.frame import Frame
-from delineate.core.propagation_options import Following
+from delineate.core.propagation_options import PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.demo.phantom import ultrasound_clip
-from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
+from delineate.memory.policies import EfficientFramePruning, FrameWindow, MemoryPolicy
 from delineate.models.linear import linear
 from delineate.models.sam import Sam, SamEncoder, SamShape
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Size
@@ -151,7 +151,7 @@ def _encoded(
 ) -> tuple[float, torch.Tensor]:
     """Seconds of an encoder in a precision, and its answer."""
     engine = Engine.chosen(str(device), precision)
-    engine.settle(encoder)
+    engine.cast_weights(encoder)
     answers: list[torch.Tensor] = []
     with engine.encoding():
         spent = _best(lambda: answers.append(encode()), repeats, device)
@@ -205,7 +205,7 @@ def _video(frames: int) -> Iterator[Measure]:
     logits: dict[str, list[torch.Tensor]] = {}
     for precision in _precisions(cpu):
         engine = Engine.chosen("cpu", precision)
-        engine.settle(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
+        engine.cast_weights(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
         spent[precision], logits[precision] = _followed(network, engine, EfficientFramePruning(), pictures)
         error = f"; {_errors(logits)}" if precision == "bf16" else ""
         yield Measure(
@@ -237,12 +237,12 @@ def _tracking(size: Sam2Size, frames: int, device: torch.device, side: int = 102
     """
     pictures, network = _pictures(frames), _sam2(Sam2Shape(size, side=side)).to(device)
     host = _plain(network, device)
-    policies: dict[str, MemoryPolicy] = {"whole memory": Window(), "pruned": EfficientFramePruning()}
+    policies: dict[str, MemoryPolicy] = {"whole memory": FrameWindow(), "pruned": EfficientFramePruning()}
     rates: dict[str, list[float]] = {name: [] for name in (*policies, "session")}
     logits: dict[str, list[torch.Tensor]] = {}
     for precision, dtype in DTYPES.items():
         engine = Engine.chosen(str(device), precision)
-        engine.settle(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
+        engine.cast_weights(network.host.vision_encoder, network.host.memory_attention, network.host.memory_encoder)
         for name, policy in policies.items():
             _followed(network, engine, policy, pictures[:WARM_FRAMES])
             spent, found = _followed(network, engine, policy, pictures)
@@ -345,7 +345,7 @@ def _kept(frames: int, device: torch.device) -> list[Measure]:
     """Memory the tracker keeps of one object, early and late."""
     clip = ultrasound_clip(frames=8).scan
     predictor: Any = build("efficient_tam_ti_512", BuildOptions(untrained=True, device=str(device)))
-    tracker = MemoryTracker.of(predictor, Following(), None, GuardSettings())
+    tracker = MemoryTracker.of(predictor, PropagationOptions(), None, GuardSettings())
     tracker.look(clip.frame(0))
     tracker.point("one", FramePrompts(box=BOXES[0]))
     sizes = []

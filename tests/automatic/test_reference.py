@@ -17,18 +17,18 @@ from tiny_networks import moving_frames, tiny_sam, tiny_sam2
 
 pytest.importorskip("transformers")
 
-from delineate.automatic import EverythingSettings, everything
+from delineate.automatic import AutomaticSettings, generate_masks
 from delineate.compute.engine import Engine, Precision
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.models.sam import SamPrompts
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
-from delineate.predictors.sam_behavior import SamBehaviour
+from delineate.predictors.sam_behavior import SamBehavior
 from delineate.preprocess.profiles import SAM
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="tiny", version="test", sha256="", licence="")
+RECORD = ModelRecord(name="tiny", version="test", sha256="", license="")
 PICTURE = moving_frames(1, 150)[0][:110]
 
 
@@ -49,7 +49,7 @@ class SamReference:
     tidies = False
 
     def __init__(self) -> None:
-        self.predictor = SamPredictor(tiny_sam(), SamBehaviour(replace(SAM, side=256)), CPU, RECORD)
+        self.predictor = SamPredictor(tiny_sam(), SamBehavior(replace(SAM, side=256)), CPU, RECORD)
 
     def logits(self, part: NDArray[np.uint8], clicks: NDArray[np.float64], area: int) -> tuple[Tensor, Tensor]:
         features = self.predictor.encode(Frame.of(part))
@@ -139,7 +139,7 @@ def near_a_cut(corners: tuple[int, ...], part: tuple[int, ...], whole: tuple[int
     return any(abs(c - p) <= 20 and abs(c - w) > 20 for c, p, w in zip(corners, part, whole, strict=True))
 
 
-def reference(reference: SamReference | Sam2Reference, settings: EverythingSettings) -> list[Kept]:
+def reference(reference: SamReference | Sam2Reference, settings: AutomaticSettings) -> list[Kept]:
     height, width = PICTURE.shape[:2]
     found: list[Kept] = []
     parts = parts_of(height, width, settings.crop_layers)
@@ -147,14 +147,14 @@ def reference(reference: SamReference | Sam2Reference, settings: EverythingSetti
         steps = np.linspace(0.5, settings.points_per_side - 0.5, settings.points_per_side) / settings.points_per_side
         clicks = np.array([(x * (x1 - x0), y * (y1 - y0)) for y in steps for x in steps])
         with torch.inference_mode():
-            logits, iou = reference.logits(PICTURE[y0:y1, x0:x1], clicks, settings.least_area)
+            logits, iou = reference.logits(PICTURE[y0:y1, x0:x1], clicks, settings.min_mask_region_area)
         here: list[Kept] = []
         for one, score in zip(logits.numpy(), iou.tolist(), strict=True):
             outer = (one > -settings.offset).sum()
             stability = float((one > settings.offset).sum() / outer) if outer else 0.0
             mask = np.zeros((height, width), bool)
             mask[y0:y1, x0:x1] = one > 0
-            if score > settings.least_iou and stability >= settings.least_stability and mask.any():
+            if score > settings.pred_iou_thresh and stability >= settings.stability_score_thresh and mask.any():
                 kept = Kept(mask, corners_of(mask), score, stability, (x0, y0, x1, y1))
                 if not near_a_cut(kept.corners, kept.crop, (0, 0, width, height)):
                     here.append(kept)
@@ -162,29 +162,31 @@ def reference(reference: SamReference | Sam2Reference, settings: EverythingSetti
     if len(parts) > 1:
         sizes = [1 / np.float32((c[2] - c[0]) * (c[3] - c[1])) for c in (one.crop for one in found)]
         found = suppressed(found, [float(s) for s in sizes], settings.overlap)
-    if settings.least_area and not reference.tidies:
+    if settings.min_mask_region_area and not reference.tidies:
         found = regions_removed(found, settings)
     return found
 
 
-def regions_removed(found: list[Kept], settings: EverythingSettings) -> list[Kept]:
+def regions_removed(found: list[Kept], settings: AutomaticSettings) -> list[Kept]:
     changed = []
     for one in found:
-        mask = one.mask | parts_up_to(~one.mask, settings.least_area - 1)
+        mask = one.mask | parts_up_to(~one.mask, settings.min_mask_region_area - 1)
         islands, count = ndimage.label(mask, structure=np.ones((3, 3)))
         sizes = [int((islands == n).sum()) for n in range(1, count + 1)]
-        large = [n + 1 for n, size in enumerate(sizes) if size >= settings.least_area] or [int(np.argmax(sizes)) + 1]
+        large = [n + 1 for n, size in enumerate(sizes) if size >= settings.min_mask_region_area] or [
+            int(np.argmax(sizes)) + 1
+        ]
         mask = np.isin(islands, large)
         changed.append((replace(one, mask=mask, corners=corners_of(mask)), float((mask == one.mask).all())))
     return suppressed([one for one, _ in changed], [score for _, score in changed], settings.overlap)
 
 
-BASE = EverythingSettings(points_per_side=5, least_iou=0.3, least_stability=0.3, offset=0.02, overlap=1.0)
+BASE = AutomaticSettings(points_per_side=5, pred_iou_thresh=0.3, stability_score_thresh=0.3, offset=0.02, overlap=1.0)
 SETTINGS = {
     "one grid": BASE,
     "suppressed": replace(BASE, overlap=0.98),
     "parts of the picture": replace(BASE, points_per_side=3, crop_layers=1, overlap=0.98),
-    "small regions": replace(BASE, least_area=12),
+    "small regions": replace(BASE, min_mask_region_area=12),
 }
 
 
@@ -194,9 +196,11 @@ def test_the_same_masks_are_kept(family: type[SamReference | Sam2Reference], tit
     settings = SETTINGS[title]
     made = family()
     if family is SamReference:  # of random weights about 0, where SAM 2's are between 0 and 1
-        settings = replace(settings, least_iou=-0.2)
+        settings = replace(settings, pred_iou_thresh=-0.2)
     wanted = sorted(reference(made, settings), key=lambda one: (-one.mask.sum(), one.iou))
-    found = sorted(everything(made.predictor, Frame.of(PICTURE), settings), key=lambda one: (-one.mask.area, one.iou))
+    found = sorted(
+        generate_masks(made.predictor, Frame.of(PICTURE), settings), key=lambda one: (-one.mask.area, one.iou)
+    )
     assert len(wanted) == len(found) >= (6 if settings.overlap == 1 else 1)
     for one, other in zip(wanted, found, strict=True):
         assert (one.mask == other.mask.decode()).all()

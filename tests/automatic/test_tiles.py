@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from delineate.automatic import EverythingSettings, everything, generate
+from delineate.automatic import AutomaticSettings, generate, generate_masks
 from delineate.automatic.suppression import keep_best_masks
 from delineate.automatic.tiles import overview, tiles
 from delineate.core.frame import Frame
@@ -59,7 +59,7 @@ def tiled(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tiled")
 def test_each_disc_is_found_once_whatever_its_size() -> None:
     predictor = KnowsDiscs()
-    found = everything(predictor, Frame.of(picture()), EverythingSettings(points_per_side=16, tile=160))
+    found = generate_masks(predictor, Frame.of(picture()), AutomaticSettings(points_per_side=16, tile=160))
     assert predictor.largest <= 160 * 160
     areas = [one.mask.area for one in found]
     wanted = sorted((int(disc(*place).sum()) for place in DISCS), reverse=True)
@@ -77,9 +77,9 @@ def test_each_disc_is_found_once_whatever_its_size() -> None:
 
 def test_a_picture_of_ordinary_size_is_not_tiled() -> None:
     predictor = KnowsDiscs()
-    plain = everything(predictor, Frame.of(picture()), EverythingSettings(tile=0))
+    plain = generate_masks(predictor, Frame.of(picture()), AutomaticSettings(tile=0))
     assert predictor.largest == HEIGHT * WIDTH
-    same = everything(KnowsDiscs(), Frame.of(picture()))
+    same = generate_masks(KnowsDiscs(), Frame.of(picture()))
     assert [(a.mask, a.box, a.click) for a in plain] == [(b.mask, b.box, b.click) for b in same]
 
 
@@ -121,7 +121,7 @@ def test_memory_grows_with_a_tile_not_with_the_picture() -> None:
     """5000 x 5000 with 64 clicks at once: 4.8 GB of masks, were they as large as the picture."""
     prepare = """
 import numpy as np
-from delineate.automatic import EverythingSettings, everything
+from delineate.automatic import AutomaticSettings, generate_masks
 from delineate.core.frame import Frame
 class Squares:
     def encode(self, frame): return frame.pixels
@@ -132,7 +132,5 @@ class Squares:
         return masks, np.tile([0.95, 0.1, 0.1], len(points)), np.ones(3 * len(points))
 frame = Frame.of(np.zeros((5000, 5000), np.uint8))
 """
-    code = (
-        "found = everything(Squares(), frame, EverythingSettings(points_per_side=8, tile=512)); assert len(found) > 500"
-    )
+    code = "assert len(generate_masks(Squares(), frame, AutomaticSettings(points_per_side=8, tile=512))) > 500"
     assert peak_mib(code, prepare) < 250

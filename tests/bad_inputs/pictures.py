@@ -15,8 +15,8 @@ from bad_inputs.table import Row
 from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
 
-GREY = (np.arange(40 * 30).reshape(30, 40) % 256).astype(np.uint8)
-RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2)
+GRAY = (np.arange(40 * 30).reshape(30, 40) % 256).astype(np.uint8)
+RGB = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=2)
 
 
 def saved(folder: Path, picture: Image.Image, name: str, **options: Any) -> Path:
@@ -25,7 +25,7 @@ def saved(folder: Path, picture: Image.Image, name: str, **options: Any) -> Path
 
 
 def png16(folder: Path, pixels: np.ndarray, filters: int) -> Path:
-    """A 16-bit colour PNG with one filter type on all lines, written by hand."""
+    """A 16-bit color PNG with one filter type on all lines, written by hand."""
     height, width, channels = pixels.shape
     raw = pixels.astype(">u2").tobytes()
     step, size = 2 * channels, width * 2 * channels
@@ -82,14 +82,14 @@ def deep_rotated(folder: Path) -> Any:
 def deep(filters: int) -> Row:
     pixels = np.random.default_rng(filters).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
     return Row(
-        f"37-16-bit-colour-filter-{filters}",
+        f"37-16-bit-color-filter-{filters}",
         lambda folder: open_scan(png16(folder, pixels, filters)),
         check=lambda scan: np.testing.assert_array_equal(scan.pixels(0), pixels),
     )
 
 
 def animation(folder: Path, **options: Any) -> Any:
-    frames = [Image.fromarray(np.roll(GREY, n, axis=1)) for n in range(4)]
+    frames = [Image.fromarray(np.roll(GRAY, n, axis=1)) for n in range(4)]
     frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
     return open_scan(folder / "a.gif", **options)
 
@@ -103,7 +103,7 @@ def rotated(folder: Path, **options: Any) -> Any:
 def tiff_stack(folder: Path, **options: Any) -> Any:
     import tifffile
 
-    tifffile.imwrite(folder / "a.tif", np.stack([GREY] * 5), photometric="minisblack", metadata=None)
+    tifffile.imwrite(folder / "a.tif", np.stack([GRAY] * 5), photometric="minisblack", metadata=None)
     return open_scan(folder / "a.tif", **options)
 
 
@@ -123,7 +123,7 @@ def canvas(folder: Path, side: int) -> Any:
 
 def growing(folder: Path) -> Any:
     """An animation whose second picture lies far outside its canvas."""
-    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames = [Image.fromarray(GRAY), Image.fromarray(255 - GRAY)]
     frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
     data = bytearray((folder / "a.gif").read_bytes())
     at = data.rfind(b"\x2c" + bytes(4))  # where the second picture says its place and size
@@ -172,14 +172,14 @@ def pixels_are(expected: np.ndarray) -> Any:
 
 ROWS = [
     Row(
-        "37-16-bit-grey",
-        lambda f: open_scan(saved(f, Image.fromarray(GREY.astype(np.uint16) * 257), "a.png")),
-        check=pixels_are(GREY.astype(np.uint16) * 257),
+        "37-16-bit-gray",
+        lambda f: open_scan(saved(f, Image.fromarray(GRAY.astype(np.uint16) * 257), "a.png")),
+        check=pixels_are(GRAY.astype(np.uint16) * 257),
     ),
     *(deep(n) for n in range(5)),
-    Row("37-16-bit-colour-alpha", lambda f: open_scan(png16(f, DEEP, 4)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., :3])),
-    Row("37-16-bit-grey-alpha", lambda f: open_scan(png16(f, DEEP[..., :2], 3)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., 0])),
-    Row("37-16-bit-colour-cut", lambda f: cut_deep(f, 0.6), error="E-PICTURE-DAMAGED"),
+    Row("37-16-bit-color-alpha", lambda f: open_scan(png16(f, DEEP, 4)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., :3])),
+    Row("37-16-bit-gray-alpha", lambda f: open_scan(png16(f, DEEP[..., :2], 3)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., 0])),
+    Row("37-16-bit-color-cut", lambda f: cut_deep(f, 0.6), error="E-PICTURE-DAMAGED"),
     Row("41-exif-16-bit", deep_rotated, notice="W-EXIF-ROTATED", check=pixels_are(np.rot90(DEEP[..., :3], -1))),
     Row(
         "38-palette",
@@ -188,20 +188,20 @@ ROWS = [
     ),
     Row(
         "38-one-bit",
-        lambda f: open_scan(saved(f, Image.fromarray(GREY > 99), "a.png")),
-        check=pixels_are((GREY > 99).astype(np.uint8) * 255),
+        lambda f: open_scan(saved(f, Image.fromarray(GRAY > 99), "a.png")),
+        check=pixels_are((GRAY > 99).astype(np.uint8) * 255),
     ),
     Row(
         "39-alpha",
-        lambda f: open_scan(saved(f, Image.fromarray(np.dstack([RGB, GREY])), "a.png")),
+        lambda f: open_scan(saved(f, Image.fromarray(np.dstack([RGB, GRAY])), "a.png")),
         notice="W-ALPHA-DROPPED",
         check=pixels_are(RGB),
     ),
     Row(
-        "39-grey-alpha",
-        lambda f: open_scan(saved(f, Image.fromarray(np.dstack([GREY, GREY]), "LA"), "a.png")),
+        "39-gray-alpha",
+        lambda f: open_scan(saved(f, Image.fromarray(np.dstack([GRAY, GRAY]), "LA"), "a.png")),
         notice="W-ALPHA-DROPPED",
-        check=pixels_are(GREY),
+        check=pixels_are(GRAY),
     ),
     Row(
         "40-cmyk",
@@ -218,7 +218,7 @@ ROWS = [
     Row("42-tiff-pages", tiff_stack, error="E-PAGES", says=("5 pages",)),
     Row("42-tiff-stack", lambda f: tiff_stack(f, pages="stack"), check=is_kind(ScanKind.VOLUME, 5)),
     Row("42-tiff-video", lambda f: tiff_stack(f, pages="video"), check=is_kind(ScanKind.VIDEO, 5)),
-    Row("43-tiny", lambda f: open_scan(saved(f, Image.fromarray(GREY[:1]), "a.png")), error="E-PICTURE-TINY"),
+    Row("43-tiny", lambda f: open_scan(saved(f, Image.fromarray(GRAY[:1]), "a.png")), error="E-PICTURE-TINY"),
     Row("43-empty-file", lambda f: [(f / "a.png").touch(), open_scan(f / "a.png")], error="E-FILE-EMPTY"),
     Row("43-cut-png", lambda f: damaged(f, 0.5, "a.png"), error="E-PICTURE-DAMAGED", says=("a.png",)),
     Row("43-cut-jpeg", lambda f: damaged(f, 0.5, "a.jpg"), error="E-PICTURE-DAMAGED"),
@@ -227,7 +227,7 @@ ROWS = [
     Row("43-empty-folder", lambda f: open_scan(f), error="E-FOLDER-EMPTY"),
     Row(
         "44-too-many-pixels",
-        lambda f: open_scan(saved(f, Image.fromarray(GREY), "a.png"), max_pixels=1000),
+        lambda f: open_scan(saved(f, Image.fromarray(GRAY), "a.png"), max_pixels=1000),
         error="E-PICTURE-LARGE",
         says=("--max-pixels",),
     ),

@@ -86,7 +86,7 @@ ROWS = [
     Row("58-point-outside", lambda _: prompted(Point(40, 3)), error="E-PROMPT-OUTSIDE", says=("0 to 39",)),
     Row("58-other-slice", lambda _: prompted(Point(20, 15, 9), at=volume_session()), error="E-PROMPT-FRAME", says=("0 to 7",)),
     Row("58-no-slice", lambda _: prompted(Point(20, 15), at=volume_session()), error="E-PROMPT-SLICE", says=("--frame",)),
-    Row("58-millimetres-unknown", lambda _: prompted(Point(1, 2, 3, space="RAS")), error="E-GRID-NO-WORLD"),
+    Row("58-millimeters-unknown", lambda _: prompted(Point(1, 2, 3, space="RAS")), error="E-GRID-NO-WORLD"),
     Row("58-scribble-outside", lambda _: prompted(Scribble(points=((20, 15), (20, 99)))), error="E-PROMPT-OUTSIDE"),
     Row("57-lasso-of-two", lambda _: Lasso(points=((1, 1), (2, 2))), error="E-LASSO-SHORT"),
     Row("59-both-signs", lambda _: prompted(Point(20, 15), Point(25, 15), Point(25, 15, positive=False)), notice="W-POINT-TWICE", check=found(141)),

@@ -15,7 +15,7 @@ from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
 
 
-def grey_of(number: int) -> int:
+def gray_of(number: int) -> int:
     return 10 + number % 30 * 8
 
 
@@ -23,7 +23,7 @@ def clip(
     folder: Path, count: int = 30, name: str = "a.mp4", size: tuple[int, int] = (64, 48), codec: str = "libx264",
     pixels: str = "yuv420p", times: list[int] | None = None, aspect: Fraction | None = None, **options: str,
 ) -> Path:  # fmt: skip
-    """A clip whose frame n is grey all over, a little brighter each time."""
+    """A clip whose frame n is gray all over, a little brighter each time."""
     with av.open(str(folder / name), "w") as film:
         stream = film.add_stream(codec, rate=100 if times else 25)
         stream.width, stream.height = size
@@ -32,7 +32,7 @@ def clip(
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
         for n in range(count):
-            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), grey_of(n), np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), gray_of(n), np.uint8), format="rgb24")
             if times:
                 frame.pts, frame.time_base = times[n], Fraction(1, 100)
             film.mux(stream.encode(frame))
@@ -60,7 +60,7 @@ def sound_only(folder: Path) -> Any:
 def pictures(folder: Path, names: list[str], sizes: list[tuple[int, int]] | None = None) -> Path:
     for n, name in enumerate(names):
         height, width = (sizes or [(12, 16)] * len(names))[n]
-        Image.fromarray(np.full((height, width), grey_of(n), np.uint8)).save(folder / name)
+        Image.fromarray(np.full((height, width), gray_of(n), np.uint8)).save(folder / name)
     return folder
 
 
@@ -71,7 +71,7 @@ def in_order(count: int) -> Any:
         assert (scan.kind, len(scan)) == (ScanKind.VIDEO, count)
         order = [*range(count), *reversed(range(count)), *np.random.default_rng(0).integers(0, count, 25)]
         for n in order:
-            assert abs(float(scan.pixels(int(n)).mean()) - grey_of(int(n))) < 3.5
+            assert abs(float(scan.pixels(int(n)).mean()) - gray_of(int(n))) < 3.5
 
     return check
 

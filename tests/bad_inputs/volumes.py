@@ -136,9 +136,9 @@ ROWS = [
         check=check_kind(ScanKind.VIDEO)),
     Row("13-complex", lambda f: open_scan(nifti(f, VOXELS.astype(np.complex64))), error="E-NIFTI-DTYPE", says=("complex",)),
     Row("13-rgb", lambda f: open_scan(nifti(f, np.zeros((6, 5, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")]))),
-        error="E-NIFTI-DTYPE", says=("--to-grey",)),
-    Row("13-rgb-to-grey", lambda f: open_scan(
-        nifti(f, np.zeros((6, 5, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])), to_grey=True), notice="W-TO-GREY"),
+        error="E-NIFTI-DTYPE", says=("--to-gray",)),
+    Row("13-rgb-to-gray", lambda f: open_scan(
+        nifti(f, np.zeros((6, 5, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])), to_gray=True), notice="W-TO-GRAY"),
     Row("14-nan", lambda f: open_scan(nifti(f, np.where(VOXELS == 7, np.nan, VOXELS).astype(np.float32))),
         notice="W-NOT-FINITE", says=("1 voxels",)),
     Row("16-float64", lambda f: open_scan(nifti(f, VOXELS.astype(np.float64) * 1e9)),

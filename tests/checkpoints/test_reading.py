@@ -1,4 +1,4 @@
-"""Published files: wrappers, prefixes, what is refused; layouts told apart; arrays that do not fit are named."""
+"""Published files: wrappers, prefixes, what is refused; layouts distinguished; arrays that do not fit are named."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("file", LAYOUTS)
-def test_published_files_are_recognised(file: str) -> None:
+def test_published_files_are_recognized(file: str) -> None:
     weights, system = LAYOUTS[file]
     assert system_of_tensors(shapes(weights), file) == system
 
@@ -161,5 +161,5 @@ def test_every_missing_unknown_or_misshaped_array_is_counted() -> None:
     with pytest.raises(ModelError) as caught:
         load_all(network.host, sam2_weights(torn), "torn.pt")
     message = caught.value.message
-    assert "1 missing: no_memory_embedding" in message and "1 unexpected: extra.weight" in message
+    assert "1 missing keys: no_memory_embedding" in message and "1 unexpected keys: extra.weight" in message
     assert "1 of another shape: memory_temporal_positional_encoding (6, 1, 1, 64) for (7, 1, 1, 64)" in message

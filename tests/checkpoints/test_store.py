@@ -92,7 +92,7 @@ def partial(models: Path, url: str, sha256: str = SHA256) -> Path:
 
 def kept_model(tmp_path: Path, content: bytes = CONTENT) -> Path:
     (tmp_path / "model.pth").write_bytes(content)
-    return store.keep("medsam", tmp_path / "model.pth")
+    return store.import_checkpoint("medsam", tmp_path / "model.pth")
 
 
 # fetching
@@ -100,7 +100,7 @@ def kept_model(tmp_path: Path, content: bytes = CONTENT) -> Path:
 
 def test_a_file_is_fetched_once_and_checked(address: str, models: Path) -> None:
     path = store.pull("mobile_sam", Download(address, SHA256))
-    assert path.read_bytes() == CONTENT and store.kept("mobile_sam") == path
+    assert path.read_bytes() == CONTENT and store.cached_path("mobile_sam") == path
     assert store.pull("mobile_sam", Download(address, SHA256)) == path and len(Server.asked) == 1
     assert list(store.verify()) == [("mobile_sam", path, State.INTACT, "", True)]
     assert left(models) == ["mobile_sam.json", "mobile_sam.pt"]
@@ -117,7 +117,7 @@ def test_an_interrupted_fetch_goes_on_where_it_stopped(address: str, models: Pat
     Server.breaks_at = 500_000
     with pytest.raises(ModelError) as caught:
         store.pull("mobile_sam", Download(address, SHA256))
-    assert caught.value.code == "E-MODEL-PULL" and store.kept("mobile_sam") is None
+    assert caught.value.code == "E-MODEL-PULL" and store.cached_path("mobile_sam") is None
     assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
     assert Server.asked == ["", "bytes=500000-"] and left(models) == ["mobile_sam.json", "mobile_sam.pt"]
 
@@ -171,13 +171,13 @@ def test_another_file_than_the_published_one_is_not_kept(address: str, models: P
 
 def test_an_earlier_file_stays_until_the_new_one_is_whole(address: str, models: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.pt").write_bytes(b"mine")
-    path = store.keep("mobile_sam", tmp_path / "mine.pt")
+    path = store.import_checkpoint("mobile_sam", tmp_path / "mine.pt")
     path.write_bytes(b"changed")
     with pytest.raises(ModelError, match="not the published file"):
         store.pull("mobile_sam", Download(address, "0" * 64))
     assert path.read_bytes() == b"changed" and left(models) == ["mobile_sam.json", "mobile_sam.pt"]
     assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
-    assert store.kept("mobile_sam") == path
+    assert store.cached_path("mobile_sam") == path
 
 
 def test_offline_nothing_is_asked(address: str) -> None:
@@ -204,7 +204,7 @@ def test_a_folder_removed_during_a_fetch_is_told(address: str, models: Path) -> 
 
 
 def _keep(file: Path) -> None:
-    store.keep("sam_vit_b", file)
+    store.import_checkpoint("sam_vit_b", file)
 
 
 def _pull(address: str) -> None:
@@ -235,8 +235,8 @@ def test_imports_at_once_keep_one_of_the_files(models: Path, tmp_path: Path) -> 
 def _keep_often(file: Path) -> None:
     """Each time, what is kept is one of the files, and its record is that of this file."""
     for _ in range(4):
-        store.keep("sam_vit_b", file)
-        assert store.kept("sam_vit_b") is not None
+        store.import_checkpoint("sam_vit_b", file)
+        assert store.cached_path("sam_vit_b") is not None
 
 
 def test_fetches_at_once_fetch_once(address: str, models: Path) -> None:
@@ -253,7 +253,7 @@ def test_threads_wait_for_each_other_as_well(address: str, models: Path) -> None
         thread.start()
     for thread in threads:
         thread.join()
-    assert Server.asked == [""] and store.kept("mobile_sam") == models / "mobile_sam.pt"
+    assert Server.asked == [""] and store.cached_path("mobile_sam") == models / "mobile_sam.pt"
 
 
 def test_one_who_waits_too_long_is_told(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,7 @@ def test_a_planted_link_is_not_followed(name: str, models: Path, tmp_path: Path)
         assert name == ".medsam.lock"  # refused
     else:
         assert path.read_bytes() == CONTENT and not path.is_symlink()
-        assert store.kept("medsam") == path
+        assert store.cached_path("medsam") == path
     assert victim.read_text() == "VICTIM"
 
 
@@ -319,14 +319,14 @@ def test_a_folder_for_partial_files_that_others_may_write_is_refused(address: st
 
 def test_a_changed_file_is_refused(models: Path, tmp_path: Path) -> None:
     path = kept_model(tmp_path)
-    assert store.kept("medsam") == path
+    assert store.cached_path("medsam") == path
     path.write_bytes(CONTENT[:-1])
     with pytest.raises(ModelError) as caught:
-        store.kept("medsam")
+        store.cached_path("medsam")
     assert caught.value.code == "E-MODEL-CHANGED" and "models import FILE --system medsam" in caught.value.hint
     assert [found.state for found in store.verify()] == [State.CHANGED]
-    store.keep("medsam", path)  # the change was meant
-    assert store.kept("medsam") == path and path.read_bytes() == CONTENT[:-1]
+    store.import_checkpoint("medsam", path)  # the change was meant
+    assert store.cached_path("medsam") == path and path.read_bytes() == CONTENT[:-1]
 
 
 def test_a_changed_file_of_the_same_size_and_time_is_found_by_its_hash(models: Path, tmp_path: Path) -> None:
@@ -336,14 +336,14 @@ def test_a_changed_file_of_the_same_size_and_time_is_found_by_its_hash(models: P
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert [found.state for found in store.verify()] == [State.CHANGED]
     with pytest.raises(ModelError) as caught:
-        store.require_kept("medsam", hashlib.sha256(path.read_bytes()).hexdigest())
+        store.require_unchanged("medsam", hashlib.sha256(path.read_bytes()).hexdigest())
     assert caught.value.code == "E-MODEL-CHANGED"
 
 
 def test_a_file_that_was_only_touched_or_copied_is_the_same(models: Path, tmp_path: Path) -> None:
     path = kept_model(tmp_path)
     os.utime(path, (1, 1))
-    assert store.kept("medsam") == path
+    assert store.cached_path("medsam") == path
     assert json.loads((models / "medsam.json").read_text())["mtime_ns"] == 10**9
 
 
@@ -351,15 +351,15 @@ def test_a_record_of_an_earlier_version_is_read_and_completed(models: Path, tmp_
     path = kept_model(tmp_path)
     record = {"file": "medsam.pth", "sha256": SHA256, "source": "model.pth"}
     (models / "medsam.json").write_text(json.dumps(record, indent=1))
-    assert store.kept("medsam") == path
+    assert store.cached_path("medsam") == path
     assert json.loads((models / "medsam.json").read_text())["size"] == len(CONTENT)
 
 
 def test_a_file_with_another_ending_replaces_the_earlier_one(models: Path, tmp_path: Path) -> None:
     kept_model(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"new")
-    path = store.keep("medsam", tmp_path / "model.safetensors")
-    assert store.kept("medsam") == path and left(models) == ["medsam.json", "medsam.safetensors"]
+    path = store.import_checkpoint("medsam", tmp_path / "model.safetensors")
+    assert store.cached_path("medsam") == path and left(models) == ["medsam.json", "medsam.safetensors"]
 
 
 DAMAGED = [
@@ -385,7 +385,7 @@ def test_a_damaged_record_is_one_error_with_the_way_out(record: bytes, address: 
     (models / "other.json").write_text('{"file": "other.pt", "sha256": "' + SHA256 + '"}')
     (models / "other.pt").write_bytes(CONTENT)
     with pytest.raises(ModelError) as caught:
-        store.kept("medsam")
+        store.cached_path("medsam")
     assert caught.value.code == "E-MODEL-RECORD" and "models pull medsam" in caught.value.hint
     assert [(found.name, found.state) for found in store.verify()] == [
         ("medsam", State.DAMAGED),
@@ -401,12 +401,12 @@ def test_a_kept_file_that_became_a_link_is_refused(models: Path, tmp_path: Path)
     path.rename(tmp_path / "elsewhere.pth")
     path.symlink_to(tmp_path / "elsewhere.pth")
     with pytest.raises(ModelError, match="is a link"):
-        store.kept("medsam")
+        store.cached_path("medsam")
 
 
 def test_a_missing_file_is_none(models: Path, tmp_path: Path) -> None:
     kept_model(tmp_path).unlink()
-    assert store.kept("medsam") is None
+    assert store.cached_path("medsam") is None
     assert [found.state for found in store.verify()] == [State.MISSING]
 
 
@@ -421,7 +421,7 @@ def _full_disk(models: Path, address: str) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
     for work in (
-        lambda: store.keep("medsam", models.parent / "new.pth"),
+        lambda: store.import_checkpoint("medsam", models.parent / "new.pth"),
         lambda: store.pull("mobile_sam", Download(address)),
     ):
         with pytest.raises(DelineateError, match="File too large"):
@@ -436,7 +436,7 @@ def test_a_full_disk_loses_and_leaves_nothing(address: str, models: Path, tmp_pa
     process.start()
     process.join(120)
     assert process.exitcode == 0
-    assert left(models) == ["medsam.json", "medsam.pth"] and store.kept("medsam") == path
+    assert left(models) == ["medsam.json", "medsam.pth"] and store.cached_path("medsam") == path
 
 
 def _as_nobody(models: Path, address: str) -> None:
@@ -446,10 +446,10 @@ def _as_nobody(models: Path, address: str) -> None:
     if os.getuid() == 0:
         os.setgid(65534)
         os.setuid(65534)
-    assert store.kept("medsam") is not None
+    assert store.cached_path("medsam") is not None
     for work in (
-        lambda: store.keep("medsam", Path("medsam.pth")),
-        lambda: store.keep("ft_sam", Path("medsam.pth")),
+        lambda: store.import_checkpoint("medsam", Path("medsam.pth")),
+        lambda: store.import_checkpoint("ft_sam", Path("medsam.pth")),
         lambda: store.pull("mobile_sam", Download(address, SHA256)),
     ):
         with pytest.raises(ModelError) as caught:

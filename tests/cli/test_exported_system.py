@@ -1,4 +1,4 @@
-"""An exported system outlines what is pointed at, in a process in which torch cannot be imported."""
+"""An exported system outlines what is prompted, in a process in which torch cannot be imported."""
 
 from __future__ import annotations
 

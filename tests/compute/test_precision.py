@@ -1,4 +1,4 @@
-"""What is computed in is what was asked for, or it is told, and recorded as it is."""
+"""What is computed in is what was asked for, or it is reported, and recorded as it is."""
 
 from __future__ import annotations
 

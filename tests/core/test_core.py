@@ -15,7 +15,7 @@ from delineate.core.errors import DelineateError, InputError, PromptError
 from delineate.core.grid import Grid, Placement, Space
 from delineate.core.prompt_log import AddObject, AddPrompt, Event, PromptLog, Propagate
 from delineate.core.prompts import Box, Lasso, Mask, Point, Prompt, Scribble
-from delineate.core.resolve import SCRIBBLE_STEP, place
+from delineate.core.resolve import SCRIBBLE_STEP, resolve_prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Overlap, Segmentation
@@ -78,29 +78,29 @@ def test_kinds_of_scan() -> None:
 
 
 def test_a_box_in_a_volume_lands_on_its_middle_slice() -> None:
-    placed = place(Box(1, 1, 1, 3, 4, 6), VOLUME)
+    placed = resolve_prompt(Box(1, 1, 1, 3, 4, 6), VOLUME)
     assert (placed.frame, placed.span, placed.prompts.box) == (3, (1, 6), (1, 1, 3, 4))
 
 
 @pytest.mark.parametrize("space", [Space.RAS, Space.LPS])
-def test_millimetre_prompts_land_where_voxel_prompts_do(space: Space) -> None:
+def test_millimeter_prompts_land_where_voxel_prompts_do(space: Space) -> None:
     at = VOLUME.grid.to_world((2, 3, 4), space)
-    placed = place(Point(*at, space=space), VOLUME)
+    placed = resolve_prompt(Point(*at, space=space), VOLUME)
     assert placed.frame == 4
     np.testing.assert_allclose(placed.prompts.points, [[2, 3]])
     corners = VOLUME.grid.to_world([[1, 1, 2], [2, 3, 4]], space)
-    box = place(Box(*corners.min(axis=0), *corners.max(axis=0), space=space), VOLUME)
+    box = resolve_prompt(Box(*corners.min(axis=0), *corners.max(axis=0), space=space), VOLUME)
     assert (box.span, box.prompts.box) == ((2, 5), (1, 1, 3, 4))
 
 
 def test_a_scribble_becomes_clicks_along_it() -> None:
-    points = place(Scribble(points=((5, 5), (25, 5), (25, 20))), IMAGE).prompts.points
+    points = resolve_prompt(Scribble(points=((5, 5), (25, 5), (25, 20))), IMAGE).prompts.points
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     assert steps.max() <= SCRIBBLE_STEP and tuple(points[0]) == (5, 5) and tuple(points[-1]) == (25, 20)
 
 
 def test_a_lasso_becomes_its_inside_and_its_box() -> None:
-    prompts = place(Lasso(points=((5, 5), (15, 5), (15, 12), (5, 12))), IMAGE).prompts
+    prompts = resolve_prompt(Lasso(points=((5, 5), (15, 5), (15, 12), (5, 12))), IMAGE).prompts
     assert prompts.box == (5, 5, 15, 12)
     assert prompts.mask is not None and prompts.mask.sum() == 10 * 7
 
@@ -146,7 +146,7 @@ def test_undo_and_redo_are_each_others_inverse(moves: list[str]) -> None:
 
 def test_a_log_keeps_what_it_is_told() -> None:
     log = PromptLog(scan="a.png", scan_sha256="12", model="quill")
-    for event in (AddObject(object="a", label=3, colour=(1, 2, 3)), *events(2), Propagate(objects=("a",), stop=9)):
+    for event in (AddObject(object="a", label=3, color=(1, 2, 3)), *events(2), Propagate(objects=("a",), stop=9)):
         log = log.adding(event)
     assert PromptLog.parse(json.dumps({"prompts": json.loads(log.to_json())})) == log
 

@@ -24,7 +24,7 @@ NAN, INF = float("nan"), float("inf")
         pytest.param(lambda: Box(np.array([1, 2, 3, 4])), (1, 2, 3, 4), id="array"),
         pytest.param(lambda: Box(*np.arange(4, dtype=np.float32)), (0, 1, 2, 3), id="float32"),
         pytest.param(lambda: Box(1, 2, 3, 4, frame=np.int64(3)), (1, 2, 3, 4), id="frame-int64"),
-        pytest.param(lambda: Box(0, 0, 0, 1e-4, 1, 1, space="RAS"), (0, 0, 0, 1e-4, 1, 1), id="thin-in-millimetres"),
+        pytest.param(lambda: Box(0, 0, 0, 1e-4, 1, 1, space="RAS"), (0, 0, 0, 1e-4, 1, 1), id="thin-in-millimeters"),
     ],
 )
 def test_boxes_are_taken_however_their_numbers_come(prompt: Any, expected: tuple[float, ...]) -> None:
@@ -138,11 +138,11 @@ def test_after_the_last_label_the_least_free_one_is_taken() -> None:
     assert [one.label for one in some.objects] == [1, MOST_LABELS, 2, 3]
 
 
-@pytest.mark.parametrize("colour", [(300, 0, 0), (-1, 0, 0), (1, 2), (1, 2, 3, 4)], ids=str)
-def test_colours_are_three_bytes(colour: Any) -> None:
+@pytest.mark.parametrize("color", [(300, 0, 0), (-1, 0, 0), (1, 2), (1, 2, 3, 4)], ids=str)
+def test_colors_are_three_bytes(color: Any) -> None:
     with pytest.raises(PromptError) as caught:
-        nothing_yet().adding("a", colour=colour)
-    assert caught.value.code == "E-LABEL-COLOUR"
+        nothing_yet().adding("a", color=color)
+    assert caught.value.code == "E-LABEL-COLOR"
 
 
 @pytest.mark.parametrize("name", ["łódź", "肝臓", "e\u0301", "a" * 5000, "../../x", "a|b", "[red]", "💡"], ids=ascii)

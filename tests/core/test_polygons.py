@@ -8,7 +8,7 @@ import pytest
 from delineate.core.errors import PromptError
 from delineate.core.polygons import filled_polygon
 from delineate.core.prompts import Lasso
-from delineate.core.resolve import place
+from delineate.core.resolve import resolve_prompt
 from delineate.core.scan import Scan
 from delineate.data.coco import drawn
 
@@ -55,13 +55,13 @@ def test_neighbors_share_no_pixel_and_leave_none() -> None:
 def test_a_lasso_has_the_area_that_is_drawn() -> None:
     turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
     points = tuple((float(20 + 4 * np.cos(t)), float(20 + 4 * np.sin(t))) for t in turn)
-    mask = place(Lasso(points=points), Scan.from_image(np.zeros((40, 40), np.uint8))).prompts.mask
+    mask = resolve_prompt(Lasso(points=points), Scan.from_image(np.zeros((40, 40), np.uint8))).prompts.mask
     assert mask is not None and mask.sum() == pytest.approx(np.pi * 16, rel=0.1)
 
 
 def test_a_lasso_of_nothing_is_refused() -> None:
     with pytest.raises(PromptError) as caught:
-        place(Lasso(points=((1.2, 1.2), (1.4, 1.2), (1.4, 1.4))), Scan.from_image(np.zeros((9, 9), np.uint8)))
+        resolve_prompt(Lasso(points=((1.2, 1.2), (1.4, 1.2), (1.4, 1.4))), Scan.from_image(np.zeros((9, 9), np.uint8)))
     assert caught.value.code == "E-LASSO-EMPTY"
 
 

@@ -144,7 +144,7 @@ def test_what_else_a_measurement_depends_on(tmp_path: Path) -> None:
     other = [
         replace(case, id="another"),
         replace(case, structures={1: "kidney"}),
-        replace(case, reader=replace(case.reader, colours=((1, (0, 0, 9)),))),
+        replace(case, reader=replace(case.reader, colors=((1, (0, 0, 9)),))),
     ]
     assert len({case_content(one) for one in (case, *other)}) == 4
     assert len({scan_content(one) for one in (case, *other)}) == 1

@@ -108,7 +108,7 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "shards-format": ("shards", {"format": "delineate-shards/9", "samples": []}, "'delineate-shards/1' is meant"),
     "shards-place": ("shards", {"format": "delineate-shards/1", "samples": [{"shard": "a.tar"}]}, "samples.0"),
     "learned-list": ("learned-from", {"learned": [["x"]]}, "learned"),
-    "prompts-extra": ("prompts", {"events": [], "colour": 1}, "colour is no field of it"),
+    "prompts-extra": ("prompts", {"events": [], "color": 1}, "color is no field of it"),
     "prompts-event": ("prompts", {"events": [{"event": "add_object", "object": 7}]}, "7, where a text is meant"),
 }  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_colors_in_a_table_are_levels(row: str, tmp_path: Path) -> None:
     try:
         opened(tmp_path)
     except InputError as error:
-        assert error.code == "E-DATA-COLOURS"
+        assert error.code == "E-DATA-COLORS"
 
 
 def bomb(shape: str = "(1125899906842624,)", dtype: str = "|u1", name: str = "gts") -> bytes:

@@ -26,7 +26,7 @@ LAYOUTS: dict[str, tuple[Callable[[Path], None], int, Task, str]] = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_layouts_are_recognised_and_their_cases_open(name: str, tmp_path: Path) -> None:
+def test_layouts_are_recognized_and_their_cases_open(name: str, tmp_path: Path) -> None:
     make, count, task, structure = LAYOUTS[name]
     root = tmp_path / "data"
     root.mkdir()
@@ -48,7 +48,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "3.png", DISC * 102)
     picture(tmp_path / "masks" / "3_mask.png", DISC * 0)
     found = {p.what.split(":")[0][:32] for p in check_dataset(tmp_path).problems}
-    assert "the picture is missing" in found and "nothing is labelled" in found
+    assert "the picture is missing" in found and "nothing is labeled" in found
     assert any(p.what.startswith("the same picture as") for p in check_dataset(tmp_path).problems)
     assert len(found) >= 4
 

@@ -136,10 +136,10 @@ def test_endovis_class_folders_count_as_types(tmp_path: Path) -> None:
     opened = case.open()
     assert opened.frames == (0, 1, 2) and set(np.unique(opened.labels.pixels(0))) == {0, 2}
     targets = {t.name: t.frame for t in opened.targets(9, 0)}
-    assert targets == {"prograsp forceps": 0, "vessel sealer": 1}, "each where it is labelled first"
+    assert targets == {"prograsp forceps": 0, "vessel sealer": 1}, "each where it is labeled first"
 
 
-def test_endovis_colours(tmp_path: Path) -> None:
+def test_endovis_colors(tmp_path: Path) -> None:
     endovis18(tmp_path)
     found, (case,) = read_dataset(tmp_path)
     opened = case.open()
@@ -150,7 +150,7 @@ def test_endovis_colours(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
-def test_colours_of_a_table(tmp_path: Path) -> None:
+def test_colors_of_a_table(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "a.png", BLUE)
     picture(tmp_path / "masks" / "a.png", DISC[..., None] * np.array([9, 8, 7], np.uint8))
     (tmp_path / "class_dict.csv").write_text("name,r,g,b\nBackground,0,0,0\npolyp,9,8,7\n")
@@ -168,9 +168,9 @@ def test_palettes_are_numbers_and_jpeg_masks_are_black_or_white(tmp_path: Path) 
     assert set(np.unique(read_labels(tmp_path / "mask.jpg"))) == {0, 1}
     picture(tmp_path / "three.png", np.repeat(DISC[..., None], 3, axis=2))
     assert (read_labels(tmp_path / "three.png") == DISC).all()
-    picture(tmp_path / "colour.png", DISC[..., None] * np.array([9, 0, 0], np.uint8))
-    with pytest.raises(InputError, match="coloured"):
-        read_labels(tmp_path / "colour.png")
+    picture(tmp_path / "color.png", DISC[..., None] * np.array([9, 0, 0], np.uint8))
+    with pytest.raises(InputError, match="colored"):
+        read_labels(tmp_path / "color.png")
 
 
 def test_davis_and_splits_of_vos(tmp_path: Path) -> None:

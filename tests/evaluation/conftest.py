@@ -1,4 +1,4 @@
-"""A tiny labelled collection: an image of disks, a volume of a ball, a clip of a moving square, written as files."""
+"""A tiny labeled collection: an image of disks, a volume of a ball, a clip of a moving square, written as files."""
 
 from __future__ import annotations
 

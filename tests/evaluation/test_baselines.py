@@ -32,7 +32,7 @@ def noisy(mask: np.ndarray, inside: float, outside: float, channels: int = 1, se
         pytest.param((200, 60), np.uint8, 1, id="bright"),
         pytest.param((60, 200), np.uint8, 1, id="dark"),
         pytest.param((200, 60), np.float32, 1, id="float"),
-        pytest.param((60, 200), np.int16, 3, id="colour"),
+        pytest.param((60, 200), np.int16, 3, id="color"),
     ],
 )
 def test_a_disk_in_a_box_is_found(name: str, levels: tuple[int, int], dtype: type, channels: int) -> None:
@@ -127,7 +127,7 @@ def test_random_walker_agrees_with_the_walks_own_equation(monkeypatch: pytest.Mo
     pixels = rng.random((9, 11, 1)).astype(np.float32)
     structure, rest = np.zeros((2, 9, 11), dtype=bool)
     structure[4, 5] = rest[0] = rest[-1] = True
-    # A pixel's chance is the weighted mean of its neighbours'.
+    # A pixel's chance is the weighted mean of its neighbors'.
     sharpness = 1.0 / pixels.var()
     chance = structure.astype(float)
     right = np.exp(-sharpness * np.diff(pixels[..., 0], axis=1) ** 2) + 1e-6

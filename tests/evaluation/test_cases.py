@@ -39,7 +39,7 @@ def test_a_volume_is_prompted_on_the_slice_of_the_largest_area(collection: Path)
     assert opened.scan.slice_axis == 2 and opened.truth_volume(target).sum() == sum(areas)
 
 
-def test_a_video_is_prompted_on_its_first_labelled_frame(collection: Path) -> None:
+def test_a_video_is_prompted_on_its_first_labeled_frame(collection: Path) -> None:
     opened = only(collection, Task.VIDEO).open()
     assert opened.frames == (1, 3, 5) and len(opened.scan) == 6
     (target,) = opened.targets(12, seed=0)

@@ -32,9 +32,9 @@ def test_each_is_repeatable_and_grows_with_severity(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_grey_frames_stay_grey(name: str) -> None:
-    grey = FRAME[..., 0]
-    assert corrupted(grey, name, 3).shape == grey.shape
+def test_gray_frames_stay_gray(name: str) -> None:
+    gray = FRAME[..., 0]
+    assert corrupted(gray, name, 3).shape == gray.shape
 
 
 DRAWN = ("gaussian-noise", "shot-noise", "impulse-noise", "motion-blur", "smoke", "blood", "specular", "fog")

@@ -42,7 +42,7 @@ def test_scores_of_simple_outlines(truth: np.ndarray, predicted: np.ndarray, exp
 def test_a_whole_frame_has_a_border_too() -> None:
     full = np.ones((6, 8), dtype=bool)
     distances = SurfaceDistances.between(full, full, (1.0, 1.0))
-    # The contour runs through the centres between the last pixels and the outside, its four corners cut off.
+    # The contour runs through the centers between the last pixels and the outside, its four corners cut off.
     assert distances.truth_sizes.sum() == pytest.approx(2 * 5 + 2 * 7 + 4 * np.sqrt(0.5))
 
 
@@ -66,8 +66,8 @@ def test_piece_sizes(code: int, spacing: tuple[float, ...], size: float) -> None
 
 def test_surface_dice_uses_true_areas_and_spacing() -> None:
     """Two balls on a (2, 1, 1) mm grid: 0.738 with true surface areas, 0.508 with those who count voxels instead."""
-    grid, centre = np.indices((64, 64, 64)), np.reshape([32, 31, 32], (3, 1, 1, 1))
-    truth = ((grid - centre) ** 2).sum(axis=0) < 30**2
+    grid, center = np.indices((64, 64, 64)), np.reshape([32, 31, 32], (3, 1, 1, 1))
+    truth = ((grid - center) ** 2).sum(axis=0) < 30**2
     predicted = np.roll(truth, 2, axis=1)
     distances = SurfaceDistances.between(truth, predicted, (2.0, 1.0, 1.0))
     assert dice(truth, predicted) == pytest.approx(0.950, abs=5e-4)
@@ -102,7 +102,7 @@ def test_overlap_agrees_with_simpleitk() -> None:
     assert iou(truth, predicted) == pytest.approx(overlap.GetJaccardCoefficient())
 
 
-def test_hausdorff_of_shifted_boxes_in_millimetres_agrees_with_simpleitk() -> None:
+def test_hausdorff_of_shifted_boxes_in_millimeters_agrees_with_simpleitk() -> None:
     sitk = pytest.importorskip("SimpleITK")
     truth, predicted = np.zeros((2, 20, 20, 20), dtype=bool)
     truth[4:10, 4:12, 5:9] = predicted[7:13, 4:12, 5:9] = True

@@ -13,7 +13,7 @@ from bright_predictor import BrightPredictor
 from delineate.core.errors import InputError
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
-from delineate.data.cases import Case, LabelledScan, Task, Use, load_cases, rng_of
+from delineate.data.cases import Case, LabeledScan, Task, Use, load_cases, rng_of
 from delineate.evaluation import runner
 from delineate.evaluation.click_protocols import AREA, click_numbers, random_click
 from delineate.evaluation.frame_prompts import (
@@ -29,7 +29,7 @@ from delineate.evaluation.metrics import per_frame_class_iou
 from delineate.evaluation.predictors import check_predictor, reported_names, shown_name
 from delineate.evaluation.protocols import PROTOCOLS, families, protocol_named
 from delineate.evaluation.runner import EvaluateOptions, evaluate
-from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, Script
+from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, PromptSchedule
 from delineate.evaluation.volume_protocols import RELEASED_IOU, SLICE_IOU, Start
 from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Query
@@ -94,11 +94,11 @@ def test_medsam_boxes_grow_outwards_only() -> None:
     assert small == (0, 0, 9 + 20 * 256 / 1024, 9 + 20 * 512 / 1024), "pixels of the input, and within the frame"
 
 
-def test_biosam_boxes_keep_their_centre() -> None:
+def test_biosam_boxes_keep_their_center() -> None:
     mask = truth((20, 40, 30, 70))
     boxes = np.array([biosam_box(mask, np.random.default_rng(seed)).box for seed in range(300)])
-    centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    assert np.allclose(centres, (50, 30)) and np.allclose(sizes.std(axis=0), (4, 2), rtol=0.2)
+    centers, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    assert np.allclose(centers, (50, 30)) and np.allclose(sizes.std(axis=0), (4, 2), rtol=0.2)
 
 
 def test_points_of_the_papers() -> None:
@@ -138,19 +138,19 @@ def test_two_slices_are_enough_for_three() -> None:
 
 
 class FirstHalf(BrightPredictor):
-    """Loses a structure right after the frame it is pointed at."""
+    """Loses a structure right after the frame it is prompted."""
 
     def outlined(self, features: Any, query: Query) -> Any:
         answer = super().outlined(features, query)
         return replace(answer, masks=np.zeros_like(answer.masks), presence=0.0) if query.reference else answer
 
 
-def only(collection: Path, task: Task) -> LabelledScan:
+def only(collection: Path, task: Task) -> LabeledScan:
     (case,) = load_cases(collection, [task])
     return case.open()
 
 
-def run(name: str, case: LabelledScan, predictor: Any) -> Any:
+def run(name: str, case: LabeledScan, predictor: Any) -> Any:
     protocol = protocol_named(name)
     (outcome,) = protocol.measure(case, case.targets(1, 0), predictor, 0)
     assert set(outcome.values) == {column.key for column in protocol.columns}
@@ -221,9 +221,9 @@ def test_slices_and_volume_are_told_apart(collection: Path) -> None:
 
 
 def test_scripts_point_again() -> None:
-    script = Script(middle_points, every=4)
+    script = PromptSchedule(middle_points, every=4)
     assert script.frames([2, 3, 4, 5, 7, 8, 9, 14]) == [2, 7, 14]
-    assert Script(middle_points).frames([2, 9]) == [2]
+    assert PromptSchedule(middle_points).frames([2, 9]) == [2]
 
 
 def test_a_lost_structure_counts_nothing(collection: Path) -> None:
@@ -236,9 +236,9 @@ def test_a_lost_structure_counts_nothing(collection: Path) -> None:
 def test_prompted_frames_and_ends_do_not_count(collection: Path) -> None:
     case = only(collection, Task.VIDEO)
     targets = case.targets(1, 0)
-    plan = FollowedVideo(Script(middle_points, every=2))
+    plan = FollowedVideo(PromptSchedule(middle_points, every=2))
     assert plan._frames(case, targets) == ({1: [1, 3, 5]}, {1: []})
-    assert FollowedVideo(Script(middle_points), davis=True)._frames(case, targets)[1] == {1: [3]}
+    assert FollowedVideo(PromptSchedule(middle_points), davis=True)._frames(case, targets)[1] == {1: [3]}
 
 
 def test_frame_numbers_of_the_challenge() -> None:
@@ -299,7 +299,7 @@ def test_logits_go_back_with_the_next_click() -> None:
     labels = Scan.from_image(mask.astype(np.uint8))
     path = Path("drawn")
     case = Case("drawn", "drawn", "x", Task.IMAGE, path, path, {1: "block"}, Use.TEST)
-    run("clicks", LabelledScan(case, scan, labels, (0,)), Remembering())
+    run("clicks", LabeledScan(case, scan, labels, (0,)), Remembering())
     assert fed[0] is None and [int(one[0, 0]) for one in fed[1:4]] == [1, 2, 3]
 
 

@@ -33,7 +33,7 @@ from delineate.preprocess.intensity import WindowRule
 class BrightParts:
     """A predictor that is right on the collection: the bright part under the prompt; it counts what it is asked."""
 
-    record = ModelRecord(name="bright parts", version="1", sha256="", licence="")
+    record = ModelRecord(name="bright parts", version="1", sha256="", license="")
     window_rule = WindowRule.CROP
     capabilities = Capabilities(VISUAL_PROMPTS)
 
@@ -65,7 +65,7 @@ class BrightParts:
 
 
 class Broken(BrightParts):
-    record = ModelRecord(name="broken", version="1", sha256="", licence="")
+    record = ModelRecord(name="broken", version="1", sha256="", license="")
 
     def decode(
         self, features: Any, prompts: FramePrompts, previous: Any = None, earlier: Any = None, feedback: Any = None
@@ -135,8 +135,8 @@ def test_a_run_leaves_tables_numbers_and_a_picture(bright: BrightParts, collecti
         and "http" not in html
     )
     with Image.open(tmp_path / "box-2d-worst.png") as sheet:
-        colours = {colour for _, colour in sheet.getcolors(1 << 24)}
-    assert {TRUTH, FOUND} <= colours
+        colors = {color for _, color in sheet.getcolors(1 << 24)}
+    assert {TRUTH, FOUND} <= colors
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "box-2d-worst.png",
         "box-2d.html",
@@ -159,7 +159,7 @@ def test_a_run_goes_on_where_it_stopped(bright: BrightParts, collection: Path, t
 
 
 def small_volume(root: Path, tall: bool) -> None:
-    """Volume, label and manifest of one case; the files have the same sizes whatever is labelled."""
+    """Volume, label and manifest of one case; the files have the same sizes whatever is labeled."""
     labels = np.zeros((64, 64, 4), np.uint8)
     labels[10:35, 10:30] = 1
     nib.save(nib.Nifti1Image(labels * 200, np.eye(4)), root / "image.nii")

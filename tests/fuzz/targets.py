@@ -17,7 +17,7 @@ from fuzz import documents, format_seeds, seeds
 from fuzz.seeds import Seed
 
 READING: tuple[dict[str, Any], ...] = (
-    {}, {}, {}, {"index": 0}, {"index": 1}, {"pages": "video"}, {"pages": "stack"}, {"to_grey": True, "index": 0},
+    {}, {}, {}, {"index": 0}, {"index": 1}, {"pages": "video"}, {"pages": "stack"}, {"to_gray": True, "index": 0},
     {"spacing_order": "xyz"}, {"affine": "qform"}, {"resample_irregular": True}, {"slice_axis": 0},
 )  # fmt: skip
 STACK_DEEP = 3  # frames that are read of a scan

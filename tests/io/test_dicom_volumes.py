@@ -1,4 +1,4 @@
-"""Which slices make a volume: told apart by what files say, listed where several do, refused where they disagree."""
+"""Which slices make a volume: distinguished by what files say, listed where several do, refused where they disagree."""
 
 from __future__ import annotations
 

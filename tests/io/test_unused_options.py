@@ -1,4 +1,4 @@
-"""Options that mean nothing for a file are told; those that are followed are not."""
+"""Options that mean nothing for a file are reported; those that are followed are not."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def frames(folder: Path) -> Path:
         (nifti, {"slice_axis": "i"}, ""),
         (series, {"index": 1}, "--index"),
         (series, {"series": "#1"}, ""),
-        (frames, {"to_grey": True}, "--to-grey"),
+        (frames, {"to_gray": True}, "--to-gray"),
         (frames, {"pages": "stack"}, ""),
     ],
 )

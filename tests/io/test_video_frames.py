@@ -1,4 +1,4 @@
-"""Videos: frame n is the n-th a player shows, from any container, however it is reached; what is changed is told."""
+"""Videos: frame n is the n-th a player shows, from any container, however reached; what is changed is reported."""
 
 from __future__ import annotations
 

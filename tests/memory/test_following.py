@@ -20,7 +20,7 @@ from delineate.core.errors import DelineateError, PromptError
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.core.prompts import Box, Mask
-from delineate.core.propagation_options import Directions, Following, MemoryRule
+from delineate.core.propagation_options import Directions, MemoryRule, PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
 from delineate.memory.bank import Memory
@@ -28,9 +28,9 @@ from delineate.memory.policies import (
     CrossImage,
     DiverseBank,
     EfficientFramePruning,
+    FrameWindow,
     MemoryPolicy,
     Pruning,
-    Window,
     chosen_policy,
 )
 from delineate.predictors.sam2 import Sam2Predictor
@@ -40,17 +40,18 @@ from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 from delineate.tracking.propagate import territories
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", licence="")
+RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", license="")
 FRAMES, START = 9, 4
 V1 = EfficientFramePruning(version=Pruning.V1)
-POLICIES: dict[str, tuple[MemoryPolicy, Following, MemoryPolicy]] = {
-    "the system's own": (V1, Following(), V1),
-    "own rule, own version": (V1, Following(memory=MemoryRule.PRUNING, stride=2),
+POLICIES: dict[str, tuple[MemoryPolicy, PropagationOptions, MemoryPolicy]] = {
+    "the system's own": (V1, PropagationOptions(), V1),
+    "own rule, own version": (V1, PropagationOptions(memory=MemoryRule.PRUNING, stride=2),
                               EfficientFramePruning(stride=2, version=Pruning.V1)),
-    "window instead": (V1, Following(memory=MemoryRule.WINDOW, memories=4), Window(length=4)),
-    "pruning instead": (Window(), Following(memory=MemoryRule.PRUNING, prompted=2),
+    "window instead": (V1, PropagationOptions(memory=MemoryRule.WINDOW, memories=4), FrameWindow(length=4)),
+    "pruning instead": (FrameWindow(), PropagationOptions(memory=MemoryRule.PRUNING, prompted=2),
                         EfficientFramePruning(most_prompted=2)),
-    "cross-image": (Window(), Following(memory=MemoryRule.CROSS_IMAGE, memories=5), CrossImage(length=5, size=5)),
+    "cross-image": (FrameWindow(), PropagationOptions(memory=MemoryRule.CROSS_IMAGE, memories=5),
+                    CrossImage(length=5, size=5)),
 }  # fmt: skip
 REFUSED = {
     "stride": ({"stride": 0}, "E-FOLLOW-NUMBER"),
@@ -70,7 +71,7 @@ def test_choices_become_a_policy(case: str) -> None:
 def test_impossible_choices_are_refused(case: str) -> None:
     fields, code = REFUSED[case]
     with pytest.raises(PromptError) as caught:
-        Following(**fields)
+        PropagationOptions(**fields)
     assert caught.value.code == code
 
 
@@ -143,7 +144,7 @@ def tracked_by_hand(predictor: Sam2Predictor, reset: bool) -> dict[int, np.ndarr
 def test_both_directions_are_those_of_the_tracker(predictor: Sam2Predictor, reset: bool) -> None:
     """Pixel for pixel what the tracker gives when it is driven by hand, with and without a reset between."""
     made = session(predictor)
-    made.propagate(following=Following(reset=reset))
+    made.propagate(following=PropagationOptions(reset=reset))
     wanted = tracked_by_hand(predictor, reset)
     found = masks(made)
     different = [n for n, mask in wanted.items() if not np.array_equal(mask, found[n])]
@@ -152,8 +153,8 @@ def test_both_directions_are_those_of_the_tracker(predictor: Sam2Predictor, rese
 
 def test_the_way_back_remembers_the_way_out_where_there_is_no_reset(predictor: Sam2Predictor) -> None:
     kept, forgotten = (session(predictor) for _ in range(2))
-    kept.propagate(following=Following(reset=False))
-    forgotten.propagate(following=Following(reset=True))
+    kept.propagate(following=PropagationOptions(reset=False))
+    forgotten.propagate(following=PropagationOptions(reset=True))
     first, second = masks(kept), masks(forgotten)
     assert all(np.array_equal(first[n], second[n]) for n in range(START, FRAMES))
     assert any(not np.array_equal(first[n], second[n]) for n in range(START))
@@ -162,7 +163,7 @@ def test_the_way_back_remembers_the_way_out_where_there_is_no_reset(predictor: S
 @pytest.mark.parametrize("rule", MemoryRule)
 def test_every_memory_follows_and_replays(predictor: Sam2Predictor, rule: MemoryRule) -> None:
     made = session(predictor)
-    made.propagate(following=Following(memory=rule))
+    made.propagate(following=PropagationOptions(memory=rule))
     again = Session.replay(made.scan, made.log, predictor)
     assert made.log.events[-1].following.memory == rule  # type: ignore[union-attr]
     first, second = masks(made), masks(again)
@@ -173,7 +174,7 @@ def test_another_way_of_following_is_done_again_the_same_way_is_not(predictor: S
     made = session(predictor)
     made.propagate()
     before = masks(made)
-    made.propagate(following=Following(memory=MemoryRule.CHAIN))
+    made.propagate(following=PropagationOptions(memory=MemoryRule.CHAIN))
     assert any(not np.array_equal(one, before[n]) for n, one in masks(made).items())
 
 
@@ -182,7 +183,7 @@ def test_another_way_of_following_is_done_again_the_same_way_is_not(predictor: S
 def test_one_direction_leaves_the_other_frames_alone(directions: Directions, seen: range) -> None:
     made = Session(Scan.from_frames(np.stack(moving_frames(FRAMES))[..., 0]), BrightPredictor())
     made.prompt(Box(100, 100, 150, 150, frame=START), "disc")
-    made.propagate(following=Following(directions=directions))
+    made.propagate(following=PropagationOptions(directions=directions))
     assert made.segmentation["disc"].frames == tuple(seen)
 
 
@@ -190,7 +191,7 @@ def test_followed_structures_can_be_kept_apart(predictor: Sam2Predictor) -> None
     overlaps = {}
     for exclusive in (True, False):
         made = session(predictor, ("disc", "other"))
-        made.propagate(following=Following(exclusive=exclusive, fill=8))
+        made.propagate(following=PropagationOptions(exclusive=exclusive, fill=8))
         others = [n for n in range(FRAMES) if n != START]
         overlaps[exclusive] = sum(int((masks(made)[n] & masks(made, "other")[n]).sum()) for n in others)
     assert overlaps[True] == 0 < overlaps[False]
@@ -200,7 +201,7 @@ def test_followed_structures_can_be_kept_apart(predictor: Sam2Predictor) -> None
 def test_holes_are_filled_and_specks_removed_each_on_its_own(predictor: Sam2Predictor, kind: str) -> None:
     frames, area, small = moving_frames(2), 64, {}
     for chosen in (0, area):
-        tracker = MemoryTracker.of(predictor, Following(**{kind: chosen}), 2, GuardSettings())
+        tracker = MemoryTracker.of(predictor, PropagationOptions(**{kind: chosen}), 2, GuardSettings())
         tracker.look(Frame.of(frames[0], index=0))
         tracker.add("disc", FramePrompts(mask=frames[0][..., 0] > 120))
         tracker.push(Frame.of(frames[1], index=1))

@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 from delineate.checkpoints.key_maps import sam2_weights
 from delineate.compute.engine import Engine, Precision
 from delineate.core.resolve import FramePrompts
-from delineate.memory.policies import EfficientFramePruning, Pruning, Window
+from delineate.memory.policies import EfficientFramePruning, FrameWindow, Pruning
 from delineate.models.sam2 import Sam2, Sam2Shape, Sam2Version
 from delineate.preprocess.fitting import Fitted
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
@@ -41,9 +41,9 @@ class Native:
         self.frames = seeded_frames("sam2", count, SIDE)
         self.count = count
 
-    def tracker(self, policy: Window | None = None) -> MemoryTracker:
+    def tracker(self, policy: FrameWindow | None = None) -> MemoryTracker:
         chosen = TrackerSettings(frames=self.count, memory=torch.float32)
-        return MemoryTracker(self.network, Engine(torch.device("cpu"), Precision.FP32), policy or Window(), chosen)
+        return MemoryTracker(self.network, Engine(torch.device("cpu"), Precision.FP32), policy or FrameWindow(), chosen)
 
     @torch.inference_mode()
     def look(self, tracker: MemoryTracker, index: int, reverse: bool = False) -> None:

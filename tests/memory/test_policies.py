@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("transformers")
 
 from delineate.memory.bank import Memory, MemoryBank
-from delineate.memory.policies import CrossImageBank, EfficientFramePruning, Pruning, Window
+from delineate.memory.policies import CrossImageBank, EfficientFramePruning, FrameWindow, Pruning
 
 
 def memory(index: int, direction: int = 0, iou: float = 0.9) -> Memory:
@@ -32,22 +32,22 @@ def indices(slots: list) -> list[tuple[int, int]]:
 
 
 def test_window_is_what_was_pointed_at_then_the_last_six_oldest_first() -> None:
-    found = indices(Window().slots(bank([0], list(range(1, 12))), 12, False))
+    found = indices(FrameWindow().slots(bank([0], list(range(1, 12))), 12, False))
     assert found == [(0, 0), (6, 6), (5, 7), (4, 8), (3, 9), (2, 10), (1, 11)]
 
 
 def test_window_backwards() -> None:
-    found = indices(Window().slots(bank([20], list(range(10, 20))), 9, True))
+    found = indices(FrameWindow().slots(bank([20], list(range(10, 20))), 9, True))
     assert found == [(0, 20), (6, 15), (5, 14), (4, 13), (3, 12), (2, 11), (1, 10)]
 
 
 def test_stride_keeps_the_nearest_and_every_third() -> None:
-    found = indices(Window(stride=3).slots(bank([0], list(range(1, 20))), 20, False))
+    found = indices(FrameWindow(stride=3).slots(bank([0], list(range(1, 20))), 20, False))
     assert found == [(0, 0), (6, 6), (5, 9), (4, 12), (3, 15), (2, 18), (1, 19)]
 
 
 def test_most_prompted_takes_the_nearest_before_and_after_first() -> None:
-    chosen = Window(most_prompted=3).prompted(bank([0, 4, 9, 30, 31], []), 10)
+    chosen = FrameWindow(most_prompted=3).prompted(bank([0, 4, 9, 30, 31], []), 10)
     assert sorted(chosen) == [4, 9, 30]
 
 

@@ -82,7 +82,7 @@ def test_sam_in_bf16_is_sam() -> None:
             layer.attn.rel_pos_h.normal_(0, 0.3)
             layer.attn.rel_pos_w.normal_(0, 0.3)
         wanted = network.embed(picture(512))
-        BF16.settle(network.host.vision_encoder)
+        BF16.cast_weights(network.host.vision_encoder)
         with BF16.encoding():
             found = network.embed(picture(512)).float()
     error = float((found - wanted).norm() / wanted.norm())
@@ -150,7 +150,7 @@ def test_memory_in_bf16_is_the_same_memory() -> None:
     with torch.no_grad():
         maps = network.embed(picture(256))
         for engine in (Engine(torch.device("cpu"), Precision.FP32), BF16):
-            engine.settle(network.host.memory_attention)
+            engine.cast_weights(network.host.memory_attention)
             with engine.encoding():
                 answers.append(network.with_memory(maps, memory, places, 2, 8).float())
     error = float((answers[1] - answers[0]).norm() / answers[0].norm())

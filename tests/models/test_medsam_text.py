@@ -18,13 +18,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, SamModel
 
 from delineate.checkpoints.key_maps import medsam_text_weights
 from delineate.checkpoints.loading import load_all
-from delineate.checkpoints.store import kept
+from delineate.checkpoints.store import cached_path
 from delineate.checkpoints.vocabulary import NAME, Vocabulary
 from delineate.compute.engine import Engine, Precision
 from delineate.core.errors import ModelError, PromptError
 from delineate.core.manifest import ModelRecord
 from delineate.core.prompts import Box, Text
-from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.propagation_options import MemoryRule, PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
 from delineate.models.medsam_text import MedSamText, MedSamTextShape, TextTower
@@ -39,7 +39,7 @@ PAIRS = ("l i", "v e", "li ve", "live r</w>", "k i", "d n", "ki dn", "e y</w>", 
 WORDS = 512 + len(PAIRS) + 2
 TOWER = TextTower(width=64, depth=2, heads=2, words=WORDS, length=12)
 SHAPE = MedSamTextShape(SamShape(SamEncoder.VIT_B, 256, TINY_VIT_SIZE), TOWER)
-RECORD = ModelRecord(name="medsam_text", version="test", sha256="", licence="")
+RECORD = ModelRecord(name="medsam_text", version="test", sha256="", license="")
 BACK = (  # the host's names to the authors'
     (r"^vision_encoder\.patch_embed\.projection\.", "image_encoder.patch_embed.proj."),
     (r"^vision_encoder\.neck\.conv1\.", "image_encoder.neck.0."),
@@ -131,7 +131,7 @@ def test_words_give_what_the_parts_give(vocabulary: Vocabulary) -> None:
     assert difference < 2e-4 * float(wanted.abs().max()) and torch.allclose(iou, wanted_iou[:, 0], atol=1e-4)
 
 
-def test_the_layout_is_recognised() -> None:
+def test_the_layout_is_recognized() -> None:
     weights = published(*parts())
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     assert [system.name for system, _ in systems_with_layout(shapes)] == ["medsam_text"]
@@ -141,7 +141,7 @@ def test_the_layout_is_recognised() -> None:
 def test_a_missing_projection_is_named() -> None:
     weights = published(*parts())
     del weights["prompt_encoder.text_encoder_head.bias"]
-    with pytest.raises(ModelError, match=r"1 missing: prompt_encoder\.text_encoder_head\.bias"):
+    with pytest.raises(ModelError, match=r"1 missing keys: prompt_encoder\.text_encoder_head\.bias"):
         loaded(weights)
 
 
@@ -195,10 +195,12 @@ def test_points_and_memories_are_refused(vocabulary: Vocabulary) -> None:
         session.prompt(Box(5, 5, 30, 30, frame=2), "liver")
     session.prompt(Text("liver", frame=2), "liver")
     with pytest.raises(PromptError, match="keeps no memory of frames"):
-        session.propagate(following=Following(memory=MemoryRule.WINDOW))
+        session.propagate(following=PropagationOptions(memory=MemoryRule.WINDOW))
 
 
-@pytest.mark.skipif(kept(NAME) is None, reason="needs the published vocabulary: delineate models pull clip_vocabulary")
+@pytest.mark.skipif(
+    cached_path(NAME) is None, reason="needs the published vocabulary: delineate models pull clip_vocabulary"
+)
 def test_the_published_vocabulary_gives_the_published_numbers() -> None:
     ids = Vocabulary(49408, 77).ids("A photo of a cat")[0].tolist()
     assert ids[:8] == [49406, 320, 1125, 539, 320, 2368, 49407, 49407] and len(ids) == 77

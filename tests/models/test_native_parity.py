@@ -19,7 +19,7 @@ from delineate.checkpoints.key_maps import edge_tam_weights, efficient_tam_weigh
 from delineate.checkpoints.loading import load_all
 from delineate.compute.engine import Engine, Precision
 from delineate.core.resolve import FramePrompts
-from delineate.memory.policies import EfficientFramePruning, Pruning, Window
+from delineate.memory.policies import EfficientFramePruning, FrameWindow, Pruning
 from delineate.models.edge_tam import EdgeTam, EdgeTamShape
 from delineate.models.efficient_tam import CrossAttention, EfficientTam, TamShape
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape
@@ -139,15 +139,15 @@ def test_sam2_image_takes_mask_prompts_as_the_authors_predictor_does() -> None:
 def networks() -> dict:
     vit = TINY_VIT_SIZE
     return {
-        "efficient_tam": lambda: (EfficientTam(TamShape(side=256, vit=vit)), Window(), 9),
+        "efficient_tam": lambda: (EfficientTam(TamShape(side=256, vit=vit)), FrameWindow(), 9),
         "efficient_tam_1": lambda: (
-            EfficientTam(TamShape(attention=CrossAttention.POOLED_1, side=256, vit=vit)), Window(), 9,
+            EfficientTam(TamShape(attention=CrossAttention.POOLED_1, side=256, vit=vit)), FrameWindow(), 9,
         ),
         "efficient_tam_2": lambda: (
-            EfficientTam(TamShape(attention=CrossAttention.POOLED_2, side=256, vit=vit)), Window(), 9,
+            EfficientTam(TamShape(attention=CrossAttention.POOLED_2, side=256, vit=vit)), FrameWindow(), 9,
         ),
-        "edge_tam": lambda: (EdgeTam(EdgeTamShape(256)), Window(), 8),
-        "edge_tam_512": lambda: (EdgeTam(EdgeTamShape(512)), Window(), 8),
+        "edge_tam": lambda: (EdgeTam(EdgeTamShape(256)), FrameWindow(), 8),
+        "edge_tam_512": lambda: (EdgeTam(EdgeTamShape(512)), FrameWindow(), 8),
         "efp_v2": lambda: (
             Sam2(Sam2Shape(version=Sam2Version.V2_1, side=256, hiera=TINY_HIERA)),
             EfficientFramePruning(version=Pruning.V2),

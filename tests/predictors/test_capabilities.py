@@ -16,18 +16,18 @@ from delineate.core.resolve import FramePrompts
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
 from delineate.predictors.capabilities import Capabilities, NetworkKind, PromptKind, Propagation, Scope
 from delineate.predictors.frame_predictor import FramePredictor, Query
-from delineate.predictors.sam import Multimask, SamBehaviour, SamPredictor
+from delineate.predictors.sam import Multimask, SamBehavior, SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.profiles import SAM
 from delineate.quill.predictor import QuillPredictor
 from tiny_networks import moving_frames, tiny_sam, tiny_sam2
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="tiny", version="1", sha256="", licence="")
+RECORD = ModelRecord(name="tiny", version="1", sha256="", license="")
 
 
 def sam(multimask: Multimask) -> Callable[[], FramePredictor]:
-    return lambda: SamPredictor(tiny_sam(), SamBehaviour(replace(SAM, side=256), multimask), CPU, RECORD)
+    return lambda: SamPredictor(tiny_sam(), SamBehavior(replace(SAM, side=256), multimask), CPU, RECORD)
 
 
 PREDICTORS = [

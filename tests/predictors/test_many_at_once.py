@@ -15,14 +15,14 @@ from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.core.resolve import FramePrompts
 from delineate.predictors.frame_predictor import Query, ReferenceFrame
-from delineate.predictors.sam import MaskPrompt, Multimask, SamBehaviour, SamPredictor
+from delineate.predictors.sam import MaskPrompt, Multimask, SamBehavior, SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.profiles import MEDSAM, SAM_MED2D_SCRIPTS
 from tiny_networks import tiny_sam, tiny_sam2
 
 SMALL_MEDSAM = replace(MEDSAM, side=256)
 ENGINE = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="tiny", version="1", sha256="", licence="")
+RECORD = ModelRecord(name="tiny", version="1", sha256="", license="")
 
 
 def disc() -> NDArray[np.bool_]:
@@ -52,15 +52,15 @@ def queries() -> list[Query]:
 
 
 PREDICTORS = [
-    pytest.param(lambda: SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D_SCRIPTS), ENGINE, RECORD), 6, id="SAM"),
+    pytest.param(lambda: SamPredictor(tiny_sam(), SamBehavior(SAM_MED2D_SCRIPTS), ENGINE, RECORD), 6, id="SAM"),
     pytest.param(
-        lambda: SamPredictor(tiny_sam(), SamBehaviour(SMALL_MEDSAM, Multimask.NEVER), ENGINE, RECORD),
+        lambda: SamPredictor(tiny_sam(), SamBehavior(SMALL_MEDSAM, Multimask.NEVER), ENGINE, RECORD),
         6,
         id="one mask only",
     ),
     pytest.param(
         lambda: SamPredictor(
-            tiny_sam(), SamBehaviour(SAM_MED2D_SCRIPTS, Multimask.ALWAYS, MaskPrompt.PROBABILITY), ENGINE, RECORD
+            tiny_sam(), SamBehavior(SAM_MED2D_SCRIPTS, Multimask.ALWAYS, MaskPrompt.PROBABILITY), ENGINE, RECORD
         ),
         6,
         id="three masks always",

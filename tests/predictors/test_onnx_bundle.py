@@ -37,7 +37,7 @@ from delineate.predictors.onnx_bundle import OnnxBundlePredictor, open_bundle
 from delineate.predictors.postprocess import masks_on_frame
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
-from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehavior
 from delineate.predictors.text import TextPredictor
 from delineate.preprocess.profiles import LITE_MEDSAM, MEDSAM, SAM, SAM_MED2D, Profile, biosam2
 from delineate.systems import BuildOptions, build
@@ -52,14 +52,14 @@ def sam_like(profile: Profile, **rules: Any) -> SamPredictor:
     if profile is SAM_MED2D:
         add_med2d_adapters(network.host.vision_encoder)
         lively(network, 4)  # of some seeds, networks enlarge rounding errors of the embedding a thousand times
-    record = ModelRecord(name=profile.name, version="test", sha256="0123", licence="Apache-2.0")
-    return SamPredictor(network, SamBehaviour(replace(profile, side=256), **rules), CPU, record)
+    record = ModelRecord(name=profile.name, version="test", sha256="0123", license="Apache-2.0")
+    return SamPredictor(network, SamBehavior(replace(profile, side=256), **rules), CPU, record)
 
 
 def sam2_like(network: Any, **profiles: Any) -> Sam2Predictor:
     with torch.no_grad():
         network.host.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(3.0)
-    record = ModelRecord(name="sam2", version="test", sha256="0123", licence="Apache-2.0")
+    record = ModelRecord(name="sam2", version="test", sha256="0123", license="Apache-2.0")
     return Sam2Predictor(network, CPU, record, **profiles)
 
 
@@ -206,7 +206,7 @@ def test_many_clicks_are_those_of_torch(system: str, pair: Callable[[str], Pair]
 def test_the_record_names_the_system_and_its_files(pair: Callable[[str], Pair], exported: Path) -> None:
     record = open_bundle(exported).record
     assert (record.name, record.backend, record.precision, record.device) == ("sam", "onnx", "fp32", "cpu")
-    assert record.sha256 == sha256_of(exported / CARD) and record.licence == "Apache-2.0" and "0123" in record.version
+    assert record.sha256 == sha256_of(exported / CARD) and record.license == "Apache-2.0" and "0123" in record.version
     parts = json.loads((exported / CARD).read_text())["parts"].values()
     assert all(part["sha256"] == sha256_of(exported / part["file"]) for part in parts)
 
@@ -325,7 +325,7 @@ def test_what_it_cannot_do_is_refused(options: dict[str, Any], system: str | Non
 
 def test_words_are_refused(tmp_path: Path) -> None:
     shape = MedSamTextShape(SamShape(SamEncoder.VIT_B, 256, TINY_VIT_SIZE), TextTower(64, 2, 2, 520, 12))
-    record = ModelRecord(name="medsam_text", version="test", sha256="", licence="")
+    record = ModelRecord(name="medsam_text", version="test", sha256="", license="")
     network = lively(MedSamText(shape))
     predictor = TextPredictor(network, replace(MEDSAM, side=256), Vocabulary(520, 12), CPU, record)  # type: ignore[arg-type]
     export_system(predictor, tmp_path, check=False)

@@ -28,7 +28,7 @@ from delineate.systems.registry import build
 from delineate.systems.system import BuildOptions
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="tiny", version="test", sha256="", licence="")
+RECORD = ModelRecord(name="tiny", version="test", sha256="", license="")
 SIZE, MOST = 3, 5  # of the bank, where the released one holds 16; images
 RNG = np.random.default_rng(3)
 PICTURES = [RNG.integers(0, 256, (60, 70, 3), dtype=np.uint8) // (n % 3 + 1) for n in range(MOST)]

@@ -102,7 +102,7 @@ def test_without_weights_the_ways_out_are_named_or_torch_makes_random_ones(model
 
 
 def test_a_graph_is_filled_once_and_beside_the_weights(random_weights: Path, models: Path) -> None:
-    kept = store.keep("lite_medsam", random_weights)
+    kept = store.import_checkpoint("lite_medsam", random_weights)
     build("lite_medsam", BuildOptions(device="cpu"))
     made = {path: path.stat().st_mtime_ns for path in (models / "exported").glob("*.onnx")}
     assert sorted(path.name.split("-")[1] for path in made) == ["decoder", "encoder"]

@@ -21,7 +21,7 @@ from delineate.preprocess.profiles import (
     SAM,
     SAM_MED2D,
     SAM_MED2D_SCRIPTS,
-    Answer,
+    MaskDecoding,
     sam2_image,
     sam2_video,
 )
@@ -31,7 +31,7 @@ PICTURE = np.clip(RNG.normal(120, 50, (300, 420, 3)), 0, 255).astype(np.uint8)
 SMALL = PICTURE[:120, :90]
 
 
-def test_sam_keeps_the_aspect_and_pads_after_normalising() -> None:
+def test_sam_keeps_the_aspect_and_pads_after_normalizing() -> None:
     pixels, place = SAM.prepare(Frame.of(PICTURE))
     assert place.inner == (731, 1024) and pixels.shape == (3, 1024, 1024)
     assert not pixels[:, 731:].any()
@@ -114,13 +114,17 @@ def test_sam2_resizes_images_as_tensors_and_frames_as_pictures() -> None:
     assert np.allclose(back, np.round(back), atol=1e-3)
 
 
-@pytest.mark.parametrize("answer", list(Answer))
-def test_answers_are_at_the_frames_size(answer: Answer) -> None:
-    fit = {Answer.SIGMOID_FIRST: Fit.SQUARE, Answer.LOGITS_DIRECT: Fit.SQUARE, Answer.CENTRED: Fit.CENTRE}.get(
-        answer, Fit.LONGEST_SIDE
-    )
+@pytest.mark.parametrize("answer", list(MaskDecoding))
+def test_answers_are_at_the_frames_size(answer: MaskDecoding) -> None:
+    fit = {
+        MaskDecoding.SIGMOID_FIRST: Fit.SQUARE,
+        MaskDecoding.LOGITS_DIRECT: Fit.SQUARE,
+        MaskDecoding.CENTERED: Fit.CENTER,
+    }.get(answer, Fit.LONGEST_SIDE)
     place = fitted(300, 420, 256, fit)
-    assert masks_on_frame(torch.randn(3, 64 if answer is not Answer.CROPPED else 256, 64), place, answer).shape == (
+    assert masks_on_frame(
+        torch.randn(3, 64 if answer is not MaskDecoding.CROPPED else 256, 64), place, answer
+    ).shape == (
         3,
         300,
         420,
@@ -130,8 +134,8 @@ def test_answers_are_at_the_frames_size(answer: Answer) -> None:
 def test_sigmoid_before_or_after_enlarging_is_not_the_same() -> None:
     logits = torch.tensor([[[9.0, -1.0], [-1.0, -1.0]]])
     place = fitted(64, 64, 64, Fit.SQUARE)
-    first = masks_on_frame(logits, place, Answer.SIGMOID_FIRST)
-    after = masks_on_frame(logits, place, Answer.LOGITS_DIRECT)
+    first = masks_on_frame(logits, place, MaskDecoding.SIGMOID_FIRST)
+    after = masks_on_frame(logits, place, MaskDecoding.LOGITS_DIRECT)
     assert first.sum() < after.sum()
 
 
@@ -141,7 +145,7 @@ def test_a_drawn_outline_comes_back_where_it_was(profile) -> None:
     mask = np.zeros((300, 420), bool)
     mask[60:200, 100:330] = True
     place = fitted(300, 420, profile.side, profile.fit)
-    cells = profile.side if profile.answer is Answer.CROPPED else profile.side // 4
+    cells = profile.side if profile.answer is MaskDecoding.CROPPED else profile.side // 4
     back = masks_on_frame(drawn_logits(mask, place, cells)[0], place, profile.answer)[0].numpy()
     overlap = 2 * (back & mask).sum() / (back.sum() + mask.sum())
     assert overlap > 0.98

@@ -80,7 +80,7 @@ def prepared(profile: Profile, scan: Scan, index: int, place: tuple[float, float
         pytest.param(Scan.from_volume(mr_volume()), id="MR, one slice much brighter"),
     ],
 )
-def test_a_tissue_looks_alike_on_neighbouring_slices(profile: Profile, scan: Scan) -> None:
+def test_a_tissue_looks_alike_on_neighboring_slices(profile: Profile, scan: Scan) -> None:
     one_gray = 1.01 / 255 if profile.name == MEDSAM.name else 1e-5  # its splines ring, and fractions are cut off
     np.testing.assert_allclose(prepared(profile, scan, 0), prepared(profile, scan, 1), atol=one_gray)
 

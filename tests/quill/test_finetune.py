@@ -20,7 +20,7 @@ from delineate.quill.train.finetune import quill_objective
 from delineate.quill.train.recipe import RECIPE, options
 from delineate.training.loop import LoopOptions
 from delineate.training.recipes import recipe_for
-from delineate.training.recipes.recipe import Wishes
+from delineate.training.recipes.recipe import RecipeOverrides
 from delineate.training.sam2_objective import dice_of
 from training_discs import discs, tiny_predictor
 
@@ -62,7 +62,7 @@ def test_what_is_better_is_kept_as_the_file_that_was_measured(own: list, tmp_pat
 
 
 def test_the_recipe_runs_and_leaves_a_model_or_nothing(own: list, tmp_path: Path) -> None:
-    wishes = Wishes(tmp_path / "out", steps=2, every=1, batch=2, rate=1e-4, probe=False)
+    wishes = RecipeOverrides(tmp_path / "out", steps=2, every=1, batch=2, rate=1e-4, probe=False)
     outcome = RECIPE.run(QuillPredictor(), own, wishes, None)
     assert outcome.best >= outcome.before > 0.8 and not (tmp_path / "out" / "current.onnx").exists()
     assert outcome.weights in (None, tmp_path / "out" / "quill.onnx")
@@ -73,8 +73,8 @@ def test_it_is_what_quill_gets_and_takes_no_wish_it_cannot_fulfil(tmp_path: Path
     assert recipe_for(None, QuillPredictor()).name == "quill" and recipe_for(None, tiny_predictor()).name == "quick"
     with pytest.raises(ModelError, match="another shape"):
         recipe_for("medsam", QuillPredictor())
-    wishes = Wishes(tmp_path, teacher="somebody")
+    wishes = RecipeOverrides(tmp_path, teacher="somebody")
     with pytest.raises(ModelError, match="without a teacher"):
         RECIPE.options(wishes)
     with pytest.raises(ModelError, match="1 GB"):
-        RECIPE.within(QuillPredictor(), Wishes(tmp_path), "8GB")
+        RECIPE.within(QuillPredictor(), RecipeOverrides(tmp_path), "8GB")

@@ -14,8 +14,17 @@ from delineate.core.errors import ModelError, PromptError
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
 from delineate.predictors.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
-from delineate.preprocess.crop import Window
-from delineate.quill.clicks import Looked, Objection, _overlaps, backed, obeyed, trust_in, wider, windows_for
+from delineate.preprocess.crop import CropWindow
+from delineate.quill.clicks import (
+    CorrectiveClick,
+    WindowPrediction,
+    _overlaps,
+    click_accuracy,
+    wider,
+    window_agreement,
+    window_trust,
+    windows_for,
+)
 from delineate.quill.plausibility import fit
 from delineate.quill.predictor import SHIPPED, QuillPredictor
 from delineate.quill.prompt_maps import CHANNELS, CropPrompts, prompt_maps, relief
@@ -29,7 +38,7 @@ def disc(x: float, y: float, radius: float, size: int = SIZE) -> np.ndarray:
 
 
 def picture() -> np.ndarray:
-    """Two bright discs on grey noise."""
+    """Two bright discs on gray noise."""
     noise = np.random.default_rng(0).normal(0, 6, (SIZE, SIZE))
     return (80 + 90 * disc(35, 40, 18) + 90 * disc(85, 80, 14) + noise).clip(0, 255).astype(np.uint8)
 
@@ -147,13 +156,13 @@ def test_a_missing_or_damaged_model_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(SHIPPED.read_bytes()[:1000])
     with pytest.raises(ModelError, match="not a readable"):
         QuillPredictor(tmp_path / "bad.onnx").record  # noqa: B018
-    with pytest.raises(ModelError, match="grey or RGB"):
+    with pytest.raises(ModelError, match="gray or RGB"):
         QuillPredictor().encode(Frame.of(np.zeros((4, 4, 4, 4))))
 
 
 def test_the_shipped_file_is_small_and_says_what_it_is(quill: QuillPredictor) -> None:
     assert SHIPPED.stat().st_size < 20e6
-    assert (quill.record.name, quill.record.licence) == ("quill", "Apache-2.0")
+    assert (quill.record.name, quill.record.license) == ("quill", "Apache-2.0")
     assert len(quill.record.sha256) == 64
 
 
@@ -184,10 +193,10 @@ def test_the_export_equals_the_network(tmp_path: Path, side: int) -> None:
 
 @pytest.mark.parametrize(
     "window",
-    [Window(10, 20, 32), Window(-7.5, -3.25, 40), Window(90.4, 100.6, 60), Window(0, 0, SIZE)],
+    [CropWindow(10, 20, 32), CropWindow(-7.5, -3.25, 40), CropWindow(90.4, 100.6, 60), CropWindow(0, 0, SIZE)],
     ids=["inside", "upper-left", "lower-right", "whole"],
 )
-def test_what_is_cut_out_goes_back_to_its_place(window: Window) -> None:
+def test_what_is_cut_out_goes_back_to_its_place(window: CropWindow) -> None:
     smooth = np.add.outer(np.arange(SIZE), 2 * np.arange(SIZE)).astype(np.float32)
     back = window.put_back(window.cut(smooth, 128), smooth.shape, np.nan)
     inside = ~np.isnan(back)
@@ -198,11 +207,11 @@ def test_what_is_cut_out_goes_back_to_its_place(window: Window) -> None:
 
 @pytest.mark.parametrize("point", [(10.0, 20.0), (0.0, 0.0), (55.5, 33.25)])
 def test_points_in_a_crop_are_where_their_pixels_are(point: tuple[float, float]) -> None:
-    window = Window(-4, 6, 64)
+    window = CropWindow(-4, 6, 64)
     marked = np.zeros((SIZE, SIZE), np.float32)
     x, y = round(point[0]), round(point[1])
     marked[y, x] = 1
-    crop = Window.cut(window, marked, 128)
+    crop = CropWindow.cut(window, marked, 128)
     place = window.to_crop(np.array([[x, y]]), 128)[0]
     rows, columns = np.mgrid[:128, :128]
     if crop.sum() > 0:
@@ -210,20 +219,20 @@ def test_points_in_a_crop_are_where_their_pixels_are(point: tuple[float, float])
 
 
 def test_maps_are_empty_where_nothing_is_said() -> None:
-    maps = prompt_maps(picture(), CropPrompts(), Window(0, 0, SIZE), 128)
+    maps = prompt_maps(picture(), CropPrompts(), CropWindow(0, 0, SIZE), 128)
     assert maps.shape == (CHANNELS, 128, 128) and not maps[4:11].any() and maps[:3].any()
 
 
 def test_maps_do_not_depend_on_the_scale_of_the_intensities() -> None:
     prompts = CropPrompts(box=(16, 21, 55, 60))
-    one = prompt_maps(picture(), prompts, Window(0, 0, SIZE), 128)
-    other = prompt_maps(picture().astype(np.float32) * 37 - 1024, prompts, Window(0, 0, SIZE), 128)
+    one = prompt_maps(picture(), prompts, CropWindow(0, 0, SIZE), 128)
+    other = prompt_maps(picture().astype(np.float32) * 37 - 1024, prompts, CropWindow(0, 0, SIZE), 128)
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_likeness_says_where_the_prompted_colours_are() -> None:
+def test_likeness_says_where_the_prompted_colors_are() -> None:
     frame = picture()
-    window = Window.around((0.0, 0.0, float(SIZE), float(SIZE)), 1.0)
+    window = CropWindow.around((0.0, 0.0, float(SIZE), float(SIZE)), 1.0)
     for known in (
         CropPrompts(box=(16, 21, 55, 60)),
         CropPrompts(points=np.array([[35.0, 40.0]]), labels=np.array([True])),
@@ -247,7 +256,7 @@ def test_relief_shows_a_faint_line_as_well_as_a_strong_one() -> None:
 def test_what_was_pointed_at_keeps_its_say_while_a_structure_is_followed() -> None:
     frame = np.full((SIZE, SIZE), 40, np.uint8)
     frame[20:50, 20:50] = 200
-    outline, window = frame > 100, Window(0, 0, SIZE)
+    outline, window = frame > 100, CropWindow(0, 0, SIZE)
     drifted = CropPrompts(earlier=frame, earlier_outline=~outline)  # it took the surroundings for the structure
     alone = prompt_maps(frame, drifted, window, 128)[10]
     reminded = replace(drifted, pointed=frame, pointed_outline=outline)
@@ -281,18 +290,25 @@ def test_of_clicks_alone_what_two_windows_show_is_trusted_more() -> None:
     small, large, other = disc(60, 60, 15), disc(60, 60, 40), disc(62, 60, 15)
     empty = np.zeros((SIZE, SIZE), bool)
 
-    def shown(mask: np.ndarray, preference: float) -> Looked:
+    def shown(mask: np.ndarray, preference: float) -> WindowPrediction:
         likings = np.array([preference, 0, 0], np.float32)
-        return Looked(np.stack([mask, empty, empty]), likings, preference=likings)
+        return WindowPrediction(np.stack([mask, empty, empty]), likings, preference=likings)
 
     alone, both = shown(large, 0.8), [shown(small, 0.7), shown(other, 0.7)]
-    trust = trust_in([alone, *both])
+    trust = window_trust([alone, *both])
     assert trust.shape == (9,) and trust.argmax() in (3, 6), "judged lower, but seen twice"
-    assert trust_in([alone]).argmax() == 0
+    assert window_trust([alone]).argmax() == 0
     wanted, none = small[None], np.zeros_like(small)[None]
-    assert backed(wanted, both)[0] > backed(wanted, [alone, *both])[0] > backed(wanted, [alone])[0] >= 0.5
-    assert backed(wanted, [shown(small, 0.7)]) == pytest.approx(0.5 + 0.5 * 0.7 / np.sum(shown(small, 0.7).preference))
-    assert backed(none, both) == pytest.approx(0.5), "it never has all the say"
+    assert (
+        window_agreement(wanted, both)[0]
+        > window_agreement(wanted, [alone, *both])[0]
+        > window_agreement(wanted, [alone])[0]
+        >= 0.5
+    )
+    assert window_agreement(wanted, [shown(small, 0.7)]) == pytest.approx(
+        0.5 + 0.5 * 0.7 / np.sum(shown(small, 0.7).preference)
+    )
+    assert window_agreement(none, both) == pytest.approx(0.5), "it never has all the say"
 
 
 def test_a_click_deep_in_an_outline_or_far_from_it_starts_anew() -> None:
@@ -300,7 +316,7 @@ def test_a_click_deep_in_an_outline_or_far_from_it_starts_anew() -> None:
 
     def after(x: float, y: float, positive: bool) -> bool:
         points, labels = np.array([[60.0, 60.0], [x, y]]), np.array([True, positive])
-        objection = Objection.of(CropPrompts(points=points, labels=labels, outline=outline))
+        objection = CorrectiveClick.of(CropPrompts(points=points, labels=labels, outline=outline))
         return objection is not None and objection.far_off
 
     assert after(70, 60, False) and after(110, 60, True), "most of it is wrong, or much is missing"
@@ -319,15 +335,15 @@ def test_windows_are_around_what_is_clicked_and_not_what_is_not_meant() -> None:
 
 def test_clicks_are_counted_that_an_outline_obeys() -> None:
     points, labels = np.array([[60.0, 60.0], [10.0, 10.0], [65.0, 60.0]]), np.array([True, False, False])
-    assert obeyed(disc(60, 60, 30), CropPrompts(points=points, labels=labels)) == pytest.approx(2 / 4)
-    assert obeyed(disc(50, 60, 12), CropPrompts(points=points, labels=labels)) == 1
+    assert click_accuracy(disc(60, 60, 30), CropPrompts(points=points, labels=labels)) == pytest.approx(2 / 4)
+    assert click_accuracy(disc(50, 60, 12), CropPrompts(points=points, labels=labels)) == 1
 
 
 def test_what_was_not_objected_to_stays() -> None:
     small, large, elsewhere = disc(60, 60, 10), disc(60, 60, 30), disc(20, 20, 10)
     more = CropPrompts(points=np.array([[85.0, 60.0]]), labels=np.array([True]), outline=small)
     less = replace(more, labels=np.array([False]), outline=large)
-    more, less = Objection.of(more), Objection.of(less)
+    more, less = CorrectiveClick.of(more), CorrectiveClick.of(less)
     assert more.left_alone(large) == 1 and more.left_alone(elsewhere) == 0, "it was said that something is missing"
     assert less.left_alone(small) == 1 and less.left_alone(elsewhere) == 0, "it was said that there is too much"
 
@@ -384,7 +400,7 @@ def test_an_outline_is_preferred_that_would_explain_the_click() -> None:
     """A small disc was outlined, and a click beside it says that more is missing."""
     outline, size = disc(50, 60, 8), 120
     clicked = CropPrompts(points=np.array([[68.0, 60.0]]), labels=np.array([True]), outline=outline)
-    objection = Objection.of(clicked)
+    objection = CorrectiveClick.of(clicked)
     assert objection is not None and objection.missing and objection.distance == pytest.approx(11, abs=0.5)
     right = disc(60, 60, 19)  # the click is half way between the outline and its border
     timid, bold, apart = outline | disc(68, 60, 3), disc(50, 60, 55), disc(68, 60, 9)
@@ -394,7 +410,7 @@ def test_an_outline_is_preferred_that_would_explain_the_click() -> None:
     assert likely["right"] > 2 * likely["bold"] and likely["right"] > likely["apart"]
 
     large, hole = disc(60, 60, 40), disc(60, 60, 40) & ~disc(60, 60, 4)
-    too_much = Objection.of(CropPrompts(points=np.array([[60.0, 60.0]]), labels=np.array([False]), outline=large))
+    too_much = CorrectiveClick.of(CropPrompts(points=np.array([[60.0, 60.0]]), labels=np.array([False]), outline=large))
     assert too_much is not None and too_much.distance == pytest.approx(40, abs=1)
     wall = large & ~disc(60, 60, 32)
     assert too_much.explained_by(wall) > 2 * too_much.explained_by(hole), "a wall, rather than a hole beside the click"
@@ -402,7 +418,7 @@ def test_an_outline_is_preferred_that_would_explain_the_click() -> None:
     shape = (size, size)
     agreed = CropPrompts(points=np.array([[50.0, 60.0]]), labels=np.array([True]), outline=outline)
     nothing = CropPrompts(points=np.array([[50.0, 60.0]]), labels=np.array([True]), outline=np.zeros(shape, bool))
-    assert Objection.of(agreed) is None and Objection.of(nothing) is None
+    assert CorrectiveClick.of(agreed) is None and CorrectiveClick.of(nothing) is None
 
 
 def test_depths_of_large_frames_are_those_of_small_ones() -> None:
@@ -410,14 +426,14 @@ def test_depths_of_large_frames_are_those_of_small_ones() -> None:
         outline = np.kron(disc(50, 60, 8), np.ones((scale, scale), bool))
         right = np.kron(disc(60, 60, 19), np.ones((scale, scale), bool))
         prompts = CropPrompts(points=np.array([[68.5, 60.5]]) * scale - 0.5, labels=np.array([True]), outline=outline)
-        objection = Objection.of(prompts)
+        objection = CorrectiveClick.of(prompts)
         assert objection is not None and objection.explained_by(right) == pytest.approx(0.96, abs=0.04)
 
 
 def test_what_was_missed_is_looked_for_in_a_wider_window() -> None:
-    (wide,) = wider(Window(40, 40, 20), 200, 300)
+    (wide,) = wider(CropWindow(40, 40, 20), 200, 300)
     assert (wide.x, wide.y, wide.size) == (30, 30, 40)
-    assert wider(Window(0, 0, 300), 200, 300) == [], "there is no more to see"
+    assert wider(CropWindow(0, 0, 300), 200, 300) == [], "there is no more to see"
 
 
 def test_a_click_far_from_an_outline_that_stands_adds_to_it() -> None:

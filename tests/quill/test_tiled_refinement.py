@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
 from delineate.predictors.frame_predictor import Query
-from delineate.preprocess.crop import Window
+from delineate.preprocess.crop import CropWindow
 from delineate.quill import predictor as quill
 from delineate.quill.tiled_refinement import MOST_ACROSS, Mosaic, is_worth_it, windows_on
 
@@ -33,7 +33,7 @@ def _cross(size: int, width: int = 3) -> np.ndarray:
     ],
 )
 def test_what_is_looked_at_again(mask: np.ndarray, size: float, worth: bool) -> None:
-    assert is_worth_it(mask, Window(0, 0, size), SIDE) is worth
+    assert is_worth_it(mask, CropWindow(0, 0, size), SIDE) is worth
 
 
 @pytest.mark.parametrize("size", [50, 64, 65, 200, 333, 2000])
@@ -51,8 +51,8 @@ def test_windows_hold_all_of_the_outline_and_are_not_too_many(size: int) -> None
 
 def test_windows_are_put_together() -> None:
     mosaic = Mosaic.empty((40, 100))
-    mosaic.add(np.full((SIDE, SIDE), 2.0, np.float32), Window(0, -12, 64))
-    mosaic.add(np.full((SIDE, SIDE), -1.0, np.float32), Window(32, -12, 64))
+    mosaic.add(np.full((SIDE, SIDE), 2.0, np.float32), CropWindow(0, -12, 64))
+    mosaic.add(np.full((SIDE, SIDE), -1.0, np.float32), CropWindow(32, -12, 64))
     row = mosaic.logits(-20.0)[20]
     assert np.allclose(row[:32], 2) and np.allclose(row[64:96], -1) and (row[96:] == -20).all()
     assert (np.diff(row[32:64]) <= 1e-5).all() and row[33] > 1.5 and row[62] < -0.5

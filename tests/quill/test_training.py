@@ -23,14 +23,14 @@ from delineate.data.confined import DataFolder, OutsideError  # noqa: E402
 from delineate.data.layouts import read_dataset  # noqa: E402
 from delineate.quill.data.prompt_samples import LEAST_PART, _part  # noqa: E402
 from delineate.quill.data.real_scenes import LARGEST, RealSource, random_real_scene, real_sources  # noqa: E402
-from delineate.quill.data.scene_pool import Asked, asked  # noqa: E402
+from delineate.quill.data.scene_pool import QueryBatch, query_batch  # noqa: E402
 from delineate.quill.data.synthetic import synthetic_scene  # noqa: E402
 from delineate.quill.data.synthetic.layout import Style  # noqa: E402
 from delineate.quill.data.synthetic.noise import texture  # noqa: E402
 from delineate.quill.data.synthetic.packed import Packed  # noqa: E402
 from delineate.quill.data.synthetic.scenes import Motion  # noqa: E402
 from delineate.quill.data.synthetic.shapes import Blob, Half  # noqa: E402
-from delineate.quill.data.training_batch import shown  # noqa: E402
+from delineate.quill.data.training_batch import render_batch  # noqa: E402
 from delineate.quill.data.visibility import visible_share  # noqa: E402
 from delineate.quill.network import Quill, QuillConfig  # noqa: E402
 from delineate.quill.predictor import SHIPPED, QuillPredictor  # noqa: E402
@@ -234,7 +234,7 @@ def test_only_items_marked_for_training_are_read(data_root: Path, data_items: li
 
 def test_scans_outside_the_data_set_are_not_learned_from(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    from delineate.training.frames import to_learn_from
+    from delineate.training.frames import trainable_frames
 
     manifest(tmp_path / "data")
     kept = tmp_path / "data" / "manifest.json"
@@ -243,12 +243,12 @@ def test_scans_outside_the_data_set_are_not_learned_from(tmp_path: Path) -> None
     with pytest.raises(OutsideError):
         real_sources(DataFolder(tmp_path / "data"))
     with pytest.raises(OutsideError):
-        to_learn_from(read_dataset(tmp_path / "data")[1])
+        trainable_frames(read_dataset(tmp_path / "data")[1])
     recipe = QuillTraining(tmp_path / "out", minutes=0.01, data=tmp_path / "data", device="cpu")
     with pytest.raises(OutsideError):
         train_quill(recipe)
     assert len(real_sources(replace(recipe, follow_links=True).scans)) == 1
-    assert len(to_learn_from(read_dataset(tmp_path / "data", follow_links=True)[1])) == 1
+    assert len(trainable_frames(read_dataset(tmp_path / "data", follow_links=True)[1])) == 1
 
 
 def test_large_and_small_scans_fit_the_canvas() -> None:
@@ -279,7 +279,7 @@ def test_a_right_answer_costs_less_than_a_wrong_one() -> None:
 
 def test_what_a_network_is_blind_to_makes_no_difference() -> None:
     network, maps = Quill().eval(), torch.rand(1, CHANNELS, 64, 64)
-    network.unsee((3, 11))
+    network.hide_channels((3, 11))
     other = maps.clone()
     other[:, [3, 11]] = 0
     with torch.no_grad():
@@ -360,8 +360,8 @@ def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_crops_have_several_sizes_and_are_shown_again_corrected() -> None:
     class Pool:
-        def draw(self, batch: int) -> Asked:
-            return asked(some_questions(batch, 1))
+        def draw(self, batch: int) -> QueryBatch:
+            return query_batch(some_questions(batch, 1))
 
     recipe = QuillTraining(Path(), batch=2, correct=1.0, device="cpu")
     objective = QuillObjective(Quill(), Pool(), (), recipe)  # type: ignore[arg-type]
@@ -380,7 +380,7 @@ def test_crops_have_several_sizes_and_are_shown_again_corrected() -> None:
 def test_the_network_can_learn_one_batch() -> None:
     """Sixty steps on eight fixed samples more than halve the loss: gradients reach what they should."""
     torch.manual_seed(0)
-    batch = shown(asked(some_questions(8, 1)), 64)
+    batch = render_batch(query_batch(some_questions(8, 1)), 64)
     maps, truth, ambiguous = batch.maps, batch.truth, batch.ambiguous
     network = Quill(QuillConfig(widths=(16, 24, 32, 48), depths=(1, 1, 1, 1))).train()
     optimizer = torch.optim.AdamW(network.parameters(), 4e-3)

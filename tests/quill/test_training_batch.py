@@ -9,42 +9,42 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from delineate.preprocess.crop import Window  # noqa: E402
-from delineate.quill.data.prompt_samples import QUESTIONS, Question, question, questions_about  # noqa: E402
+from delineate.preprocess.crop import CropWindow  # noqa: E402
+from delineate.quill.data.prompt_samples import QUESTIONS, PromptSample, prompt_sample, prompt_samples  # noqa: E402
 from delineate.quill.data.scene import Scene  # noqa: E402
-from delineate.quill.data.scene_pool import FRAMES, Exercise, Places, ScenePool, asked  # noqa: E402
+from delineate.quill.data.scene_pool import FRAMES, SampleBuffer, ScenePool, SceneSample, query_batch  # noqa: E402
 from delineate.quill.data.synthetic import synthetic_scene  # noqa: E402
-from delineate.quill.data.training_batch import Look, Shown, followed, shown  # noqa: E402
+from delineate.quill.data.training_batch import IntensityAugmentation, TrainingBatch, next_frame_batch, render_batch  # noqa: E402
 from delineate.quill.prompt_maps import CHANNELS, CropPrompts, prompt_maps  # noqa: E402
-from delineate.quill.train.corrections import again, clicks_on, corrected  # noqa: E402
+from delineate.quill.train.corrections import clicks_on, corrected, corrected_batch  # noqa: E402
 
 SIDE = 96
 
 
 def some_questions(
-    count: int, frames: int, seed: int = 0, wanted: Callable[[Question], bool] = lambda _: True
-) -> list[tuple[Scene, Question]]:
+    count: int, frames: int, seed: int = 0, wanted: Callable[[PromptSample], bool] = lambda _: True
+) -> list[tuple[Scene, PromptSample]]:
     """Questions about made-up scenes, each about another one."""
-    rng, found = np.random.default_rng(seed), list[tuple[Scene, Question]]()
+    rng, found = np.random.default_rng(seed), list[tuple[Scene, PromptSample]]()
     while len(found) < count:
         scene = synthetic_scene(rng, 128, frames)
-        one = question(rng, scene)
+        one = prompt_sample(rng, scene)
         if one is not None and wanted(one):
             found.append((scene, one))
     return found
 
 
-def in_use(scene: Scene, one: Question, number: int, prompts: CropPrompts, side: int = SIDE) -> np.ndarray:
+def in_use(scene: Scene, one: PromptSample, number: int, prompts: CropPrompts, side: int = SIDE) -> np.ndarray:
     """What the predictor would see of a frame."""
     return prompt_maps(scene.frames[number], prompts, one.window, side)
 
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_prompt_maps_are_those_of_use(frames: int) -> None:
-    """Mean differences of values in -1.5 to 1.5 (measured in nine of ten under 0.03, medians under 0.023): grey values
+    """Mean differences of values in -1.5 to 1.5 (measured in nine of ten under 0.03, medians under 0.023): gray values
     have 256 steps, percentiles come from every fourth pixel, which can tell where a scene has few values."""
     pairs = some_questions(16, frames)
-    maps = shown(asked(pairs), SIDE).maps.numpy()
+    maps = render_batch(query_batch(pairs), SIDE).maps.numpy()
     assert maps.shape == (16, CHANNELS, SIDE, SIDE)
     gaps = np.array([
         np.abs(in_use(scene, one, int(one.follows), one.prompts) - found).mean(axis=(1, 2))
@@ -57,17 +57,17 @@ def test_prompt_maps_are_those_of_use(frames: int) -> None:
 
 
 def test_each_kind_of_prompt_is_drawn() -> None:
-    rng, pairs = np.random.default_rng(0), list[tuple[Scene, Question]]()
+    rng, pairs = np.random.default_rng(0), list[tuple[Scene, PromptSample]]()
     for frames in (1, 1, 1, 2, 2):
         scene = synthetic_scene(rng, 128, frames)
-        pairs += [(scene, one) for one in questions_about(rng, scene)]
-    drawn = shown(asked(pairs), 64).maps[:, [4, 5, 6, 7, 9]].flatten(2).amax(2) > 0.5
+        pairs += [(scene, one) for one in prompt_samples(rng, scene)]
+    drawn = render_batch(query_batch(pairs), 64).maps[:, [4, 5, 6, 7, 9]].flatten(2).amax(2) > 0.5
     assert drawn.any(0).all() and drawn.any(1).float().mean() > 0.9, "a window on a part may hold none"
 
 
 def test_turned_and_mirrored_all_is_turned_and_mirrored_alike() -> None:
-    questions = asked(some_questions(6, 2))
-    straight, turned = shown(questions, 64), shown(questions, 64, turns=1, mirrored=True)
+    questions = query_batch(some_questions(6, 2))
+    straight, turned = render_batch(questions, 64), render_batch(questions, 64, turns=1, mirrored=True)
     for one, other in ((straight.maps, turned.maps), (straight.truth, turned.truth)):
         apart = (torch.rot90(one, 1, (-2, -1)).flip(-1) - other).abs()
         assert apart.mean() < 1e-2, "percentiles come from every fourth pixel"
@@ -75,36 +75,39 @@ def test_turned_and_mirrored_all_is_turned_and_mirrored_alike() -> None:
     assert torch.allclose(torch.rot90(straight.maps[:, drawn], 1, (-2, -1)).flip(-1), turned.maps[:, drawn], atol=1e-5)
 
 
-def test_a_look_changes_grey_values_alone() -> None:
+def test_a_look_changes_gray_values_alone() -> None:
     torch.manual_seed(0)
-    questions = asked(some_questions(6, 2))
-    plain, other = shown(questions, 64), shown(questions, 64, Look.drawn(6, torch.device("cpu")))
+    questions = query_batch(some_questions(6, 2))
+    plain, other = (
+        render_batch(questions, 64),
+        render_batch(questions, 64, IntensityAugmentation.drawn(6, torch.device("cpu"))),
+    )
     assert not torch.equal(plain.maps[:, :3], other.maps[:, :3])
     assert torch.equal(plain.maps[:, [4, 5, 6, 7, 9]], other.maps[:, [4, 5, 6, 7, 9]])
     values = torch.linspace(-1, 1, 64 * 64).reshape(1, 1, 64, 64)
     one = torch.ones(1, 1, 1, 1)
-    assert torch.allclose(Look(one, one, 0 * one)(values), values, atol=1e-6)
-    bent = Look(-one, 2 * one, 0 * one)(values).flatten()
+    assert torch.allclose(IntensityAugmentation(one, one, 0 * one)(values), values, atol=1e-6)
+    bent = IntensityAugmentation(-one, 2 * one, 0 * one)(values).flatten()
     assert bent[0] == pytest.approx(1) and bent[-1] == pytest.approx(-1) and (bent.diff() <= 0).all()
 
 
-Batch = tuple[list[tuple[Scene, Question]], Shown]
+Batch = tuple[list[tuple[Scene, PromptSample]], TrainingBatch]
 
 
 @pytest.fixture(scope="module")
 def onwards() -> Batch:
     """Structures that are followed, of four scenes."""
-    rng, pairs = np.random.default_rng(2), list[tuple[Scene, Question]]()
+    rng, pairs = np.random.default_rng(2), list[tuple[Scene, PromptSample]]()
     while len(pairs) < 16:
         scene = synthetic_scene(rng, 128, FRAMES)
-        pairs += [(scene, one) for one in questions_about(rng, scene) if one.follows][:5]
-    return pairs, shown(asked(pairs), SIDE)
+        pairs += [(scene, one) for one in prompt_samples(rng, scene) if one.follows][:5]
+    return pairs, render_batch(query_batch(pairs), SIDE)
 
 
 def test_the_next_frame_is_asked_for_as_it_will_be_in_use(onwards: Batch) -> None:
     pairs, batch = onwards
     outlines = (batch.truth > 0.5).float()
-    maps, truth = followed(batch, torch.arange(len(pairs)), outlines)
+    maps, truth = next_frame_batch(batch, torch.arange(len(pairs)), outlines)
     for n, (scene, one) in enumerate(pairs):
         before = np.zeros(scene.targets.shape[2:], bool)
         known = CropPrompts(
@@ -121,7 +124,7 @@ def test_the_next_frame_is_asked_for_as_it_will_be_in_use(onwards: Batch) -> Non
 
 
 def test_what_was_pointed_at_keeps_its_say() -> None:
-    """Likeness from the last outline and from the frame that was pointed at, as in use."""
+    """Likeness from the last outline and from the frame that was prompted, as in use."""
     rng = np.random.default_rng(0)
     frames, targets = rng.random((3, 64, 64, 3)).astype(np.float32), np.zeros((1, 3, 64, 64), bool)
     targets[:, 0, 20:40, 24:44] = targets[:, 1, 24:44, 24:44] = targets[:, 2, 28:48, 24:44] = True
@@ -129,9 +132,9 @@ def test_what_was_pointed_at_keeps_its_say() -> None:
     frames[0][targets[0, 0]] *= 0.3
     frames[2][targets[0, 2]] *= 0.3
     first = CropPrompts(earlier=frames[0], earlier_outline=targets[0, 0])
-    one = Question(targets[0], first, Window(0, 0, 64), True)
-    batch = shown(asked([(Scene(frames, targets, "squares"), one)]), 64)
-    maps, _ = followed(batch, torch.arange(1), torch.from_numpy(targets[:, 1]).float())
+    one = PromptSample(targets[0], first, CropWindow(0, 0, 64), True)
+    batch = render_batch(query_batch([(Scene(frames, targets, "squares"), one)]), 64)
+    maps, _ = next_frame_batch(batch, torch.arange(1), torch.from_numpy(targets[:, 1]).float())
     known = CropPrompts(
         earlier=frames[1], earlier_outline=targets[0, 1], pointed=frames[0], pointed_outline=targets[0, 0]
     )
@@ -145,17 +148,17 @@ def test_most_are_followed_on_and_the_rest_corrected(onwards: Batch) -> None:
     torch.manual_seed(0)
     pairs, batch = onwards
     outlines = batch.truth > 0.5
-    once = again(batch, outlines)
+    once = corrected_batch(batch, outlines)
     went = (once.left > once.after).nonzero()[:, 0].tolist()
     assert len(pairs) / 3 < len(went) < len(pairs)
     for n in set(range(len(pairs))) - set(went):
         assert torch.equal(once.maps[n, :3], batch.maps[n, :3]) and torch.equal(once.truth[n], batch.truth[n])
     assert any(torch.equal(once.maps[n, 9] > 0.5, outlines[n]) for n in went)
-    twice = again(once, once.truth > 0.5)
+    twice = corrected_batch(once, once.truth > 0.5)
     assert all(not torch.equal(twice.maps[n, :3], once.maps[n, :3]) for n in range(len(pairs)) if twice.left[n] > 0)
     assert all(torch.equal(twice.maps[n, :3], batch.maps[n, :3]) for n in range(len(pairs)) if once.left[n] == 0)
     for _ in range(FRAMES):
-        twice = again(twice, torch.ones_like(outlines))
+        twice = corrected_batch(twice, torch.ones_like(outlines))
     assert not (twice.left > twice.after).any(), "at the end of a scene nothing follows"
 
 
@@ -230,11 +233,14 @@ def test_a_place_is_given_to_another_scene() -> None:
     """What is left of a larger scene with more questions does not show."""
     rng = np.random.default_rng(0)
     large, small = synthetic_scene(rng, 192, 2), synthetic_scene(rng, 96, 1)
-    places = Places(1, QUESTIONS)
+    places = SampleBuffer(1, QUESTIONS)
     for scene in (large, small):
         about = (
-            questions_about(rng, scene) or [q for q in [question(rng, scene) for _ in range(40)] if q is not None][:1]
+            prompt_samples(rng, scene)
+            or [q for q in [prompt_sample(rng, scene) for _ in range(40)] if q is not None][:1]
         )
-        places.put(0, Exercise.of(scene, about))
+        places.put(0, SceneSample.of(scene, about))
     drawn = places.drawn(np.zeros(len(about), int), np.arange(len(about)))
-    assert torch.equal(shown(drawn, 64).maps, shown(asked([(small, one) for one in about]), 64).maps)
+    assert torch.equal(
+        render_batch(drawn, 64).maps, render_batch(query_batch([(small, one) for one in about]), 64).maps
+    )

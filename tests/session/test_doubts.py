@@ -30,7 +30,7 @@ def codes(session: Session) -> list[str]:
         pytest.param(Scan.from_image(picture()), None, id="image"),
         pytest.param(Scan.from_image(np.full((96, 192), np.nan, np.float32)), None, id="nan"),
         pytest.param(Scan.from_image(np.full((96, 192), -np.inf, np.float32)), None, id="infinite"),
-        pytest.param(Scan.from_image(np.repeat(picture()[..., None], 3, axis=2)), None, id="colour"),
+        pytest.param(Scan.from_image(np.repeat(picture()[..., None], 3, axis=2)), None, id="color"),
         pytest.param(Scan.from_volume(np.stack([picture(np.int16).T] * 3, axis=2), slice_axis=2), 1, id="volume"),
         pytest.param(Scan.from_frames(np.stack([picture()] * 3)), 2, id="video"),
     ],

@@ -132,16 +132,16 @@ def published(kind: str) -> Any:
     import torch
 
     from delineate.compute.engine import Engine, Precision
-    from delineate.predictors.sam import SamBehaviour, SamPredictor
+    from delineate.predictors.sam import SamBehavior, SamPredictor
     from delineate.predictors.sam2 import Sam2Predictor
     from delineate.preprocess.profiles import SAM_MED2D
     from tiny_networks import tiny_sam, tiny_sam2
 
     engine = Engine(torch.device("cpu"), Precision.FP32)
-    record = ModelRecord(name=kind, version="1", sha256="", licence="Apache-2.0")
+    record = ModelRecord(name=kind, version="1", sha256="", license="Apache-2.0")
     if kind == "sam2":
         return Sam2Predictor(tiny_sam2(), engine, record)
-    return SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), engine, record)
+    return SamPredictor(tiny_sam(), SamBehavior(SAM_MED2D), engine, record)
 
 
 @pytest.mark.parametrize(("kind", "nbytes"), [("sam", 4 * 256 * 16**2), ("sam2", 4 * 16**2 * (512 + 16 * 32 + 4 * 64))])

@@ -20,7 +20,7 @@ from delineate.compute.engine import Engine, Precision
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.core.prompts import Box, Mask, Point, Prompt
-from delineate.core.propagation_options import Directions, Following
+from delineate.core.propagation_options import Directions, PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
 from delineate.memory.cleaning import tidied
@@ -31,7 +31,7 @@ from delineate.tracking.guards import GuardSettings
 from delineate.tracking.memory_tracker import MemoryTracker
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", licence="")
+RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", license="")
 COUNT, START = 6, 2
 FRAMES = moving_frames(COUNT, 160)
 BOX = (50.0, 52.0, 108.0, 112.0)
@@ -74,7 +74,7 @@ def as_authors(predictor: Sam2Predictor, given: Sequence[FramePrompts], reset: b
     """Prompts, forwards to the end, then (with a reset: prompts again) backwards."""
 
     def fresh() -> MemoryTracker:
-        made = MemoryTracker.of(predictor, Following(reset=reset, **how), COUNT, GuardSettings())  # type: ignore[arg-type]
+        made = MemoryTracker.of(predictor, PropagationOptions(reset=reset, **how), COUNT, GuardSettings())  # type: ignore[arg-type]
         made.look(Frame.of(FRAMES[START], index=START))
         for prompts in given:
             found[START] = made.point("a", prompts).mask
@@ -95,7 +95,7 @@ def followed(predictor: Sam2Predictor, given: Sequence[Sequence[Prompt]], **how:
     session = Session(Scan.from_frames(np.stack(FRAMES)), predictor, GuardSettings(presence=0))
     for prompts in given:
         session.prompt(prompts, "a")
-    session.propagate(following=Following(**how))  # type: ignore[arg-type]
+    session.propagate(following=PropagationOptions(**how))  # type: ignore[arg-type]
     return session
 
 
@@ -148,7 +148,7 @@ def edited_sessions(predictor: Sam2Predictor) -> dict[str, Session]:
     locked.lock("wall")
     locked.prompt(points(ON), "a")
     corrected.prompt([Box(*BOX, frame=0)], "a")
-    corrected.propagate(following=Following(directions=Directions.FORWARD))
+    corrected.propagate(following=PropagationOptions(directions=Directions.FORWARD))
     corrected.prompt(points(OFF), "a")
     outlines.prompt(points(ON), "a")
     return {"candidate": chosen, "locked pixels": locked, "followed outline corrected": corrected, "asked": outlines}
@@ -158,7 +158,7 @@ def edited_sessions(predictor: Sam2Predictor) -> dict[str, Session]:
 def test_the_outline_goes_to_the_tracker_where_a_person_changed_it(title: str, predictor: Sam2Predictor) -> None:
     session = edited_sessions(predictor)[title]
     outline = session.segmentation.mask("a", START)
-    follow = Following(directions=Directions.FORWARD, outlines=title == "asked")
+    follow = PropagationOptions(directions=Directions.FORWARD, outlines=title == "asked")
     session.propagate(["a"], following=follow)
     tracker = MemoryTracker.of(predictor, follow, COUNT, GuardSettings())
     if title == "followed outline corrected":  # what was prompted before is remembered, too
@@ -174,10 +174,10 @@ def test_the_outline_goes_to_the_tracker_where_a_person_changed_it(title: str, p
 
 def test_holes_are_filled_before_a_prompted_frame_is_remembered_and_after_others(predictor: Sam2Predictor) -> None:
     area, network = 60, predictor.network
-    tracker = MemoryTracker.of(predictor, Following(fill=area), COUNT, GuardSettings())
+    tracker = MemoryTracker.of(predictor, PropagationOptions(fill=area), COUNT, GuardSettings())
     tracker.look(Frame.of(FRAMES[0], index=0))
     tracker.point("a", clicks(ON))
-    plain = MemoryTracker.of(predictor, Following(), COUNT, GuardSettings())
+    plain = MemoryTracker.of(predictor, PropagationOptions(), COUNT, GuardSettings())
     plain.look(Frame.of(FRAMES[0], index=0))
     plain.point("a", clicks(ON))
     seen, raw = plain._frame.maps, plain.logits("a")[None, None]
@@ -203,7 +203,7 @@ def test_holes_are_filled_before_a_prompted_frame_is_remembered_and_after_others
 
 def test_every_prompted_frame_is_remembered_from_the_start(predictor: Sam2Predictor) -> None:
     """As the authors' predictor does where all prompts are given before it goes through the video."""
-    forwards = Following(directions=Directions.FORWARD, reset=False)
+    forwards = PropagationOptions(directions=Directions.FORWARD, reset=False)
     tracker = MemoryTracker.of(predictor, forwards, COUNT, GuardSettings())
     wanted: Masks = {}
     for index, prompts in ((0, clicks(ON)), (3, FramePrompts(box=BOX))):
@@ -226,8 +226,8 @@ def test_a_later_prompt_is_followed_with_the_earlier_ones_in_mind(predictor: Sam
     session = followed(predictor, [points(ON)], reset=True)
     before = {n: session.segmentation.mask("a", n) for n in range(START)}
     session.prompt(Box(*BOX, frame=COUNT - 1), "a")
-    session.propagate(following=Following(reset=True))
-    tracker = MemoryTracker.of(predictor, Following(reset=True), COUNT, GuardSettings())
+    session.propagate(following=PropagationOptions(reset=True))
+    tracker = MemoryTracker.of(predictor, PropagationOptions(reset=True), COUNT, GuardSettings())
     for index, prompts in ((START, clicks(ON)), (COUNT - 1, FramePrompts(box=BOX))):
         tracker.look(Frame.of(FRAMES[index], index=index))
         tracker.point("a", prompts)

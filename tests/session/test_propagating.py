@@ -1,4 +1,4 @@
-"""Following in steps: outlines appear as it goes, it can be cancelled, gone on with, undone and replayed."""
+"""Following in steps: outlines appear as it goes, it can be canceled, gone on with, undone and replayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bright_predictor import BrightPredictor
 from delineate.core.errors import PromptError
 from delineate.core.prompt_log import PromptLog, Propagate
 from delineate.core.prompts import Mask, Point
-from delineate.core.propagation_options import Directions, Following
+from delineate.core.propagation_options import Directions, PropagationOptions
 from delineate.core.scan import Scan
 from delineate.session import Session
 from delineate.session.propagation import BLOCK
@@ -82,7 +82,7 @@ CUTS = [1, 2, BLOCK, BLOCK + 1, DEPTH - START - 1, DEPTH - START, DEPTH - START 
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_what_was_followed_before_it_was_cancelled_stays_replays_and_is_one_undo(cut: int) -> None:
+def test_what_was_followed_before_it_was_canceled_stays_replays_and_is_one_undo(cut: int) -> None:
     session = begun()
     first = session.segmentation
     stopped(session, cut)
@@ -90,9 +90,9 @@ def test_what_was_followed_before_it_was_cancelled_stays_replays_and_is_one_undo
     assert session.log.events[-1] == Propagate(stopped_after=cut)
     again = replayed(session)
     assert masks(again) == masks(session) and again.log == session.log
-    cancelled = masks(session)
+    canceled = masks(session)
     assert session.undo() and session.segmentation is first
-    assert session.redo() and masks(session) == cancelled
+    assert session.redo() and masks(session) == canceled
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -110,7 +110,7 @@ def test_going_on_does_what_is_left_and_only_that(cut: int, whole: dict[int, Any
 
 @pytest.mark.parametrize("directions", [Directions.FORWARD, Directions.BACKWARD])
 def test_one_direction_goes_on_too(directions: Directions) -> None:
-    following, session, straight = Following(directions=directions), begun(), begun()
+    following, session, straight = PropagationOptions(directions=directions), begun(), begun()
     straight.propagate(following=following)
     stopped(session, 7, following=following)
     session.propagate(following=following)
@@ -126,7 +126,7 @@ def test_a_longer_range_goes_on_where_the_shorter_one_ended(whole: dict[int, Any
     assert masks(session) == whole and visited == (DEPTH - 29) + 11 and predictor.encoded
 
 
-def test_a_correction_after_it_was_cancelled_is_followed_and_the_rest_too(whole: dict[int, Any]) -> None:
+def test_a_correction_after_it_was_canceled_is_followed_and_the_rest_too(whole: dict[int, Any]) -> None:
     session = begun()
     stopped(session, 10)
     session.prompt(on_tube(OTHER), "tube")
@@ -214,4 +214,4 @@ def test_what_cannot_be_followed_is_refused_at_once() -> None:
     with pytest.raises(PromptError, match="no outline"):
         session.propagating()
     with pytest.raises(PromptError, match="no memory"):
-        begun().propagating(following=Following(stride=2))
+        begun().propagating(following=PropagationOptions(stride=2))

@@ -24,16 +24,16 @@ from delineate.core.scan import Scan
 from delineate.predictors.frame_predictor import FramePredictor, Query
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
-from delineate.predictors.sam_behavior import SamBehaviour
+from delineate.predictors.sam_behavior import SamBehavior
 from delineate.preprocess.profiles import SAM_MED2D
 from delineate.session import Session
 from delineate.systems import shipped_predictor
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import OutputChoice
-from delineate.verbs.segment import SegmentRequest, Target, segment
+from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="tiny", version="test", sha256="", licence="")
+RECORD = ModelRecord(name="tiny", version="test", sha256="", license="")
 PICTURE = moving_frames(1, 120)[0]
 BOX = (30.0, 35.0, 80.0, 88.0)
 POINTS = ((60, 60, True), (70, 50, True), (8, 110, False))
@@ -44,7 +44,7 @@ DRAWN[40:70, 45:90] = True
 @pytest.fixture(scope="module")
 def predictors() -> dict[str, FramePredictor]:
     return {
-        "SAM": SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), CPU, RECORD),
+        "SAM": SamPredictor(tiny_sam(), SamBehavior(SAM_MED2D), CPU, RECORD),
         "SAM 2": Sam2Predictor(tiny_sam2(), CPU, RECORD),
     }
 
@@ -151,7 +151,7 @@ def test_what_was_drawn_replaces_the_prompts_before_it(predictors: dict[str, Fra
 
 def written(folder: Path, one_by_one: bool | None) -> tuple[Sequence[object], bytes, Path]:
     Image.fromarray(PICTURE).save(folder / "scan.png")
-    target = Target(name="a", prompts=tuple(points(3)), one_by_one=one_by_one)
+    target = SegmentTarget(name="a", prompts=tuple(points(3)), one_by_one=one_by_one)
     path = folder / f"{one_by_one}.png"
     done = segment(SegmentRequest(input=folder / "scan.png", asked=target, output=OutputChoice(path=path)))
     return done.manifest.prompts.events, path.read_bytes(), done.manifest_file

@@ -32,7 +32,7 @@ def test_a_kept_file_that_was_changed_is_not_used(
     monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "models"))
     weights = {key: value.clone().contiguous() for key, value in tiny_sam().host.state_dict().items()}
     save_file(weights, tmp_path / "a.safetensors")
-    path = store.keep("mobile_sam", tmp_path / "a.safetensors")
+    path = store.import_checkpoint("mobile_sam", tmp_path / "a.safetensors")
     before = path.stat()
     assert len(built(tiny_sam())) == 64
     save_file({key: torch.zeros_like(value) for key, value in weights.items()}, path)

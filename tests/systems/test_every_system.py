@@ -24,7 +24,7 @@ pytest.importorskip("transformers")
 import torch
 
 from delineate.core.prompts import Box, Mask, Prompt, Text
-from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.propagation_options import MemoryRule, PropagationOptions
 from delineate.core.scan import Scan
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
@@ -155,7 +155,7 @@ def test_the_text_system_holds_two_towers() -> None:
 def test_other_memories_can_be_chosen(rule: MemoryRule) -> None:
     session = Session(video(), small("efficient_tam_ti"))
     session.prompt(Box(12, 8, 52, 40, frame=1), "body")
-    session.propagate(following=Following(memory=rule))
+    session.propagate(following=PropagationOptions(memory=rule))
 
 
 @pytest.mark.skipif(not os.environ.get("DELINEATE_SLOW"), reason="at full size only where DELINEATE_SLOW is set")

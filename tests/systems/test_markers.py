@@ -49,7 +49,7 @@ def by_the_rule(marks: np.ndarray) -> dict[int, tuple[int, ...]]:
 CASES = {
     "moving": {1: (20, 20, 4), 4: (26, 24, 7), 7: (30, 30, 3)},
     "at the border": {0: (3, 3, 2), 3: (6, 5, 3)},
-    "neighbours": {2: (30, 30, 6), 3: (31, 30, 5)},
+    "neighbors": {2: (30, 30, 6), 3: (31, 30, 5)},
     "far apart": {1: (10, 10, 2), 7: (55, 50, 2)},
 }
 

@@ -62,8 +62,8 @@ def test_unknown_names_and_files_are_refused(tmp_path: Path) -> None:
 def picture(folder: Path) -> tuple[Path, list[str]]:
     y, x = np.mgrid[:90, :120]
     disc = (y - 40) ** 2 + (x - 60) ** 2 < 25**2
-    grey = (40 + 150 * disc + np.random.default_rng(0).normal(0, 8, disc.shape)).clip(0, 255).astype(np.uint8)
-    Image.fromarray(grey).save(folder / "disc.png")
+    gray = (40 + 150 * disc + np.random.default_rng(0).normal(0, 8, disc.shape)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(gray).save(folder / "disc.png")
     return folder / "disc.png", ["--box", "30,10,90,70"]
 
 
@@ -108,7 +108,7 @@ def test_runs_from_the_command_line(name: str, scan: str, tmp_path: Path) -> Non
 
 
 def test_a_published_file_runs_by_itself(tmp_path: Path) -> None:
-    """Saved in the authors' layout and wrapper, recognised, loaded without a key too many, and the same afterwards."""
+    """Saved in the authors' layout and wrapper, recognized, loaded without a key too many, and the same afterwards."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
     from delineate.checkpoints.key_maps import TINY_VIT

@@ -26,11 +26,11 @@ from delineate.tracking.propagate import territories
 SIZE = 64
 
 
-def moving_square(frame: int, side: int = 10, grey: int = 200) -> np.ndarray:
+def moving_square(frame: int, side: int = 10, gray: int = 200) -> np.ndarray:
     """A bright square that drifts to and fro."""
     picture = np.zeros((SIZE, SIZE), dtype=np.uint8)
     x = 20 + round(15 * np.sin(frame / 9))
-    picture[25 : 25 + side, x : x + side] = grey
+    picture[25 : 25 + side, x : x + side] = gray
     return picture
 
 
@@ -89,7 +89,7 @@ class NearSighted(BrightPredictor):
 
 
 class Unsure(BrightPredictor):
-    """Relies on the upper half of what it shows; remembers what it was told."""
+    """Relies on the upper half of what it shows; remembers what it was reported."""
 
     capabilities = replace(BrightPredictor.capabilities, chain_options=True)
     told: tuple[int, ...] = ()
@@ -124,7 +124,7 @@ def test_what_has_jumped_is_looked_for_farther_off(search: float, found: int) ->
 
 @pytest.mark.parametrize(
     ("later", "sign"),
-    [(moving_square(1, side=22), Drift.AREA), (moving_square(1, grey=101) + 0, Drift.APPEARANCE)],
+    [(moving_square(1, side=22), Drift.AREA), (moving_square(1, gray=101) + 0, Drift.APPEARANCE)],
     ids=["grows-fivefold", "half-as-bright"],
 )
 def test_drift_is_seen_and_lowers_the_confidence(later: np.ndarray, sign: Drift) -> None:

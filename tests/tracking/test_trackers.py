@@ -14,7 +14,7 @@ from delineate.compute.engine import Engine, Precision
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
-from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.propagation_options import MemoryRule, PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.predictors.capabilities import Capabilities, PromptKind, Propagation
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Query
@@ -47,7 +47,7 @@ class Chaining(BrightPredictor):
 
 
 def remembering() -> FramePredictor:
-    record = ModelRecord(name="tiny", version="1", sha256="", licence="")
+    record = ModelRecord(name="tiny", version="1", sha256="", license="")
     return Sam2Predictor(tiny_sam2(), Engine(torch.device("cpu"), Precision.FP32), record)
 
 
@@ -105,13 +105,13 @@ def test_an_empty_outline_is_not_followed(kind: str) -> None:
 
 
 def test_a_predictor_with_memory_can_be_told_to_chain() -> None:
-    assert isinstance(tracker_for(remembering(), following=Following(memory=MemoryRule.CHAIN)), ChainTracker)
+    assert isinstance(tracker_for(remembering(), following=PropagationOptions(memory=MemoryRule.CHAIN)), ChainTracker)
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind) for kind in ("chain", "words")])
 def test_a_memory_that_is_not_there_cannot_be_chosen(kind: str) -> None:
     with pytest.raises(PromptError, match="keeps no memory"):
-        tracker_for(KINDS[kind][0](), following=Following(memory=MemoryRule.WINDOW))
+        tracker_for(KINDS[kind][0](), following=PropagationOptions(memory=MemoryRule.WINDOW))
 
 
 def test_frames_are_encoded_the_way_one_is_told_to() -> None:

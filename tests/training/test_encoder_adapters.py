@@ -16,7 +16,7 @@ from delineate.checkpoints.adapter_file import put_adapter
 from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
 from delineate.training.encoder_adapters import AdapterKind, AdapterOptions, EncoderAdapter
-from delineate.training.finetune import Finetune, FinetuneObjective, Part, finetune
+from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, finetune
 from delineate.training.frames import split_frames
 from delineate.training.loop import LoopOptions, train
 from delineate.training.run_files import read_arrays
@@ -59,7 +59,7 @@ def test_only_adapters_are_trained_and_their_file_gives_the_same_masks(kind: Ada
     cases, start = discs(tmp_path / "data", 5), tiny_predictor()
     one = copy.deepcopy(start)
     recipe = Finetune(
-        LoopOptions(tmp_path / "out", steps=10, rate=5e-3, every=5), Part.ENCODER, batch=2,
+        LoopOptions(tmp_path / "out", steps=10, rate=5e-3, every=5), TrainedPart.ENCODER, batch=2,
         adapter=AdapterOptions(kind, 4, 16), probe=False,
     )  # fmt: skip
     objective = FinetuneObjective(one, *split_frames(one, cases, recipe.frames), recipe)
@@ -80,7 +80,7 @@ def test_only_adapters_are_trained_and_their_file_gives_the_same_masks(kind: Ada
 def test_adalora_gives_up_ranks(tmp_path: Path) -> None:
     one = tiny_predictor()
     recipe = Finetune(
-        LoopOptions(tmp_path / "out", steps=20, rate=1e-3, every=20), Part.ENCODER, batch=1,
+        LoopOptions(tmp_path / "out", steps=20, rate=1e-3, every=20), TrainedPart.ENCODER, batch=1,
         adapter=AdapterOptions(AdapterKind.ADALORA, 2), probe=False,
     )  # fmt: skip
     objective = FinetuneObjective(one, *split_frames(one, discs(tmp_path / "data", 3), recipe.frames), recipe)
@@ -93,7 +93,7 @@ def test_adalora_gives_up_ranks(tmp_path: Path) -> None:
 
 def test_the_decoder_goes_into_the_adapters_file_where_it_was_trained(tmp_path: Path) -> None:
     recipe = Finetune(
-        LoopOptions(tmp_path / "out", steps=6, rate=2e-3, every=6), Part.ALL, batch=2, adapter=AdapterOptions(),
+        LoopOptions(tmp_path / "out", steps=6, rate=2e-3, every=6), TrainedPart.ALL, batch=2, adapter=AdapterOptions(),
         probe=False,
     )  # fmt: skip
     outcome = finetune(tiny_predictor(), discs(tmp_path / "data", 4), recipe)

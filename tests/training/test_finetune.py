@@ -1,4 +1,4 @@
-"""Fine-tuning learns from labelled pictures, is measured on subjects it did not see, and its file runs by itself."""
+"""Fine-tuning learns from labeled pictures, is measured on subjects it did not see, and its file runs by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest.importorskip("accelerate")
 
 from delineate.core.errors import InputError, ModelError
 from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
-from delineate.training.finetune import Finetune, FinetuneObjective, Part, finetune
+from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, finetune
 from delineate.training.frames import split_frames
 from delineate.training.loop import LoopOptions
 from delineate.training.prompt_policies import PromptPolicy
@@ -22,8 +22,8 @@ from delineate.training.run_files import LAST, read_arrays
 from training_discs import discs, tiny_predictor
 
 
-@pytest.mark.parametrize("part", [Part.DECODER, Part.ALL])
-def test_it_learns_and_keeps_only_what_is_better(part: Part, tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [TrainedPart.DECODER, TrainedPart.ALL])
+def test_it_learns_and_keeps_only_what_is_better(part: TrainedPart, tmp_path: Path) -> None:
     cases = discs(tmp_path / "data", 6)
     recipe = Finetune(LoopOptions(tmp_path / "out", steps=24, rate=1e-3, every=8), part, batch=3)
     one = tiny_predictor()
@@ -65,7 +65,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(kind: AdapterKind | None, tmp
 
         loop = LoopOptions(tmp_path / folder, steps=6, rate=1e-3, every=3, ema=0.5, resume=resume)
         adapter = None if kind is None else AdapterOptions(kind, 2)
-        recipe = Finetune(loop, Part.ALL, batch=1, adapter=adapter, flips=0.5, probe=False)
+        recipe = Finetune(loop, TrainedPart.ALL, batch=1, adapter=adapter, flips=0.5, probe=False)
         finetune(tiny_predictor(), cases, recipe, tell)
 
     run("whole")

@@ -15,12 +15,12 @@ pytest.importorskip("accelerate")
 from delineate.core.errors import InputError
 from delineate.core.scan import Pixels, Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
-from delineate.training.clips import ClipOptions
-from delineate.training.distill import Pictures
+from delineate.training.distill import DistillationFrames
 from delineate.training.frames import FrameOptions, drawn_batch, split_frames
 from delineate.training.loop import LoopOptions
 from delineate.training.sam2_objective import Sam2Finetune, sam2_objective
-from delineate.training.shelf import Shelf
+from delineate.training.sequences import SequenceOptions
+from delineate.training.shelf import LRUCache
 from training_clips import tiny_sam2_predictor
 from training_discs import tiny_predictor
 
@@ -68,7 +68,7 @@ def videos(reader: Counted) -> list[Case]:
 
 def test_clips_are_read_when_they_are_drawn() -> None:
     reader = Counted()
-    recipe = Sam2Finetune(LoopOptions(Path(), steps=1, rate=1e-4), clips=ClipOptions(frames=3), measured=4)
+    recipe = Sam2Finetune(LoopOptions(Path(), steps=1, rate=1e-4), clips=SequenceOptions(frames=3), measured=4)
     objective = sam2_objective(tiny_sam2_predictor(), videos(reader), recipe)
     assert not reader.opened
     rng = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def test_frames_are_read_when_they_are_drawn() -> None:
 
 def test_pictures_of_a_distillation_are_read_when_they_are_drawn() -> None:
     reader = Counted()
-    pictures = Pictures(videos(reader), 8)
+    pictures = DistillationFrames(videos(reader), 8)
     assert len(pictures) == 8 * CASES and not reader.opened
     assert pictures[9].shape[:2] == (SIDE, SIDE) and list(reader.opened) == ["case1"] and reader.read.total() == 1
 
@@ -102,7 +102,7 @@ def test_pictures_of_a_distillation_are_read_when_they_are_drawn() -> None:
 def test_scans_without_structures_are_passed_over() -> None:
     reader = Counted(empty=frozenset(f"case{n}" for n in range(0, CASES, 2)))
     cases = videos(reader)
-    recipe = Sam2Finetune(LoopOptions(Path(), steps=1, rate=1e-4), clips=ClipOptions(frames=2))
+    recipe = Sam2Finetune(LoopOptions(Path(), steps=1, rate=1e-4), clips=SequenceOptions(frames=2))
     objective = sam2_objective(tiny_sam2_predictor(), cases, recipe)
     rng = np.random.default_rng(0)
     assert all(objective.drawn(rng).truth[:, 0].any() for _ in range(12))
@@ -119,17 +119,17 @@ def test_scans_without_structures_are_passed_over() -> None:
 def test_a_shelf_keeps_the_latest_that_fit() -> None:
     made: list[int] = []
 
-    def get(shelf: Shelf[int], *keys: int) -> None:
+    def get(shelf: LRUCache[int], *keys: int) -> None:
         for key in keys:
             assert shelf.get(key, lambda key=key: made.append(key) or 10 * key) == 10 * key
 
-    shelf: Shelf[int] = Shelf(100, float)
+    shelf: LRUCache[int] = LRUCache(100, float)
     get(shelf, 1, 2, 3, 1, 4)
     assert made == [1, 2, 3, 4] and len(shelf) == 4 and shelf.bytes == 100
     get(shelf, 5, 1, 2)  # 2 and 3 make room for 5, then 4 for 2
     assert made == [1, 2, 3, 4, 5, 2] and shelf.bytes == 80
     get(shelf, 50)
     assert len(shelf) == 1 and shelf.bytes == 500, "the newest stays, however large"
-    few: Shelf[int] = Shelf(1e9, float, most=2)
+    few: LRUCache[int] = LRUCache(1e9, float, most=2)
     get(few, 1, 2, 3)
     assert len(few) == 2

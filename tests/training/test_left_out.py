@@ -1,4 +1,4 @@
-"""One scan of a data set that cannot be read stops no training: it is told, and left out."""
+"""One scan of a data set that cannot be read stops no training: it is reported, and left out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from delineate.core.errors import DelineateWarning, InputError
 from delineate.core.scan import Pixels, Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
 from delineate.preprocess.profiles import SAM_MED2D
-from delineate.quill.train.finetune import Pictures as QuillPictures
-from delineate.training.clips import ClipOptions, ClipSource, drawn_from, split_sources
-from delineate.training.distill import Pictures
-from delineate.training.frames import FrameOptions, LabelledFrames
+from delineate.quill.train.finetune import LabeledFrameReader as QuillPictures
+from delineate.training.distill import DistillationFrames
+from delineate.training.frames import FrameOptions, LabeledFrames
+from delineate.training.sequences import SequenceOptions, SequenceSource, drawn_from, split_sources
 from training_discs import tiny_predictor
 
 FRAMES, SIDE, CASES = 6, 48, 4
@@ -79,7 +79,7 @@ WHERE = [
 
 @pytest.mark.parametrize(("where", "error", "words"), WHERE)
 def test_frames_go_on_with_the_others(where: str, error: Exception, words: str) -> None:
-    frames = LabelledFrames(tiny_predictor(), cases("case1", where, error), FrameOptions(slices=2))
+    frames = LabeledFrames(tiny_predictor(), cases("case1", where, error), FrameOptions(slices=2))
     with pytest.warns(DelineateWarning, match="case1 cannot be read and is left out") as told:
         found = list(frames)
     assert len(found) == 2 * (CASES - 1) and words in str(told[0].message)
@@ -88,7 +88,7 @@ def test_frames_go_on_with_the_others(where: str, error: Exception, words: str) 
 
 @pytest.mark.parametrize(("where", "error", "words"), [w for w in WHERE if w.id != "labels"])
 def test_pictures_to_distill_go_on_with_the_others(where: str, error: Exception, words: str) -> None:
-    pictures = Pictures(cases("case1", where, error), 3)
+    pictures = DistillationFrames(cases("case1", where, error), 3)
     with pytest.warns(DelineateWarning, match=f"(?s)case1 .*{words}"):
         drawn = [pictures[place] for place in range(len(pictures))]
     assert len(drawn) == 3 * CASES and len(list(pictures)) == 3 * (CASES - 1)
@@ -97,17 +97,17 @@ def test_pictures_to_distill_go_on_with_the_others(where: str, error: Exception,
 @pytest.mark.parametrize(("where", "error", "words"), WHERE)
 def test_clips_go_on_with_the_others(where: str, error: Exception, words: str) -> None:
     training, _ = split_sources(cases("case1", where, error), 0.25, 1)
-    sources = [*training, ClipSource(cases("case1", where, error)[1], 9)]
+    sources = [*training, SequenceSource(cases("case1", where, error)[1], 9)]
     rng = np.random.default_rng(0)
     with pytest.warns(DelineateWarning, match=f"(?s)case1 .*{words}"):
         for first in range(len(sources)):
-            clip = drawn_from(sources, first, lambda source: source.drawn(rng, ClipOptions(frames=2), SAM_MED2D))
+            clip = drawn_from(sources, first, lambda source: source.drawn(rng, SequenceOptions(frames=2), SAM_MED2D))
             assert clip.truth.any()
 
 
 @pytest.mark.parametrize(("where", "error", "words"), WHERE)
 def test_quills_pictures_go_on_with_the_others(where: str, error: Exception, words: str) -> None:
-    sources = [ClipSource(case, n) for n, case in enumerate(cases("case1", where, error))]
+    sources = [SequenceSource(case, n) for n, case in enumerate(cases("case1", where, error))]
     pictures = QuillPictures(sources, 2)
     with pytest.warns(DelineateWarning, match=f"(?s)case1 .*{words}"):
         assert len(list(pictures.structures())) == 2 * (CASES - 1)
@@ -118,11 +118,11 @@ def test_quills_pictures_go_on_with_the_others(where: str, error: Exception, wor
 def all_of(what: str) -> Iterator[Any]:
     bad = cases("all")
     if what == "frames":
-        yield from LabelledFrames(tiny_predictor(), bad, FrameOptions())
+        yield from LabeledFrames(tiny_predictor(), bad, FrameOptions())
     elif what == "pictures":
-        yield from Pictures(bad, 2)
+        yield from DistillationFrames(bad, 2)
     else:
-        yield from QuillPictures([ClipSource(case, n) for n, case in enumerate(bad)], 2).structures()
+        yield from QuillPictures([SequenceSource(case, n) for n, case in enumerate(bad)], 2).structures()
 
 
 @pytest.mark.filterwarnings("ignore::delineate.core.errors.DelineateWarning")

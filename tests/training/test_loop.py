@@ -18,7 +18,7 @@ pytest.importorskip("accelerate")
 
 from delineate.core.errors import ModelError, OutputError
 from delineate.training import loop
-from delineate.training.loop import LoopOptions, Outcome, Schedule, train
+from delineate.training.loop import LoopOptions, Schedule, TrainingOutcome, train
 from delineate.training.plateau import FACTOR, PATIENCE, Plateau
 from delineate.training.run_files import LAST, averaged_weights, counts_in, read_arrays
 
@@ -93,7 +93,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, precision: st
 
 
 def test_it_stops_at_a_loss_that_is_no_number_and_keeps_the_last_good_state(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no number at step 8") as caught:
+    with pytest.raises(ModelError, match="NaN or infinite at step 8") as caught:
         train(Line(spoiled_at=8), options(tmp_path / "out"))
     assert caught.value.code == "E-TRAIN-NAN" and LAST in caught.value.hint
     arrays, said = read_arrays(tmp_path / "out" / LAST)
@@ -106,7 +106,7 @@ def test_what_is_not_better_is_not_kept(tmp_path: Path) -> None:
     objective = Line()
     objective.measure = lambda: 1.0 if objective.network.training is False and not objective.seen.any() else 0.5
     found = train(objective, options(tmp_path / "out"))
-    assert found == Outcome(1.0, 1.0, 0, None) and not (tmp_path / "out" / "best.safetensors").exists()
+    assert found == TrainingOutcome(1.0, 1.0, 0, None) and not (tmp_path / "out" / "best.safetensors").exists()
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:

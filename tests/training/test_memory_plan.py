@@ -13,7 +13,7 @@ from delineate.core.errors import ModelError
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape, VitSize
 from delineate.models.sam2 import Sam2, Sam2Shape
 from delineate.training.activations import forget_activations, kept_bytes, of_decoder, of_hiera, of_shape
-from delineate.training.finetune import Finetune, Part
+from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.loop import LoopOptions
 from delineate.training.memory_plan import bytes_of, estimated, planned
 from tiny_networks import TINY_HIERA, TINY_VIT_SIZE
@@ -60,7 +60,7 @@ def test_the_formula_agrees_for_hiera_and_for_the_decoder() -> None:
     assert 2 * of_decoder(32) == pytest.approx(kept, rel=0.05)
 
 
-def recipe(batch: int = 4, part: Part = Part.ALL) -> Finetune:
+def recipe(batch: int = 4, part: TrainedPart = TrainedPart.ALL) -> Finetune:
     return Finetune(LoopOptions(Path("out"), steps=10, rate=1e-4), part, batch=batch)
 
 
@@ -73,8 +73,11 @@ def test_a_plan_changes_no_more_than_it_must() -> None:
     assert all(plan.estimate.total <= gb * 1e9 for gb, plan in said.items())
     assert said[24].changes == ("bf16",) and said[24].recipe.batch == 4
     assert said[12].recipe.batch < 4 and not said[12].recipe.checkpointing
-    assert said[8].recipe.part is Part.ALL and said[8].recipe.batch * said[8].recipe.loop.accumulate == 4
-    assert said[3].recipe.adapter is not None and planned(network, wanted, 2e9, gpu=True).recipe.part is Part.DECODER
+    assert said[8].recipe.part is TrainedPart.ALL and said[8].recipe.batch * said[8].recipe.loop.accumulate == 4
+    assert (
+        said[3].recipe.adapter is not None
+        and planned(network, wanted, 2e9, gpu=True).recipe.part is TrainedPart.DECODER
+    )
     with pytest.raises(ModelError):
         planned(network, wanted, 1e9, gpu=True)
 
@@ -82,7 +85,7 @@ def test_a_plan_changes_no_more_than_it_must() -> None:
 def test_smaller_things_need_less() -> None:
     network = Sam(SamShape(SamEncoder.VIT_B, 256, TINY_VIT_SIZE))
     whole = estimated(network, recipe(), gpu=False)
-    decoder = estimated(network, recipe(part=Part.DECODER), gpu=False)
+    decoder = estimated(network, recipe(part=TrainedPart.DECODER), gpu=False)
     assert decoder.total < whole.total and decoder.moments < whole.moments
     assert estimated(network, recipe(batch=1), gpu=False).activations < whole.activations / 2
 

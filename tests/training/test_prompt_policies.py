@@ -11,8 +11,8 @@ from delineate.training.prompt_policies import (
     MED2D_ROUNDS,
     SAM_ROUNDS,
     SIMULATIONS,
-    Given,
     PromptPolicy,
+    SampledPrompts,
     exact_prompts,
     med2d_first,
     med2d_then,
@@ -73,7 +73,7 @@ def test_every_policy_points_at_the_structure(policy: PromptPolicy) -> None:
 
 def test_rounds_of_sam_add_one_click_each_but_two() -> None:
     rng, masks = np.random.default_rng(0), square()[None]
-    given, counts = Given(boxes=np.array([bounding_box(square())])), []
+    given, counts = SampledPrompts(boxes=np.array([bounding_box(square())])), []
     for number in range(1, SAM_ROUNDS + 1):
         given = sam_then(rng, given, np.zeros_like(masks), masks, number)
         counts.append(0 if given.points is None else given.points.shape[1])

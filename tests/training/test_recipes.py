@@ -15,7 +15,7 @@ from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam_behavior import Multimask
-from delineate.training.recipes import RECIPES, Wishes, recipe_named
+from delineate.training.recipes import RECIPES, RecipeOverrides, recipe_named
 from delineate.training.run_files import LAST, read_arrays
 from training_discs import discs, tiny_predictor
 
@@ -37,7 +37,7 @@ def system_for(name: str) -> SamPredictor:
 def test_it_is_better_than_its_start(name: str, tmp_path: Path) -> None:
     steps = STEPS.get(name, 12)
     batch = 2 if name == "sam_iterative" else 4  # it decodes eleven times a step
-    wishes = Wishes(tmp_path / "out", steps=steps, every=steps // 2, rate=2e-3, batch=batch, probe=False)
+    wishes = RecipeOverrides(tmp_path / "out", steps=steps, every=steps // 2, rate=2e-3, batch=batch, probe=False)
     outcome = RECIPES[name].run(system_for(name), discs(tmp_path / "data", 5), wishes, None)
     assert outcome.weights is not None and outcome.best > outcome.before + 0.1
 
@@ -45,7 +45,7 @@ def test_it_is_better_than_its_start(name: str, tmp_path: Path) -> None:
 def test_lite_medsam_learns_embeddings_first_where_it_has_a_teacher(tmp_path: Path) -> None:
     teacher = tiny_predictor(alive=True, side=128)
     student = tiny_predictor(SamEncoder.TINY_VIT, Multimask.NEVER, side=128)
-    wishes = Wishes(tmp_path / "out", steps=4, every=2, batch=1, teacher=teacher, probe=False)
+    wishes = RecipeOverrides(tmp_path / "out", steps=4, every=2, batch=1, teacher=teacher, probe=False)
     RECIPES["lite_medsam"].run(student, discs(tmp_path / "data", 4), wishes, None)
     assert (tmp_path / "out" / "stage1" / "student.safetensors").is_file()
     assert (tmp_path / "out" / "stage2" / LAST).is_file()
@@ -60,7 +60,7 @@ def test_rounds_of_corrections_train_the_decoder_alone(tmp_path: Path) -> None:
         names = ("mask_decoder", "vision_encoder.layers.0.mlp_parallel", "prompt_encoder.no_mask_embed")
         seen.append([torch.cat([p.detach().flatten() for p in host.get_submodule(n).parameters()]) for n in names])
 
-    wishes = Wishes(tmp_path / "out", steps=3, every=1, batch=2, probe=False)
+    wishes = RecipeOverrides(tmp_path / "out", steps=3, every=1, batch=2, probe=False)
     RECIPES["sam_med2d"].run(one, discs(tmp_path / "data", 3), wishes, remember)
     decoder, adapter, prompts = zip(*seen, strict=True)
     assert not torch.equal(decoder[0], decoder[1]) and not torch.equal(decoder[1], decoder[2])
@@ -79,7 +79,7 @@ def test_the_alternating_scheme_resumes_in_the_middle_of_its_rounds(tmp_path: Pa
         raise StoppedError
 
     def run(folder: str, resume: bool, tell: object = None) -> None:
-        wishes = Wishes(tmp_path / folder, steps=6, every=3, batch=2, resume=resume, probe=False)
+        wishes = RecipeOverrides(tmp_path / folder, steps=6, every=3, batch=2, resume=resume, probe=False)
         RECIPES["sam_med2d"].run(system_for("sam_med2d"), cases, wishes, tell)  # type: ignore[arg-type]
 
     run("whole", False)
@@ -91,8 +91,8 @@ def test_the_alternating_scheme_resumes_in_the_middle_of_its_rounds(tmp_path: Pa
 
 
 def test_mirrored_pictures_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
-    wishes = Wishes(tmp_path, flips=0.0)
-    assert RECIPES["lite_medsam"].options(Wishes(tmp_path)).flips == 0.5
+    wishes = RecipeOverrides(tmp_path, flips=0.0)
+    assert RECIPES["lite_medsam"].options(RecipeOverrides(tmp_path)).flips == 0.5
     assert RECIPES["lite_medsam"].options(wishes).flips == 0.0
     assert RECIPES["sam2"].options(wishes).clips.augment.flip == 0.0
     with pytest.raises(ModelError, match="turned any way"):

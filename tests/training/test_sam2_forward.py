@@ -13,12 +13,12 @@ pytest.importorskip("transformers")
 
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
-from delineate.memory.policies import EfficientFramePruning, MemoryPolicy, Window
+from delineate.memory.policies import EfficientFramePruning, FrameWindow, MemoryPolicy
 from delineate.models.sam2 import Sam2Maps, Sam2Version
 from delineate.preprocess.profiles import sam2_video
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
-from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed, error_click
-from delineate.training.sam2_forward import clip_answers
+from delineate.training.sam2_forward import sequence_decodings
+from delineate.training.sequence_prompts import Clicks, SequencePrompting, SimulatedPrompts, boxed, error_click
 from tiny_networks import moving_frames, tiny_sam2
 from training_clips import CPU
 
@@ -30,7 +30,7 @@ DISC = (NEAR[0] - 64) ** 2 + (NEAR[1] - 64) ** 2 < 21**2
 
 
 @dataclass
-class Script:
+class PromptSchedule:
     """What a person does: on some frames boxes, clicks or masks of each object, on others corrections."""
 
     begin: dict[int, list[FramePrompts]]
@@ -69,24 +69,24 @@ def click(x: float, y: float, inside: bool = True) -> FramePrompts:
     return FramePrompts(np.array([[x, y]]), np.array([inside]))
 
 
-CASES: dict[str, tuple[Script, MemoryPolicy]] = {
-    "box": (Script({0: [FramePrompts(box=BOX)]}), Window()),
-    "one click": (Script({0: [click(64, 64)]}), Window()),
-    "mask": (Script({0: [FramePrompts(mask=DISC)]}), Window()),
-    "two objects": (Script({0: [FramePrompts(box=BOX), FramePrompts(box=OTHER_BOX)]}), Window()),
+CASES: dict[str, tuple[PromptSchedule, MemoryPolicy]] = {
+    "box": (PromptSchedule({0: [FramePrompts(box=BOX)]}), FrameWindow()),
+    "one click": (PromptSchedule({0: [click(64, 64)]}), FrameWindow()),
+    "mask": (PromptSchedule({0: [FramePrompts(mask=DISC)]}), FrameWindow()),
+    "two objects": (PromptSchedule({0: [FramePrompts(box=BOX), FramePrompts(box=OTHER_BOX)]}), FrameWindow()),
     "clicks that correct the first frame": (
-        Script({0: [click(64, 64)]}, {0: [[click(50, 50)], [click(90, 90, False)]]}), Window(),
+        PromptSchedule({0: [click(64, 64)]}, {0: [[click(50, 50)], [click(90, 90, False)]]}), FrameWindow(),
     ),
     "box corrected on the first frame, a later frame corrected": (
-        Script({0: [FramePrompts(box=BOX)]}, {0: [[click(50, 50)]], 3: [[click(60, 70)]]}), Window(),
+        PromptSchedule({0: [FramePrompts(box=BOX)]}, {0: [[click(50, 50)]], 3: [[click(60, 70)]]}), FrameWindow(),
     ),
-    "two frames pointed at": (Script({0: [FramePrompts(box=BOX)], 5: [click(50, 74)]}), Window()),
-    "stride": (Script({0: [FramePrompts(box=BOX)]}), Window(stride=2)),
-    "efficient frame pruning": (Script({0: [FramePrompts(box=BOX)]}), EfficientFramePruning()),
+    "two prompted frames": (PromptSchedule({0: [FramePrompts(box=BOX)], 5: [click(50, 74)]}), FrameWindow()),
+    "stride": (PromptSchedule({0: [FramePrompts(box=BOX)]}), FrameWindow(stride=2)),
+    "efficient frame pruning": (PromptSchedule({0: [FramePrompts(box=BOX)]}), EfficientFramePruning()),
 }  # fmt: skip
 
 
-def tracked(network: object, policy: MemoryPolicy, script: Script) -> list[np.ndarray]:
+def tracked(network: object, policy: MemoryPolicy, script: PromptSchedule) -> list[np.ndarray]:
     """Logits (O, 4 f, 4 f) of each frame by our tracker, told the same; memories in fp32."""
     settings = TrackerSettings(frames=FRAMES, memory=torch.float32)
     tracker = MemoryTracker(network, CPU, policy, settings)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_answers_are_the_trackers(case: str, version: Sam2Version) -> None:
     network = tiny_sam2(version, SIDE)
     with torch.no_grad():
         objects = len(next(iter(script.begin.values())))
-        mine = clip_answers(network, policy, embedded(network), script, objects)
+        mine = sequence_decodings(network, policy, embedded(network), script, objects)
     theirs = tracked(network, policy, script)
     worst = max(
         float(np.abs(a.last.best[:, 0].numpy() - b).max()) for a, b in zip(mine, theirs, strict=True)
@@ -150,9 +150,9 @@ def test_gradients_from_the_last_frame_reach_every_part() -> None:
     network = tiny_sam2(side=SIDE)
     network.train()
     truth = np.stack([DISC] * 4)[None]
-    prompting = ClipPrompting(pointed=1.0, box=1.0, most_starts=1, corrected=0)
+    prompting = SequencePrompting(pointed=1.0, box=1.0, most_starts=1, corrected=0)
     prompts = SimulatedPrompts.drawn(np.random.default_rng(0), truth, prompting, torch.device("cpu"))
-    frames = clip_answers(network, Window(), embedded(network)[:4], prompts, 1)
+    frames = sequence_decodings(network, FrameWindow(), embedded(network)[:4], prompts, 1)
     frames[-1].last.logits.sum().backward()
     host = network.host
     for name in PARTS:
@@ -165,20 +165,22 @@ def test_objects_called_absent_are_hidden_and_remembered_as_such() -> None:
     network = tiny_sam2(side=SIDE)
     with torch.no_grad():
         network.host.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(-9.0)
-        frames = clip_answers(network, Window(), embedded(network)[:3], Script({0: [FramePrompts(box=BOX)]}), 1)
+        frames = sequence_decodings(
+            network, FrameWindow(), embedded(network)[:3], PromptSchedule({0: [FramePrompts(box=BOX)]}), 1
+        )
     assert all(float(frame.last.logits.max()) == -1024 for frame in frames)
     assert torch.equal(frames[1].last.pointers, network.host.no_object_pointer)
 
 
 def test_prompts_are_drawn_as_the_released_configuration_says() -> None:
     rng, truth = np.random.default_rng(0), np.stack([np.stack([DISC] * 8)] * 2)
-    drawn = [SimulatedPrompts.drawn(rng, truth, ClipPrompting(), torch.device("cpu")) for _ in range(400)]
+    drawn = [SimulatedPrompts.drawn(rng, truth, SequencePrompting(), torch.device("cpu")) for _ in range(400)]
     assert all(one.starts[0] == 0 and len(set(one.starts)) == len(one.starts) <= 2 for one in drawn)
     assert 0.4 < np.mean([one.given_masks for one in drawn]) < 0.6
     assert 0.4 < np.mean([len(one.starts) == 2 for one in drawn]) < 0.6
     for one in drawn:
         assert not one.corrected if one.given_masks else set(one.starts) <= one.corrected and len(one.corrected) <= 2
-    images = [SimulatedPrompts.drawn(rng, truth[:, :1], ClipPrompting(), torch.device("cpu")) for _ in range(50)]
+    images = [SimulatedPrompts.drawn(rng, truth[:, :1], SequencePrompting(), torch.device("cpu")) for _ in range(50)]
     assert not any(one.given_masks for one in images) and all(one.starts == (0,) for one in images)
 
 

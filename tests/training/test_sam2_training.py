@@ -18,15 +18,15 @@ from delineate.checkpoints.loading import load_all
 from delineate.checkpoints.reading import read_weights
 from delineate.core.errors import InputError, ModelError
 from delineate.memory.policies import EfficientFramePruning
-from delineate.training.clip_prompts import ClipPrompting
-from delineate.training.clips import ClipOptions
 from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups, part_of
 from delineate.training.loop import LoopOptions
 from delineate.training.recipes import biosam2, medsam2, sam2, surgical_sam2
-from delineate.training.recipes.recipe import Recipe, Wishes
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 from delineate.training.run_files import LAST, read_arrays
 from delineate.training.sam2_objective import Sam2Finetune, run_sam2, sam2_objective
+from delineate.training.sequence_prompts import SequencePrompting
+from delineate.training.sequences import SequenceOptions
 from training_clips import disc_videos, tiny_sam2_predictor
 from training_discs import tiny_predictor
 
@@ -60,8 +60,8 @@ def test_it_learns_to_follow_a_moving_disc(tmp_path: Path) -> None:
         sam2.options(tmp_path / "out"),
         loop=LoopOptions(tmp_path / "out", steps=20, rate=1e-3, every=10, weight_decay=0.0),
         rates=LayerRates(1e-3, 1e-3),
-        clips=ClipOptions(frames=4, objects=1),
-        prompting=ClipPrompting(clicks=1),
+        clips=SequenceOptions(frames=4, objects=1),
+        prompting=SequencePrompting(clicks=1),
     )
     one = tiny_sam2_predictor()
     objective = sam2_objective(one, cases, recipe)
@@ -80,7 +80,7 @@ def test_recipes_train_their_parts_and_save_a_whole_system(name: str, tmp_path: 
     one = tiny_sam2_predictor(alive=True, policy=EfficientFramePruning() if name == "surgical_sam2" else None)
     host = one.network.host
     before = {key: value.clone() for key, value in host.state_dict().items()}
-    wishes = Wishes(tmp_path / "out", steps=2, every=2, batch=2, rate=1e-4, precision="fp32")
+    wishes = RecipeOverrides(tmp_path / "out", steps=2, every=2, batch=2, rate=1e-4, precision="fp32")
     recipe: Recipe = RECIPES[name]
     lines: list[dict] = []
     outcome = recipe.run(one, disc_videos(tmp_path / "data", 4, frames=4, objects=2), wishes, lines.append)
@@ -98,7 +98,7 @@ def test_recipes_train_their_parts_and_save_a_whole_system(name: str, tmp_path: 
 def test_adapters_learn_instead_of_the_encoder_and_give_the_same_system(name: str, kind: str, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     one, start = tiny_sam2_predictor(alive=True), tiny_sam2_predictor(alive=True)
-    wishes = Wishes(
+    wishes = RecipeOverrides(
         tmp_path / "out", steps=16, every=2, batch=1, rate=3e-3, adapter=AdapterOptions(AdapterKind(kind), 2), frames=3,
         probe=False, precision="fp32",
     )  # fmt: skip
@@ -157,8 +157,8 @@ def test_kept_embeddings_give_the_same_loss(tmp_path: Path) -> None:
     one = tiny_sam2_predictor(alive=True)
     heads = tuple(part for part in EVERYTHING if part is not Sam2Part.ENCODER)
     base = Sam2Finetune(
-        LoopOptions(tmp_path / "out", steps=1, rate=1e-4), parts=heads, clips=ClipOptions(3, 1),
-        prompting=ClipPrompting(pointed=1.0, box=1.0, clicks=0),
+        LoopOptions(tmp_path / "out", steps=1, rate=1e-4), parts=heads, clips=SequenceOptions(3, 1),
+        prompting=SequencePrompting(pointed=1.0, box=1.0, clicks=0),
     )  # fmt: skip
     found = []
     for keep in (False, True):
@@ -193,7 +193,7 @@ def test_the_memory_of_other_images_fills_goes_on_and_is_emptied(tmp_path: Path)
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     cases = disc_videos(tmp_path / "data", 1, frames=2)
-    wishes = Wishes(tmp_path / "out", steps=1)
+    wishes = RecipeOverrides(tmp_path / "out", steps=1)
     with pytest.raises(InputError):
         sam2.RECIPE.run(tiny_sam2_predictor(), cases, wishes, None)
     with pytest.raises(ModelError, match="memory"):

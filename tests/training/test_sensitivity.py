@@ -22,7 +22,7 @@ def probes(*rows: tuple[str, str, float, float]) -> tuple[ProbedPrompt, ...]:
         pytest.param(False, (), ["nothing was kept"], ["etter on"], id="nothing-kept"),
         pytest.param(True, (), ["Better on held-out subjects (0.955 to 0.958)"], ["worse"], id="not-probed"),
         pytest.param(
-            True, [(BOX, "0", 0.95, 0.96), (CLICK, "centre", 0.9, 0.9)], ["no kind of prompt worse"], [], id="better"
+            True, [(BOX, "0", 0.95, 0.96), (CLICK, "center", 0.9, 0.9)], ["no kind of prompt worse"], [], id="better"
         ),
         pytest.param(
             True,
@@ -39,7 +39,7 @@ def probes(*rows: tuple[str, str, float, float]) -> tuple[ProbedPrompt, ...]:
             id="better-in-part",
         ),
         pytest.param(
-            True, [(BOX, "0", 0.9, 0.95), (CLICK, "centre", 0.9, 0.892)], ["no kind of prompt worse"], [], id="noise"
+            True, [(BOX, "0", 0.9, 0.95), (CLICK, "center", 0.9, 0.892)], ["no kind of prompt worse"], [], id="noise"
         ),
     ],
 )
@@ -54,9 +54,9 @@ def test_the_last_probe_of_a_log_counts(tmp_path: Path) -> None:
     assert logged_probes(tmp_path) == () and probe_table(()) == []
     lines = [
         {"step": 8},
-        {"sensitivity": {"before": {CLICK: {"centre": 0.1}}, "after": {CLICK: {"centre": 0.2}}}},
-        {"sensitivity": {"before": {CLICK: {"centre": 0.5}}, "after": {CLICK: {"centre": 0.6}}}},
+        {"sensitivity": {"before": {CLICK: {"center": 0.1}}, "after": {CLICK: {"center": 0.2}}}},
+        {"sensitivity": {"before": {CLICK: {"center": 0.5}}, "after": {CLICK: {"center": 0.6}}}},
     ]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert logged_probes(tmp_path) == probes((CLICK, "centre", 0.5, 0.6))
-    assert probe_table(logged_probes(tmp_path))[1].split() == ["click", "centre", "0.500", "0.600"]
+    assert logged_probes(tmp_path) == probes((CLICK, "center", 0.5, 0.6))
+    assert probe_table(logged_probes(tmp_path))[1].split() == ["click", "center", "0.500", "0.600"]

@@ -49,8 +49,8 @@ def swapped_back(teacher: SamPredictor) -> SamPredictor:
 
 
 def other_profile(teacher: SamPredictor) -> SamPredictor:
-    behaviour = replace(teacher.behaviour, profile=replace(teacher.behaviour.profile, name="another"))
-    return SamPredictor(teacher.network, behaviour, teacher.engine, teacher.record)
+    behavior = replace(teacher.behavior, profile=replace(teacher.behavior.profile, name="another"))
+    return SamPredictor(teacher.network, behavior, teacher.engine, teacher.record)
 
 
 def files(folder: Path, change: Callable[[SamPredictor], SamPredictor], picture: np.ndarray) -> set[str]:

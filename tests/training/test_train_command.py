@@ -67,8 +67,8 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n in range(4):
         cx, cy = rng.uniform(0.4, 0.6, 2) * SIDE
         tube = np.stack([(x - cx - k) ** 2 + (y - cy) ** 2 < 15**2 for k in range(SLICES)], axis=2)
-        grey = (60 + 120 * tube + rng.normal(0, 8, tube.shape)).astype(np.float32)
-        for folder, voxels in (("images", grey), ("masks", tube.astype(np.uint8))):
+        gray = (60 + 120 * tube + rng.normal(0, 8, tube.shape)).astype(np.float32)
+        for folder, voxels in (("images", gray), ("masks", tube.astype(np.uint8))):
             nib.save(nib.Nifti1Image(voxels, np.diag([1.0, 1, 3, 1])), root / folder / f"case{n}.nii.gz")
     return root
 

@@ -135,7 +135,7 @@ def test_options_are_the_fields_of_the_request(name: str) -> None:
             "segment",
             {"input": "a", "asked": {"propagate": "perhaps"}},
             "E-REQUEST",
-            "asked.Target.propagate",
+            "asked.SegmentTarget.propagate",
             id="deep",
         ),
         pytest.param(
@@ -171,7 +171,7 @@ def test_a_schema_says_which_fields_name_files() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labelled pictures."""
+    """Labeled pictures."""
     folder = tmp_path_factory.mktemp("of") / "data"
     discs(folder, 4, side=64)
     return folder

@@ -1,4 +1,4 @@
-"""A manifest repeats its run to the last bit, or the reason why not is told."""
+"""A manifest repeats its run to the last bit, or the reason why not is reported."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.automatic import EverythingSettings
+from delineate.automatic import AutomaticSettings
 from delineate.core.errors import DelineateError
 from delineate.core.manifest import Manifest
 from delineate.core.prompts import Box, Mask, Point
@@ -20,7 +20,7 @@ from delineate.tracking.guards import GuardSettings
 from delineate.verbs.auto import AutoRequest, auto
 from delineate.verbs.replay import ReplayRequest, replay, request_from
 from delineate.verbs.request import ModelChoice, OutputChoice, RunResult
-from delineate.verbs.segment import SegmentRequest, Target, segment
+from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 
 BOX = Box(16, 16, 48, 40)
 
@@ -57,42 +57,42 @@ def outline(file: Path) -> bytes:
 
 CASES: dict[str, SegmentRequest] = {
     "picture": SegmentRequest(
-        input=Path("a.png"), asked=Target(prompts=(BOX,)), output=OutputChoice(path=Path("o.png"))
+        input=Path("a.png"), asked=SegmentTarget(prompts=(BOX,)), output=OutputChoice(path=Path("o.png"))
     ),
     "click-then-split": SegmentRequest(
         input=Path("a.png"),
-        asked=Target(name="cyst", prompts=(Point(30, 30), Point(5, 5, positive=False))),
+        asked=SegmentTarget(name="cyst", prompts=(Point(30, 30), Point(5, 5, positive=False))),
         output=OutputChoice(path=Path("o.nii.gz"), split=True),
     ),
     "volume": SegmentRequest(
         input=Path("v.nii.gz"),
         reading=ReadOptions(affine="sform"),  # type: ignore[arg-type]
-        asked=Target(prompts=(Box(10, 8, 25, 24, frame=4),)),
+        asked=SegmentTarget(prompts=(Box(10, 8, 25, 24, frame=4),)),
         output=OutputChoice(path=Path("o.nii.gz")),
     ),
-    "other-affine-millimetres": SegmentRequest(
+    "other-affine-millimeters": SegmentRequest(
         input=Path("v.nii.gz"),
         reading=ReadOptions(affine="qform"),  # type: ignore[arg-type]
-        asked=Target(prompts=(Box(16, 12, 12, 31, 28, 13, space="RAS"),)),
+        asked=SegmentTarget(prompts=(Box(16, 12, 12, 31, 28, 13, space="RAS"),)),
         output=OutputChoice(path=Path("o.seg.nrrd")),
     ),
     "other-slice-axis": SegmentRequest(
         input=Path("v.nii.gz"),
         reading=ReadOptions(affine="sform", slice_axis="i"),  # type: ignore[arg-type]
-        asked=Target(prompts=(Box(8, 2, 24, 6, frame=15),)),
+        asked=SegmentTarget(prompts=(Box(8, 2, 24, 6, frame=15),)),
         output=OutputChoice(path=Path("o.nii.gz")),
     ),
     "guards": SegmentRequest(
         input=Path("v.nii.gz"),
         reading=ReadOptions(affine="sform"),  # type: ignore[arg-type]
-        asked=Target(prompts=(Box(10, 8, 25, 24, frame=4),)),
+        asked=SegmentTarget(prompts=(Box(10, 8, 25, 24, frame=4),)),
         guards=GuardSettings(presence=0.99),
         output=OutputChoice(path=Path("o.nii.gz")),
     ),
     "published-system": SegmentRequest(
         input=Path("a.png"),
         model=ModelChoice(name="mobile_sam", untrained=True, device="cpu", precision="fp32"),
-        asked=Target(prompts=(BOX,)),
+        asked=SegmentTarget(prompts=(BOX,)),
         output=OutputChoice(path=Path("o.png")),
     ),
 }  # fmt: skip
@@ -124,7 +124,7 @@ def test_the_guards_and_the_affine_change_what_is_found(here: Path) -> None:
     plain, guarded = segment(CASES["volume"]), segment(CASES["guards"].model_copy(
         update={"output": OutputChoice(path=Path("g.nii.gz"))}))  # fmt: skip
     assert plain.manifest.outputs[0].sha256 != guarded.manifest.outputs[0].sha256
-    other = CASES["other-affine-millimetres"].model_copy(update={"output": OutputChoice(path=Path("q.nii.gz"))})
+    other = CASES["other-affine-millimeters"].model_copy(update={"output": OutputChoice(path=Path("q.nii.gz"))})
     reading, output = ReadOptions(affine="sform"), OutputChoice(path=Path("s.nii.gz"))  # type: ignore[arg-type]
     sform = other.model_copy(update={"reading": reading, "output": output})
     masks = [segment(one).session.segmentation.voxels("structure") for one in (other, sform)]
@@ -135,7 +135,7 @@ def test_a_mask_file_is_repeated_without_the_file(here: Path) -> None:
     drawn = np.zeros((64, 64), np.uint8)
     drawn[16:40, 16:48] = 1
     Image.fromarray(drawn).save(here / "m.png")
-    first = segment(SegmentRequest(input=Path("a.png"), asked=Target(mask=Path("m.png")),
+    first = segment(SegmentRequest(input=Path("a.png"), asked=SegmentTarget(mask=Path("m.png")),
                                    output=OutputChoice(path=Path("o.png"))))  # fmt: skip
     (here / "m.png").unlink()
     assert run_again(first.manifest_file, OutputChoice())[1] is True
@@ -219,8 +219,8 @@ def test_automatic_outlines_are_repeated(here: Path, monkeypatch: pytest.MonkeyP
         reading=ReadOptions(affine="sform"),  # type: ignore[arg-type]
         model=ModelChoice(name="tiny_sam", untrained=True),
         frame=3,
-        settings=EverythingSettings(points_per_side=3, least_stability=0.0),
-        least_iou=0.0,
+        settings=AutomaticSettings(points_per_side=3, stability_score_thresh=0.0),
+        pred_iou_thresh=0.0,
         output=OutputChoice(path=Path("o.png")),
     )
     first = auto(request)
@@ -246,7 +246,7 @@ def test_a_series_is_recorded_by_its_place_and_not_by_its_description(here: Path
         SegmentRequest(
             input=Path("study"),
             reading=ReadOptions(series="madeupjane"),
-            asked=Target(prompts=(Box(2, 2, 6, 6, frame=1),), propagate=False),
+            asked=SegmentTarget(prompts=(Box(2, 2, 6, 6, frame=1),), propagate=False),
             output=OutputChoice(path=Path("o.nii.gz")),
         )
     )
@@ -264,7 +264,7 @@ def test_a_manifest_keeps_no_folder(here: Path) -> None:
 
 
 def test_prompts_of_a_mask_are_runs(here: Path) -> None:
-    asked = Target(prompts=(Mask.from_array(np.pad(np.ones((8, 8), bool), 28)),))
+    asked = SegmentTarget(prompts=(Mask.from_array(np.pad(np.ones((8, 8), bool), 28)),))
     first = segment(SegmentRequest(input=Path("a.png"), asked=asked, output=OutputChoice(path=Path("o.json"))))
     assert run_again(first.manifest_file, OutputChoice())[1] is True
 

@@ -12,7 +12,7 @@ from PIL import Image
 from delineate.core.errors import PromptError
 from delineate.core.prompts import Box
 from delineate.verbs.request import OutputChoice
-from delineate.verbs.segment import SegmentRequest, Target, segment
+from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 
 PIXELS = np.random.default_rng(0).integers(0, 60, (48, 64), dtype=np.uint8)
 PIXELS[10:30, 12:40] += 120
@@ -31,7 +31,7 @@ def volume(folder: Path) -> tuple[Path, Box]:
 @pytest.mark.parametrize(("made", "what"), [(picture, "an image"), (volume, "a volume")], ids=["image", "volume"])
 def test_a_film_of_what_does_not_move_is_told_of(made: object, what: str, tmp_path: Path) -> None:
     file, box = made(tmp_path)  # type: ignore[operator]
-    asked, output = Target(prompts=(box,), propagate=False), OutputChoice(path=tmp_path / "o.nii.gz", film=True)
+    asked, output = SegmentTarget(prompts=(box,), propagate=False), OutputChoice(path=tmp_path / "o.nii.gz", film=True)
     if what == "an image":
         output = OutputChoice(path=tmp_path / "o.png", film=True)
     done = segment(SegmentRequest(input=file, asked=asked, output=output))
@@ -44,4 +44,4 @@ def test_a_film_of_what_does_not_move_is_told_of(made: object, what: str, tmp_pa
 def test_a_label_of_no_mask_is_refused(tmp_path: Path) -> None:
     file, box = picture(tmp_path)
     with pytest.raises(PromptError, match="--mask-label"):
-        segment(SegmentRequest(input=file, asked=Target(prompts=(box,), mask_label=3)))
+        segment(SegmentRequest(input=file, asked=SegmentTarget(prompts=(box,), mask_label=3)))

@@ -19,12 +19,12 @@ from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.systems import SYSTEMS
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import ModelChoice, OutputChoice, RunResult
-from delineate.verbs.segment import SegmentRequest, Target, segment
+from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 from scan_predictors import ThresholdInBox, TwoThresholds, blocks
 
 BOX = (6, 8, 4, 22, 26, 8)
 MADE = {"threshold": ThresholdInBox, "two": TwoThresholds}
-ASKED = {"threshold": Target(name="block", prompts=(Box(*BOX),)), "two": Target()}
+ASKED = {"threshold": SegmentTarget(name="block", prompts=(Box(*BOX),)), "two": SegmentTarget()}
 WORDS = {"threshold": ("--box", ",".join(map(str, BOX)), "--label", "block"), "two": ()}
 BOTH = pytest.mark.parametrize("name", [pytest.param("threshold", id="volume"), pytest.param("two", id="dense")])
 
@@ -90,11 +90,11 @@ def test_a_file_for_each_class() -> None:
 
 def test_a_prompted_model_still_needs_a_prompt() -> None:
     with pytest.raises(DelineateError) as caught:
-        segment(request("threshold").model_copy(update={"asked": Target()}))
+        segment(request("threshold").model_copy(update={"asked": SegmentTarget()}))
     assert caught.value.code == "E-PROMPT-NONE" and not Path("out.nii.gz").exists()
 
 
-def labelled(folder: Path) -> Path:
+def labeled(folder: Path) -> Path:
     folder.mkdir()
     nib.save(nib.Nifti1Image(blocks(), np.diag([1.0, 1, 3, 1])), folder / "scan.nii.gz")
     truth = expected("two").astype(np.uint8)
@@ -116,7 +116,7 @@ def labelled(folder: Path) -> Path:
     ],
 )
 def test_evaluation(tmp_path: Path, protocol: str, name: str, least: tuple[float, float]) -> None:
-    data = labelled(tmp_path / "data")
+    data = labeled(tmp_path / "data")
     report = evaluate(EvaluateOptions(data=data, predictors=(name,), output=tmp_path / "report", protocol=protocol))
     assert not report.failures
     dice = {one.outcome.structure: one.outcome.values["dice"] for one in report.measured}
@@ -133,6 +133,6 @@ def test_evaluation(tmp_path: Path, protocol: str, name: str, least: tuple[float
     ],
 )
 def test_a_protocol_for_other_predictors_says_so(tmp_path: Path, protocol: str, name: str) -> None:
-    data = labelled(tmp_path / "data")
+    data = labeled(tmp_path / "data")
     report = evaluate(EvaluateOptions(data=data, predictors=(name,), output=tmp_path / "report", protocol=protocol))
     assert not report.measured and "works on" in report.failures[0].reason

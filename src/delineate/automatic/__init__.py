@@ -1,5 +1,5 @@
-"""Outlines of everything on a picture, without being pointed at anything."""
+"""Outlines of everything on a picture, without a prompt."""
 
-from delineate.automatic.generate import EverythingSettings, Found, everything
+from delineate.automatic.generate import AutomaticMask, AutomaticSettings, generate_masks
 
-__all__ = ["EverythingSettings", "Found", "everything"]
+__all__ = ["AutomaticMask", "AutomaticSettings", "generate_masks"]

@@ -23,38 +23,38 @@ DECODED_BYTES = 4 << 30  # of outlines decoded together; an answer's three take 
 
 
 @dataclass(frozen=True)
-class EverythingSettings:
+class AutomaticSettings:
     """Which answers are kept; the defaults are SAM's (``Capabilities.automatic`` tells each system's).
 
     points_per_side   clicks along a side of the whole picture
     points_at_once    clicks answered together
-    least_iou         predicted
-    least_stability   share of an outline that stays when the threshold moves by ``offset`` logits
+    pred_iou_thresh   predicted IoU below which a mask is dropped
+    stability_score_thresh  share of an outline that stays when the threshold moves by ``offset`` logits
     overlap           intersection over union of boxes above which the better of two is kept
     crop_layers       0: the picture as a whole; n: also 4^1 ... 4^n parts of it
-    crop_overlap      share of the shorter side that neighbouring parts share
+    crop_overlap      share of the shorter side that neighboring parts share
     coarser           points along a side are divided by this for each layer
-    least_area        pixels; smaller parts of an outline are removed and smaller holes filled, of SAM's outlines on the
-                      picture, of SAM 2's on its low-resolution logits
+    min_mask_region_area  pixels; smaller connected components are removed and smaller holes filled, of SAM's outlines
+                      on the picture, of SAM 2's on its low-resolution logits
     tile              pixels; a picture with a side longer than TILED_ABOVE is looked at as a whole, made smaller, and
                       in tiles of this side with ``points_per_side`` clicks each. 0: never
     """
 
     points_per_side: int = 32
     points_at_once: int = 64
-    least_iou: float = 0.88
-    least_stability: float = 0.95
+    pred_iou_thresh: float = 0.88
+    stability_score_thresh: float = 0.95
     offset: float = 1.0
     overlap: float = 0.7
     crop_layers: int = 0
     crop_overlap: float = 512 / 1500
     coarser: int = 1
-    least_area: int = 0
+    min_mask_region_area: int = 0
     tile: int = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class AutomaticMask:
     """One outline.
 
     mask       on the whole picture, run-length encoded
@@ -73,25 +73,27 @@ class Found:
     crop: Box
 
 
-def everything(predictor: AutomaticPredictor, frame: Frame, settings: EverythingSettings | None = None) -> list[Found]:
+def generate_masks(
+    predictor: AutomaticPredictor, frame: Frame, settings: AutomaticSettings | None = None
+) -> list[AutomaticMask]:
     """Outlines on a frame, the largest first."""
-    settings = settings or EverythingSettings()
+    settings = settings or AutomaticSettings()
     if settings.tile and max(frame.size) > TILED_ABOVE:
         return _in_tiles(predictor, frame, settings)
-    found: list[Found] = []
+    found: list[AutomaticMask] = []
     for layer, crop in crops(*frame.size, settings):
         found += _in_crop(predictor, frame, crop, layer, settings)
     if settings.crop_layers:  # what a small part shows is seen better there
         sizes = np.array([(f.crop[2] - f.crop[0]) * (f.crop[3] - f.crop[1]) for f in found], np.float32)
         found = [found[n] for n in keep_best(_corners(found), 1 / sizes, settings.overlap)]
-    if settings.least_area and not _tidies(predictor):
-        found = without_small_regions(found, settings.least_area, settings.overlap)
+    if settings.min_mask_region_area and not _tidies(predictor):
+        found = without_small_regions(found, settings.min_mask_region_area, settings.overlap)
     return sorted(found, key=lambda f: -f.mask.area)
 
 
-def without_small_regions(found: list[Found], least_area: int, overlap: float) -> list[Found]:
+def without_small_regions(found: list[AutomaticMask], min_mask_region_area: int, overlap: float) -> list[AutomaticMask]:
     """Outlines without small holes and parts; of those that became alike, one that was not changed is kept."""
-    tidy = [replace(one, mask=Rle.encode(cleaned(one.mask.decode(), least_area))) for one in found]
+    tidy = [replace(one, mask=Rle.encode(cleaned(one.mask.decode(), min_mask_region_area))) for one in found]
     unchanged = np.array([float(one.mask == old.mask) for one, old in zip(tidy, found, strict=True)], np.float32)
     tidy = [replace(one, box=_box_of(one.mask.decode()) or one.box) for one in tidy]
     return [tidy[n] for n in keep_best(_corners(tidy), unchanged, overlap)]
@@ -103,12 +105,12 @@ def _tidies(predictor: AutomaticPredictor) -> bool:
     return defaults is not None and defaults.tidies_logits
 
 
-def _corners(found: Sequence[Found]) -> NDArray[np.int64]:
+def _corners(found: Sequence[AutomaticMask]) -> NDArray[np.int64]:
     """Boxes (N, 4) from the first to the last pixel, as the authors' suppression has them."""
     return np.array([one.box for one in found], np.int64).reshape(-1, 4) - (0, 0, 1, 1)
 
 
-def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: EverythingSettings) -> list[Found]:
+def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: AutomaticSettings) -> list[AutomaticMask]:
     """What is larger than a tile is found on the picture made smaller, what is smaller in one of the tiles.
 
     An outline of a tile is preferred to one of the whole, then the one with the higher predicted IoU.
@@ -117,14 +119,14 @@ def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: EverythingS
     whole = (0, 0, small.shape[1], small.shape[0])
     found = [
         _enlarged(one, factor, frame.size)
-        for one in _in_crop(predictor, frame.with_pixels(small), whole, 0, replace(settings, least_area=0))
-        if one.mask.area * factor**2 >= settings.least_area
+        for one in _in_crop(predictor, frame.with_pixels(small), whole, 0, replace(settings, min_mask_region_area=0))
+        if one.mask.area * factor**2 >= settings.min_mask_region_area
     ]
     seen_small = len(found)
     for tile in tiles(*frame.size, settings.tile, settings.crop_overlap):
         inside = _in_crop(predictor, frame, tile, 0, settings)
-        if settings.least_area and not _tidies(predictor):
-            inside = without_small_regions(inside, settings.least_area, settings.overlap)
+        if settings.min_mask_region_area and not _tidies(predictor):
+            inside = without_small_regions(inside, settings.min_mask_region_area, settings.overlap)
         found += inside
     order = np.lexsort((np.array([-one.iou for one in found]), np.arange(len(found)) < seen_small))
     scores = np.empty(len(found))
@@ -134,15 +136,15 @@ def _in_tiles(predictor: AutomaticPredictor, frame: Frame, settings: EverythingS
     return sorted((found[n] for n in kept), key=lambda one: -one.mask.area)
 
 
-def _enlarged(one: Found, factor: int, size: tuple[int, int]) -> Found:
+def _enlarged(one: AutomaticMask, factor: int, size: tuple[int, int]) -> AutomaticMask:
     """An outline of the picture made smaller, on the picture itself."""
     x0, y0, x1, y1 = (factor * edge for edge in one.box)
     click = (one.click[0] * factor, one.click[1] * factor)
     mask = one.mask.enlarged(factor).placed(0, 0, *size)
-    return Found(mask, (x0, y0, x1, y1), one.iou, one.stability, click, (0, 0, size[1], size[0]))
+    return AutomaticMask(mask, (x0, y0, x1, y1), one.iou, one.stability, click, (0, 0, size[1], size[0]))
 
 
-def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tuple[int, Box]]:
+def crops(height: int, width: int, settings: AutomaticSettings) -> Iterator[tuple[int, Box]]:
     """(layer, part) of a picture: all of it, then 2 x 2 parts, 4 x 4 parts and so on, overlapping."""
     yield 0, (0, 0, width, height)
     for layer in range(1, settings.crop_layers + 1):
@@ -156,19 +158,19 @@ def crops(height: int, width: int, settings: EverythingSettings) -> Iterator[tup
 
 
 def _in_crop(
-    predictor: AutomaticPredictor, frame: Frame, crop: Box, layer: int, settings: EverythingSettings
-) -> list[Found]:
+    predictor: AutomaticPredictor, frame: Frame, crop: Box, layer: int, settings: AutomaticSettings
+) -> list[AutomaticMask]:
     x0, y0, x1, y1 = crop
     features = predictor.encode(frame.with_pixels(frame.pixels[y0:y1, x0:x1]))
     clicks = grid(settings.points_per_side // settings.coarser**layer) * (x1 - x0, y1 - y0)
-    found: list[Found] = []
+    found: list[AutomaticMask] = []
     together = max(1, min(settings.points_at_once, DECODED_BYTES // (15 * (x1 - x0) * (y1 - y0))))
-    tidying = (settings.least_area,) if settings.least_area and _tidies(predictor) else ()
+    tidying = (settings.min_mask_region_area,) if settings.min_mask_region_area and _tidies(predictor) else ()
     for start in range(0, len(clicks), together):
         asked = clicks[start : start + together]
         masks, iou, stability = predictor.decode_clicks(features, asked, settings.offset, *tidying)
         each = len(masks) // len(asked)
-        for n in np.flatnonzero((iou > settings.least_iou) & (stability >= settings.least_stability)):
+        for n in np.flatnonzero((iou > settings.pred_iou_thresh) & (stability >= settings.stability_score_thresh)):
             mask = masks[n]
             box = _box_of(mask)
             if box is None or _cut_off(box, crop, frame.size):
@@ -177,7 +179,7 @@ def _in_crop(
             moved = (box[0] + x0, box[1] + y0, box[2] + x0, box[3] + y0)
             place = asked[n // each]
             click = (float(place[0] + x0), float(place[1] + y0))
-            found.append(Found(whole, moved, float(iou[n]), float(stability[n]), click, crop))
+            found.append(AutomaticMask(whole, moved, float(iou[n]), float(stability[n]), click, crop))
     return [found[n] for n in keep_best(_corners(found), np.array([f.iou for f in found]), settings.overlap)]
 
 
@@ -188,16 +190,16 @@ def grid(per_side: int) -> NDArray[np.float64]:
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
-def cleaned(mask: NDArray[np.bool_], least_area: int) -> NDArray[np.bool_]:
+def cleaned(mask: NDArray[np.bool_], min_mask_region_area: int) -> NDArray[np.bool_]:
     """Without holes and parts of fewer pixels; the largest part stays whatever its size."""
-    if not least_area:
+    if not min_mask_region_area:
         return mask
     from scipy import ndimage
 
     for wanted in (False, True):
         parts, count = ndimage.label(mask == wanted, structure=np.ones((3, 3)))
         sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
-        small = [n + 1 for n, size in enumerate(sizes) if size < least_area]
+        small = [n + 1 for n, size in enumerate(sizes) if size < min_mask_region_area]
         if wanted and len(small) == count and count:
             small.remove(int(sizes.argmax()) + 1)
         mask = mask ^ np.isin(parts, small)

@@ -12,7 +12,7 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1, half-open
 
 
 def tiles(height: int, width: int, side: int, shared: float) -> Iterator[Box]:
-    """Squares of ``side`` pixels that cover a picture, neighbours sharing at least that part of a side."""
+    """Squares of ``side`` pixels that cover a picture, neighbors sharing at least that part of a side."""
     for y in _places(height, side, shared):
         for x in _places(width, side, shared):
             yield x, y, min(x + side, width), min(y + side, height)

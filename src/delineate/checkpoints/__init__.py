@@ -1,1 +1,1 @@
-"""Published checkpoint files: read safely, recognised by their keys, brought to the host's names."""
+"""Published checkpoint files: read safely, recognized by their keys, brought to the host's names."""

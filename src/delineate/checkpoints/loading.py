@@ -28,7 +28,7 @@ def load_all(network: nn.Module, weights: Weights, file: str) -> None:
     if missing or unknown or other:
         found = "; ".join(
             f"{len(names)} {word}: {', '.join(map(excerpt, names[:SHOWN]))}{' ...' if len(names) > SHOWN else ''}"
-            for names, word in ((missing, "missing"), (unknown, "unexpected"), (other, "of another shape"))
+            for names, word in ((missing, "missing keys"), (unknown, "unexpected keys"), (other, "of another shape"))
             if names
         )
         raise ModelError(

@@ -52,7 +52,7 @@ def folder() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "delineate" / "models"
 
 
-def kept(system: str) -> Path | None:
+def cached_path(system: str) -> Path | None:
     """The file kept for a system, or None.
 
     Its size and time are compared with the record; where they differ, its hash is.
@@ -67,14 +67,14 @@ def kept(system: str) -> Path | None:
         return _checked(system, refresh=alone)
 
 
-def require_kept(system: str, sha256: str) -> None:
+def require_unchanged(system: str, sha256: str) -> None:
     """Raise ModelError unless ``sha256``, of a file that was just read, is that of the file kept for a system."""
     entry = _entry(system)
     if entry is not None and entry.record.sha256 != sha256:
         raise _changed(system, entry)
 
 
-def keep(system: str, file: Path) -> Path:
+def import_checkpoint(system: str, file: Path) -> Path:
     """Keep a copy of a checkpoint for a system; returns the copy.
 
     Raises ModelError if there is no such file or the store cannot be written, OutputError if the disk is full.
@@ -117,7 +117,7 @@ def pull(system: str, source: Source, progress: Progress | None = None, offline:
     store cannot be written.
     """
     if offline:
-        if (there := kept(system)) is not None:
+        if (there := cached_path(system)) is not None:
             return there
         raise ModelError(
             "E-MODEL-OFFLINE",
@@ -125,7 +125,7 @@ def pull(system: str, source: Source, progress: Progress | None = None, offline:
             f"{source.way_out} --system {system}",
         )
     with suppress(ModelError):
-        if (there := kept(system)) is not None:
+        if (there := cached_path(system)) is not None:
             return there
     with _changing(system):
         with suppress(ModelError):

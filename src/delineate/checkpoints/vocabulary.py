@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from delineate.checkpoints.download import Download
-from delineate.checkpoints.store import kept
+from delineate.checkpoints.store import cached_path
 from delineate.core.errors import ModelError, PromptError
 from delineate.core.reading import reading
 from delineate.core.terminal_text import excerpt
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
 NAME: Final = "clip_vocabulary"  # under which it is kept
-LICENCE: Final = "MIT"
+LICENSE: Final = "MIT"
 PUBLISHED: Final = Download(
     "https://github.com/openai/CLIP/raw/main/clip/bpe_simple_vocab_16e6.txt.gz",
     "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a",
@@ -54,7 +54,7 @@ class Vocabulary:
 
         Raises ModelError where there is no vocabulary here or it is another one, PromptError for a text too long.
         """
-        path = self.file or kept(NAME)
+        path = self.file or cached_path(NAME)
         if path is None or not path.is_file():
             raise ModelError(
                 "E-TEXT-VOCABULARY",

@@ -35,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_app = typer.Typer(help="Model files.", no_args_is_help=True)
-dataset_app = typer.Typer(help="Labelled scans.", no_args_is_help=True)
+dataset_app = typer.Typer(help="Labeled scans.", no_args_is_help=True)
 bench_app = typer.Typer(invoke_without_command=True, cls=CommandGroup)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.command(cls=GroupedCommand)(segment.segment)

@@ -20,10 +20,10 @@ def auto(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Label map or COCO file (.json).")] = None,
     frame: Annotated[int, typer.Option(help="Which frame or slice.")] = 0,
     points_per_side: Annotated[int, typer.Option(help="Clicks along a side.")] = 32,
-    least_iou: Annotated[float | None, typer.Option(help="Predicted; default as the system's authors.")] = None,
-    least_stability: Annotated[float, typer.Option(help="0 to 1.")] = 0.95,
+    pred_iou_thresh: Annotated[float | None, typer.Option(help="Predicted; default as the system's authors.")] = None,
+    stability_score_thresh: Annotated[float, typer.Option(help="0 to 1.")] = 0.95,
     crop_layers: Annotated[int, typer.Option(help="Also look at parts of the picture: 1 or 2 layers.")] = 0,
-    least_area: Annotated[int, typer.Option(help="Pixels; smaller outlines and holes go.")] = 0,
+    min_mask_region_area: Annotated[int, typer.Option(help="Pixels; smaller outlines and holes go.")] = 0,
     tile: Annotated[
         int, typer.Option(help="Side of the tiles a picture above 4096 pixels is looked at in; 0: as a whole.")
     ] = 1024,
@@ -35,7 +35,7 @@ def auto(
 
     The default model is sam2.1_tiny.
     """
-    from delineate.automatic import EverythingSettings
+    from delineate.automatic import AutomaticSettings
     from delineate.verbs.auto import AutoRequest
     from delineate.verbs.auto import auto as run
     from delineate.verbs.request import OutputChoice
@@ -47,14 +47,14 @@ def auto(
             reading=reading.options,
             model=model if machine.model else model.model_copy(update={"name": "sam2.1_tiny"}),
             frame=frame,
-            settings=EverythingSettings(
+            settings=AutomaticSettings(
                 points_per_side,
-                least_stability=least_stability,
+                stability_score_thresh=stability_score_thresh,
                 crop_layers=crop_layers,
-                least_area=least_area,
+                min_mask_region_area=min_mask_region_area,
                 tile=tile,
             ),
-            least_iou=least_iou,
+            pred_iou_thresh=pred_iou_thresh,
             output=OutputChoice(path=output, overwrite=overwrite),
         )
     )

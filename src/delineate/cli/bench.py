@@ -70,7 +70,7 @@ def _print_table(request: BenchRequest, json: bool, quiet: bool) -> None:
 @grouped
 def reproduce(
     selection: Selection,
-    talking: options.Talking,
+    talking: options.PrintOptions,
     name: Annotated[
         str, typer.Argument(help="A published evaluation or a protocol; all are listed without a name.")
     ] = "",

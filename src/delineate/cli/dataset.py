@@ -1,4 +1,4 @@
-"""``delineate dataset``: look at labelled scans before training on them, and pack them for training at scale."""
+"""``delineate dataset``: look at labeled scans before training on them, and pack them for training at scale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from delineate.cli.groups import request_of
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="Labelled scans in any known layout.")],
+    folder: Annotated[Path, typer.Argument(help="Labeled scans in any known layout.")],
     sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw a contact sheet here (.png).")] = None,
     follow_links: options.FollowLinks = False,
     overwrite: options.Overwrite = False,
@@ -21,7 +21,7 @@ def check(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say what a folder of labelled scans holds and what is wrong with it; exit code 1 if something is."""
+    """Say what a folder of labeled scans holds and what is wrong with it; exit code 1 if something is."""
     from delineate.verbs.dataset import CheckDatasetRequest, check_dataset
 
     request = CheckDatasetRequest(folder=folder, sheet=sheet, follow_links=follow_links, overwrite=overwrite)
@@ -39,7 +39,7 @@ def check(
 
 
 def shard(
-    folder: Annotated[Path, typer.Argument(help="Labelled scans in any known layout.")],
+    folder: Annotated[Path, typer.Argument(help="Labeled scans in any known layout.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the tar files.")],
     size: Annotated[str, typer.Option("--size", help="Of a tar file, about: 500MB, 2GB.")] = "500MB",
     split: Annotated[
@@ -51,7 +51,7 @@ def shard(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Pack labelled scans into tar files of one size (webdataset), to be read by many workers."""
+    """Pack labeled scans into tar files of one size (webdataset), to be read by many workers."""
     from delineate.verbs.dataset import ShardDatasetRequest, shard_dataset
 
     request = request_of(

@@ -23,7 +23,7 @@ class Selection:
     TITLE: ClassVar[str] = "What is measured"
 
     data: Annotated[
-        Path | None, typer.Option(help="Folder of labelled scans in any known layout; default $DELINEATE_DATA.")
+        Path | None, typer.Option(help="Folder of labeled scans in any known layout; default $DELINEATE_DATA.")
     ] = None
     follow_links: options.FollowLinks = False
     predictors: Annotated[str, typer.Option(help="Comma-separated; all that suit the protocol by default.")] = ""
@@ -48,7 +48,7 @@ class Selection:
 @grouped
 def evaluate(
     selection: Selection,
-    talking: options.Talking,
+    talking: options.PrintOptions,
     protocol: Annotated[str, typer.Option(help="Its name; docs/reference/evaluation.md lists them.")] = "box-2d",
     seed: Annotated[int, typer.Option(help="Of the simulated prompts.")] = 0,
     with_training: Annotated[
@@ -56,7 +56,7 @@ def evaluate(
     ] = False,
     variant: options.Variant = "",
 ) -> None:
-    """Measure models and baselines on labelled scans; writes tables, numbers and a sheet of the worst cases."""
+    """Measure models and baselines on labeled scans; writes tables, numbers and a sheet of the worst cases."""
     from delineate.verbs.evaluate import EvaluateRequest
     from delineate.verbs.evaluate import evaluate as run
 

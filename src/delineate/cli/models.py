@@ -51,7 +51,7 @@ def imported(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Keep a checkpoint, so that its system can be run by name."""
+    """Import a checkpoint, so that its system can be run by name."""
     from delineate.verbs.models import ImportModelRequest, import_model
 
     done = import_model(ImportModelRequest(file=file, system=system))

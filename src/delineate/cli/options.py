@@ -12,7 +12,7 @@ from delineate.cli.groups import values
 from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
-    from delineate.core.propagation_options import Following
+    from delineate.core.propagation_options import PropagationOptions
     from delineate.io.options import ReadOptions
     from delineate.verbs.request import ModelChoice, OutputChoice
 
@@ -38,7 +38,7 @@ Memory = Annotated[
 ]
 Stride = Annotated[int | None, typer.Option("--stride", help="Frames between two memories.")]
 Memories = Annotated[int | None, typer.Option("--memories", help="Most frames remembered, 1 to 7.")]
-PromptedMemories = Annotated[int | None, typer.Option("--prompted-memories", help="Most of those pointed at.")]
+PromptedMemories = Annotated[int | None, typer.Option("--prompted-memories", help="Most of those prompted.")]
 Fill = Annotated[int | None, typer.Option("--fill", help="Fill holes up to this low-resolution area.")]
 Specks = Annotated[int | None, typer.Option("--specks", help="Remove specks up to this low-resolution area.")]
 Apart = Annotated[bool, typer.Option("--no-overlap", help="Followed structures share no pixel.")]
@@ -68,7 +68,7 @@ Window = Annotated[
     str | None,
     typer.Option("--window", help="Intensities models see: lung, brain, bone, soft, abdomen, mediastinum or LOW,HIGH."),
 ]
-ToGrey = Annotated[bool, typer.Option("--to-grey", help="Turn a colour volume into grey values.")]
+ToGrey = Annotated[bool, typer.Option("--to-gray", help="Turn a color volume into gray values.")]
 Irregular = Annotated[bool, typer.Option("--resample-irregular", help="Fill DICOM gaps, straighten tilted gantries.")]
 Stored = Annotated[bool, typer.Option("--stored-orientation", help="Ignore a photograph's EXIF rotation.")]
 SkipDamaged = Annotated[
@@ -94,7 +94,7 @@ class Reading:
     affine: AffineOption = None
     spacing_order: Spacing = None
     window: Window = None
-    to_grey: ToGrey = False
+    to_gray: ToGrey = False
     resample_irregular: Irregular = False
     stored_orientation: Stored = False
     skip_damaged: SkipDamaged = False
@@ -113,7 +113,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class FollowingOptions:
+class PropagationGroup:
     """How structures are followed."""
 
     TITLE: ClassVar[str] = "Following"
@@ -133,7 +133,7 @@ class FollowingOptions:
     no_overlap: Apart = False
 
     @property
-    def chosen(self) -> Following | None:
+    def chosen(self) -> PropagationOptions | None:
         """None where nothing was chosen. Raises PromptError for what is not offered."""
         return following(
             memory=self.memory,
@@ -198,7 +198,7 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Talking:
+class PrintOptions:
     """What is printed."""
 
     TITLE: ClassVar[str] = "What is printed"
@@ -208,14 +208,14 @@ class Talking:
     debug: Debug = False
 
 
-def following(**given: Any) -> Following | None:
+def following(**given: Any) -> PropagationOptions | None:
     """How structures are followed, from the options that were given; None where none was.
 
-    given  fields of ``Following``, None where left out. Raises PromptError for what is not offered.
+    given  fields of ``PropagationOptions``, None where left out. Raises PromptError for what is not offered.
     """
     from importlib.metadata import entry_points
 
-    from delineate.core.propagation_options import Directions, Following, MemoryRule
+    from delineate.core.propagation_options import Directions, MemoryRule, PropagationOptions
 
     chosen = {name: value for name, value in given.items() if value is not None}
     added = entry_points(group="delineate.memory_policies").names  # each by the name of its policy
@@ -224,7 +224,7 @@ def following(**given: Any) -> Following | None:
             raise PromptError(
                 "E-OPTION", f'--{name} "{chosen[name]}" is not one of {", ".join(words)}.', "Choose one of these."
             )
-    return Following(**chosen) if chosen else None
+    return PropagationOptions(**chosen) if chosen else None
 
 
 def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...]:
@@ -238,7 +238,7 @@ def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...
     except ValueError:
         raise PromptError(
             "E-PROMPT-NUMBER",
-            f'{option} "{text}" holds something that is no number.',
+            f'{option} "{text}" holds something that is NaN or infinite.',
             "Give finite numbers, separated by commas: 120,80.",
         ) from None
     if len(found) not in counts:

@@ -22,7 +22,7 @@ def replay(
         Path,
         typer.Argument(help="The .manifest.json beside an output, an evaluation's .json, a training's request.json."),
     ],
-    talking: options.Talking,
+    talking: options.PrintOptions,
     input: Annotated[
         Path | None, typer.Option(help="The scan or folder of scans, if neither beside the manifest nor here.")
     ] = None,
@@ -64,7 +64,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def _print(done: Result, talking: options.Talking) -> None:
+def _print(done: Result, talking: options.PrintOptions) -> None:
     """What the verb prints itself."""
     from delineate.verbs.distill import DistillResult
     from delineate.verbs.evaluate import EvaluateResult

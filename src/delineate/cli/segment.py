@@ -1,4 +1,4 @@
-"""``delineate segment``: one structure pointed at, outlined everywhere."""
+"""``delineate segment``: one structure prompted, outlined everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
     from delineate.core.prompts import Prompt
-    from delineate.verbs.segment import Target
+    from delineate.verbs.segment import SegmentTarget
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Pointing:
             self.frame is not None or self.one_by_one is not None
         )
 
-    def target(self, following: options.FollowingOptions) -> Target:
+    def target(self, following: options.PropagationGroup) -> SegmentTarget:
         """The structure and its prompts. Raises PromptError for numbers and words that are none."""
         from delineate.core.grid import Space
         from delineate.core.prompts import Box, Point, Text
-        from delineate.verbs.segment import Target
+        from delineate.verbs.segment import SegmentTarget
 
         if self.space not in list(Space):
             raise PromptError(
@@ -74,7 +74,7 @@ class Pointing:
         prompts += [Box(*options.numbers(b, (4, 6), "--box"), **at) for b in self.box or ()]
         prompts += [Point(*options.numbers(p, (2, 3), "--point"), **at) for p in self.point or ()]
         prompts += [Point(*options.numbers(p, (2, 3), "--neg"), positive=False, **at) for p in self.neg or ()]
-        return Target(
+        return SegmentTarget(
             name=self.label,
             prompts=tuple(prompts),
             mask=self.mask,
@@ -92,10 +92,10 @@ def segment(
     input: Annotated[Path, typer.Argument(help="Image, volume, video, DICOM folder or folder of frames.")],
     pointing: Pointing,
     writing: options.Writing,
-    following: options.FollowingOptions,
+    following: options.PropagationGroup,
     machine: options.Machine,
     reading: options.Reading,
-    talking: options.Talking,
+    talking: options.PrintOptions,
 ) -> None:
     """Outline a structure that you point at with a box, points, a mask, or a prompts file.
 
@@ -113,7 +113,7 @@ def segment(
 
     check = None
     if pointing.prompts is not None:
-        if pointing.has_prompt or following != options.FollowingOptions():
+        if pointing.has_prompt or following != options.PropagationGroup():
             raise _told_twice(pointing.prompts)
         request, check = request_from(
             pointing.prompts,
@@ -139,6 +139,6 @@ def segment(
 def _told_twice(file: Path) -> PromptError:
     return PromptError(
         "E-PROMPTS-TWICE",
-        f"{file.name} already says all that is to be done; nothing can be pointed at beside it.",
+        f"{file.name} already says all that is to be done; nothing can be prompted beside it.",
         "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
     )

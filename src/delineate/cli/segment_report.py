@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_DOUBTS = 8  # frames to look at that are named
 
 
-def print_result(done: RunResult, talking: options.Talking) -> None:
+def print_result(done: RunResult, talking: options.PrintOptions) -> None:
     """A line an object, then the files; with --json the whole manifest."""
     if talking.json:
         result_json(done.as_json())

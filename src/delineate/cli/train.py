@@ -139,7 +139,7 @@ class LearningOutput:
 
 @grouped
 def finetune(
-    data: Annotated[Path, typer.Argument(help="Labelled scans: delineate dataset check says what it sees.")],
+    data: Annotated[Path, typer.Argument(help="Labeled scans: delineate dataset check says what it sees.")],
     learning: Learning,
     machine: LearningMachine,
     writing: LearningOutput,
@@ -147,7 +147,7 @@ def finetune(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Fine-tune a system on labelled scans; measured before the first step, keeps only what is better than that."""
+    """Fine-tune a system on labeled scans; measured before the first step, keeps only what is better than that."""
     from delineate.verbs.finetune import FinetuneRequest
     from delineate.verbs.finetune import finetune as run
 

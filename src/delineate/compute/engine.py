@@ -69,7 +69,7 @@ class Engine:
             return nullcontext()
         return torch.autocast(self.device.type, self._lower)
 
-    def settle(self, *parts: nn.Module | None) -> None:
+    def cast_weights(self, *parts: nn.Module | None) -> None:
         """Convert the weights of parts that run ``encoding`` once, instead of on every call; the same answers."""
         if self.precision is Precision.FP32:
             return

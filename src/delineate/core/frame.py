@@ -39,7 +39,7 @@ class Frame:
     intensities  of the whole scan, so that every frame of it is windowed alike
     window       where a person, or the record of an earlier run, chose it; None: the predictor's own rule decides
     modality     of the scan
-    spacing      mm between neighbouring pixels, (x, y); None where the file does not say
+    spacing      mm between neighboring pixels, (x, y); None where the file does not say
     index        its number in the scan; None for a frame on its own
     file_window  (low, high) the file asks to be shown through; None where it does not say
     """

@@ -59,7 +59,7 @@ class ArrayFrames:
 
 class SteadyFrames:
     """Frames of a source that goes on where one is damaged: the last readable one before it, or else the first after
-    it, stands in. Each is told once, as a DelineateWarning.
+    it, stands in. Each is reported once, as a DelineateWarning.
 
     damaged  by number, what was said of it
     """

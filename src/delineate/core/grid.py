@@ -1,7 +1,7 @@
 """Where a scan's voxels are in space. Every coordinate conversion there is lives here.
 
 Voxel coordinates are array indices in the file's own storage order, as every viewer shows them: ``(i, j, k)``,
-with voxel centres at whole numbers. World coordinates are millimetres, RAS (right, anterior, superior
+with voxel centers at whole numbers. World coordinates are millimeters, RAS (right, anterior, superior
 positive: NIfTI) or LPS (left, posterior, superior positive: DICOM, ITK).
 """
 
@@ -70,7 +70,7 @@ class Grid:
             raise GeometryError(
                 "E-GRID-AFFINE",
                 f"An affine is a 4 x 4 matrix, not {affine.shape}.",
-                "Give the matrix from voxel indices to millimetres, its last row 0 0 0 1.",
+                "Give the matrix from voxel indices to millimeters, its last row 0 0 0 1.",
             )
         if not np.isfinite(affine).all():
             raise GeometryError(
@@ -80,7 +80,7 @@ class Grid:
             raise GeometryError(
                 "E-GRID-AFFINE",
                 f"The last row of the affine is {affine[3]}, not 0 0 0 1.",
-                "Give the matrix from voxel indices to millimetres, its last row 0 0 0 1.",
+                "Give the matrix from voxel indices to millimeters, its last row 0 0 0 1.",
             )
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if not (lengths < LONGEST_STEP).all() or not (np.abs(affine[:3, 3]) < FARTHEST).all():
@@ -106,7 +106,7 @@ class Grid:
 
     @classmethod
     def pixels(cls, width: int, height: int, frames: int | None = None) -> Grid:
-        """The grid of a photograph, or of a video of ``frames`` frames: pixels without millimetres."""
+        """The grid of a photograph, or of a video of ``frames`` frames: pixels without millimeters."""
         shape = (width, height) if frames is None else (width, height, frames)
         return cls(shape, axes=("x", "y", "t")[: len(shape)], placement=Placement.PIXELS)
 
@@ -123,7 +123,7 @@ class Grid:
 
     @cached_property
     def spacing(self) -> tuple[float, ...]:
-        """Distance between neighbouring voxel centres along each axis, mm (1.0 where unknown)."""
+        """Distance between neighboring voxel centers along each axis, mm (1.0 where unknown)."""
         return tuple(float(n) for n in np.linalg.norm(self.affine[:3, : self.ndim], axis=0))
 
     @property
@@ -174,7 +174,7 @@ class Grid:
         return len(steps) - 1
 
     def to_world(self, voxels: ArrayLike, space: Space | str = Space.RAS) -> NDArray[np.float64]:
-        """Voxel coordinates (..., ndim) to millimetres (..., 3) in RAS or LPS.
+        """Voxel coordinates (..., ndim) to millimeters (..., 3) in RAS or LPS.
 
         Raises GeometryError where the orientation in the patient is unknown.
         """
@@ -186,7 +186,7 @@ class Grid:
         return ras * _LPS_FROM_RAS if space is Space.LPS else ras
 
     def to_voxel(self, points: ArrayLike, space: Space | str = Space.RAS) -> NDArray[np.float64]:
-        """Millimetres (..., 3) in RAS or LPS to voxel coordinates (..., ndim), not rounded.
+        """Millimeters (..., 3) in RAS or LPS to voxel coordinates (..., ndim), not rounded.
 
         A 2D grid gives the foot of the perpendicular on its plane.
         """
@@ -212,13 +212,13 @@ class Grid:
         if self.placement is not Placement.WORLD:
             raise GeometryError(
                 "E-GRID-NO-WORLD",
-                f"{space.value} millimetres need a scan with a known orientation; this one has only "
+                f"{space.value} millimeters need a scan with a known orientation; this one has only "
                 f"{'a spacing' if self.placement is Placement.SCALE else 'pixels'}.",
                 "Give the prompt in voxel coordinates instead.",
             )
 
     def contains(self, voxels: ArrayLike) -> NDArray[np.bool_]:
-        """Whether points (..., ndim) fall into a voxel of the grid (half a voxel beyond the outer centres)."""
+        """Whether points (..., ndim) fall into a voxel of the grid (half a voxel beyond the outer centers)."""
         points = self._checked(voxels, self.ndim)
         return np.asarray(((points >= -0.5) & (points < np.array(self.shape) - 0.5)).all(axis=-1))
 

@@ -76,6 +76,13 @@ def parse_json(content: str | bytes) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
+def renamed(content: Any, names: Mapping[str, str]) -> Any:
+    """JSON content with the keys of earlier versions replaced by those of today, at every depth."""
+    if isinstance(content, Mapping):
+        return {names.get(key, key): renamed(value, names) for key, value in content.items()}
+    return [renamed(value, names) for value in content] if isinstance(content, list) else content
+
+
 def validated(
     content: Any,
     model: type[T],

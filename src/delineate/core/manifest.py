@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from delineate.core.errors import PromptError
 from delineate.core.grid import Placement
 from delineate.core.intensities import IntensityWindow
-from delineate.core.json_file import parse_json, validated
+from delineate.core.json_file import parse_json, renamed, validated
 from delineate.core.prompt_log import PromptLog, require_file
 from delineate.core.scan import Scan
+
+OLD_FORMATS: Final = ("delineate-manifest/1", "delineate-manifest/2")
+OLD_KEYS: Final = {"licence": "license", "colour": "color"}
 
 
 class _Record(BaseModel):
@@ -78,7 +81,7 @@ class ModelRecord(_Record):
     name: str
     version: str
     sha256: str
-    licence: str
+    license: str
     preprocessing: str = ""  # what it does to a frame before looking: windowing, resampling
     device: str = ""
     precision: str = ""
@@ -95,7 +98,7 @@ class ObjectRecord(_Record):
     pixels: int
     volume_mm3: float | None = None
     confidence: dict[int, float] = Field(default_factory=dict)
-    prompted: list[int] = Field(default_factory=list)  # frames a person pointed at it on
+    prompted: list[int] = Field(default_factory=list)  # frames it was prompted on
     ended: dict[int, str] = Field(default_factory=dict)  # frame: the direction in which following it ended there
     warnings: dict[int, str] = Field(default_factory=dict)  # frame: what looked wrong
 
@@ -134,10 +137,10 @@ class RunRecord(_Record):
 class Manifest(_Record):
     """Provenance of one run; ``delineate replay THIS`` does it again.
 
-    Version 1, of earlier releases, has no ``run``; it is read all the same.
+    Versions 1 (without ``run``) and 2 (with other spellings), of earlier releases, are read all the same.
     """
 
-    format: Literal["delineate-manifest/1", "delineate-manifest/2"] = "delineate-manifest/2"
+    format: Literal["delineate-manifest/3"] = "delineate-manifest/3"
     mark: str = Field(default="", description="Of the file it is written to, by which an edit is noticed.")
     software: str
     intended_use: str = "research use only, not a medical device"
@@ -148,6 +151,13 @@ class Manifest(_Record):
     notices: list[str] = Field(default_factory=list)
     prompts: PromptLog
     run: RunRecord | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("format") not in OLD_FORMATS:
+            return data
+        return renamed(data, OLD_KEYS) | {"format": "delineate-manifest/3"}
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:

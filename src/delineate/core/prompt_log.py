@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.core.errors import PromptError
-from delineate.core.json_file import json_of, validated
+from delineate.core.json_file import json_of, renamed, validated
 from delineate.core.prompts import Prompt
-from delineate.core.propagation_options import Following
+from delineate.core.propagation_options import PropagationOptions
 from delineate.core.reading import reading
 
 MOST_EVENTS, MOST_OBJECTS = 100_000, 4_000  # of a log
+OLD_FORMAT, OLD_KEYS = "delineate-prompts/1", {"colour": "color"}
 PROMPTS_HINT = "Save the prompts again, or compare the file with one that is saved beside an output (.manifest.json)."
 
 
@@ -22,12 +23,12 @@ class _Event(BaseModel):
 
 
 class AddObject(_Event):
-    """A new structure gets a name, a label value and a colour."""
+    """A new structure gets a name, a label value and a color."""
 
     event: Literal["add_object"] = "add_object"
     object: str
     label: int
-    colour: tuple[int, int, int]
+    color: tuple[int, int, int]
 
 
 class RemoveObject(_Event):
@@ -77,14 +78,14 @@ class ChooseCandidate(_Event):
 class Propagate(_Event):
     """Follow objects through the frames ``first`` to ``stop`` (excluded); all objects where none is named.
 
-    stopped_after  frames visited, both ways counted, when it was cancelled; None: it was followed to the end
+    stopped_after  frames visited, both ways counted, when it was canceled; None: it was followed to the end
     """
 
     event: Literal["propagate"] = "propagate"
     objects: tuple[str, ...] = ()
     first: int | None = None
     stop: int | None = None
-    following: Following = Field(default_factory=Following)
+    following: PropagationOptions = Field(default_factory=PropagationOptions)
     stopped_after: int | None = None
 
 
@@ -111,13 +112,21 @@ class PromptLog(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["delineate-prompts/1"] = "delineate-prompts/1"
+    format: Literal["delineate-prompts/2"] = "delineate-prompts/2"
     scan: str = ""
     scan_sha256: str = ""
     model: str = ""
     slice_axis: int | None = None
     events: tuple[Event, ...] = ()
     done: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, data: Any) -> Any:
+        """Version 1 spelled ``color`` otherwise."""
+        if not isinstance(data, dict) or data.get("format") != OLD_FORMAT:
+            return data
+        return renamed(data, OLD_KEYS) | {"format": "delineate-prompts/2"}
 
     @model_validator(mode="after")
     def _check(self) -> Self:

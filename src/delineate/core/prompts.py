@@ -1,7 +1,7 @@
 """What a person points with: points, boxes, scribbles, lassos, masks and words.
 
 Coordinates are pixels ``(x, y)`` of the frame as shown together with ``frame``, or voxel indices ``(i, j, k)`` of a
-volume, or millimetres with ``space="RAS"`` or ``"LPS"``. A pixel's centre is at whole numbers; boxes are
+volume, or millimeters with ``space="RAS"`` or ``"LPS"``. A pixel's center is at whole numbers; boxes are
 half-open: ``Box(10, 20, 30, 40)`` covers columns 10 to 29 and rows 20 to 39.
 """
 
@@ -38,14 +38,14 @@ class _Prompt(BaseModel):
             raise PromptError("E-PROMPT-FIELD", f"This is no {what}: {fault(error)}.", hint) from None
 
     frame: int | None = Field(default=None, description="Frame or slice index, where the coordinates do not say it.")
-    space: Space = Field(default=Space.VOXEL, description="Voxel indices, or RAS or LPS millimetres.")
+    space: Space = Field(default=Space.VOXEL, description="Voxel indices, or RAS or LPS millimeters.")
 
 
 class Point(_Prompt):
     """One click: ``Point(120, 80)`` in a frame, ``Point(120, 80, 31)`` in a volume; ``positive=False``: not this."""
 
     type: Literal["point"] = "point"
-    at: Coordinates = Field(description="x, y or i, j, k, or three millimetres.")
+    at: Coordinates = Field(description="x, y or i, j, k, or three millimeters.")
     positive: bool = True
 
     def __init__(self, *at: Any, **fields: Any) -> None:

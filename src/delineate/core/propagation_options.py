@@ -17,7 +17,7 @@ class MemoryRule(StrEnum):
     """Which earlier frames a structure is compared with; other distributions add rules (``memory.policies``)."""
 
     SYSTEM = "system"  # the system's own
-    WINDOW = "window"  # SAM 2: frames pointed at and the last six
+    WINDOW = "window"  # SAM 2: prompted frames and the last six
     PRUNING = "pruning"  # Surgical SAM 2: of those, the ones least like the newest
     CROSS_IMAGE = "cross-image"  # BioSAM 2: sixteen that differ most, wherever they are
     CHAIN = "chain"  # none: the last outline is the prompt for the next frame
@@ -29,7 +29,7 @@ class Directions(StrEnum):
     BACKWARD = "backward"
 
 
-class Following(BaseModel):
+class PropagationOptions(BaseModel):
     """How structures are followed.
 
     Raises PromptError for numbers out of range.
@@ -39,15 +39,15 @@ class Following(BaseModel):
 
     memory: str = Field(default=MemoryRule.SYSTEM, description="A MemoryRule, or a memory policy that was added.")
     stride: int = Field(default=1, description="Frames between two memories, beyond the nearest.")
-    memories: int | None = Field(default=None, description="Frames looked at, those pointed at counted once; 1 to 7.")
-    prompted: int | None = Field(default=None, description="Frames pointed at that are looked at; all by default.")
+    memories: int | None = Field(default=None, description="Frames looked at, those prompted counted once; 1 to 7.")
+    prompted: int | None = Field(default=None, description="Prompted frames that are looked at; all by default.")
     fill: int = Field(default=0, description="Holes of up to so many low-resolution pixels are filled.")
     specks: int = Field(default=0, description="Specks of up to so many low-resolution pixels are removed.")
     exclusive: bool = Field(default=False, description="A pixel belongs to one structure at most.")
     directions: Directions = Directions.BOTH
     reset: bool | None = Field(
         default=None,
-        description="The second direction starts with what was pointed at, no more; default: the system's own way.",
+        description="The second direction starts with what was prompted, no more; default: the system's own way.",
     )
     outlines: bool = Field(
         default=False, description="A memory starts from the outlines of prompted frames, not from clicks and boxes."

@@ -60,7 +60,7 @@ class FramePrompts:
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class ResolvedPrompt:
     """Where one prompt lands.
 
     span    first and one past the last frame that a 3D box allows, or None
@@ -82,11 +82,11 @@ class Placed:
         return np.column_stack([points, np.full(len(points), self.frame)])
 
 
-def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
+def resolve_prompt(prompt: Prompt, scan: Scan, across: bool = False) -> ResolvedPrompt:
     """The prompt on its frame of the scan; ``across``: a scribble may cross frames, and lands on its first one.
 
     Raises PromptError, with what to change, for prompts outside the scan, on no or another frame, or in
-    millimetres the scan does not have. A box that is partly outside is clipped, with a notice.
+    millimeters the scan does not have. A box that is partly outside is clipped, with a notice.
     """
     match prompt:
         case Box():
@@ -94,23 +94,23 @@ def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
         case Mask():
             return _place_mask(prompt, scan)
         case Text():
-            return Placed(_require_frame(prompt.frame, scan), FramePrompts(text=prompt.words.strip()))
+            return ResolvedPrompt(_require_frame(prompt.frame, scan), FramePrompts(text=prompt.words.strip()))
         case Point():
             frame, points = _on_one_frame([prompt.at], prompt, scan)
-            return Placed(frame, FramePrompts(points, np.array([prompt.positive])))
+            return ResolvedPrompt(frame, FramePrompts(points, np.array([prompt.positive])))
         case Scribble():
             corners = _located(prompt.points, prompt, scan)
             frame = int(corners[0, 2]) if across else _one_frame(corners, prompt, scan)
             line = _along(corners)
             points = line[np.rint(line[:, 2]) == frame, :2]
             prompts = FramePrompts(points, np.full(len(points), prompt.positive))
-            return Placed(frame, prompts, across=line if across else None)
+            return ResolvedPrompt(frame, prompts, across=line if across else None)
         case Lasso():
             frame, corners = _on_one_frame(prompt.points, prompt, scan)
             mask = _inside(corners, scan)
             rows, columns = np.nonzero(mask)
             box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            return Placed(frame, FramePrompts(box=tuple(float(v) for v in box), mask=mask))  # type: ignore[arg-type]
+            return ResolvedPrompt(frame, FramePrompts(box=tuple(float(v) for v in box), mask=mask))  # type: ignore[arg-type]
     raise PromptError(
         "E-PROMPT-KIND",
         f"{type(prompt).__name__} is not a prompt for one frame.",
@@ -118,7 +118,7 @@ def place(prompt: Prompt, scan: Scan, across: bool = False) -> Placed:
     )
 
 
-def join(placed: Sequence[Placed]) -> tuple[dict[int, FramePrompts], tuple[Notice, ...]]:
+def join(placed: Sequence[ResolvedPrompt]) -> tuple[dict[int, FramePrompts], tuple[Notice, ...]]:
     """Placed prompts of one object gathered by frame, in the order they were given."""
     frames: dict[int, FramePrompts] = {}
     notices: list[Notice] = []
@@ -205,7 +205,7 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
     return np.column_stack([pixels, np.array(frames, dtype=float)])
 
 
-def _place_box(prompt: Box, scan: Scan) -> Placed:
+def _place_box(prompt: Box, scan: Scan) -> ResolvedPrompt:
     if scan.kind is ScanKind.IMAGE and len(prompt.low) == 3 and prompt.space is Space.VOXEL:
         raise PromptError(
             "E-BOX-LENGTH",
@@ -250,11 +250,11 @@ def _place_box(prompt: Box, scan: Scan) -> Placed:
     if (clipped_low != low).any() or (clipped_high != high).any():
         text = ",".join(f"{v:g}" for v in box)
         notices = (Notice("W-BOX-CLIPPED", f"The box reaches outside the scan and was clipped to {text}."),)
-    return Placed(frame, FramePrompts(box=box), span, notices)  # type: ignore[arg-type]
+    return ResolvedPrompt(frame, FramePrompts(box=box), span, notices)  # type: ignore[arg-type]
 
 
 def _voxel_box(prompt: Box, scan: Scan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The box's half-open voxel range; a millimetre box becomes the range of voxels whose centres it holds."""
+    """The box's half-open voxel range; a millimeter box becomes the range of voxels whose centers it holds."""
     low, high = np.array(prompt.low), np.array(prompt.high)
     if prompt.space is Space.VOXEL:
         return low, high
@@ -279,7 +279,7 @@ def _outside_box(prompt: Box, scan: Scan) -> PromptError:
     )
 
 
-def _place_mask(prompt: Mask, scan: Scan) -> Placed:
+def _place_mask(prompt: Mask, scan: Scan) -> ResolvedPrompt:
     if (prompt.width, prompt.height) != (scan.width, scan.height):
         raise PromptError(
             "E-MASK-SIZE",
@@ -289,7 +289,7 @@ def _place_mask(prompt: Mask, scan: Scan) -> Placed:
         )
     mask = prompt.array
     notices = (Notice("W-MASK-FULL", "The mask prompt covers the whole frame."),) if mask.all() else ()
-    return Placed(_require_frame(prompt.frame, scan), FramePrompts(mask=mask), notices=notices)
+    return ResolvedPrompt(_require_frame(prompt.frame, scan), FramePrompts(mask=mask), notices=notices)
 
 
 def _along(corners: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -256,7 +256,7 @@ class Scan:
 
     @property
     def frame_spacing(self) -> tuple[float, float]:
-        """mm between neighbouring pixels of a frame, (x, y)."""
+        """mm between neighboring pixels of a frame, (x, y)."""
         x, y = self.frame_axes
         return self.grid.spacing[x], self.grid.spacing[y]
 

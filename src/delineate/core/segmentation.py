@@ -17,15 +17,15 @@ from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.terminal_text import excerpt, is_active
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 PIECE_BYTES = 1 << 25  # of a label map written piece by piece
 MOST_LABELS = 65535  # what 16 bits of a file can tell apart
 SHOWN = 12  # objects in a message
 IN_RANGE = f"Choose a label between 1 and {MOST_LABELS}."
 ANOTHER = "Choose another name or label, or remove the first one."
 
-# Distinct on grey and on tissue colours, in the order objects are added.
-PALETTE: tuple[Colour, ...] = (
+# Distinct on gray and on tissue colors, in the order objects are added.
+PALETTE: tuple[Color, ...] = (
     (230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (132, 145, 180), (145, 209, 194),
     (254, 217, 82), (126, 97, 72), (176, 156, 250), (102, 194, 102), (238, 130, 188), (60, 84, 136),
 )  # fmt: skip
@@ -50,7 +50,7 @@ class SegmentedObject:
 
     name: str
     label: int
-    colour: Colour
+    color: Color
     locked: bool = False
     masks: Mapping[int, Rle] = field(default_factory=dict)
     scores: Mapping[int, float] = field(default_factory=dict)
@@ -58,11 +58,11 @@ class SegmentedObject:
     def __post_init__(self) -> None:
         name = excerpt(self.name)
         object.__setattr__(self, "label", _label(self.label, name))
-        if len(self.colour) != 3 or not all(0 <= value <= 255 for value in self.colour):
+        if len(self.color) != 3 or not all(0 <= value <= 255 for value in self.color):
             raise PromptError(
-                "E-LABEL-COLOUR",
-                f'{self.colour} of "{name}" is no colour.',
-                "A colour is red, green and blue, 0 to 255.",
+                "E-LABEL-COLOR",
+                f'{self.color} of "{name}" is no color.',
+                "A color is red, green and blue, 0 to 255.",
             )
         object.__setattr__(self, "masks", MappingProxyType(dict(self.masks)))
         object.__setattr__(self, "scores", MappingProxyType(dict(self.scores)))
@@ -138,7 +138,7 @@ class Segmentation:
         """One object alone, with its label value."""
         return replace(self, objects=(self[name],))
 
-    def adding(self, name: str, colour: Colour | None = None, label: int | None = None) -> Segmentation:
+    def adding(self, name: str, color: Color | None = None, label: int | None = None) -> Segmentation:
         """With a new, empty object; label values are never reused or renumbered.
 
         Raises PromptError for a name that is taken, or that holds line breaks or other control characters.
@@ -152,7 +152,7 @@ class Segmentation:
         if name in self:
             raise PromptError("E-OBJECT-TWICE", f'There is an object "{excerpt(name)}" already.', ANOTHER)
         value = self._free_label() if label is None else _label(label, name)
-        shade = colour or PALETTE[(value - 1) % len(PALETTE)]
+        shade = color or PALETTE[(value - 1) % len(PALETTE)]
         return replace(self, objects=(*self.objects, SegmentedObject(name, value, shade)))
 
     def _free_label(self) -> int:

@@ -129,7 +129,7 @@ def stopped() -> list[str]:
     return [module for module in off if module not in TOO_EARLY]
 
 
-def left_behind() -> list[Path]:
+def remove_measurement_files() -> list[Path]:
     """What such libraries left in the home folder, earlier or in other programs; it is the user's to delete."""
     places = [_place(name) for one in REPORTERS for name in one.leaves]
     return [path for path in places if path.exists()]

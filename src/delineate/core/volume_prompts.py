@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.resolve import Placed
+from delineate.core.resolve import ResolvedPrompt
 
 Box3D = tuple[float, float, float, float, float, float]
 
@@ -32,7 +32,7 @@ class VolumePrompts:
     text: str | None = None
 
     @classmethod
-    def of(cls, placed: Sequence[Placed]) -> Self:
+    def of(cls, placed: Sequence[ResolvedPrompt]) -> Self:
         """Prompts where they landed, in the order they were given; the last outline of a frame counts."""
         points, labels, boxes = [np.zeros((0, 3))], [np.zeros(0, dtype=bool)], []
         masks: dict[int, NDArray[np.bool_]] = {}

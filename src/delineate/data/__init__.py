@@ -1,1 +1,1 @@
-"""Labelled scans: read in the layouts people have them in, checked, split by subject."""
+"""Labeled scans: read in the layouts people have them in, checked, split by subject."""

@@ -1,4 +1,4 @@
-"""Labelled scans to measure on, as a ``manifest.json`` lists them; nothing is read before it is needed.
+"""Labeled scans to measure on, as a ``manifest.json`` lists them; nothing is read before it is needed.
 
 The manifest is a list of objects with ``id, dataset, task, modality, image, label, labels, use``. ``task`` is "2d",
 "3d" or "video". ``image`` and ``label`` are paths beside the manifest, to any file this package opens; the label holds
@@ -87,7 +87,7 @@ class ManifestItem(BaseModel):
 
 @dataclass(frozen=True)
 class Case:
-    """One labelled scan.
+    """One labeled scan.
 
     structures  label value to name; EVERY_NUMBER's name is under 0
     subject     whose scan it is, where the layout says so; else it is taken from the id (``subjects.subject_of``)
@@ -121,7 +121,7 @@ class Case:
         """
         return [file for path in dict.fromkeys((self.image, self.label)) for file in self.home.files(path)]
 
-    def open(self) -> LabelledScan:
+    def open(self) -> LabeledScan:
         """Read the scan, and its labels on the same frames.
 
         Raises InputError where they do not belong together, and OutsideError before anything outside is read.
@@ -137,7 +137,7 @@ class Case:
                 "A label image has one whole number a pixel, on the grid of its scan.",
             )
         frames = found.frames if found.frames is not None else self._labelled_frames(len(scan), len(truth))
-        return LabelledScan(self, scan, truth, frames, found.boxes)
+        return LabeledScan(self, scan, truth, frames, found.boxes)
 
     def _files(self) -> OpenedFiles:
         scan = open_scan(self.image)
@@ -173,7 +173,7 @@ class Case:
 class Target:
     """One structure to outline.
 
-    frame  where it is pointed at: the frame of its largest area, in a video the first one it is labelled on
+    frame  where it is prompted: the frame of its largest area, in a video the first one it is labeled on
     area   pixels there
     """
 
@@ -184,7 +184,7 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledScan:
+class LabeledScan:
     """An opened case.
 
     frames  the scan's frames that have labels, in the order of ``labels``' frames
@@ -198,7 +198,7 @@ class LabelledScan:
     boxes: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
     def truth(self, frame: int, target: Target) -> NDArray[np.bool_]:
-        """The structure's true outline on a labelled frame of the scan: (height, width)."""
+        """The structure's true outline on a labeled frame of the scan: (height, width)."""
         return self._labels_on(self.frames.index(frame)) == target.label
 
     def truth_volume(self, target: Target) -> NDArray[np.bool_]:
@@ -228,7 +228,7 @@ class LabelledScan:
 def load_cases(
     root: Path, tasks: Collection[Task] = tuple(Task), uses: Collection[Use] = (Use.TEST,), follow_links: bool = False
 ) -> list[Case]:
-    """The labelled cases of a folder with a manifest.json: those of the given tasks and uses.
+    """The labeled cases of a folder with a manifest.json: those of the given tasks and uses.
 
     follow_links  whether its paths and links may lead outside the folder (``confined``)
 
@@ -239,11 +239,11 @@ def load_cases(
     if not path.is_file():
         raise InputError(
             "E-EVAL-NO-DATA",
-            f"There are no labelled scans at {root}: it has no {MANIFEST}.",
+            f"There are no labeled scans at {root}: it has no {MANIFEST}.",
             f"Point --data to a folder with a {MANIFEST}; docs/reference/evaluation.md says what it holds.",
         )
     hint = "Every item needs id, dataset, task, modality, image, label, labels and use."
-    items = read_json(path, list[ManifestItem], "E-EVAL-MANIFEST", "a list of labelled scans", hint)
+    items = read_json(path, list[ManifestItem], "E-EVAL-MANIFEST", "a list of labeled scans", hint)
     known = {task.value for task in Task}
     cases = (Case.of(item, home) for item in items if item.label and item.task in known)
     return [case for case in cases if case.use in uses and case.task in tasks]

@@ -1,4 +1,4 @@
-"""What a folder of labelled scans holds, and what is wrong with it, before anybody trains on it."""
+"""What a folder of labeled scans holds, and what is wrong with it, before anybody trains on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scipy.ndimage import binary_erosion
 from delineate.core.errors import DelineateError
 from delineate.core.scan import Scan
 from delineate.core.segmentation import PALETTE
-from delineate.data.cases import Case, LabelledScan
+from delineate.data.cases import Case, LabeledScan
 from delineate.data.confined import OutsideError
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import split_by_subject, subject_of
@@ -29,7 +29,7 @@ __all__ = ["DatasetCard", "Problem", "check_dataset", "split_by_subject", "subje
 
 TILE, ACROSS, SHOWN = 220, 4, 12
 GAP, CAPTION, PAPER = 8, 16, (236, 236, 236)  # between tiles, below them, around pictures
-TINT = 0.2  # of a structure's colour inside its outline
+TINT = 0.2  # of a structure's color inside its outline
 THERE = 80  # of 255: a pixel that a structure fills by so much shows it, so that thin ones stay whole
 FIELD_OF_VIEW = 0.4  # of a picture, at least
 LEAST_SAME = 3  # label files that are all the same: pointed out
@@ -108,7 +108,7 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_l
         if opened is None:
             continue
         pictures[_content(opened.scan)].append(case)
-        labels[_content(opened.labels), _labelled_share(opened.labels)].append(case)
+        labels[_content(opened.labels), _labeled_share(opened.labels)].append(case)
         if sheet is not None and number % every == 0 and len(tiles) < SHOWN:
             tiles.append(_tile(opened))
     card.problems += [*_leaks(cases, pictures), *_same_labels(labels)]
@@ -117,7 +117,7 @@ def _checked(root: Path, sheet: Path | None, progress: Progress | None, follow_l
     return card
 
 
-def _opened(case: Case, card: DatasetCard) -> LabelledScan | None:
+def _opened(case: Case, card: DatasetCard) -> LabeledScan | None:
     """An opened case, its structures counted, what is wrong with it noted; None if it cannot be opened."""
     try:
         case.files()
@@ -151,9 +151,9 @@ def _opened(case: Case, card: DatasetCard) -> LabelledScan | None:
             if value:
                 sizes[int(value)] = max(sizes[int(value)], count)
     if not sizes:
-        card.problems.append(Problem(case.id, "nothing is labelled"))
+        card.problems.append(Problem(case.id, "nothing is labeled"))
     elif max(sizes.values()) < SMALL:
-        card.problems.append(Problem(case.id, f"nothing larger than {max(sizes.values())} pixels is labelled"))
+        card.problems.append(Problem(case.id, f"nothing larger than {max(sizes.values())} pixels is labeled"))
     for value in sizes:
         card.structures[case.name_of(value)] += 1
         if 0 not in case.structures and value not in case.structures:
@@ -188,8 +188,8 @@ def _same_labels(labels: dict[tuple[str, float], list[Case]]) -> list[Problem]:
     return [Problem(same[0].id, "all cases have the same labels: a mask of the field of view?")] if alike else []
 
 
-def _labelled_share(labels: Scan) -> float:
-    """How much of the middle frame is labelled."""
+def _labeled_share(labels: Scan) -> float:
+    """How much of the middle frame is labeled."""
     return float((labels.pixels(len(labels) // 2) > 0).mean())
 
 
@@ -198,8 +198,8 @@ def _content(scan: Scan) -> str:
     return hashlib.sha256(middle.tobytes()).hexdigest()
 
 
-def _tile(opened: LabelledScan) -> Image.Image:
-    """The frame that shows most labels, structures in colour."""
+def _tile(opened: LabeledScan) -> Image.Image:
+    """The frame that shows most labels, structures in color."""
     areas = [int((opened.labels.pixels(n) > 0).sum()) for n in range(len(opened.labels))]
     best = int(np.argmax(areas))
     frame = shown(opened.scan.pixels(opened.frames[best]), display_window(opened.scan))
@@ -213,16 +213,16 @@ def _tile(opened: LabelledScan) -> Image.Image:
 
 
 def _outlined(frame: NDArray[np.uint8], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """A frame with a line along the border of structures, and a hint of its colour inside; labels may be larger."""
+    """A frame with a line along the border of structures, and a hint of its color inside; labels may be larger."""
     out = frame.astype(np.float32)
     size = frame.shape[1], frame.shape[0]
     for value in np.unique(labels[labels > 0]):
         share = Image.fromarray((labels == value).astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
         inside = np.asarray(share) > THERE
-        colour = np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
+        color = np.array(PALETTE[int(value) % len(PALETTE)], np.float32)
         line = inside & ~binary_erosion(inside)
-        out[inside] = (1 - TINT) * out[inside] + TINT * colour
-        out[line] = colour
+        out[inside] = (1 - TINT) * out[inside] + TINT * color
+        out[line] = color
     return out.astype(np.uint8)
 
 

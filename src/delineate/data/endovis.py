@@ -1,8 +1,8 @@
-"""EndoVis-style folders: frames of a sequence, with one mask folder a class, or colour-coded masks.
+"""EndoVis-style folders: frames of a sequence, with one mask folder a class, or color-coded masks.
 
 EndoVis 2017   ``SEQUENCE/left_frames/frame000.png``, ``SEQUENCE/ground_truth/NAME_labels/frame000.png``
-EndoVis 2018   ``SEQUENCE/left_frames``, ``SEQUENCE/labels/frame000.png`` in the colours of ``labels.json``
-colour-coded   ``frames`` or ``images``, ``labels`` or ``masks``, and ``labels.json`` or ``class_dict.csv``
+EndoVis 2018   ``SEQUENCE/left_frames``, ``SEQUENCE/labels/frame000.png`` in the colors of ``labels.json``
+color-coded   ``frames`` or ``images``, ``labels`` or ``masks``, and ``labels.json`` or ``class_dict.csv``
 
 ``labels.json`` is a list of {name, color: [r, g, b], classid}, ``class_dict.csv`` has name, r, g, b in its rows; both
 may lie with the sequence or above it. A class's number is its place in the list, background left out. Instrument
@@ -34,7 +34,7 @@ from delineate.io.readers.picture import read_pixels
 
 FRAMES = ("left_frames", "left_frame", "frames", "images")
 CLASSES = ("ground_truth", "GT")
-COLOURED = ("labels", "masks", "annotations")
+COLORED = ("labels", "masks", "annotations")
 KEYS = ("labels.json", "class_dict.csv", "label_colors.csv")
 KEY_HINT = 'It is a list of {"name": ..., "color": [r, g, b]}, or rows of name,r,g,b.'
 DEEP = 3  # folders between the root and a sequence, at most
@@ -42,18 +42,18 @@ INSTRUMENTS = (  # EndoVis 2017: type numbers 1 to 7
     "bipolar forceps", "prograsp forceps", "large needle driver", "vessel sealer", "grasping retractor",
     "monopolar curved scissors", "other",
 )  # fmt: skip
-BACKGROUND = ("background", "background-tissue", "unlabelled", "unlabeled", "void")
+BACKGROUND = ("background", "background-tissue", "unlabeled", "unlabeled", "void")
 
 Level = Annotated[int, Field(ge=0, le=255)]
-Colour = tuple[Level, Level, Level]
+Color = tuple[Level, Level, Level]
 Labels = NDArray[np.uint8]
 
 
-class ColouredClass(BaseModel):
+class ColoredClass(BaseModel):
     """An item of ``labels.json``."""
 
     name: str
-    color: Colour
+    color: Color
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +86,11 @@ class ClassFolders:
 
 
 @dataclass(frozen=True, eq=False)
-class ColourCoded:
-    """Labels of frames from coloured masks; a colour of no class is background."""
+class ColorCoded:
+    """Labels of frames from colored masks; a color of no class is background."""
 
     paths: tuple[Path, ...]
-    colours: Mapping[int, Colour]
+    colors: Mapping[int, Color]
     shape: tuple[int, ...]
 
     @property
@@ -108,24 +108,24 @@ class ColourCoded:
                 "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
             )
         labels = np.zeros(pixels.shape[:2], dtype=np.uint8)
-        for number, colour in self.colours.items():
-            labels[(pixels == np.array(colour, dtype=pixels.dtype)).all(axis=2)] = number
+        for number, color in self.colors.items():
+            labels[(pixels == np.array(color, dtype=pixels.dtype)).all(axis=2)] = number
         return labels
 
 
 @dataclass(frozen=True)
 class EndovisReader:
-    """Reads a sequence; ``colours`` of the classes, or None where each class has its own folder."""
+    """Reads a sequence; ``colors`` of the classes, or None where each class has its own folder."""
 
-    colours: tuple[tuple[int, Colour], ...] | None = None
+    colors: tuple[tuple[int, Color], ...] | None = None
 
     def __call__(self, case: Case) -> OpenedFiles:
         scan = open_scan(case.image)
         size = scan.height, scan.width
         position = {path.stem: n for n, path in enumerate(pictures(case.image))}
-        if self.colours is not None:
+        if self.colors is not None:
             paths = tuple(path for path in pictures(case.label) if path.stem in position)
-            labels: Any = ColourCoded(paths, dict(self.colours), (len(paths), *size))
+            labels: Any = ColorCoded(paths, dict(self.colors), (len(paths), *size))
             stems = [path.stem for path in paths]
         else:
             masks = tuple((_type(folder, case.structures), folder) for folder in _class_folders(case.label))
@@ -150,7 +150,7 @@ def fits(home: DataFolder) -> bool:
 def read(home: DataFolder) -> Iterator[Case]:
     """One case a sequence.
 
-    Raises InputError where the key to the colours is damaged, OutsideError where it lies elsewhere.
+    Raises InputError where the key to the colors is damaged, OutsideError where it lies elsewhere.
     """
     root = home.root
     for sequence, frames, masks, key in _sequences(root):
@@ -162,14 +162,14 @@ def read(home: DataFolder) -> Iterator[Case]:
         else:
             classes = _classes(home.require_inside(key))
             structures = {number: said for number, said, _ in classes}
-            reader = EndovisReader(tuple((number, colour) for number, _, colour in classes))
+            reader = EndovisReader(tuple((number, color) for number, _, color in classes))
         testing = any(part.lower().startswith(("test", "val")) for part in sequence.relative_to(root).parts)
         use = Use.TEST if testing else Use.TRAIN
         yield Case(name, root.name, "endoscopy", Task.VIDEO, frames, masks, structures, use, name, reader)
 
 
 def _sequences(root: Path) -> Iterator[tuple[Path, Path, Path, Path | None]]:
-    """(sequence, its frames, its masks, the key to their colours or None) of every sequence."""
+    """(sequence, its frames, its masks, the key to their colors or None) of every sequence."""
     level = [root]
     for _ in range(DEEP + 1):
         deeper: list[Path] = []
@@ -189,12 +189,12 @@ def _masks(folder: Path, inside: Mapping[str, Path], root: Path) -> tuple[Path, 
     if classes is not None:
         return classes, None
     key = _key(folder, root)
-    coloured = next((inside[name] for name in COLOURED if name in inside), None)
-    return (coloured, key) if key is not None and coloured is not None else None
+    colored = next((inside[name] for name in COLORED if name in inside), None)
+    return (colored, key) if key is not None and colored is not None else None
 
 
 def _key(folder: Path, root: Path) -> Path | None:
-    """The key to the colours, with the sequence or above it, within the data set."""
+    """The key to the colors, with the sequence or above it, within the data set."""
     while True:
         found = next((folder / name for name in KEYS if (folder / name).is_file()), None)
         if found is not None or folder == root:
@@ -227,28 +227,28 @@ def _instrument(name: str) -> int:
     return next((number for number, word in enumerate(words, 1) if word in name), 0)
 
 
-def _classes(key: Path) -> list[tuple[int, str, Colour]]:
+def _classes(key: Path) -> list[tuple[int, str, Color]]:
     try:
         rows = _rows(key)
     except (ValueError, IndexError, csv.Error, OSError) as error:
         raise InputError(
-            "E-DATA-COLOURS", f"{key} does not say which class each colour is: {reason(error)}.", KEY_HINT
+            "E-DATA-COLORS", f"{key} does not say which class each color is: {reason(error)}.", KEY_HINT
         ) from error
-    named = [(name, colour) for name, colour in rows if name.lower() not in BACKGROUND]
-    return [(number, name, colour) for number, (name, colour) in enumerate(named, 1)]
+    named = [(name, color) for name, color in rows if name.lower() not in BACKGROUND]
+    return [(number, name, color) for number, (name, color) in enumerate(named, 1)]
 
 
-def _rows(key: Path) -> list[tuple[str, Colour]]:
+def _rows(key: Path) -> list[tuple[str, Color]]:
     if key.suffix == ".json":
-        listed = read_json(key, list[ColouredClass], "E-DATA-COLOURS", "a list of classes with colours", KEY_HINT)
+        listed = read_json(key, list[ColoredClass], "E-DATA-COLORS", "a list of classes with colors", KEY_HINT)
         return [(one.name, one.color) for one in listed]
     with key.open(newline="") as stream:
         rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if row]
-    return [(row[0], _colour(row[1:4])) for row in rows if len(row) >= 4 and row[1].isdigit()]
+    return [(row[0], _color(row[1:4])) for row in rows if len(row) >= 4 and row[1].isdigit()]
 
 
-def _colour(values: Any) -> Colour:
+def _color(values: Any) -> Color:
     red, green, blue = (int(v) for v in values)
     if not all(0 <= level <= 255 for level in (red, green, blue)):
-        raise ValueError(f"a colour of {red}, {green}, {blue}")
+        raise ValueError(f"a color of {red}, {green}, {blue}")
     return red, green, blue

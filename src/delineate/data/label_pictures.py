@@ -51,7 +51,7 @@ def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
     slice_axis  of the scan, for a volume
 
     The indices of a palette are the labels (VOS), three equal channels are one, and a JPEG is black or white.
-    Raises InputError where a picture's colours are no numbers.
+    Raises InputError where a picture's colors are no numbers.
     """
     if path.is_dir() and (found := pictures(path)):
         first = read_labels(found[0])
@@ -65,14 +65,14 @@ def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
 def read_labels(path: Path) -> Labels:
     """One label picture (height, width) as whole numbers.
 
-    Raises InputError if it cannot be read, or its colours are no numbers.
+    Raises InputError if it cannot be read, or its colors are no numbers.
     """
     pixels = np.asarray(open_scan(path, palette_indices=True).pixels(0))
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any() and path.suffix.lower() not in JPEG:
             raise InputError(
-                "E-LABEL-COLOUR",
-                f"{path.name} is coloured; nothing says which structure each colour is.",
+                "E-LABEL-COLOR",
+                f"{path.name} is colored; nothing says which structure each color is.",
                 "Store whole numbers or a palette; or add labels.json (EndoVis) or class_dict.csv: "
                 "docs/reference/datasets.md",
             )

@@ -1,4 +1,4 @@
-"""Folders of labelled scans, recognised by what lies in them. Nothing is decoded before it is needed.
+"""Folders of labeled scans, recognized by what lies in them. Nothing is decoded before it is needed.
 
 layout            what it looks like
 manifest          ``manifest.json`` (docs/reference/evaluation.md)
@@ -8,7 +8,7 @@ shards            ``shards.json`` and tar files (``delineate dataset shard``)
 VOS               ``JPEGImages/VIDEO/*.jpg``, ``Annotations/VIDEO/*.png``, there or in train and valid
 SA-Med2D          ``SAMed2D_v1.json``, ``images``, ``masks``; names as modality--dataset--case--axis_slice
 COCO              a JSON of images, annotations and categories; pictures beside it or in folders
-EndoVis           ``SEQUENCE/left_frames``, with ``ground_truth/NAME_labels`` or colour-coded ``labels``
+EndoVis           ``SEQUENCE/left_frames``, with ``ground_truth/NAME_labels`` or color-coded ``labels``
 MedSAM npz        npz files with ``imgs`` and ``gts``, in folders or not; pairs ``imgs/NAME.npy``, ``gts/NAME.npy``
 CAMUS             ``patient0001_2CH_ED.nii.gz`` beside ``..._gt.nii.gz``, in folders or not
 images and masks  two folders (images and masks, labels, annotations or gt), files or folders of frames of one name
@@ -37,7 +37,7 @@ class Layout:
 
 
 def read_dataset(root: Path, follow_links: bool = False) -> tuple[str, list[Case]]:
-    """The name of a folder's layout, and its labelled cases in a fixed order.
+    """The name of a folder's layout, and its labeled cases in a fixed order.
 
     follow_links  whether its paths and links may lead outside the folder; where one does and may not, its case is
                   refused when it is opened (``confined``)

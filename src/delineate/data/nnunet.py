@@ -86,7 +86,7 @@ def fits(home: DataFolder) -> bool:
 
 
 def read(home: DataFolder) -> Iterator[Case]:
-    """The labelled cases.
+    """The labeled cases.
 
     Raises InputError where the description cannot be understood, OutsideError where it lies elsewhere.
     """

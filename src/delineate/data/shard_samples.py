@@ -1,4 +1,4 @@
-"""A labelled scan as the files of one sample of a shard, and back; what comes back is what went in."""
+"""A labeled scan as the files of one sample of a shard, and back; what comes back is what went in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from delineate.core.grid import Grid, Placement
 from delineate.core.json_file import parsed_json
 from delineate.core.reading import reading
 from delineate.core.scan import Modality, ModalityName, Scan, ScanKind
-from delineate.data.cases import LabelledScan, OpenedFiles, Task
+from delineate.data.cases import LabeledScan, OpenedFiles, Task
 from delineate.io.limits import check_picture
 from delineate.io.options import ReadOptions
 from delineate.io.readers.array_archive import array_archive
@@ -66,7 +66,7 @@ class MemberFrames:
         return decoded(self.members[self.names[index]], self.names[index])
 
 
-def about(scan: LabelledScan, subject: str) -> dict[str, Any]:
+def about(scan: LabeledScan, subject: str) -> dict[str, Any]:
     """Everything but pixels."""
     case, grid = scan.case, scan.scan.grid
     return {
@@ -86,7 +86,7 @@ def about(scan: LabelledScan, subject: str) -> dict[str, Any]:
     }
 
 
-def encoded(scan: LabelledScan) -> Iterator[tuple[str, bytes]]:
+def encoded(scan: LabeledScan) -> Iterator[tuple[str, bytes]]:
     """The files of a sample: (name without the key, content)."""
     if scan.scan.kind is ScanKind.VOLUME:
         yield "image.npz", _npz(scan.scan.voxels())

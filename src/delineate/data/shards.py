@@ -1,4 +1,4 @@
-"""Labelled scans in tar files of one size, for many workers: as the webdataset library reads them, or with plain tar.
+"""Labeled scans in tar files of one size, for many workers: as the webdataset library reads them, or with plain tar.
 
 A sample's files stand one after the other and share the name up to the first dot, which is the key:
 
@@ -29,7 +29,7 @@ from delineate.core.errors import InputError
 from delineate.core.json_file import read_json
 from delineate.core.reading import reading
 from delineate.core.terminal_text import excerpt
-from delineate.data.cases import Case, LabelledScan, OpenedFiles, Use, refuse_outside
+from delineate.data.cases import Case, LabeledScan, OpenedFiles, Use, refuse_outside
 from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.shard_samples import SampleRecord, about, encoded, opened, record_in
 from delineate.data.subjects import split_by_subject, subject_of
@@ -155,7 +155,7 @@ def stream(
     seed: int = 0,
     epoch: int = 0,
     follow_links: bool = False,
-) -> Iterator[LabelledScan]:
+) -> Iterator[LabeledScan]:
     """The samples of one part, once each, over all workers together.
 
     worker        of ``workers``: shards are dealt out to them; where there are fewer shards than workers, samples are
@@ -182,7 +182,7 @@ def stream(
         case = _case(record_in(members), path, part, home)
         with reading(path, "E-SHARD-DAMAGED", hint="Write the shards again."):
             found = opened(members)
-        yield LabelledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes)
+        yield LabeledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes)
 
 
 def bytes_of(text: str) -> int:

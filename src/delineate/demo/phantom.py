@@ -58,7 +58,7 @@ class _Abdomen:
     def ellipsoid(
         self, at: tuple[float, float, float], size: tuple[float, float, float], turn: float = 0.0, bend: float = 3.0
     ) -> NDArray[np.bool_]:
-        """Millimetres; ``turn`` about the body axis in degrees, ``bend`` the size of the distortion."""
+        """Millimeters; ``turn`` about the body axis in degrees, ``bend`` the size of the distortion."""
         cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
         dx, dy = self.x + bend * self.bx - at[0], self.y + bend * self.by - at[1]
         u, v, w = (dx * cos + dy * sin) / size[0], (-dx * sin + dy * cos) / size[1], (self.z - at[2]) / size[2]

@@ -68,13 +68,13 @@ class BoxView:
         return cls(pixels, inside, (x0, y0, x1, y1), (height, width))
 
     @property
-    def grey(self) -> Pixels:
-        """The view along the direction in which its colours differ most (h, w)."""
+    def gray(self) -> Pixels:
+        """The view along the direction in which its colors differ most (h, w)."""
         if self.pixels.shape[2] == 1:
             return self.pixels[..., 0]
-        centred = self.pixels.reshape(-1, self.pixels.shape[2]) - self.pixels.mean(axis=(0, 1))
-        direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
-        return np.asarray((centred @ direction).reshape(self.pixels.shape[:2]), dtype=np.float32)
+        centered = self.pixels.reshape(-1, self.pixels.shape[2]) - self.pixels.mean(axis=(0, 1))
+        direction = np.linalg.eigh(centered.T @ centered)[1][:, -1]
+        return np.asarray((centered @ direction).reshape(self.pixels.shape[:2]), dtype=np.float32)
 
     def ellipse(self, size: float = 1.0) -> Mask:
         """The ellipse that fills ``size`` of the box's width and height, at the view's resolution."""
@@ -93,8 +93,8 @@ class BoxView:
 
 def otsu(view: BoxView) -> Mask:
     """The side of Otsu's threshold (IEEE SMC 1979) in the box that fills the box's middle more than its rim."""
-    grey = view.grey
-    bright = grey > otsu_threshold(grey[view.inside])
+    gray = view.gray
+    bright = gray > otsu_threshold(gray[view.inside])
     middle = view.ellipse(0.6)
     rim = view.inside & ~view.ellipse(1.0)
     if not rim.any() or not middle.any():
@@ -105,8 +105,8 @@ def otsu(view: BoxView) -> Mask:
 def otsu_threshold(values: NDArray[np.floating[Any]]) -> float:
     """The value that splits a sample into the two classes whose means differ most."""
     counts, edges = np.histogram(values, BINS)
-    centres = (edges[:-1] + edges[1:]) / 2
-    below, sums = np.cumsum(counts), np.cumsum(counts * centres)
+    centers = (edges[:-1] + edges[1:]) / 2
+    below, sums = np.cumsum(counts), np.cumsum(counts * centers)
     above = below[-1] - below
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = sums / below - (sums[-1] - sums) / above
@@ -154,7 +154,7 @@ class BaselinePredictor:
 
     @property
     def record(self) -> ModelRecord:
-        return ModelRecord(name=self.name, version="1", sha256="", licence="Apache-2.0")
+        return ModelRecord(name=self.name, version="1", sha256="", license="Apache-2.0")
 
     @property
     def capabilities(self) -> Capabilities:

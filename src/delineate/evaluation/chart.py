@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-COLOURS = ("#c0392b", "#2471a3", "#1e8449", "#b7950b", "#6c3483", "#566573")
+COLORS = ("#c0392b", "#2471a3", "#1e8449", "#b7950b", "#6c3483", "#566573")
 WIDTH, HEIGHT, LEFT, TOP, LOW = 560, 300, 48, 12, 44  # of the field with its labels
 KEY = 190  # for names
 Line = Sequence[tuple[float, float]]
@@ -27,10 +27,10 @@ def chart(lines: Mapping[str, Line], across: str, up: str, reach: float) -> str:
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}" stroke="#999"/>')
         parts.append(_text(x, bottom + 17, f"{n * step:.6g}", 11))
     for n, (name, points) in enumerate(lines.items()):
-        colour, y = COLOURS[n % len(COLOURS)], TOP + 12 + 18 * n
+        color, y = COLORS[n % len(COLORS)], TOP + 12 + 18 * n
         path = " ".join(f"{LEFT + wide * x / most:.1f},{bottom - high * v:.1f}" for x, v in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<line x1="{WIDTH}" x2="{WIDTH + 16}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
+        parts.append(f'<line x1="{WIDTH}" x2="{WIDTH + 16}" y1="{y}" y2="{y}" stroke="{color}" stroke-width="3"/>')
         parts.append(_text(WIDTH + 22, y + 4, name, 12, "start"))
     parts.append(_text(LEFT + wide / 2, HEIGHT - 6, across, 12))
     y = TOP + high / 2

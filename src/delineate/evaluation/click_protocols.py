@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.resolve import FramePrompts
-from delineate.data.cases import LabelledScan, Target, Task, rng_of
+from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation.metrics import iou
 from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import Click, next_click
@@ -45,7 +45,7 @@ class AllClicks:
     clicker: Clicker
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         encode = lru_cache(maxsize=1)(lambda frame: predictor.encode(case.scan.frame(frame)))
         for target in sorted(targets, key=lambda t: t.frame):

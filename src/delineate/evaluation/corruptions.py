@@ -1,6 +1,6 @@
 """What spoils endoscopic and other medical frames: noise, blur, light, compression, smoke, blood, reflections.
 
-Every corruption takes an RGB or grey frame of floats 0 to 1, a severity of 1 to 5 and random numbers. What should move
+Every corruption takes an RGB or gray frame of floats 0 to 1, a severity of 1 to 5 and random numbers. What should move
 slowly over a video (the direction of a blur, where smoke drifts) is drawn once a clip, noise anew on every frame.
 After Hendrycks and Dietterich, arXiv 1903.12261, and the surgical findings of arXiv 2408.01648 and 2408.04593; the
 strengths are our own, chosen so that severity 1 is hardly seen and 5 still leaves the structures to a human eye.
@@ -21,7 +21,7 @@ from scipy.signal import oaconvolve
 
 from delineate.core.errors import InputError
 from delineate.core.scan import FrameSource, Scan, ScanKind
-from delineate.data.cases import LabelledScan, rng_of
+from delineate.data.cases import LabeledScan, rng_of
 from delineate.preprocess.display import display_window
 
 Frame = NDArray[np.float32]  # (height, width, channels), 0 to 1
@@ -112,8 +112,8 @@ def corrupted_scan(scan: Scan, name: str, severity: int, seed: int = 0, clip: st
     return replace(scan, source=frames, file=None)
 
 
-def corrupted_case(case: LabelledScan, name: str, severity: int, seed: int) -> LabelledScan:
-    """A labelled picture or video with spoilt frames and its own truth."""
+def corrupted_case(case: LabeledScan, name: str, severity: int, seed: int) -> LabeledScan:
+    """A labeled picture or video with spoilt frames and its own truth."""
     return replace(case, scan=corrupted_scan(case.scan, name, severity, seed, case.case.id))
 
 
@@ -236,7 +236,7 @@ def _pixelate(frame: Frame, strength: float, clip: Random, now: Random) -> Frame
 
 
 def _smoke(frame: Frame, strength: float, clip: Random, now: Random) -> Frame:
-    """Billows of grey that drift from frame to frame, denser in places."""
+    """Billows of gray that drift from frame to frame, denser in places."""
     density = strength * (0.35 + 0.65 * _billows(frame.shape[:2], clip, now, sharp=2.2))[..., None]
     density = density * _scene(frame)
     return np.asarray(frame * (1 - density) + 0.82 * density, np.float32)

@@ -23,7 +23,7 @@ PointsAt = Callable[[Truth, np.random.Generator], FramePrompts]
 INPUT = 1024  # pixels along a side of the input that the papers' box shifts are meant for
 MEDSAM_SHIFT = 20.0
 MOST_PARTS = 3  # of a structure in several pieces (SAM 2 on 18 sets)
-EIGHT = np.ones((3, 3), dtype=bool)  # neighbours of a pixel, corners too
+EIGHT = np.ones((3, 3), dtype=bool)  # neighbors of a pixel, corners too
 
 
 def tight_box(truth: Truth, rng: np.random.Generator) -> FramePrompts:
@@ -40,7 +40,7 @@ def grown_box(truth: Truth, rng: np.random.Generator, least: float, most: float,
 
 
 def biosam_box(truth: Truth, rng: np.random.Generator) -> FramePrompts:
-    """The true box with width and height changed by a normal tenth, the centre kept (BioSAM 2's released code)."""
+    """The true box with width and height changed by a normal tenth, the center kept (BioSAM 2's released code)."""
     x0, y0, x1, y1 = bounding_box(truth)
     height, width = truth.shape
     half = np.maximum(np.array([x1 - x0, y1 - y0]) * (1 + 0.1 * rng.standard_normal(2)), 1) / 2

@@ -1,4 +1,4 @@
-"""Outlines from the graph of neighbouring pixels: GrabCut and the random walker, on numpy and scipy."""
+"""Outlines from the graph of neighboring pixels: GrabCut and the random walker, on numpy and scipy."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SMOOTHNESS = 2.0  # weight of GrabCut's border term; the paper's 50 suits photog
 ROUNDS = 5
 CAPACITY = 1000.0  # whole-number units of the cut's costs
 EDGE_SHARPNESS = 100.0  # how much a contrast, in variances of the view, slows the random walker down (Grady's beta)
-NOISE = 1e-4  # variance added to every Gaussian: grey values are no more exact than this
+NOISE = 1e-4  # variance added to every Gaussian: gray values are no more exact than this
 
-_STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # right, down and both diagonals: each pair of neighbours once
+_STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # right, down and both diagonals: each pair of neighbors once
 
 
 @dataclass(frozen=True, eq=False)
-class _Neighbours:
-    """Pairs of neighbouring pixels as flat indices, the step between them, and how much their values differ."""
+class _Neighbors:
+    """Pairs of neighboring pixels as flat indices, the step between them, and how much their values differ."""
 
     first: NDArray[np.intp]
     second: NDArray[np.intp]
@@ -34,7 +34,7 @@ class _Neighbours:
     contrast: Floats  # squared difference, summed over channels
 
     @classmethod
-    def of(cls, pixels: Pixels, steps: tuple[tuple[int, int], ...]) -> _Neighbours:
+    def of(cls, pixels: Pixels, steps: tuple[tuple[int, int], ...]) -> _Neighbors:
         height, width = pixels.shape[:2]
         index = np.arange(height * width).reshape(height, width)
         values = pixels.reshape(height * width, -1).astype(np.float64)
@@ -61,24 +61,24 @@ def grab_cut(pixels: Pixels, structure: Mask, rest: Mask) -> Mask:
     structure  bool (height, width), what surely belongs to it (may be empty, as in the paper)
     rest       bool (height, width), what surely does not: outside the box
 
-    Two mixtures of Gaussians describe the colours of the structure and of the rest, a minimum cut puts the border
+    Two mixtures of Gaussians describe the colors of the structure and of the rest, a minimum cut puts the border
     where contrast is high; both in turn, starting from the whole box. Cuts are exact, in costs rounded to 1/1000.
     """
     if not rest.any() or rest.all():
         return ~rest
-    neighbours = _Neighbours.of(pixels, _STEPS)
-    sharpness = 1 / max(2 * neighbours.contrast.mean(), 1e-12)
-    smooth = SMOOTHNESS * np.exp(-sharpness * neighbours.contrast) / neighbours.distance
-    colours = pixels.reshape(rest.size, -1).astype(np.float64)
+    neighbors = _Neighbors.of(pixels, _STEPS)
+    sharpness = 1 / max(2 * neighbors.contrast.mean(), 1e-12)
+    smooth = SMOOTHNESS * np.exp(-sharpness * neighbors.contrast) / neighbors.distance
+    colors = pixels.reshape(rest.size, -1).astype(np.float64)
     sure, never = structure.ravel(), rest.ravel()
     wanted = ~never
     mixtures: list[_Mixture | None] = [None, None]
     for _ in range(ROUNDS):
-        mixtures = [_Mixture.of(colours[side], was) for side, was in zip((wanted, ~wanted), mixtures, strict=True)]
+        mixtures = [_Mixture.of(colors[side], was) for side, was in zip((wanted, ~wanted), mixtures, strict=True)]
         if any(m is None for m in mixtures):
             break
-        costs = [m.cost(colours) for m in mixtures if m is not None]
-        before, wanted = wanted, _minimum_cut(costs[1] - costs[0], sure, never, neighbours, smooth)
+        costs = [m.cost(colors) for m in mixtures if m is not None]
+        before, wanted = wanted, _minimum_cut(costs[1] - costs[0], sure, never, neighbors, smooth)
         if np.array_equal(before, wanted):
             break
     return wanted.reshape(rest.shape)
@@ -86,56 +86,56 @@ def grab_cut(pixels: Pixels, structure: Mask, rest: Mask) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class _Mixture:
-    """Gaussians over colours; ``weights`` sum to 1."""
+    """Gaussians over colors; ``weights`` sum to 1."""
 
     weights: Floats
     means: Floats  # (K, channels)
     precisions: Floats  # (K, channels, channels)
 
     @classmethod
-    def of(cls, colours: Floats, previous: _Mixture | None) -> _Mixture | None:
-        """Fit to colours (N, channels), which keep the component of ``previous`` they suit best; None if too few."""
-        if len(colours) < COMPONENTS:
+    def of(cls, colors: Floats, previous: _Mixture | None) -> _Mixture | None:
+        """Fit to colors (N, channels), which keep the component of ``previous`` they suit best; None if too few."""
+        if len(colors) < COMPONENTS:
             return None
-        belongs = _clusters(colours) if previous is None else previous._component_costs(colours).argmin(axis=1)
-        parts = [colours[belongs == k] for k in range(COMPONENTS)]
+        belongs = _clusters(colors) if previous is None else previous._component_costs(colors).argmin(axis=1)
+        parts = [colors[belongs == k] for k in range(COMPONENTS)]
         parts = [part for part in parts if len(part)]
-        noise = NOISE * np.eye(colours.shape[1])
+        noise = NOISE * np.eye(colors.shape[1])
         spreads = [(p - p.mean(axis=0)).T @ (p - p.mean(axis=0)) / len(p) + noise for p in parts]
-        weights = np.array([len(p) / len(colours) for p in parts])
+        weights = np.array([len(p) / len(colors) for p in parts])
         return cls(weights, np.array([p.mean(axis=0) for p in parts]), np.linalg.inv(np.array(spreads)))
 
-    def _component_costs(self, colours: Floats) -> Floats:
-        """Negative log likelihood (N, K) of colours under each weighted Gaussian, up to a constant."""
-        off = colours[:, None] - self.means
+    def _component_costs(self, colors: Floats) -> Floats:
+        """Negative log likelihood (N, K) of colors under each weighted Gaussian, up to a constant."""
+        off = colors[:, None] - self.means
         distance = np.einsum("nki,kij,nkj->nk", off, self.precisions, off)
         return 0.5 * distance - np.log(self.weights) - 0.5 * np.linalg.slogdet(self.precisions)[1]
 
-    def cost(self, colours: Floats) -> Floats:
-        """Negative log likelihood (N,) of colours, up to a constant."""
-        costs = self._component_costs(colours)
+    def cost(self, colors: Floats) -> Floats:
+        """Negative log likelihood (N,) of colors, up to a constant."""
+        costs = self._component_costs(colors)
         least = costs.min(axis=1)
         return np.asarray(least - np.log(np.exp(least[:, None] - costs).sum(axis=1)))
 
 
-def _clusters(colours: Floats) -> NDArray[np.intp]:
-    """The cluster (N,) of each colour by k-means, started at evenly spread quantiles; clusters may stay empty."""
-    centres = np.quantile(colours, np.linspace(0.1, 0.9, COMPONENTS), axis=0)
+def _clusters(colors: Floats) -> NDArray[np.intp]:
+    """The cluster (N,) of each color by k-means, started at evenly spread quantiles; clusters may stay empty."""
+    centers = np.quantile(colors, np.linspace(0.1, 0.9, COMPONENTS), axis=0)
     for _ in range(10):
-        belongs = ((colours[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-        members = [colours[belongs == k] for k in range(COMPONENTS)]
-        centres = np.array([m.mean(axis=0) if len(m) else c for m, c in zip(members, centres, strict=True)])
+        belongs = ((colors[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
+        members = [colors[belongs == k] for k in range(COMPONENTS)]
+        centers = np.array([m.mean(axis=0) if len(m) else c for m, c in zip(members, centers, strict=True)])
     return np.asarray(belongs)
 
 
-def _minimum_cut(pull: Floats, sure: Mask, never: Mask, neighbours: _Neighbours, smooth: Floats) -> Mask:
+def _minimum_cut(pull: Floats, sure: Mask, never: Mask, neighbors: _Neighbors, smooth: Floats) -> Mask:
     """The cheapest split: ``pull`` is what a pixel loses outside the structure, ``smooth`` what a cut edge costs."""
     count = len(pull)
     source, sink = count, count + 1
     strong = 16 * float(smooth.max()) + float(np.abs(pull).max())
     pull = np.where(sure, strong, np.where(never, -strong, pull))
     pulled, pushed = np.flatnonzero(pull > 0), np.flatnonzero(pull < 0)
-    first, second = neighbours.first, neighbours.second
+    first, second = neighbors.first, neighbors.second
     rows = [first, second, np.full(len(pulled), source), pushed]
     columns = [second, first, pulled, np.full(len(pushed), sink)]
     capacity = np.round(np.concatenate([smooth, smooth, pull[pulled], -pull[pushed]]) * CAPACITY).astype(np.int32)
@@ -160,11 +160,11 @@ def random_walker(pixels: Pixels, structure: Mask, rest: Mask) -> Mask:
     seeds = (structure | rest).ravel()
     if not structure.any() or not rest.any() or seeds.all():
         return ~rest
-    neighbours = _Neighbours.of(pixels, _STEPS[:2])
-    contrast = neighbours.contrast / max(float(pixels.var()) * pixels.shape[2], 1e-12)
+    neighbors = _Neighbors.of(pixels, _STEPS[:2])
+    contrast = neighbors.contrast / max(float(pixels.var()) * pixels.shape[2], 1e-12)
     ease = np.exp(-EDGE_SHARPNESS * contrast) + 1e-6
     count = seeds.size
-    weights = csr_array((ease, (neighbours.first, neighbours.second)), shape=(count, count))
+    weights = csr_array((ease, (neighbors.first, neighbors.second)), shape=(count, count))
     weights = weights + weights.T
     free = np.flatnonzero(~seeds)
     towards = weights[free]

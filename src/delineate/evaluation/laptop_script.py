@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import ScanKind
-from delineate.data.cases import LabelledScan, Target, Task
+from delineate.data.cases import LabeledScan, Target, Task
 from delineate.evaluation.frame_prompts import bounding_box
 from delineate.evaluation.outline_metrics import outline_scores
 from delineate.evaluation.protocol import Outcome, Protocol, outcome_of
@@ -39,7 +39,7 @@ class ScriptedBox:
 
 
 def laptop_script(
-    case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+    case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
 ) -> Iterator[Outcome]:
     """The box asks on the middle slice; outwards from it the last outline is the prompt, or the box where it is empty.
 
@@ -63,7 +63,7 @@ def laptop_script(
         yield outcome_of(target, values, seconds, case.frames[worst], found[worst], not found.any())
 
 
-def scripted_box(case: LabelledScan, target: Target) -> ScriptedBox:
+def scripted_box(case: LabeledScan, target: Target) -> ScriptedBox:
     """The box that came with the case, or the tight one around the structure."""
     given = case.boxes.get(target.label)
     if given is not None and len(given) == 6:
@@ -77,7 +77,7 @@ def scripted_box(case: LabelledScan, target: Target) -> ScriptedBox:
     return ScriptedBox(bounding_box(np.any([case.truth(frame, target) for frame in shown], axis=0)), first, stop, first)
 
 
-def outwards(case: LabelledScan, box: ScriptedBox, predictor: FramePredictor) -> dict[int, Mask]:
+def outwards(case: LabeledScan, box: ScriptedBox, predictor: FramePredictor) -> dict[int, Mask]:
     """The outline on each frame that the script reaches."""
     given, masks = Query(FramePrompts(box=box.corners)), dict[int, Mask]()
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delineate.core.errors import PromptError
 from delineate.core.rle import Rle
-from delineate.data.cases import LabelledScan, Target, Task
+from delineate.data.cases import LabeledScan, Target, Task
 from delineate.evaluation.column import Column
 from delineate.evaluation.metrics import Metric
 from delineate.evaluation.outline_metrics import added_columns
@@ -53,7 +53,7 @@ class Curve:
     up: str
 
 
-Measure = Callable[[LabelledScan, Sequence[Target], Any, int], Iterator[Outcome]]  # a predictor of its scopes
+Measure = Callable[[LabeledScan, Sequence[Target], Any, int], Iterator[Outcome]]  # a predictor of its scopes
 
 
 @dataclass(frozen=True)

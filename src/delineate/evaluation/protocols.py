@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from delineate.core.errors import InputError
 from delineate.core.prompts import Box, Mask
 from delineate.core.resolve import FramePrompts
-from delineate.data.cases import LabelledScan, Target, Task, rng_of
+from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation import (
     click_protocols,
     laptop_script,
@@ -40,7 +40,7 @@ CLICK_GOALS = (80, 85, 90)  # IoU, %
 CLICK_COUNTS = (1, 3, 5, 10)
 
 
-def box_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
+def box_2d(case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
     """One box on an image, or on the slice that shows most of the structure."""
     encode = lru_cache(maxsize=1)(lambda frame: predictor.encode(case.scan.frame(frame)))
     for target in sorted(targets, key=lambda t: t.frame):
@@ -53,7 +53,7 @@ def box_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredic
         yield outcome_of(target, scores, seconds, target.frame, mask)
 
 
-def clicks_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
+def clicks_2d(case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
     """Up to 20 clicks, each in the middle of the largest remaining error, until 90 % IoU; the IoU then stands."""
     encode = lru_cache(maxsize=1)(lambda frame: predictor.encode(case.scan.frame(frame)))
     for target in sorted(targets, key=lambda t: t.frame):
@@ -66,9 +66,7 @@ def clicks_2d(case: LabelledScan, targets: Sequence[Target], predictor: FramePre
         yield outcome_of(target, values, seconds, target.frame, mask)
 
 
-def volume_box(
-    case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
-) -> Iterator[Outcome]:
+def volume_box(case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
     """One box on the slice that shows most of the structure, followed both ways through the whole volume."""
     session = Session(case.scan, predictor)
     start = perf_counter()
@@ -88,15 +86,13 @@ def volume_box(
         yield outcome_of(target, scores, seconds, worst, masks[worst], missed)
 
 
-def video_mask(
-    case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
-) -> Iterator[Outcome]:
-    """The true outline on the first frame, followed to the end; measured on every later labelled frame."""
+def video_mask(case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int) -> Iterator[Outcome]:
+    """The true outline on the first frame, followed to the end; measured on every later labeled frame."""
     session = Session(case.scan, predictor)
     for target in targets:
         later = [frame for frame in case.frames if frame > target.frame]
         if not any(case.truth(frame, target).any() for frame in later):
-            continue  # labelled once: nothing to follow it to
+            continue  # labeled once: nothing to follow it to
         name = _name(session, target)
         start = perf_counter()
         session.prompt(Mask.from_array(case.truth(target.frame, target), frame=target.frame), name)

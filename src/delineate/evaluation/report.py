@@ -143,9 +143,9 @@ def _tile(one: Measured, case: Case) -> Image.Image:
     scale = TILE / max(frame.shape[:2])
     size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     picture = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
-    for mask, colour, width in ((truth, TRUTH, LINES[0]), (found, FOUND, LINES[1])):
+    for mask, color, width in ((truth, TRUTH, LINES[0]), (found, FOUND, LINES[1])):
         large = np.asarray(Image.fromarray(mask[window]).resize(size, Image.Resampling.NEAREST))
-        picture[large & ~binary_erosion(large, iterations=width, border_value=1)] = colour
+        picture[large & ~binary_erosion(large, iterations=width, border_value=1)] = color
     return Image.fromarray(picture)
 
 
@@ -166,8 +166,8 @@ def _displayed(frame: NDArray[Any]) -> NDArray[np.uint8]:
     finite = np.isfinite(values)
     low, high = np.percentile(values[finite], (1, 99)) if finite.any() else (0.0, 1.0)
     values = np.where(finite, values, low)
-    grey = np.clip((values - low) / (high - low or 1.0) * 255, 0, 255).astype(np.uint8)
-    return grey[..., :3] if grey.ndim == 3 and grey.shape[2] >= 3 else np.dstack([grey.reshape(grey.shape[:2])] * 3)
+    gray = np.clip((values - low) / (high - low or 1.0) * 255, 0, 255).astype(np.uint8)
+    return gray[..., :3] if gray.ndim == 3 and gray.shape[2] >= 3 else np.dstack([gray.reshape(gray.shape[:2])] * 3)
 
 
 def _short(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from delineate.checkpoints.store import kept
+from delineate.checkpoints.store import cached_path
 from delineate.core.errors import InputError
 from delineate.evaluation.predictors import SHIPPED
 from delineate.evaluation.protocols import PROTOCOLS, protocol_named
@@ -50,7 +50,7 @@ class Reproduction:
 
     def needed(self) -> list[str]:
         """Which of its systems have no weights on this machine."""
-        return [s for s in self.systems if SYSTEMS[s].weights is None and kept(s) is None]
+        return [s for s in self.systems if SYSTEMS[s].weights is None and cached_path(s) is None]
 
     def lines(self, data: Path | None) -> list[str]:
         """The card a person reads before running it."""
@@ -98,7 +98,7 @@ def reproduction_named(name: str) -> Reproduction:
             others = (variant for variant in (one.protocol, *one.variants) if variant != name)
             return replace(one, protocol=name, variants=tuple(others))
     if name in PROTOCOLS:
-        return Reproduction(name, name, (SHIPPED,), "any labelled scans that suit the protocol")
+        return Reproduction(name, name, (SHIPPED,), "any labeled scans that suit the protocol")
     raise InputError(
         "E-REPRODUCE", f'There is no evaluation "{name}".', f"Choose from {', '.join(REPRODUCTIONS)}, or a protocol."
     )
@@ -153,7 +153,7 @@ REPRODUCTIONS: Mapping[str, Reproduction] = {
                 Reported("IoU, mask on one slice", "about 0.51", _EIGHTEEN),
             ),
             tuple(name for name in PROTOCOLS if name.startswith("sam2-18-")),
-            "forwards: slices before the one pointed at are not outlined and count 0; the released code starts at the "
+            "forwards: slices before the one prompted are not outlined and count 0; the released code starts at the "
             "first slice",
         ),
         Reproduction(

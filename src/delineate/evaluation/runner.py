@@ -1,4 +1,4 @@
-"""Measuring predictors on labelled scans, case by case; what is done is kept, so a run goes on where it stopped."""
+"""Measuring predictors on labeled scans, case by case; what is done is kept, so a run goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from delineate.core.errors import InputError, MissingExtraError, PromptError, foreseen
 from delineate.core.terminal_text import command
-from delineate.data.cases import MANIFEST, Case, LabelledScan, Use, load_cases
+from delineate.data.cases import MANIFEST, Case, LabeledScan, Use, load_cases
 from delineate.data.contents import case_content
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import learned_by, was_learned
@@ -51,7 +51,7 @@ DATA_VARIABLE = "DELINEATE_DATA"
 class EvaluateOptions:
     """What to measure.
 
-    data           folder of labelled scans in any known layout; by default the environment variable DELINEATE_DATA
+    data           folder of labeled scans in any known layout; by default the environment variable DELINEATE_DATA
     protocol       its name (``protocols.PROTOCOLS``)
     predictors     names; all that suit the protocol unless given
     follow_links   whether paths and links of the data may lead outside its folder (``data.confined``)
@@ -113,12 +113,12 @@ class EvaluateOptions:
 
     @property
     def root(self) -> Path:
-        """The folder of labelled scans; raises InputError where none is named."""
+        """The folder of labeled scans; raises InputError where none is named."""
         named = named_data(self.data)
         if named is None:
             raise InputError(
                 "E-EVAL-NO-DATA",
-                "No labelled scans to measure on are named.",
+                "No labeled scans to measure on are named.",
                 f"Name a folder of them: --data FOLDER, or the variable {DATA_VARIABLE}. "
                 "Layouts: docs/reference/datasets.md",
             )
@@ -137,7 +137,7 @@ def evaluate(
     card: Sequence[str] = (),
     run: Mapping[str, Any] | None = None,
 ) -> EvaluationReport:
-    """Measure predictors on labelled scans; tables and a sheet of the worst cases go to ``options.output``.
+    """Measure predictors on labeled scans; tables and a sheet of the worst cases go to ``options.output``.
 
     progress  called with (done, all), counting every case once for each predictor
     card      lines to head the page with: what is reproduced
@@ -320,7 +320,7 @@ class _Opened:
         return case_content(self.case)
 
     @cached_property
-    def scan(self) -> LabelledScan:
+    def scan(self) -> LabeledScan:
         return self.case.open()
 
     @cached_property

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from delineate.core.prompts import Box
-from delineate.data.cases import LabelledScan, Target, Task
+from delineate.data.cases import LabeledScan, Target, Task
 from delineate.evaluation.metrics import Metric
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.volume_protocols import outlined
@@ -19,7 +19,7 @@ from delineate.session import Session
 OUTLINE = (Column(Metric.DICE, "Dice"), Column(Metric.NSD, "NSD at 2"), Column(Metric.IOU, "IoU"))
 
 
-def box_3d(case: LabelledScan, targets: Sequence[Target], predictor: Predictor, seed: int) -> Iterator[Outcome]:
+def box_3d(case: LabeledScan, targets: Sequence[Target], predictor: Predictor, seed: int) -> Iterator[Outcome]:
     """The tight box of a structure in the whole volume; models of single slices take its middle slice and follow."""
     for target in targets:
         session, name = Session(case.scan, predictor), str(target.label)
@@ -31,7 +31,7 @@ def box_3d(case: LabelledScan, targets: Sequence[Target], predictor: Predictor, 
         yield _outcome(case, target, session, name, perf_counter() - start)
 
 
-def classes(case: LabelledScan, targets: Sequence[Target], predictor: Predictor, seed: int) -> Iterator[Outcome]:
+def classes(case: LabeledScan, targets: Sequence[Target], predictor: Predictor, seed: int) -> Iterator[Outcome]:
     """No prompt: each class against the label of the same name; what the model has no class for is missed."""
     session = Session(case.scan, predictor)
     start = perf_counter()
@@ -42,7 +42,7 @@ def classes(case: LabelledScan, targets: Sequence[Target], predictor: Predictor,
         yield _outcome(case, target, session, name or session.add_object(f"no class: {target.label}"), seconds)
 
 
-def _outcome(case: LabelledScan, target: Target, session: Session, name: str, seconds: float) -> Outcome:
+def _outcome(case: LabeledScan, target: Target, session: Session, name: str, seconds: float) -> Outcome:
     values = outlined(case, target, session, case.frames, name)
     found = session.segmentation
     masks = {frame: found.mask(name, frame) for frame in case.frames}

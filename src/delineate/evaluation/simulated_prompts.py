@@ -16,7 +16,7 @@ BOX_ERROR = 0.05  # of the box's side: how far each side is off at most
 
 @dataclass(frozen=True)
 class Click:
-    """A click at the centre of pixel (x, y)."""
+    """A click at the center of pixel (x, y)."""
 
     x: int
     y: int

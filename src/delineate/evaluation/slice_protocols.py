@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
-from delineate.data.cases import LabelledScan, Target, Task, rng_of
+from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation.frame_prompts import (
     MEDSAM_FIXED,
     MEDSAM_SHIFTED,
@@ -50,13 +50,13 @@ EIGHTEEN = (Column(FIRST, "IoU, first outline"), Column(BEST, "IoU, most trusted
 class EverySlice:
     """Asks on every slice that shows the structure.
 
-    point  how it is pointed at there
+    point  how it is prompted there
     """
 
     point: PointsAt
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         found: dict[int, dict[int, Rle]] = defaultdict(dict)
         seconds: dict[int, float] = defaultdict(float)
@@ -83,7 +83,7 @@ class FirstAndBest:
     point: PointsAt
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         for target in targets:
             scores: dict[int, tuple[float, float]] = {}
@@ -115,7 +115,7 @@ def assembled(scan: Scan, masks: dict[int, Rle]) -> NDArray[np.bool_]:
     return voxels
 
 
-def _sliced_outcome(case: LabelledScan, target: Target, masks: dict[int, Rle], seconds: float) -> Outcome:
+def _sliced_outcome(case: LabeledScan, target: Target, masks: dict[int, Rle], seconds: float) -> Outcome:
     spacing = case.scan.frame_spacing[::-1]
     scores = {f: outline_scores(case.truth(f, target), mask.decode(), spacing) for f, mask in masks.items()}
     values = {f"{key}{SLICE}": _mean_of(scores.values(), key) for key in (Metric.DICE, Metric.NSD)}

@@ -1,6 +1,6 @@
-"""How far two outlines are apart: surfaces in true millimetres, normalised surface Dice, robust Hausdorff distance.
+"""How far two outlines are apart: surfaces in true millimeters, normalized surface Dice, robust Hausdorff distance.
 
-The surface of a mask runs between pixel centres: every cell of 2 x 2 (2 x 2 x 2) neighbouring pixels that are not all
+The surface of a mask runs between pixel centers: every cell of 2 x 2 (2 x 2 x 2) neighboring pixels that are not all
 alike holds a piece of it. A piece has a length (an area) that depends on the spacing, and a distance to the nearest
 piece of the other surface. All measures weigh pieces by that size, so that they do not depend on how the grid happens
 to cut the surface (Nikolov et al. 2021, doi 10.2196/26151, the definition most challenges use).
@@ -152,7 +152,7 @@ def _joint_box(mask: Mask) -> tuple[slice, ...]:
 
 
 def _cell_codes(mask: Mask) -> NDArray[np.uint8]:
-    """For every cell of neighbouring pixels the number its filled corners make; one shorter than the mask an axis."""
+    """For every cell of neighboring pixels the number its filled corners make; one shorter than the mask an axis."""
     codes = np.zeros(tuple(n - 1 for n in mask.shape), dtype=np.uint8)
     for corner in product((0, 1), repeat=mask.ndim):
         cut = tuple(slice(c, c + n) for c, n in zip(corner, codes.shape, strict=True))

@@ -10,10 +10,10 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.propagation_options import Directions, Following
+from delineate.core.propagation_options import Directions, PropagationOptions
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation
-from delineate.data.cases import LabelledScan, Target, Task, rng_of
+from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted_case
 from delineate.evaluation.frame_prompts import PointsAt, as_prompts, tight_box, true_mask
 from delineate.evaluation.metrics import Metric, boundary_f, dice, iou, per_frame_class_iou
@@ -21,7 +21,7 @@ from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outc
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.session import Session
 
-FORWARDS = Following(directions=Directions.FORWARD, reset=False)
+FORWARDS = PropagationOptions(directions=Directions.FORWARD, reset=False)
 CLEAN, MEAN, KEPT = "clean", "mean", "kept"
 USUAL_SEVERITY = 3
 CHALLENGE, EITHER, CLASS = "challenge_iou", "either_iou", "class_iou"
@@ -37,11 +37,11 @@ VOS = (
 
 
 @dataclass(frozen=True)
-class Script:
-    """When a structure is pointed at.
+class PromptSchedule:
+    """When a structure is prompted.
 
-    first  how, where it is first labelled (a new tool is pointed at when it enters)
-    every  frames until it is pointed at again, by its truth there; 0 never
+    first  how, where it is first labeled (a new tool is prompted when it enters)
+    every  frames until it is prompted again, by its truth there; 0 never
     """
 
     first: PointsAt
@@ -58,16 +58,16 @@ class Script:
 
 @dataclass(frozen=True)
 class FollowedVideo:
-    """Every structure of a video, followed forwards; measured on later labelled frames nobody pointed on.
+    """Every structure of a video, followed forwards; measured on later labeled frames nobody pointed on.
 
-    davis  the first and the last labelled frame never count (the evaluators of DAVIS and SA-V)
+    davis  the first and the last labeled frame never count (the evaluators of DAVIS and SA-V)
     """
 
-    script: Script
+    script: PromptSchedule
     davis: bool = False
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         pointed, measured = self._frames(case, targets)
         targets = [target for target in targets if measured.get(target.label)]
@@ -88,9 +88,9 @@ class FollowedVideo:
             yield outcome_of(target, ordered, seconds, worst, masks[worst], missed)
 
     def _frames(
-        self, case: LabelledScan, targets: Sequence[Target]
+        self, case: LabeledScan, targets: Sequence[Target]
     ) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-        """For each structure the frames it is pointed at on, and those it is measured on."""
+        """For each structure the frames it is prompted on, and those it is measured on."""
         pointed, measured = {}, {}
         ends = {case.frames[0], case.frames[-1]} if self.davis else set()
         for target in targets:
@@ -113,9 +113,9 @@ class Robustness:
     summed: bool = True  # with the mean over corruptions and its share of the clean value
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
-        plan = FollowedVideo(Script(tight_box))
+        plan = FollowedVideo(PromptSchedule(tight_box))
         single = len(case.scan) == 1 or case.scan.kind is ScanKind.IMAGE
         pointed, measured = ({t.label: [t.frame] for t in targets},) * 2 if single else plan._frames(case, targets)
         targets = [target for target in targets if measured.get(target.label)]
@@ -143,14 +143,14 @@ class Robustness:
 
 
 def followed(
-    case: LabelledScan,
+    case: LabeledScan,
     targets: Sequence[Target],
     pointed: Mapping[int, Sequence[int]],
     point: PointsAt,
     predictor: FramePredictor,
     seed: int,
 ) -> Segmentation:
-    """Every structure pointed at on its frames, then all of them followed forwards; outlines are named by label."""
+    """Every structure prompted on its frames, then all of them followed forwards; outlines are named by label."""
     session = Session(case.scan, predictor)
     for target in targets:
         name = session.add_object(str(target.label))
@@ -164,13 +164,13 @@ def followed(
 
 
 def scripted(name: str) -> Protocol | None:
-    """``surgical-vos-every-30``, ``surgical-vos-box-every-10``: pointed at again every so many frames."""
+    """``surgical-vos-every-30``, ``surgical-vos-box-every-10``: prompted again every so many frames."""
     match = re.fullmatch(r"surgical-vos(-box)?-every-([1-9]\d{0,5})", name)
     if match is None:
         return None
     point, words = (tight_box, "box") if match[1] else (true_mask, "outline")
-    about = f"{_SURGICAL}: the true {words} where a structure is first labelled, and again every {match[2]} frames."
-    return Protocol(name, about, (Task.VIDEO,), VOS, True, FollowedVideo(Script(point, int(match[2]))))
+    about = f"{_SURGICAL}: the true {words} where a structure is first labeled, and again every {match[2]} frames."
+    return Protocol(name, about, (Task.VIDEO,), VOS, True, FollowedVideo(PromptSchedule(point, int(match[2]))))
 
 
 def _scores(truth: NDArray[np.bool_], mask: NDArray[np.bool_]) -> dict[str, float]:
@@ -184,7 +184,7 @@ def _scores(truth: NDArray[np.bool_], mask: NDArray[np.bool_]) -> dict[str, floa
 
 
 def _of_case(
-    case: LabelledScan, targets: Sequence[Target], measured: Mapping[int, Sequence[int]], found: Segmentation
+    case: LabeledScan, targets: Sequence[Target], measured: Mapping[int, Sequence[int]], found: Segmentation
 ) -> dict[str, float]:
     """The challenge's per-frame numbers of the whole video."""
     each = []
@@ -226,7 +226,7 @@ def _robust() -> Iterator[Protocol]:
         yield Protocol(f"surgical-robust-{name}", words, _SEEN, columns, True, Robustness(steps), curve)
 
 
-_FIRST = "where a structure is first labelled, followed forwards"
+_FIRST = "where a structure is first labeled, followed forwards"
 PROTOCOLS: tuple[Protocol, ...] = (
     Protocol(
         "surgical-vos",
@@ -234,7 +234,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         (Task.VIDEO,),
         VOS,
         True,
-        FollowedVideo(Script(true_mask)),
+        FollowedVideo(PromptSchedule(true_mask)),
     ),
     Protocol(
         "surgical-vos-box",
@@ -242,15 +242,15 @@ PROTOCOLS: tuple[Protocol, ...] = (
         (Task.VIDEO,),
         VOS,
         True,
-        FollowedVideo(Script(tight_box)),
+        FollowedVideo(PromptSchedule(tight_box)),
     ),
     Protocol(
         "surgical-vos-released",
-        f"{_SURGICAL}: the true outline {_FIRST}; the first and the last labelled frame never count (released code).",
+        f"{_SURGICAL}: the true outline {_FIRST}; the first and the last labeled frame never count (released code).",
         (Task.VIDEO,),
         VOS,
         True,
-        FollowedVideo(Script(true_mask), davis=True),
+        FollowedVideo(PromptSchedule(true_mask), davis=True),
     ),
     *_robust(),
 )

@@ -13,10 +13,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.propagation_options import Directions, Following
+from delineate.core.propagation_options import Directions, PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import ScanKind
-from delineate.data.cases import LabelledScan, Target, Task, rng_of
+from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation.frame_prompts import (
     MOST_PARTS,
     PointsAt,
@@ -45,11 +45,11 @@ EIGHTEEN = (
     Column(Metric.NSD, "NSD at 2"),
 )
 OUTLINE = (Column(Metric.DICE, "Dice"), Column(Metric.NSD, "NSD at 2"), Column(Metric.IOU, "IoU"))
-Areas = Mapping[int, int]  # pixels of a structure on each labelled frame that shows it
+Areas = Mapping[int, int]  # pixels of a structure on each labeled frame that shows it
 
 
 class Start(StrEnum):
-    """Where a structure is pointed at."""
+    """Where a structure is prompted."""
 
     FIRST = "first"
     MIDDLE = "middle"
@@ -82,7 +82,7 @@ DIRECTIONS = {"forward": Directions.FORWARD, "both": Directions.BOTH}
 class Followed18:
     """SAM 2 on 18 sets, volumes: every structure on its own, from the chosen slices on.
 
-    IoU counts the slices that show the structure. As released, slices behind the first one pointed at count twice when
+    IoU counts the slices that show the structure. As released, slices behind the first one prompted count twice when
     both directions are followed, and what is outlined elsewhere never counts; Dice and NSD of the volume do count it.
     """
 
@@ -91,14 +91,14 @@ class Followed18:
     directions: Directions
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         session = Session(case.scan, predictor)
         begin = perf_counter()
         areas = {target.label: areas_of(case, target) for target in targets}
         for target in targets:
             _point_at(session, case, target, self.start.frames(areas[target.label]), self.point, seed)
-        _follow(session, targets, Following(directions=self.directions, reset=True))
+        _follow(session, targets, PropagationOptions(directions=self.directions, reset=True))
         seconds = (perf_counter() - begin) / max(1, len(targets))
         for target in targets:
             shown = sorted(areas[target.label])
@@ -118,7 +118,7 @@ class Followed18:
 class MiddleSlice:
     """MedSAM2's benchmark: a box on the middle slice of the structure; its answer is followed both ways, to its ends.
 
-    point  how it is pointed at there
+    point  how it is prompted there
     given  take the box that came with the case, where one did, and its first and last slice
 
     A system with a memory is given the outline that its image predictor makes of the box, and forgets it in between, as
@@ -129,7 +129,7 @@ class MiddleSlice:
     given: bool = False
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         for target in targets:
             session = Session(case.scan, predictor)
@@ -146,7 +146,7 @@ class MiddleSlice:
             begin = perf_counter()
             _point_at(session, case, target, [middle], point, seed, by_image=True)
             if len(case.scan) > 1:
-                _follow(session, [target], Following(reset=True), first, stop)
+                _follow(session, [target], PropagationOptions(reset=True), first, stop)
             seconds = perf_counter() - begin
             values = outlined(case, target, session, shown)
             worst = max(shown, key=lambda f: _wrong(case, target, session, f))
@@ -156,9 +156,9 @@ class MiddleSlice:
 
 @dataclass(frozen=True)
 class FromFirst:
-    """The structure is pointed at where it is first labelled, and followed to the end.
+    """The structure is prompted where it is first labeled, and followed to the end.
 
-    to_last   no further than the last labelled frame that shows it
+    to_last   no further than the last labeled frame that shows it
     by_image  a system with a memory is given the outline that its image predictor makes of the prompts
     """
 
@@ -167,7 +167,7 @@ class FromFirst:
     by_image: bool = False
 
     def __call__(
-        self, case: LabelledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         session = Session(case.scan, predictor)
         begin = perf_counter()
@@ -176,7 +176,7 @@ class FromFirst:
             _point_at(session, case, target, [min(areas[target.label])], self.point, seed, self.by_image)
         stop = max((max(a) for a in areas.values()), default=0) + 1 if self.to_last else None
         if len(case.scan) > 1:
-            _follow(session, targets, Following(directions=Directions.FORWARD), None, stop)
+            _follow(session, targets, PropagationOptions(directions=Directions.FORWARD), None, stop)
         seconds = (perf_counter() - begin) / max(1, len(targets))
         for target in targets:
             first = min(areas[target.label])
@@ -187,14 +187,14 @@ class FromFirst:
             yield _outcome(target, values, OUTLINE, seconds, worst, mask, session)
 
 
-def areas_of(case: LabelledScan, target: Target) -> dict[int, int]:
-    """Pixels of a structure on each labelled frame that shows it."""
+def areas_of(case: LabeledScan, target: Target) -> dict[int, int]:
+    """Pixels of a structure on each labeled frame that shows it."""
     areas = {frame: int(case.truth(frame, target).sum()) for frame in case.frames}
     return {frame: area for frame, area in areas.items() if area}
 
 
 def outlined(
-    case: LabelledScan, target: Target, session: Session, frames: Sequence[int], name: str | None = None
+    case: LabeledScan, target: Target, session: Session, frames: Sequence[int], name: str | None = None
 ) -> dict[str, float]:
     """Dice, NSD (2 mm) and IoU: of the whole volume, or the mean over frames of a video or image.
 
@@ -212,7 +212,7 @@ def outlined(
 
 def _point_at(
     session: Session,
-    case: LabelledScan,
+    case: LabeledScan,
     target: Target,
     frames: Sequence[int],
     point: PointsAt,
@@ -228,7 +228,7 @@ def _point_at(
         session.prompt_all(as_prompts(prompts, frame), name)
 
 
-def _outlined_alone(predictor: Predictor, case: LabelledScan, frame: int, prompts: FramePrompts) -> FramePrompts:
+def _outlined_alone(predictor: Predictor, case: LabeledScan, frame: int, prompts: FramePrompts) -> FramePrompts:
     """What a system with a memory makes of prompts on a frame that is taken for a picture; others are prompted."""
     if predictor.capabilities.follows is not Propagation.MEMORY:
         return prompts
@@ -240,7 +240,7 @@ def _outlined_alone(predictor: Predictor, case: LabelledScan, frame: int, prompt
 def _follow(
     session: Session,
     targets: Sequence[Target],
-    following: Following | None,
+    following: PropagationOptions | None,
     first: int | None = None,
     stop: int | None = None,
 ) -> None:
@@ -249,7 +249,7 @@ def _follow(
         session.propagate(names, first=first, stop=stop, following=following)
 
 
-def _wrong(case: LabelledScan, target: Target, session: Session, frame: int) -> int:
+def _wrong(case: LabeledScan, target: Target, session: Session, frame: int) -> int:
     """Pixels that are wrong on a frame."""
     return int((case.truth(frame, target) ^ session.segmentation.mask(str(target.label), frame)).sum())
 
@@ -302,7 +302,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     ),
     _make(
         "medsam2-bench-video",
-        about=f"{_BENCH}, video: the true box where the structure is first labelled, followed forwards.",
+        about=f"{_BENCH}, video: the true box where the structure is first labeled, followed forwards.",
         tasks=(Task.VIDEO,),
         box_alone=True,
         measure=FromFirst(tight_box, to_last=True, by_image=True),

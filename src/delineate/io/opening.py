@@ -1,4 +1,4 @@
-"""Opening a scan: what a file holds decides how it is read, whatever its name says."""
+"""Opening a scan: the format is detected from the content, not the name."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class ReadOptions:
     affine               which NIfTI affine wins where they disagree
     spacing_order        of an npz file
     window               intensities models see: a CT preset (``"lung"``) or ``"LOW,HIGH"``; None = the system's rule
-    to_grey              turn a colour volume into grey values
+    to_gray              turn a color volume into gray values
     resample_irregular   rebuild evenly spaced slices where a DICOM series has gaps or a tilted gantry
     stored_orientation   leave a photograph as stored, ignoring its EXIF rotation
     skip_damaged         show the frame before in place of one that cannot be read, and tell it
@@ -59,7 +59,7 @@ class ReadOptions:
     affine: AffineChoice | None = None
     spacing_order: SpacingOrder | None = None
     window: str | None = None
-    to_grey: bool = False
+    to_gray: bool = False
     resample_irregular: bool = False
     stored_orientation: bool = False
     skip_damaged: bool = False

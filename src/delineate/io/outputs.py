@@ -148,7 +148,7 @@ class Outputs:
         self._done = True
 
 
-class _Was(StrEnum):
+class _Former(StrEnum):
     """What stood at an output's place before."""
 
     NOTHING = "nothing"
@@ -163,43 +163,43 @@ class _Place:
 
     target: Path
     before: Path
-    was: _Was
+    was: _Former
 
     @classmethod
     def of(cls, target: Path, before: Path) -> _Place:
         if not target.exists():
-            return cls(target, before, _Was.NOTHING)
+            return cls(target, before, _Former.NOTHING)
         if not target.is_dir():
-            return cls(target, before, _Was.FILE)
-        return cls(target, before, _Was.FOLDER if any(target.iterdir()) else _Was.EMPTY)
+            return cls(target, before, _Former.FILE)
+        return cls(target, before, _Former.FOLDER if any(target.iterdir()) else _Former.EMPTY)
 
     def fill(self, staged: Path) -> None:
-        if self.was is not _Was.NOTHING:
+        if self.was is not _Former.NOTHING:
             shutil.copymode(self.target, staged)  # what was private stays so
         match self.was:
-            case _Was.NOTHING if staged.is_dir():
+            case _Former.NOTHING if staged.is_dir():
                 staged.rename(self.target)
-            case _Was.NOTHING:
+            case _Former.NOTHING:
                 _create(staged, self.target)
-            case _Was.FILE:
+            case _Former.FILE:
                 try:
                     os.link(self.target, self.before)  # so that the name is never missing
                 except OSError:
                     shutil.copy2(self.target, self.before)
                 staged.replace(self.target)
-            case _Was.FOLDER:
+            case _Former.FOLDER:
                 self.target.rename(self.before)
                 staged.rename(self.target)
-            case _Was.EMPTY:  # filled, as somebody may be in it, or a file system be mounted there
+            case _Former.EMPTY:  # filled, as somebody may be in it, or a file system be mounted there
                 for one in list(staged.iterdir()):
                     shutil.move(one, self.target / one.name)
 
     def restore(self) -> None:
-        if self.was is _Was.EMPTY:
+        if self.was is _Former.EMPTY:
             for one in list(self.target.iterdir()):
                 _remove(one)
-        elif self.was is _Was.NOTHING or self.before.exists():
-            if self.was is not _Was.FILE:
+        elif self.was is _Former.NOTHING or self.before.exists():
+            if self.was is not _Former.FILE:
                 _remove(self.target)
             if self.before.exists() and self.target.exists() and self.before.samefile(self.target):
                 self.before.unlink()  # renaming one name of a file to another does nothing

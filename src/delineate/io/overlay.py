@@ -90,15 +90,15 @@ def _painted(picture: NDArray[np.uint8], segmentation: Segmentation, frame: int,
         if zoom > 1:
             mask = np.kron(mask, np.ones((zoom, zoom), bool))
         edge = mask & ~ndimage.binary_erosion(mask, iterations=thick, border_value=1)
-        colour = np.array(one.colour, np.float32)
+        color = np.array(one.color, np.float32)
         part = out[y0 * zoom : y1 * zoom, x0 * zoom : x1 * zoom]
-        part[mask] = part[mask] * (1 - FILL) + colour * FILL
-        part[edge] = colour
+        part[mask] = part[mask] * (1 - FILL) + color * FILL
+        part[edge] = color
     return out.round().astype(np.uint8)
 
 
 def _tile(scan: Scan, segmentation: Segmentation, frame: int, window: tuple[float, float]) -> Image.Image:
-    """One labelled picture: enlarged, pixels in their true proportion, turned as radiologists look at it."""
+    """One labeled picture: enlarged, pixels in their true proportion, turned as radiologists look at it."""
     zoom = max(1, round(TILE / max(scan.width, scan.height)))
     picture = np.kron(shown(scan.pixels(frame), window), np.ones((zoom, zoom, 1), np.uint8))
     image = Image.fromarray(_painted(picture, segmentation, frame, zoom))
@@ -136,7 +136,7 @@ def _text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int) -
 def _legend(sheet: Image.Image, segmentation: Segmentation, scan: Scan, top: int) -> None:
     pen, x = ImageDraw.Draw(sheet), 10
     for one in segmentation.objects:
-        pen.rounded_rectangle([x, top + 9, x + 14, top + 23], 3, fill=one.colour)
+        pen.rounded_rectangle([x, top + 9, x + 14, top + 23], 3, fill=one.color)
         size = ""
         if scan.grid.placement is not Placement.PIXELS and scan.kind is not ScanKind.VIDEO:
             amount = segmentation.volume_mm3(one.name)

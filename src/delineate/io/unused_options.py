@@ -12,7 +12,7 @@ FOLLOWED: dict[str, frozenset[str]] = {
     "picture": frozenset({"index", "pages", "stored_orientation"}),
     "tiff": frozenset({"index", "channel", "pages", "stored_orientation"}),
     "frame_folder": frozenset({"index", "channel", "pages", "stored_orientation"}),
-    "nifti": frozenset({"index", "pages", "affine", "to_grey"}),
+    "nifti": frozenset({"index", "pages", "affine", "to_gray"}),
     "nrrd": frozenset({"index"}),
     "mgh": frozenset({"index"}),
     "metaimage": frozenset(),
@@ -20,7 +20,7 @@ FOLLOWED: dict[str, frozenset[str]] = {
     "npy": frozenset({"spacing_order"}),
     "video": frozenset({"pages"}),
 }
-CHOICES = ("index", "channel", "pages", "series", "affine", "spacing_order", "to_grey", "resample_irregular",
+CHOICES = ("index", "channel", "pages", "series", "affine", "spacing_order", "to_gray", "resample_irregular",
            "stored_orientation")  # fmt: skip
 _KINDS = {Pages.STACK: ScanKind.VOLUME, Pages.VIDEO: ScanKind.VIDEO}
 

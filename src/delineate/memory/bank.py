@@ -17,7 +17,7 @@ class Memory:
     pointer   (256,)
     present   logit of the object being there
     iou       predicted IoU of the outline
-    logits    (1, 4 f, 4 f), kept on frames a person pointed at, to be fed back with the next click
+    logits    (1, 4 f, 4 f), kept on prompted frames, to be fed back with the next click
     """
 
     index: int
@@ -37,9 +37,9 @@ class Memory:
 class MemoryBank:
     """The memories of one object.
 
-    prompted  frames a person pointed at; all are kept
+    prompted  prompted frames; all are kept
     tracked   frames it was followed on; kept up to ``reach`` frames away from the newest, maps up to ``map_reach``
-    around    those as near to a frame pointed at are kept too, for the way back
+    around    those as near to a prompted frame are kept too, for the way back
     """
 
     reach: int = 16
@@ -69,7 +69,7 @@ class MemoryBank:
         return min(abs(index - n) for n in (newest, *(self.prompted if self.around else ())))
 
     def pass_by(self, index: int, reverse: bool) -> None:
-        """Note that the object was followed through this frame, starting from those pointed at."""
+        """Note that the object was followed through this frame, starting from those prompted."""
         self.followed[index] = reverse
         for start in self.prompted:
             self.followed.setdefault(start, reverse)
@@ -84,7 +84,7 @@ class MemoryBank:
         self.followed.pop(index, None)
 
     def reset(self) -> None:
-        """Forget what was followed, keep what was pointed at."""
+        """Forget what was followed, keep what was prompted."""
         self.tracked.clear()
         self.followed.clear()
 

@@ -29,7 +29,7 @@ def tidied(logits: Tensor, holes: int, specks: int = 0, filled: float = FILLED) 
     return out
 
 
-def apart(logits: Tensor) -> Tensor:
+def make_non_overlapping(logits: Tensor) -> Tensor:
     """Logits (O, 1, h, w) of objects on one frame, each pixel left to the strongest (SAM 2's non-overlap rule)."""
     strongest = logits.argmax(dim=0, keepdim=True)
     mine = torch.arange(len(logits), device=logits.device).view(-1, 1, 1, 1) == strongest

@@ -1,7 +1,7 @@
 """Which memories an object is compared with on a frame: the one place where trackers differ.
 
 A policy is given the bank and the frame and returns memories in the order the network sees them, each with its slot:
-0 for a frame a person pointed at, else how many frames (or strides) away it is, None where time has no meaning.
+0 for a prompted frame, else how many frames (or strides) away it is, None where time has no meaning.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from delineate.core.errors import PromptError
-from delineate.core.propagation_options import Following, MemoryRule
+from delineate.core.propagation_options import MemoryRule, PropagationOptions
 from delineate.core.registry import Registry
 from delineate.memory.bank import Memory, MemoryBank
 from delineate.models.variants import Pruning
@@ -38,15 +38,15 @@ class MemoryPolicy(Protocol):
     def slots(self, bank: MemoryBank, index: int, reverse: bool) -> Slots: ...
 
     def prompted(self, bank: MemoryBank, index: int) -> dict[int, Memory]:
-        """The frames pointed at that count on this frame."""
+        """The prompted frames that count on this frame."""
         ...
 
 
 @dataclass(frozen=True)
-class Window:
-    """SAM 2: the frames pointed at, then the last ``length`` - 1, the nearest always, others ``stride`` apart.
+class FrameWindow:
+    """SAM 2: the prompted frames, then the last ``length`` - 1, the nearest always, others ``stride`` apart.
 
-    most_prompted  at most so many frames pointed at: the nearest before and after, then the closest (-1: all)
+    most_prompted  at most so many prompted frames: the nearest before and after, then the closest (-1: all)
     """
 
     length: int = 7
@@ -74,7 +74,7 @@ class Window:
             place = self._place(index, away, reverse)
             memory = bank.tracked.get(place)
             if memory is None and place not in chosen:
-                memory = bank.prompted.get(place)  # pointed at, but not among the chosen
+                memory = bank.prompted.get(place)  # prompted, but not among the chosen
             if memory is not None and memory.tokens is not None:
                 slots.append((away, memory))
         return slots
@@ -88,10 +88,10 @@ class Window:
 
 
 @dataclass(frozen=True)
-class EfficientFramePruning(Window):
+class EfficientFramePruning(FrameWindow):
     """Surgical SAM 2 (arXiv 2408.07931): leave out the memories most similar to the newest one.
 
-    The first (a frame pointed at) and the newest always stay. v1 leaves out two when seven or more were found; v2
+    The first (a prompted frame) and the newest always stay. v1 leaves out two when seven or more were found; v2
     leaves out as many as it takes to keep five. The bank itself is not changed.
     """
 
@@ -152,7 +152,7 @@ class CrossImageBank:
 
 @dataclass
 class DiverseBank(MemoryBank):
-    """A memory that keeps, beside the frames pointed at, those that add something, wherever they are."""
+    """A memory that keeps, beside the prompted frames, those that add something, wherever they are."""
 
     diverse: CrossImageBank = field(default_factory=CrossImageBank)
     stride: int = 1
@@ -175,10 +175,10 @@ class DiverseBank(MemoryBank):
 
 
 @dataclass(frozen=True)
-class CrossImage(Window):
+class CrossImage(FrameWindow):
     """BioSAM 2's bank on a series of frames: no time, no object pointers.
 
-    Frames are not prompted one by one here as its images are, so those pointed at are always looked at.
+    Frames are not prompted one by one here as its images are, so those prompted are always looked at.
     """
 
     size: int = 16
@@ -204,14 +204,14 @@ class NamedPolicy:
 
 
 BUILT_IN = (
-    NamedPolicy(MemoryRule.WINDOW, Window),
+    NamedPolicy(MemoryRule.WINDOW, FrameWindow),
     NamedPolicy(MemoryRule.PRUNING, EfficientFramePruning),
     NamedPolicy(MemoryRule.CROSS_IMAGE, CrossImage),
 )
 POLICIES: Registry[NamedPolicy] = Registry("delineate.memory_policies", NamedPolicy, (f"{__name__}:BUILT_IN",))
 
 
-def chosen_policy(own: MemoryPolicy, following: Following) -> MemoryPolicy:
+def chosen_policy(own: MemoryPolicy, following: PropagationOptions) -> MemoryPolicy:
     """A system's own policy, or the one chosen instead, with the numbers chosen.
 
     A choice that repeats the system's own rule keeps its version. Raises PromptError for a policy that is not in the

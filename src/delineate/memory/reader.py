@@ -17,7 +17,7 @@ from delineate.core.errors import PromptError
 from delineate.core.propagation_options import MOST_MEMORIES
 from delineate.memory.bank import Memory, MemoryBank
 from delineate.memory.policies import MemoryPolicy, Slots
-from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Decoding, Sam2Maps
 
 POINTERS = 16  # object pointers looked at
 AMBIGUOUS = 1  # up to so many clicks may mean several things
@@ -41,11 +41,11 @@ class ChosenMemories:
 
 
 @dataclass(frozen=True)
-class Recall:
+class MemoryReader:
     """How a network looks at what is remembered of objects.
 
     frames  number of frames in all, where known: object pointers of short videos are timed differently
-    ahead   pointers of frames pointed at count before their time too, as in SAM 2's training
+    ahead   pointers of prompted frames count before their time too, as in SAM 2's training
     inside  the context memory attention and memory encoder run in, such as a lower precision
     """
 
@@ -86,7 +86,7 @@ class Recall:
 
     def pointed(
         self, coarse: Tensor, maps: Sam2Maps, points: Tensor, labels: Tensor, feedback: Tensor | None
-    ) -> Sam2Answer:
+    ) -> Sam2Decoding:
         """The answer to clicks or boxes: points (O, N, 2), labels (O, N).
 
         feedback  logits (O, 1, 4 f, 4 f) of the answer before, where there was one
@@ -94,7 +94,7 @@ class Recall:
         masks = None if feedback is None else feedback.clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT)
         return self.network.decode(coarse, maps, points, labels, masks, multimask=labels.shape[1] <= AMBIGUOUS)
 
-    def followed(self, coarse: Tensor, maps: Sam2Maps) -> Sam2Answer:
+    def followed(self, coarse: Tensor, maps: Sam2Maps) -> Sam2Decoding:
         """The answer from memory alone."""
         return self.network.decode(coarse, maps, None, None, multimask=True)
 
@@ -103,7 +103,7 @@ class Recall:
         maps: Sam2Maps,
         index: int,
         logits: Tensor,
-        answer: Sam2Answer,
+        answer: Sam2Decoding,
         rows: Sequence[int],
         binary: bool,
         dtype: torch.dtype,
@@ -145,7 +145,7 @@ class Recall:
         return POINTERS if self.frames is None else max(2, min(self.frames, POINTERS))
 
     def _timed(self, bank: MemoryBank, index: int, reverse: bool) -> list[tuple[int, Memory]]:
-        """Object pointers and how many frames away they are: frames pointed at in the past, then the last fifteen."""
+        """Object pointers and how many frames away they are: prompted frames in the past, then the last fifteen."""
         if not self.policy.pointers:
             return []
         sign = -1 if reverse else 1

@@ -147,8 +147,8 @@ class Sam(nn.Module):
         f, encoding = embedding.shape[-1], self.host.shared_image_embedding
 
         def made() -> Tensor:
-            centres = (torch.arange(f, device=embedding.device, dtype=torch.float32) + 0.5) / f
-            y, x = torch.meshgrid(centres, centres, indexing="ij")
+            centers = (torch.arange(f, device=embedding.device, dtype=torch.float32) + 0.5) / f
+            y, x = torch.meshgrid(centers, centers, indexing="ij")
             return encoding(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None].contiguous()
 
         return self._cells.get(made, encoding.positional_embedding, key=(f, embedding.device)).to(embedding.dtype)

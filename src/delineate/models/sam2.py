@@ -94,7 +94,7 @@ class Sam2Maps:
 
 
 @dataclass(frozen=True, eq=False)
-class Sam2Answer:
+class Sam2Decoding:
     """What the heads say of O objects on a frame.
 
     logits   (O, K, 4 f, 4 f); K is 3 or 1
@@ -119,11 +119,11 @@ class Sam2Answer:
         return self.iou.max(dim=1).values
 
 
-def joined(answers: Sequence[Sam2Answer]) -> Sam2Answer:
+def joined(answers: Sequence[Sam2Decoding]) -> Sam2Decoding:
     """Answers for some objects each as one for all of them."""
     if len(answers) == 1:
         return answers[0]
-    return Sam2Answer(*(torch.cat([getattr(a, f.name) for a in answers]) for f in fields(Sam2Answer)))
+    return Sam2Decoding(*(torch.cat([getattr(a, f.name) for a in answers]) for f in fields(Sam2Decoding)))
 
 
 class Sam2(nn.Module):
@@ -192,12 +192,12 @@ class Sam2(nn.Module):
         multimask: bool = True,
         context: SlotContext = NO_CONTEXT,
         gated: bool = True,
-    ) -> Sam2Answer:
+    ) -> Sam2Decoding:
         """Outline O objects.
 
         coarse  (O, 256, f, f) or (1, 256, f, f)
         points  (O, N, 2) in input pixels; labels (O, N): 1, 0, -1 padding, 2 and 3 the corners of a box. None: the
-                tokens of a frame that nobody pointed at, as the video predictor has them; N = 0: no tokens at all, as
+                tokens of a unprompted frame, as the video predictor has them; N = 0: no tokens at all, as
                 the image predictor takes a mask prompt alone
         masks   logits (O, 1, 4 f, 4 f) of the answer before, or None
         gated   nothing is outlined where the object score says that it is not there: in videos, not on single images
@@ -219,7 +219,7 @@ class Sam2(nn.Module):
         multimask: bool,
         context: SlotContext = NO_CONTEXT,
         gated: bool = True,
-    ) -> Sam2Answer:
+    ) -> Sam2Decoding:
         """The same from encoded prompts: ``sparse`` (O, N, 256) and ``dense`` (O or 1, 256, f, f)."""
         found = self.host.mask_decoder(
             image_embeddings=coarse,
@@ -236,24 +236,24 @@ class Sam2(nn.Module):
             logits = torch.where(there[..., None, None], logits, logits.new_tensor(ABSENT))
         best = iou.argmax(dim=1).view(-1, 1, 1).expand(-1, 1, tokens.shape[-1])
         token = tokens.gather(1, best)[:, 0] if multimask and tokens.shape[1] > 1 else tokens[:, 0]
-        return Sam2Answer(logits, iou, self._pointers(token, there), present)
+        return Sam2Decoding(logits, iou, self._pointers(token, there), present)
 
-    def drawn(self, maps: Sam2Maps, masks: Tensor) -> Sam2Answer:
-        """Outlines a person gave, (O, 1, side, side) 0 or 1, as an answer: taken as they are, and pointed at."""
+    def drawn(self, maps: Sam2Maps, masks: Tensor) -> Sam2Decoding:
+        """Outlines a person gave, (O, 1, side, side) 0 or 1, as an answer: taken as they are, and prompted."""
         there = masks.flatten(1).any(dim=1, keepdim=True)
         high = masks * DRAWN_SCALE + DRAWN_BIAS
         low = F.interpolate(high, scale_factor=0.25, mode="bilinear", antialias=True)
         seen = self.decode(maps.coarse, maps, None, None, self.host.mask_downsample(masks), multimask=False)
         pointers = torch.where(there, seen.pointers, self.host.no_object_pointer.to(seen.pointers.dtype))
         present = there.to(high.dtype) * DRAWN_SCALE + DRAWN_BIAS
-        return Sam2Answer(low, high.new_ones(len(masks), 1), pointers, present)
+        return Sam2Decoding(low, high.new_ones(len(masks), 1), pointers, present)
 
     def remember(self, maps: Sam2Maps, logits: Tensor, present: Tensor, binary: Tensor) -> Tensor:
         """Memories (O, T, 64) of outlines on a frame, T = f².
 
         logits   (O, 1, 4 f, 4 f)
         present  (O, 1)
-        binary   bool (O,): outlines a person pointed at are remembered as black and white
+        binary   bool (O,): outlines on prompted frames are remembered as black and white
         """
         config = self.host.config
         high = F.interpolate(logits.float(), size=(self.side, self.side), mode="bilinear", align_corners=False)
@@ -281,7 +281,7 @@ class Sam2(nn.Module):
         return self._memory_cells.get(made, key=(f, device))
 
     def time_of_memory(self, slot: int) -> Tensor:
-        """Learned encoding (64,) of a memory ``slot`` frames away; 0 for frames a person pointed at."""
+        """Learned encoding (64,) of a memory ``slot`` frames away; 0 for prompted frames."""
         return self.host.memory_temporal_positional_encoding[slot - 1].view(-1)
 
     def time_of_pointers(self, distances: Tensor, longest: int) -> Tensor:
@@ -300,8 +300,8 @@ class Sam2(nn.Module):
         f, embedding = coarse.shape[-1], self.host.shared_image_embedding
 
         def made() -> Tensor:
-            centres = (torch.arange(f, device=coarse.device, dtype=torch.float32) + 0.5) / f
-            y, x = torch.meshgrid(centres, centres, indexing="ij")
+            centers = (torch.arange(f, device=coarse.device, dtype=torch.float32) + 0.5) / f
+            y, x = torch.meshgrid(centers, centers, indexing="ij")
             return embedding(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None].contiguous()
 
         return self._cells.get(made, embedding.positional_embedding, key=(f, coarse.device))

@@ -198,7 +198,7 @@ class Stage(nn.Module):
 
 
 class LayerNorm2d(nn.Module):
-    """Normalises over channels of (B, C, H, W)."""
+    """Normalizes over channels of (B, C, H, W)."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from delineate.core.errors import ModelError
 from delineate.core.hashing import sha256_of
-from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehavior
 from delineate.preprocess.profiles import Profile
 
 CARD = "model.json"
@@ -81,7 +81,7 @@ class PromptingCard(_Card):
     feedback_limit: float | None = Field(default=None, gt=0)
 
     @classmethod
-    def of(cls, behavior: SamBehaviour) -> PromptingCard:
+    def of(cls, behavior: SamBehavior) -> PromptingCard:
         return cls(
             multimask=behavior.multimask,
             mask_prompt=behavior.mask_prompt,

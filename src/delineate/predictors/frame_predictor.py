@@ -38,7 +38,7 @@ class ReferenceFrame:
 
     features  of that frame, from the same predictor
     mask      bool (height, width)
-    prompted  where a person pointed at the structure, if that was not on this frame
+    prompted  where a person prompted the structure, if that was not on this frame
     """
 
     features: Features
@@ -94,7 +94,7 @@ class Predictor(Protocol):
 
     @property
     def record(self) -> ModelRecord:
-        """The model's name, version, file hash, licence and preprocessing, as written into manifests."""
+        """The model's name, version, file hash, license and preprocessing, as written into manifests."""
         ...
 
     @property
@@ -173,10 +173,11 @@ class AutomaticPredictor(Protocol):
     def encode(self, frame: Frame) -> Features: ...
 
     def decode_clicks(
-        self, features: Features, points: NDArray[np.float64], offset: float, least_area: int = 0
+        self, features: Features, points: NDArray[np.float64], offset: float, min_mask_region_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Points (N, 2) -> masks (M, height, width), predicted IoU (M,), stability (M,); M is up to 3 N.
 
-        least_area  of holes and parts, where ``AutomaticDefaults.tidies_logits`` says that they are removed here
+        min_mask_region_area  of holes and connected components, where ``AutomaticDefaults.tidies_logits`` says that
+            they are removed here
         """
         ...

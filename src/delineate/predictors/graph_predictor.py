@@ -45,7 +45,7 @@ def open_graph(
         name=card.system,
         version="published",
         sha256=sha256,
-        licence=card.license,
+        license=card.license,
         preprocessing=f"{card.preprocessing['image'].summary}; cpu, encoder in {precision}, {backend}, shipped graph",
         device="cpu",
         precision=precision,

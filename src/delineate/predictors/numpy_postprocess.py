@@ -8,28 +8,28 @@ from PIL import Image
 from scipy.special import expit
 
 from delineate.preprocess.fitting import Array, Fitted
-from delineate.preprocess.profiles import Answer
+from delineate.preprocess.profiles import MaskDecoding
 from delineate.preprocess.regions import small_parts
 
 DRAWN = 10.0  # logit of a pixel inside a mask that was drawn, not predicted (SAM 2)
 
 
-def masks_on_frame(logits: Array, place: Fitted, answer: Answer) -> NDArray[np.bool_]:
+def masks_on_frame(logits: Array, place: Fitted, answer: MaskDecoding) -> NDArray[np.bool_]:
     """Logits (K, h, w) of a frame fitted at ``place`` -> bool (K, height, width), as each system does it."""
     return values_on_frame(logits, place, answer) > answer.threshold(0)
 
 
-def values_on_frame(logits: Array, place: Fitted, answer: Answer) -> Array:
+def values_on_frame(logits: Array, place: Fitted, answer: MaskDecoding) -> Array:
     """Logits (K, h, w) -> what is cut into masks, (K, height, width): logits, or probabilities."""
     size = (place.height, place.width)
     match answer:
-        case Answer.LOGITS_DIRECT:
+        case MaskDecoding.LOGITS_DIRECT:
             return interpolated(logits, size)
-        case Answer.SIGMOID_FIRST:
+        case MaskDecoding.SIGMOID_FIRST:
             return interpolated(expit(logits), size)
-        case Answer.CROPPED:
+        case MaskDecoding.CROPPED:
             return interpolated(logits[:, : place.inner[0], : place.inner[1]], size)
-        case Answer.LOGITS | Answer.CENTRED:
+        case MaskDecoding.LOGITS | MaskDecoding.CENTERED:
             whole = interpolated(logits, (place.side, place.side))
             rows = slice(place.top, place.top + place.inner[0])
             columns = slice(place.left, place.left + place.inner[1])
@@ -44,7 +44,7 @@ def drawn_logits(mask: NDArray[np.bool_], place: Fitted, cells: int) -> Array:
     return _antialiased(whole * np.float32(2 * DRAWN) - np.float32(DRAWN), (cells, cells))
 
 
-def stability(values: Array, answer: Answer, offset: float) -> NDArray[np.float32]:
+def stability(values: Array, answer: MaskDecoding, offset: float) -> NDArray[np.float32]:
     """IoU of a mask with itself when the threshold is moved by +-offset logits; ``values`` as ``values_on_frame``."""
     inner, outer = ((values > answer.threshold(cut)).sum(axis=(1, 2)) for cut in (offset, -offset))
     return (inner / np.maximum(outer, 1)).astype(np.float32)

@@ -142,14 +142,14 @@ class OnnxBundlePredictor:
         return Candidates(masks, scores, presence, int(scores.argmax()), logits[taken])
 
     def decode_clicks(
-        self, features: BundleFeatures, points: NDArray[np.float64], offset: float, least_area: int = 0
+        self, features: BundleFeatures, points: NDArray[np.float64], offset: float, min_mask_region_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Three masks for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
         clicks = [self._padded(place[None], np.array([ON], np.float32)) for place in features.place.points(points)]
         logits, iou, *_ = self._outputs(features, [DecoderPrompts(*click, None) for click in clicks])
         several = logits[:, SEVERAL].reshape(-1, *logits.shape[2:])
         if self.card.family is Family.SAM2:
-            several = tidied(several, least_area, FILLED_SURELY)
+            several = tidied(several, min_mask_region_area, FILLED_SURELY)
         cut = self.profile.answer
         values = values_on_frame(several, features.place, cut)
         return values > cut.threshold(0), iou[:, SEVERAL].reshape(-1), stability(values, cut, offset)
@@ -240,7 +240,7 @@ def open_bundle(
         name=card.system,
         version=f"exported, weights {card.weights_sha256}",
         sha256=sha256_of(folder / CARD),  # which holds the sha256 of every other file
-        licence=card.license,
+        license=card.license,
         preprocessing=f"{card.preprocessing['image'].summary}; cpu, encoder in {precision}, {backend}",
         device="cpu",
         precision=precision,

@@ -9,28 +9,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.preprocess.fitting import Fitted
-from delineate.preprocess.profiles import Answer
+from delineate.preprocess.profiles import MaskDecoding
 
 SURE = 10.0  # logit of a pixel inside an outline that was drawn, not predicted (SAM 2)
 
 
-def masks_on_frame(logits: Tensor, place: Fitted, answer: Answer) -> Tensor:
+def masks_on_frame(logits: Tensor, place: Fitted, answer: MaskDecoding) -> Tensor:
     """Logits (K, h, w) of a frame fitted at ``place`` -> bool (K, height, width), as each system does it."""
     return values_on_frame(logits, place, answer) > answer.threshold(0)
 
 
-def values_on_frame(logits: Tensor, place: Fitted, answer: Answer) -> Tensor:
+def values_on_frame(logits: Tensor, place: Fitted, answer: MaskDecoding) -> Tensor:
     """Logits (K, h, w) -> what is cut into masks, (K, height, width): logits, or probabilities."""
     size = (place.height, place.width)
     x = logits.float()[None]
     match answer:
-        case Answer.LOGITS_DIRECT:
+        case MaskDecoding.LOGITS_DIRECT:
             return _resized(x, size)[0]
-        case Answer.SIGMOID_FIRST:
+        case MaskDecoding.SIGMOID_FIRST:
             return _resized(x.sigmoid(), size)[0]
-        case Answer.CROPPED:
+        case MaskDecoding.CROPPED:
             return _resized(x[..., : place.inner[0], : place.inner[1]], size)[0]
-        case Answer.LOGITS | Answer.CENTRED:
+        case MaskDecoding.LOGITS | MaskDecoding.CENTERED:
             whole = _resized(x, (place.side, place.side))
             rows = slice(place.top, place.top + place.inner[0])
             columns = slice(place.left, place.left + place.inner[1])
@@ -49,7 +49,7 @@ def drawn_logits(mask: NDArray[np.bool_], place: Fitted, cells: int) -> Tensor:
     return F.interpolate(whole * 2 * SURE - SURE, size=(cells, cells), mode="bilinear", antialias=True)
 
 
-def stability(values: Tensor, answer: Answer, offset: float) -> Tensor:
+def stability(values: Tensor, answer: MaskDecoding, offset: float) -> Tensor:
     """IoU of an outline with itself when the threshold is moved by +-offset logits.
 
     values  (K, height, width), see ``values_on_frame``: as SAM's and SAM 2's mask generators measure it, on the frame

@@ -18,7 +18,7 @@ from delineate.predictors.capabilities import SAM_AUTOMATIC, VISUAL_PROMPTS, Cap
 from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.predictors.postprocess import drawn_logits, masks_on_frame, stability, values_on_frame
 from delineate.predictors.prompt_encoding import alike, following_corners, truncated
-from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehavior
 from delineate.preprocess.fitting import Filter, Fitted
 from delineate.preprocess.intensity import WindowRule
 
@@ -44,23 +44,23 @@ class SamPredictor:
     """A FramePredictor."""
 
     network: Sam
-    behaviour: SamBehaviour
+    behavior: SamBehavior
     engine: Engine
     record: ModelRecord
 
     @property
     def capabilities(self) -> Capabilities:
-        several = self.behaviour.multimask is not Multimask.NEVER
+        several = self.behavior.multimask is not Multimask.NEVER
         return Capabilities(VISUAL_PROMPTS, multimask=several, automatic=SAM_AUTOMATIC, network=NetworkKind.SAM)
 
     @property
     def window_rule(self) -> WindowRule:
-        return self.behaviour.profile.window_rule
+        return self.behavior.profile.window_rule
 
     @torch.inference_mode()
     def encode(self, frame: Frame) -> SamFeatures:
         """Embed a frame of any data type."""
-        pixels, place = self.behaviour.profile.prepare(frame)
+        pixels, place = self.behavior.profile.prepare(frame)
         with self.engine.encoding():
             embedding = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
         return SamFeatures(embedding.float(), place)
@@ -78,26 +78,26 @@ class SamPredictor:
             several = len(group)  # of no prompts at all the network gives one answer, for all
             decoded = self.network.decode(features.embedding, together, self._multimask(together))
             for n, logits, iou in zip(group, *(one.expand(several, *one.shape[1:]) for one in decoded), strict=True):
-                masks = masks_on_frame(logits, features.place, self.behaviour.profile.answer).cpu().numpy()
+                masks = masks_on_frame(logits, features.place, self.behavior.profile.answer).cpu().numpy()
                 scores = np.clip(iou.float().cpu().numpy(), 0, 1)
                 answers[n] = Candidates(masks, scores, best=int(scores.argmax()), logits=logits.float().cpu().numpy())
         return [answers[n] for n in range(len(queries))]
 
     @torch.inference_mode()
     def decode_clicks(
-        self, features: SamFeatures, points: NDArray[np.float64], offset: float, least_area: int = 0
+        self, features: SamFeatures, points: NDArray[np.float64], offset: float, min_mask_region_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
         placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
         labels = torch.ones(placed.shape[:2], dtype=torch.int64, device=self.engine.device)
         logits, iou = self.network.decode(features.embedding, SamPrompts(placed, labels), multimask=True)
-        cut = self.behaviour.profile.answer
+        cut = self.behavior.profile.answer
         values = values_on_frame(logits.flatten(0, 1), features.place, cut)
         stable = stability(values, cut, offset)
         return (values > cut.threshold(0)).cpu().numpy(), iou.flatten().cpu().numpy(), stable.cpu().numpy()
 
     def _multimask(self, prompts: SamPrompts) -> bool:
-        match self.behaviour.multimask:
+        match self.behavior.multimask:
             case Multimask.ALWAYS:
                 return True
             case Multimask.NEVER:
@@ -112,21 +112,21 @@ class SamPredictor:
         cells = 4 * features.embedding.shape[-1]
         corners = None if prompts.box is None else place.corners(prompts.box)
         if corners is None and reference is not None and not len(prompts.points):
-            by_area = self.behaviour.profile.filter is Filter.AREA_8BIT
-            corners = following_corners(reference.mask, place, self.behaviour.margin, by_area)
+            by_area = self.behavior.profile.filter is Filter.AREA_8BIT
+            corners = following_corners(reference.mask, place, self.behavior.margin, by_area)
         points = labels = boxes = masks = None
         if len(prompts.points):
             points = torch.from_numpy(place.points(prompts.points))[None].to(device)
             labels = torch.from_numpy(prompts.labels.astype(np.int64))[None].to(device)
         if corners is not None:
-            corners = truncated(corners) if self.behaviour.whole else corners
+            corners = truncated(corners) if self.behavior.whole else corners
             boxes = torch.from_numpy(corners.reshape(1, 4)).to(device)
         outline = prompts.mask if prompts.mask is not None else query.previous
         if feedback is not None:
             masks = torch.from_numpy(feedback)[None, None].to(device)
         elif outline is not None and outline.any():
             masks = drawn_logits(outline, place, cells).to(device)
-        if masks is not None and self.behaviour.mask_prompt is MaskPrompt.PROBABILITY:
+        if masks is not None and self.behavior.mask_prompt is MaskPrompt.PROBABILITY:
             masks = masks.sigmoid()
         return SamPrompts(points, labels, boxes, masks)
 

@@ -15,8 +15,8 @@ from delineate.compute.engine import Engine
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.memory.cleaning import FILLED_SURELY, tidied
-from delineate.memory.policies import MemoryPolicy, Window
-from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Answer, Sam2Maps
+from delineate.memory.policies import FrameWindow, MemoryPolicy
+from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2, Sam2Decoding, Sam2Maps
 from delineate.predictors.capabilities import SAM2_AUTOMATIC, VISUAL_PROMPTS, Capabilities, NetworkKind, Propagation
 from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.predictors.postprocess import drawn_logits, masks_on_frame, stability, values_on_frame
@@ -56,7 +56,7 @@ class Sam2Predictor:
     record: ModelRecord
     image_profile: Callable[[int], Profile] = sam2_image
     video_profile: Callable[[int], Profile] = sam2_video
-    policy: MemoryPolicy = field(default_factory=Window)
+    policy: MemoryPolicy = field(default_factory=FrameWindow)
     resets: bool = False
     is_video: bool = False
 
@@ -132,7 +132,7 @@ class Sam2Predictor:
         points, labels = (torch.from_numpy(one)[None].to(device) for one in placed_points(prompts, place, corners))
         return points, labels, masks
 
-    def _candidates(self, features: Sam2Features, answer: Sam2Answer, row: int) -> Candidates:
+    def _candidates(self, features: Sam2Features, answer: Sam2Decoding, row: int) -> Candidates:
         """What the network says of one of several structures."""
         profile, logits = self.image_profile(self.network.side), answer.logits[row]
         outlines = masks_on_frame(logits, features.place, profile.answer).cpu().numpy()
@@ -142,7 +142,7 @@ class Sam2Predictor:
 
     @torch.inference_mode()
     def decode_clicks(
-        self, features: Sam2Features, points: NDArray[np.float64], offset: float, least_area: int = 0
+        self, features: Sam2Features, points: NDArray[np.float64], offset: float, min_mask_region_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
         placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
@@ -150,7 +150,9 @@ class Sam2Predictor:
         coarse = self.network.without_memory(features.maps)
         answer = self.network.decode(coarse, features.maps, placed, labels, multimask=True, gated=False)
         cut = self.image_profile(self.network.side).answer
-        logits = tidied(answer.logits.flatten(0, 1)[:, None], least_area, least_area, FILLED_SURELY)[:, 0]
+        logits = tidied(
+            answer.logits.flatten(0, 1)[:, None], min_mask_region_area, min_mask_region_area, FILLED_SURELY
+        )[:, 0]
         values = values_on_frame(logits, features.place, cut)
         stable = stability(values, cut, offset)
         return (values > cut.threshold(0)).cpu().numpy(), answer.iou.flatten().cpu().numpy(), stable.cpu().numpy()

@@ -22,7 +22,7 @@ class MaskPrompt(StrEnum):
 
 
 @dataclass(frozen=True)
-class SamBehaviour:
+class SamBehavior:
     """How a SAM-shaped system is prompted.
 
     margin    pixels of the input a box is enlarged by when a structure is followed to the next frame

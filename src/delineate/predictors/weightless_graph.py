@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from delineate.core.errors import ModelError
 from delineate.predictors.bundle_card import BundleCard, Family, PartCard, PromptingCard, checked_part
-from delineate.predictors.sam_behavior import SamBehaviour
+from delineate.predictors.sam_behavior import SamBehavior
 
 GRAPHS = Path(__file__).parent / "graphs"
 CARD = "graph.json"
@@ -44,7 +44,7 @@ class GraphCard(BaseModel):
     weights: dict[str, Shapes]
     tied: dict[str, str]
 
-    def as_bundle(self, behavior: SamBehaviour, license: str) -> BundleCard:
+    def as_bundle(self, behavior: SamBehavior, license: str) -> BundleCard:
         """The card of the exported system it becomes."""
         profile = behavior.profile
         return BundleCard(

@@ -19,7 +19,7 @@ def resize(channel: Array, size: tuple[int, int], box: tuple[float, float, float
 
 
 @dataclass(frozen=True)
-class Window:
+class CropWindow:
     """A square on a frame.
 
     x, y  its upper left corner, in pixel edges: pixel n covers n to n + 1
@@ -31,16 +31,16 @@ class Window:
     size: float
 
     @classmethod
-    def around(cls, box: tuple[float, float, float, float], margin: float, least: float = 16.0) -> Window:
+    def around(cls, box: tuple[float, float, float, float], margin: float, least: float = 16.0) -> CropWindow:
         """The square around a box (x0, y0, x1, y1), ``margin`` times as long as its longer side."""
         x0, y0, x1, y1 = box
         size = max(max(x1 - x0, y1 - y0) * margin, least)
         return cls((x0 + x1 - size) / 2, (y0 + y1 - size) / 2, size)
 
-    def within(self, height: int, width: int) -> Window:
+    def within(self, height: int, width: int) -> CropWindow:
         """This window, or the whole frame (height, width) where that is smaller."""
         side = float(max(height, width))
-        return self if self.size <= side else Window((width - side) / 2, (height - side) / 2, side)
+        return self if self.size <= side else CropWindow((width - side) / 2, (height - side) / 2, side)
 
     def cut(self, frame: NDArray[Any], side: int) -> Array:
         """The window of a frame (height, width[, channels]) as float32 (side, side[, channels]).
@@ -64,7 +64,7 @@ class Window:
         return np.stack([resize(inner[..., c], (side, side), box) for c in range(frame.shape[2])], axis=2)
 
     def to_crop(self, points: NDArray[Any], side: int) -> NDArray[np.float64]:
-        """Frame points (N, 2), pixel centres at whole numbers, in pixels of the crop (also centred)."""
+        """Frame points (N, 2), pixel centers at whole numbers, in pixels of the crop (also centered)."""
         scale = side / self.size
         return (np.asarray(points, dtype=float).reshape(-1, 2) + 0.5 - (self.x, self.y)) * scale - 0.5
 

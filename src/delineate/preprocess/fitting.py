@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 class Fit(StrEnum):
     LONGEST_SIDE = "longest side"  # keeps the aspect, padded right and below
     SQUARE = "square"  # ignores the aspect
-    CENTRE = "centre"  # smaller frames are padded all around, others squared
+    CENTER = "center"  # smaller frames are padded all around, others squared
 
 
 class Coordinates(StrEnum):
@@ -86,7 +86,7 @@ class Fitted:
 def fitted(height: int, width: int, side: int, fit: Fit, coordinates: Coordinates = Coordinates.INNER) -> Fitted:
     """How a frame is fitted into a square of ``side`` pixels."""
     inner, top, left = (side, side), 0, 0
-    if fit is Fit.CENTRE and height < side and width < side:
+    if fit is Fit.CENTER and height < side and width < side:
         inner, top, left = (height, width), (side - height) // 2, (side - width) // 2
     elif fit is Fit.LONGEST_SIDE:
         scale = side / max(height, width)

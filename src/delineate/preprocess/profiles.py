@@ -28,18 +28,18 @@ class Scale(StrEnum):
     MIN_MAX = "least to 0, greatest to 1"
 
 
-class Answer(StrEnum):
+class MaskDecoding(StrEnum):
     """How logits become a mask at the frame's resolution."""
 
     LOGITS = "logits enlarged to the input, cropped, enlarged, above 0"  # SAM
     LOGITS_DIRECT = "logits enlarged to the frame, above 0"  # SAM 2
     CROPPED = "logits cropped to the unpadded part, enlarged, above 0"  # LiteMedSAM
     SIGMOID_FIRST = "sigmoid, enlarged, above 0.5"  # MedSAM
-    CENTRED = "logits enlarged to the input, unpadded or enlarged, above 0"  # SAM-Med2D
+    CENTERED = "logits enlarged to the input, unpadded or enlarged, above 0"  # SAM-Med2D
 
     def threshold(self, logit: float) -> float:
         """Where what is enlarged is cut, for a threshold of the logits."""
-        return 1 / (1 + math.exp(-logit)) if self is Answer.SIGMOID_FIRST else logit
+        return 1 / (1 + math.exp(-logit)) if self is MaskDecoding.SIGMOID_FIRST else logit
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Profile:
     filter: Filter
     scale: Scale
     normal: tuple[tuple[float, float, float], tuple[float, float, float]]
-    answer: Answer
+    answer: MaskDecoding
     bgr: bool = False
     window_rule: WindowRule = WindowRule.MEDSAM
     coordinates: Coordinates = Coordinates.INNER
@@ -97,19 +97,23 @@ class Profile:
         return f"{self.side} px, {self.fit}, {self.filter}; {self.scale}{mean}; {self.answer}"
 
 
-SAM: Final = Profile("sam", 1024, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, Answer.LOGITS)
+SAM: Final = Profile(
+    "sam", 1024, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, MaskDecoding.LOGITS
+)
 MEDSAM: Final = Profile(
-    "medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE_8BIT, Scale.MIN_MAX, NONE, Answer.SIGMOID_FIRST,
+    "medsam", 1024, Fit.SQUARE, Filter.CUBIC_SPLINE_8BIT, Scale.MIN_MAX, NONE, MaskDecoding.SIGMOID_FIRST,
     coordinates=Coordinates.NORMALIZED,
 )  # fmt: skip
 LITE_MEDSAM: Final = Profile(
-    "litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, Answer.CROPPED,
+    "litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, MaskDecoding.CROPPED,
     coordinates=Coordinates.SIDE,
 )  # fmt: skip
-SAM_MED2D: Final = Profile("sammed2d", 256, Fit.SQUARE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED)
+SAM_MED2D: Final = Profile(
+    "sammed2d", 256, Fit.SQUARE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, MaskDecoding.CENTERED
+)
 # its training and test scripts pad small pictures, and read colors as blue, green, red
 SAM_MED2D_SCRIPTS: Final = Profile(
-    "sammed2d scripts", 256, Fit.CENTRE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, Answer.CENTRED, bgr=True
+    "sammed2d scripts", 256, Fit.CENTER, Filter.NEAREST, Scale.BYTES, IMAGENET_255, MaskDecoding.CENTERED, bgr=True
 )
 
 
@@ -136,7 +140,7 @@ def medsam2_video(side: int) -> Profile:
 def medsam2_benchmark_image(side: int) -> Profile:
     """MedSAM2's benchmark on single slices: SAM 2's input, MedSAM's way from logits to a mask."""
     base = replace(sam2_image(side), name="medsam2 benchmark image")
-    return replace(base, answer=Answer.SIGMOID_FIRST, coordinates=Coordinates.NORMALIZED)
+    return replace(base, answer=MaskDecoding.SIGMOID_FIRST, coordinates=Coordinates.NORMALIZED)
 
 
 def biosam2(side: int) -> Profile:
@@ -146,4 +150,4 @@ def biosam2(side: int) -> Profile:
 
 def _sam2(name: str, side: int, filter: Filter, normal: tuple) -> Profile:
     at = Coordinates.NORMALIZED_FLOAT32
-    return Profile(name, side, Fit.SQUARE, filter, Scale.UNIT, normal, Answer.LOGITS_DIRECT, coordinates=at)
+    return Profile(name, side, Fit.SQUARE, filter, Scale.UNIT, normal, MaskDecoding.LOGITS_DIRECT, coordinates=at)

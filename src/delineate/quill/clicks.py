@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from delineate.predictors.frame_predictor import ChainedCandidates
-from delineate.preprocess.crop import Window
+from delineate.preprocess.crop import CropWindow
 from delineate.quill.prompt_maps import CropPrompts
 
 LEAST_WINDOW, MOST_WINDOWS = 40.0, 4  # pixels, and how many windows are looked through
@@ -29,7 +29,7 @@ DEPTH_SIDE = 128  # pixels along a side at which depths are measured
 
 
 @dataclass(frozen=True, eq=False)
-class Looked(ChainedCandidates):
+class WindowPrediction(ChainedCandidates):
     """What the network says of one window.
 
     preference  float (K,): how much each outline is preferred. The predicted IoU, which ``scores`` keep as it is, and
@@ -43,21 +43,21 @@ class Looked(ChainedCandidates):
         return float(self.preference[self.best])
 
 
-def windows_for(known: CropPrompts, height: int, width: int) -> list[Window]:
+def windows_for(known: CropPrompts, height: int, width: int) -> list[CropWindow]:
     """Squares around the positive clicks, from the whole frame downwards, each half as large, down to LEAST_WINDOW."""
     assert known.points is not None and known.labels is not None
-    wide = Window.around((0.0, 0.0, float(width), float(height)), 1.0)
+    wide = CropWindow.around((0.0, 0.0, float(width), float(height)), 1.0)
     inside = known.points[known.labels] + 0.5
     middle = inside.mean(axis=0)
     reach = 2.2 * float(np.abs(inside - middle).max()) if len(inside) > 1 else 0.0
     windows = [wide]
     while len(windows) < MOST_WINDOWS and windows[-1].size / 2 >= max(LEAST_WINDOW, reach):
         size = windows[-1].size / 2
-        windows.append(Window(middle[0] - size / 2, middle[1] - size / 2, size))
+        windows.append(CropWindow(middle[0] - size / 2, middle[1] - size / 2, size))
     return windows
 
 
-def trust_in(looked: Sequence[Looked]) -> NDArray[np.float32]:
+def window_trust(looked: Sequence[WindowPrediction]) -> NDArray[np.float32]:
     """How much to trust each outline of each window (windows x outlines,): preferred, and seen in another window."""
     outlines = np.concatenate([answer.masks for answer in looked])
     agreement = _overlaps(outlines, outlines)
@@ -67,7 +67,7 @@ def trust_in(looked: Sequence[Looked]) -> NDArray[np.float32]:
     return np.asarray(preferred * (SEEN_ONCE + elsewhere), np.float32)
 
 
-def backed(masks: NDArray[np.bool_], looked: Sequence[Looked]) -> NDArray[np.float32]:
+def window_agreement(masks: NDArray[np.bool_], looked: Sequence[WindowPrediction]) -> NDArray[np.float32]:
     """How much of the predicted IoU of outlines (K, height, width) remains, seen from the windows looked through.
 
     The network judges an outline as if its window were the right one. What the windows show may all be meant, each
@@ -98,7 +98,7 @@ def _bits(masks: NDArray[np.bool_]) -> NDArray[np.uint64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Objection:
+class CorrectiveClick:
     """The newest click, where it says that the outline so far (height, width) is wrong.
 
     at        x, y; ``missing`` says that it belongs to the structure
@@ -161,12 +161,12 @@ def _to_the_other_side(outline: NDArray[np.bool_], at: NDArray[np.intp]) -> floa
     return float(np.hypot(there[1] - x, there[0] - y).min())
 
 
-def wider(window: Window, height: int, width: int) -> list[Window]:
+def wider(window: CropWindow, height: int, width: int) -> list[CropWindow]:
     """The window twice as large, where it shows more of the frame: what was missed may reach beyond what was seen."""
     if window.size >= max(height, width):
         return []
     half = window.size / 2
-    return [Window(window.x - half, window.y - half, 2 * window.size).within(height, width)]
+    return [CropWindow(window.x - half, window.y - half, 2 * window.size).within(height, width)]
 
 
 def _depths(mask: NDArray[np.bool_], at: NDArray[np.intp]) -> tuple[float, float]:
@@ -182,7 +182,7 @@ def _depths(mask: NDArray[np.bool_], at: NDArray[np.intp]) -> tuple[float, float
     return float(depth.max()), float(depth[y, x]) if inside else 0.0
 
 
-def obeyed(mask: NDArray[np.bool_], known: CropPrompts) -> float:
+def click_accuracy(mask: NDArray[np.bool_], known: CropPrompts) -> float:
     """Share of the clicks that an outline obeys, the newest one counted twice; 1 where there are none."""
     if known.points is None or known.labels is None or not len(known.points):
         return 1.0

@@ -118,7 +118,7 @@ class Quill(nn.Module):
         return masks, self._judged(masks.detach(), x, overall), presence
 
     @torch.no_grad()
-    def unsee(self, channels: Iterable[int]) -> None:
+    def hide_channels(self, channels: Iterable[int]) -> None:
         """Make the network blind to channels of its input."""
         for first in (self.stem[0], self.fine[0]):
             assert isinstance(first, nn.Conv2d)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.preprocess.crop import Array, Window
+from delineate.preprocess.crop import Array, CropWindow
 
 
-def kept_inside(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.float32]:
+def kept_inside(logits: Array, window: CropWindow, size: tuple[int, int]) -> NDArray[np.float32]:
     """1 for an outline (of K, S, S) that stays within its window, less the more of the window's rim it covers.
 
     The rim counts only where the window ends within the frame.

@@ -21,18 +21,18 @@ from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, NetworkKind
 from delineate.predictors.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
-from delineate.preprocess.crop import Array, Window
+from delineate.preprocess.crop import Array, CropWindow
 from delineate.preprocess.field_of_view import is_no_view, without_rim
 from delineate.preprocess.float_range import scan_range, within_float32
 from delineate.preprocess.intensity import WindowRule, frame_window
 from delineate.quill.clicks import (
-    Looked,
-    Objection,
-    backed,
+    CorrectiveClick,
+    WindowPrediction,
+    click_accuracy,
     clicked_parts,
-    obeyed,
-    trust_in,
     wider,
+    window_agreement,
+    window_trust,
     windows_for,
 )
 from delineate.quill.plausibility import bounds, fit, kept_inside
@@ -76,14 +76,14 @@ class _View:
     """
 
     known: CropPrompts
-    window: Window
-    objection: Objection | None = None
+    window: CropWindow
+    objection: CorrectiveClick | None = None
     cuts: tuple[float, float] = (0.0, 0.0)
     anew: bool = False
 
     @property
     def passed(self) -> CropPrompts:
-        """What the network is told."""
+        """The network's input."""
         return replace(self.known, outline=None) if self.anew else self.known
 
 
@@ -147,12 +147,12 @@ class QuillPredictor:
 
     @cached_property
     def record(self) -> ModelRecord:
-        """Name, version, hash, licence and preprocessing of the model file."""
+        """Name, version, hash, license and preprocessing of the model file."""
         return ModelRecord(
             name="quill",
             version=self._network.get_modelmeta().custom_metadata_map.get("version", "unknown"),
             sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
-            licence="Apache-2.0",
+            license="Apache-2.0",
             preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile; "
             f"cpu, {self._precision}, {'openvino' if self.backend == 'openvino' else 'onnxruntime'}",
             device="cpu",
@@ -179,7 +179,7 @@ class QuillPredictor:
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
             raise ModelError(
                 "E-FRAME-SHAPE",
-                f"Quill takes grey or RGB frames, not an array of shape {pixels.shape}.",
+                f"Quill takes gray or RGB frames, not an array of shape {pixels.shape}.",
                 "Give an array (height, width) or (height, width, 3).",
             )
         pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
@@ -209,7 +209,7 @@ class QuillPredictor:
 
     def follow(
         self, features: QuillFeatures, references: Sequence[ReferenceFrame], options: ChainOptions
-    ) -> list[Looked]:
+    ) -> list[WindowPrediction]:
         """Outline structures on the next frame, each in a window around where it was, in one call of the network."""
         cuts = (_logit(options.mask_threshold), _logit(options.propagation_threshold))
         views = [self._view(features, _known(Query(reference=one)), options.search) for one in references]
@@ -218,9 +218,11 @@ class QuillPredictor:
     def _view(self, features: QuillFeatures, known: CropPrompts, search: float = 1.0) -> _View | None:
         """The window to zoom to; None where clicks alone are known."""
         window = _window_of(known, search)
-        return None if window is None else _View(known, window.within(*features.size), Objection.of(known))
+        return None if window is None else _View(known, window.within(*features.size), CorrectiveClick.of(known))
 
-    def _corrected(self, features: QuillFeatures, query: Query, view: _View, answer: Looked) -> Looked:
+    def _corrected(
+        self, features: QuillFeatures, query: Query, view: _View, answer: WindowPrediction
+    ) -> WindowPrediction:
         """The answer of a window, looked at again closer or elsewhere where that is called for."""
         if query.reference is not None:
             return answer
@@ -233,12 +235,12 @@ class QuillPredictor:
         if known.labels is not None and known.labels.any():
             others.append(self._from_clicks(features, known, objection))
 
-        def believed(one: Looked) -> float:
+        def calibrated_iou(one: WindowPrediction) -> float:
             return one.preferred * one.presence * float(np.sqrt(objection.left_alone(one.mask)))
 
-        return max(answer, *others, key=believed)
+        return max(answer, *others, key=calibrated_iou)
 
-    def _finer(self, features: QuillFeatures, view: _View, answer: Looked) -> Looked:
+    def _finer(self, features: QuillFeatures, view: _View, answer: WindowPrediction) -> WindowPrediction:
         """The answer for a window; a thin structure that was shown too small is looked at again, closer."""
         known, window = view.known, view.window
         if not is_worth_it(answer.mask, window, self._side):
@@ -258,7 +260,9 @@ class QuillPredictor:
         masks[answer.best] = (logits > dice_cut(logits[None])[0]) & inner
         return replace(answer, masks=masks)
 
-    def _from_clicks(self, features: QuillFeatures, known: CropPrompts, objection: Objection | None = None) -> Looked:
+    def _from_clicks(
+        self, features: QuillFeatures, known: CropPrompts, objection: CorrectiveClick | None = None
+    ) -> WindowPrediction:
         """Clicks alone do not say how large the structure is: look through several windows, then zoom in.
 
         The outline judged best decides. Outlines that run out of their window count less, and those that another
@@ -274,21 +278,21 @@ class QuillPredictor:
         side = self._side if objection else self.glance  # anew, a glance finds a little less
         windows = windows_for(known, *features.size)
         looked = self._run(features, [_View(known, window, objection, anew=True) for window in windows], side)
-        best, which = divmod(int(trust_in(looked).argmax()), len(looked[0].masks))
+        best, which = divmod(int(window_trust(looked).argmax()), len(looked[0].masks))
         box = bounds(clicked_parts(np.asarray(looked[best].masks[which]), known))
         if box is None:
             return looked[best]
         box = _reaching(box, known.points[known.labels])
-        window = Window.around(box, MARGIN * 1.2).within(*features.size)
+        window = CropWindow.around(box, MARGIN * 1.2).within(*features.size)
         answer = self._run(features, [_View(known, window, objection, anew=True)])[0]
-        return replace(answer, scores=answer.scores * backed(answer.masks, looked))
+        return replace(answer, scores=answer.scores * window_agreement(answer.masks, looked))
 
-    def _run(self, features: QuillFeatures, views: Sequence[_View], side: int = 0) -> list[Looked]:
+    def _run(self, features: QuillFeatures, views: Sequence[_View], side: int = 0) -> list[WindowPrediction]:
         """An answer for each window, all in one call of the network; outlines that clicks speak against count less.
 
         side  pixels along a side of the crops; 0: as many as the network is for
         """
-        looked: list[Looked] = []
+        looked: list[WindowPrediction] = []
         for start in range(0, len(views), MOST_AT_ONCE):
             part = views[start : start + MOST_AT_ONCE]
             maps = [self._maps(features, view.passed, view.window, side) for view in part]
@@ -298,7 +302,7 @@ class QuillPredictor:
             ]
         return looked
 
-    def _maps(self, features: QuillFeatures, known: CropPrompts, window: Window, side: int = 0) -> Array:
+    def _maps(self, features: QuillFeatures, known: CropPrompts, window: CropWindow, side: int = 0) -> Array:
         channels = self._network.get_inputs()[0].shape[1]  # an older file knows fewer
         return prompt_maps(features.frame, known, window, side or self._side)[:channels]
 
@@ -325,33 +329,35 @@ def _known(query: Query) -> CropPrompts:
     )
 
 
-def _looked(logits: Array, iou: Array, presence: Any, view: _View, size: tuple[int, int], maps: Array) -> Looked:
+def _looked(
+    logits: Array, iou: Array, presence: Any, view: _View, size: tuple[int, int], maps: Array
+) -> WindowPrediction:
     """What the network says of a window, on the frame."""
     window, known, objection, cuts = view.window, view.known, view.objection, view.cuts
     followed = maps[EARLIER].any()  # which would grow from frame to frame if it were cut low
     logits = logits - (cuts[0] if followed else dice_cut(logits)[:, None, None])
     masks, scores = np.stack([_outline(one, window, size) for one in logits]), _sigmoid(iou)
     plausible = kept_inside(logits, window, size) * is_no_view(logits > 0, maps[:3]) * fit(logits, maps[BOX])
-    heard = [obeyed(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
+    heard = [click_accuracy(mask, known) * (objection.explained_by(mask) if objection else 1.0) for mask in masks]
     preference = (scores * plausible * heard).astype(np.float32)
     best = int(preference.argmax())
     confident = _outline(logits[best] + (cuts[0] - cuts[1]), window, size) if followed else None
     present = float(_sigmoid(np.asarray(presence)))
-    return Looked(masks, scores, present, best, confident=confident, preference=preference)
+    return WindowPrediction(masks, scores, present, best, confident=confident, preference=preference)
 
 
-def _outline(logits: Array, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _outline(logits: Array, window: CropWindow, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(window.put_back(logits, size, OUTSIDE) > 0)
 
 
-def _window_of(known: CropPrompts, search: float = 1.0) -> Window | None:
+def _window_of(known: CropPrompts, search: float = 1.0) -> CropWindow | None:
     """The window to zoom to, or None where only clicks are known."""
     if known.box is not None:
-        return Window.around(known.box, MARGIN)
+        return CropWindow.around(known.box, MARGIN)
     for outline, margin in ((known.outline, MARGIN), (known.earlier_outline, CHAIN_MARGIN * search)):
         box = None if outline is None else bounds(outline)
         if box is not None:
-            return Window.around(_reaching(box, known.points), margin)
+            return CropWindow.around(_reaching(box, known.points), margin)
     return None
 
 

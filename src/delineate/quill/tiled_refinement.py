@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.preprocess.crop import Array, Window
+from delineate.preprocess.crop import Array, CropWindow
 
 THIN = 0.2  # share of its bounds that a thin structure fills, at most
 SHRUNK = 1.5  # frame pixels to one of the network's, from which on a second look is worth it
@@ -22,7 +22,7 @@ MOST_ACROSS = 6  # windows along a side
 LEAST_SEEN = 12  # pixels of the outline in a window that is looked through
 
 
-def is_worth_it(mask: NDArray[np.bool_], window: Window, side: int) -> bool:
+def is_worth_it(mask: NDArray[np.bool_], window: CropWindow, side: int) -> bool:
     """Whether an outline (height, width) is thin, and was shown too small: through ``window``, at ``side`` pixels."""
     if window.size < SHRUNK * side or not mask.any():
         return False
@@ -31,13 +31,13 @@ def is_worth_it(mask: NDArray[np.bool_], window: Window, side: int) -> bool:
     return bool(mask.sum() < THIN * spans[0] * spans[1])
 
 
-def windows_on(mask: NDArray[np.bool_], side: int) -> list[Window]:
+def windows_on(mask: NDArray[np.bool_], side: int) -> list[CropWindow]:
     """Overlapping windows of ``side`` frame pixels (larger where there would be too many) that hold the outline."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     low, high = (int(columns[0]), int(rows[0])), (int(columns[-1]) + 1, int(rows[-1]) + 1)
     size = max(float(side), max(h - n for h, n in zip(high, low, strict=True)) / (1 + STEP * (MOST_ACROSS - 1)))
     return [
-        Window(x, y, size)
+        CropWindow(x, y, size)
         for y in _starts(low[1], high[1], size)
         for x in _starts(low[0], high[0], size)
         if mask[max(0, int(y)) : int(y + size), max(0, int(x)) : int(x + size)].sum() >= LEAST_SEEN
@@ -64,7 +64,7 @@ class Mosaic:
     def empty(cls, size: tuple[int, int]) -> Mosaic:
         return cls(np.zeros(size, np.float32), np.zeros(size, np.float32))
 
-    def add(self, logits: Array, window: Window) -> None:
+    def add(self, logits: Array, window: CropWindow) -> None:
         """One window's logits (side, side)."""
         ramp = 1 - np.abs(np.linspace(-1, 1, logits.shape[0], dtype=np.float32))
         near: Array = (np.minimum(np.outer(ramp, ramp), 0.25) + 0.01).astype(np.float32)

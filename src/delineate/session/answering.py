@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import PromptError
-from delineate.core.resolve import Placed
+from delineate.core.resolve import ResolvedPrompt
 from delineate.core.scan import Scan
 from delineate.core.volume_prompts import VolumePrompts
 from delineate.predictors.capabilities import PromptKind, Propagation, Scope
@@ -29,7 +29,7 @@ class Answering(Protocol):
     across: bool
 
     def prompted(
-        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+        self, name: str, placed: Sequence[ResolvedPrompt], on_frame: Callable[[], Candidates]
     ) -> Mapping[int, Candidates]:
         """The outlines of an object by frame, given all its prompts, the newest last.
 
@@ -53,14 +53,14 @@ class _OnFrames:
     across = False
 
     def prompted(
-        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+        self, name: str, placed: Sequence[ResolvedPrompt], on_frame: Callable[[], Candidates]
     ) -> Mapping[int, Candidates]:
         return {} if placed[-1].prompts.drawn is not None else {placed[-1].frame: on_frame()}
 
     def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
         raise PromptError(
             "E-PREDICT-PROMPT",
-            f"{self.predictor.record.name} outlines what is pointed at, and nothing is.",
+            f"{self.predictor.record.name} outlines what is prompted, and nothing is.",
             "Point with a box or a click, or take a system with classes of its own: delineate systems",
         )
 
@@ -70,7 +70,7 @@ class _InVolume(_OnFrames):
     across = True
 
     def prompted(
-        self, name: str, placed: Sequence[Placed], on_frame: Callable[[], Candidates]
+        self, name: str, placed: Sequence[ResolvedPrompt], on_frame: Callable[[], Candidates]
     ) -> Mapping[int, Candidates]:
         queries = {name: VolumePrompts.of(placed)}
         return cast(VolumePredictor, self.predictor).segment(self.scan, queries).get(name, {})

@@ -23,7 +23,7 @@ from delineate.core.prompt_log import (
 )
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import MemoryRule
-from delineate.core.resolve import FramePrompts, Placed, join, place
+from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, resolve_prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
@@ -32,8 +32,8 @@ from delineate.predictors.frame_predictor import Candidates, FramePredictor, Pre
 from delineate.session.answering import answering_for, answering_on, class_names, require_answered
 from delineate.session.doubts import ValueRanges, nothing_to_see, points_at_background
 from delineate.session.features import FeatureKey, FeatureStore
-from delineate.session.propagation import Propagation
-from delineate.session.state import KeptPrompt, ObjectTrack, Offer, SessionState
+from delineate.session.propagation import PropagationRun
+from delineate.session.state import ObjectTrack, RecordedPrompt, SessionState, StoredCandidates
 from delineate.tracking.guards import GuardSettings
 
 Progress = Callable[[int, int], None]
@@ -83,13 +83,13 @@ class Changes:
                 for frame in run.frames():
                     if progress is not None:
                         progress(frame.done, frame.total)
-                return run.settle()
+                return run.cast_weights()
             case Predict():
                 return self._predicted(state, event, progress)
 
-    def placed(self, prompt: Prompt) -> Placed:
+    def placed(self, prompt: Prompt) -> ResolvedPrompt:
         """Where a prompt lands; it may cross frames where the predictor sees them together."""
-        return place(prompt, self.scan, self._answering.across)
+        return resolve_prompt(prompt, self.scan, self._answering.across)
 
     def prediction(self, segmentation: Segmentation) -> Predict:
         """The event that outlines everything the predictor knows; makes the objects that are not there yet."""
@@ -98,13 +98,13 @@ class Changes:
             if name not in segmentation:
                 segmentation = segmentation.adding(name)
                 one = segmentation[name]
-                made.append(AddObject(object=name, label=one.label, colour=one.colour))
+                made.append(AddObject(object=name, label=one.label, color=one.color))
         return Predict(objects=tuple(made))
 
-    def propagation(self, state: SessionState, event: Propagate) -> Propagation:
+    def propagation(self, state: SessionState, event: Propagate) -> PropagationRun:
         chains = event.following.memory is MemoryRule.CHAIN  # each frame is then a picture on its own
         predictor = self._alone if chains else self.predictor
-        return Propagation(self.scan, predictor, self.guards, state, event, self._store.encoder(predictor))
+        return PropagationRun(self.scan, predictor, self.guards, state, event, self._store.encoder(predictor))
 
     def frame_of(self, prompts: Sequence[Prompt]) -> int:
         """The one frame that prompts of a query are on. Raises PromptError where they are on several."""
@@ -128,7 +128,7 @@ class Changes:
         prompts, notices = self._joined(state, event)
         track = state.tracks[name]
         followed = frame in state.segmentation[name].masks and frame not in track.prompted
-        kept = tuple(KeptPrompt.of(placed, number) for placed in together)
+        kept = tuple(RecordedPrompt.of(placed, number) for placed in together)
         edited = track.edited | {frame} if followed and len(prompts.points) else track.edited
         state = state.with_track(name, replace(track, prompts=(*track.prompts, *kept), edited=edited))
         before = state.offers.get((name, frame))
@@ -139,11 +139,11 @@ class Changes:
         mask, score = join(together)[0][frame].drawn, 1.0
         if mask is not None:
             answer = None
-        elif answer is None:  # it is not on the frame it was pointed at
+        elif answer is None:  # it is not on the frame it was prompted
             mask, score = np.zeros((self.scan.height, self.scan.width), dtype=bool), 0.0
         else:
             mask, score = answer.mask, answer.score
-            offer = offers[name, frame] = Offer.of(answer, number)
+            offer = offers[name, frame] = StoredCandidates.of(answer, number)
             if answer.logits is not None:
                 self._store.put(offer, answer.logits, answer.logits.nbytes)
         if join(together)[0][frame].drawn is None:
@@ -197,7 +197,7 @@ class Changes:
 
     @staticmethod
     def _with_object(state: SessionState, event: AddObject) -> SessionState:
-        added = state.segmentation.adding(event.object, event.colour, event.label)
+        added = state.segmentation.adding(event.object, event.color, event.label)
         return replace(state, segmentation=added).with_track(event.object, ObjectTrack())
 
     def _joined(self, state: SessionState, event: AddPrompt | AddPrompts) -> tuple[FramePrompts, tuple]:
@@ -212,7 +212,7 @@ class Changes:
                 require_answered(self.predictor, PromptKind(prompt.type))
         masks = state.segmentation[name].masks
         known = bool(masks) if self._answering.across else frame in masks
-        before = [Placed(frame, query) for query in state.tracks[name].queries(frame)]
+        before = [ResolvedPrompt(frame, query) for query in state.tracks[name].queries(frame)]
         frames, notices = join([*before, *together])
         prompts = frames[frame]
         if not prompts.says_where and not known:
@@ -232,7 +232,7 @@ class Changes:
             feedback = self._logits(offer)[offer.masks.index(known)]  # else locked pixels or a person changed it
         return self.predictor.decode(self._encoded(frame), [Query(prompts, previous, feedback=feedback)])[0]
 
-    def _logits(self, offer: Offer) -> NDArray[np.float32]:
+    def _logits(self, offer: StoredCandidates) -> NDArray[np.float32]:
         """What an outline was made of: kept, or the prompt is answered once more."""
 
         def again() -> NDArray[np.float32]:
@@ -252,7 +252,7 @@ class Changes:
             count = 0 if offer is None else len(offer.masks)
             raise PromptError(
                 "E-CANDIDATE",
-                f"Frame {event.frame} offers {count} outlines; there is no number {event.candidate}.",
+                f"Frame {event.frame} offers {count} outlines; there is NaN or infinite {event.candidate}.",
                 "Candidates are counted from 0.",
             )
         mask, score = offer.masks[event.candidate], offer.scores[event.candidate]

@@ -27,7 +27,7 @@ class SessionLimits:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class HistoryEntry:
     """What there is at one moment: the log, and the state that its events in force led to."""
 
     log: PromptLog
@@ -41,7 +41,9 @@ class History:
     now    replaced as a whole, so that it can be read at any time; changes need the session's lock
     """
 
-    def __init__(self, now: Moment, limit: int, after: Callable[[SessionState, Event, int], SessionState]) -> None:
+    def __init__(
+        self, now: HistoryEntry, limit: int, after: Callable[[SessionState, Event, int], SessionState]
+    ) -> None:
         self.now = now
         self._limit, self._after = limit, after
         self._states = {0: now.state}
@@ -86,13 +88,13 @@ class History:
         for number in [n for n in self._states if n >= log.done]:
             del self._states[number], self._costs[number]
         self._keep(log.done, state)
-        self.now = Moment(log, state)
+        self.now = HistoryEntry(log, state)
 
     def _go_to(self, log: PromptLog) -> None:
         state = self.state_at(log.done)
         if log.done not in self._states:
             self._keep(log.done, state)
-        self.now = Moment(log, state)
+        self.now = HistoryEntry(log, state)
 
     def _keep(self, done: int, state: SessionState) -> None:
         """Keep a state, and let go of those farthest from it where that is too much."""

@@ -68,10 +68,10 @@ class _Reach:
         return [frame for frame in range(self.first, self.stop) if frame not in self.told]
 
 
-class Propagation:
+class PropagationRun:
     """One ``Propagate`` event as it is done: only what no earlier one did is followed.
 
-    state    as it was begun with, and with all that ``settle`` has put down since
+    state    as it was begun with, and with all that ``cast_weights`` has put down since
     visited  frames followed so far
     put_down  the event as the session's log has it by now; None while it is not there
 
@@ -134,7 +134,7 @@ class Propagation:
         for reach in self._reaches:
             reach.end(*Direction)
 
-    def settle(self) -> SessionState:
+    def cast_weights(self) -> SessionState:
         """The state with all that was followed so far."""
         for name in dict.fromkeys(reach.anchor.name for reach in self._reaches):
             self.state = self._with_followed(name, [reach for reach in self._reaches if reach.anchor.name == name])

@@ -25,16 +25,16 @@ from delineate.core.prompt_log import (
     RemoveObject,
 )
 from delineate.core.prompts import Prompt
-from delineate.core.propagation_options import Following
+from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan, ScanKind
-from delineate.core.segmentation import Colour, Segmentation
+from delineate.core.segmentation import Color, Segmentation
 from delineate.predictors.frame_predictor import Candidates, Predictor
 from delineate.preprocess.intensity import scan_window
 from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore
-from delineate.session.history import History, Moment, SessionLimits
-from delineate.session.propagation import BLOCK, PropagatedFrame, Propagation
+from delineate.session.history import History, HistoryEntry, SessionLimits
+from delineate.session.propagation import BLOCK, PropagatedFrame, PropagationRun
 from delineate.session.state import ObjectTrack, SessionState, object_record
 from delineate.tracking.guards import GuardSettings
 
@@ -89,7 +89,7 @@ class Session:
         self.guards = guards or GuardSettings.of(scan.kind)
         store = FeatureStore(limits.feature_bytes) if features is None else features
         self._lock = threading.RLock()
-        self._running: Propagation | None = None
+        self._running: PropagationRun | None = None
         self._changes = Changes(scan, predictor, self.guards, store, self._recalled)
         log = PromptLog(
             scan=scan.file.path.name if scan.file else "",
@@ -97,7 +97,7 @@ class Session:
             model=predictor.record.name,
             slice_axis=scan.slice_axis if scan.kind is ScanKind.VOLUME else None,
         )
-        start = Moment(log, SessionState(Segmentation.empty(scan), {}))
+        start = HistoryEntry(log, SessionState(Segmentation.empty(scan), {}))
         self._history = History(start, limits.history_bytes, self._changes.after)
 
     # --- what is there -------------------------------------------------------------------------------------------
@@ -139,10 +139,10 @@ class Session:
 
     # --- what a person does --------------------------------------------------------------------------------------
 
-    def add_object(self, name: str | None = None, colour: Colour | None = None, label: int | None = None) -> str:
+    def add_object(self, name: str | None = None, color: Color | None = None, label: int | None = None) -> str:
         """Start a new object; returns its name."""
         with self._changing():
-            added = self._new(name or _free_name(self.segmentation), colour, label)
+            added = self._new(name or _free_name(self.segmentation), color, label)
             self._do(added)
             return added.object
 
@@ -229,7 +229,7 @@ class Session:
         first: int | None = None,
         stop: int | None = None,
         progress: Progress | None = None,
-        following: Following | None = None,
+        following: PropagationOptions | None = None,
     ) -> bool:
         """Follow objects (all unless named) from their prompted frames through the frames ``first`` to ``stop``.
 
@@ -249,7 +249,7 @@ class Session:
         objects: Sequence[str] = (),
         first: int | None = None,
         stop: int | None = None,
-        following: Following | None = None,
+        following: PropagationOptions | None = None,
     ) -> Generator[PropagatedFrame, None, None]:
         """``propagate``, frame by frame: a frame is followed whenever the next one is asked for.
 
@@ -312,22 +312,22 @@ class Session:
         now = self._history.now
         self._history.add(event, self._changes.after(now.state, event, now.log.done + 1, progress))
 
-    def _new(self, name: str, colour: Colour | None = None, label: int | None = None) -> AddObject:
-        added = self.segmentation.adding(name, colour, label)[name]
-        return AddObject(object=name, label=added.label, colour=added.colour)
+    def _new(self, name: str, color: Color | None = None, label: int | None = None) -> AddObject:
+        added = self.segmentation.adding(name, color, label)[name]
+        return AddObject(object=name, label=added.label, color=added.color)
 
     def _recalled(self, number: int) -> tuple[SessionState, Event]:
         return self._history.state_at(number - 1), self.log.events[number - 1]
 
     def _begin(
-        self, objects: Sequence[str], first: int | None, stop: int | None, following: Following | None
-    ) -> Propagation:
-        event = Propagate(objects=tuple(objects), first=first, stop=stop, following=following or Following())
+        self, objects: Sequence[str], first: int | None, stop: int | None, following: PropagationOptions | None
+    ) -> PropagationRun:
+        event = Propagate(objects=tuple(objects), first=first, stop=stop, following=following or PropagationOptions())
         with self._changing():
             self._running = self._changes.propagation(self._history.now.state, event)
             return self._running
 
-    def _carried_on(self, run: Propagation) -> Generator[PropagatedFrame, None, None]:
+    def _carried_on(self, run: PropagationRun) -> Generator[PropagatedFrame, None, None]:
         """The frames of a propagation as they are followed; what is found is put down in blocks, and at the end."""
         try:
             for frame in run.frames():
@@ -342,13 +342,13 @@ class Session:
                 if self._running is run:
                     self._running = None
 
-    def _put_down(self, run: Propagation) -> None:
+    def _put_down(self, run: PropagationRun) -> None:
         """Put what was followed so far into state and log, unless a change has ended the propagation."""
         with self._lock:
             if self._running is not run or not (run.visited or run.finished):
                 return
             step = self._history.amend if run.put_down else self._history.add
-            record, state = run.record, run.settle()
+            record, state = run.record, run.cast_weights()
             step(record, state)
             run.put_down = record
 

@@ -9,8 +9,8 @@ from typing import Final
 from delineate.core.errors import Notice
 from delineate.core.grid import Placement
 from delineate.core.manifest import ObjectRecord
-from delineate.core.propagation_options import Following
-from delineate.core.resolve import FramePrompts, Placed, join
+from delineate.core.propagation_options import PropagationOptions
+from delineate.core.resolve import FramePrompts, ResolvedPrompt, join
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
@@ -24,9 +24,9 @@ class FollowedFrom:
     outline: Rle
     first: int
     stop: int
-    following: Following
+    following: PropagationOptions
 
-    def is_from(self, outline: Rle, following: Following) -> bool:
+    def is_from(self, outline: Rle, following: PropagationOptions) -> bool:
         """Whether following this outline this way would go on from here; otherwise it begins anew."""
         return self.outline == outline and self.following == following
 
@@ -38,24 +38,24 @@ class FollowedFrom:
 
 
 @dataclass(frozen=True, eq=False)
-class KeptPrompt:
+class RecordedPrompt:
     """A prompt where it landed; its outline, if it has one, as run lengths.
 
     event  number of the log's event it came with, from 1: prompts of one event are one query
     """
 
-    placed: Placed
+    placed: ResolvedPrompt
     outline: Rle | None
     event: int
 
     @classmethod
-    def of(cls, placed: Placed, event: int) -> KeptPrompt:
+    def of(cls, placed: ResolvedPrompt, event: int) -> RecordedPrompt:
         mask = placed.prompts.mask
         light = replace(placed, prompts=replace(placed.prompts, mask=None))
         return cls(light, None if mask is None else Rle.encode(mask), event)
 
     @property
-    def whole(self) -> Placed:
+    def whole(self) -> ResolvedPrompt:
         """With the outline as a mask."""
         if self.outline is None:
             return self.placed
@@ -63,7 +63,7 @@ class KeptPrompt:
 
 
 @dataclass(frozen=True, eq=False)
-class Offer:
+class StoredCandidates:
     """The outlines a predictor offered for a prompt, as run lengths.
 
     event   number of the log's event that was answered, from 1
@@ -76,7 +76,7 @@ class Offer:
     logits: bool
 
     @classmethod
-    def of(cls, answer: Candidates, event: int) -> Offer:
+    def of(cls, answer: Candidates, event: int) -> StoredCandidates:
         masks = tuple(Rle.encode(mask) for mask in answer.masks)
         return cls(masks, tuple(float(score) for score in answer.scores), event, answer.logits is not None)
 
@@ -94,7 +94,7 @@ class ObjectTrack:
     ended     frames where following it stopped, and the direction
     """
 
-    prompts: tuple[KeptPrompt, ...] = ()
+    prompts: tuple[RecordedPrompt, ...] = ()
     prompted: Mapping[int, Rle] = field(default_factory=dict)
     edited: frozenset[int] = frozenset()
     followed: Mapping[int, FollowedFrom] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class ObjectTrack:
 
     def queries(self, frame: int) -> tuple[FramePrompts, ...]:
         """What was asked on a frame, in order, since an outline was drawn there last: a query for each event."""
-        events: dict[int, list[Placed]] = {}
+        events: dict[int, list[ResolvedPrompt]] = {}
         for prompt in self.prompts:
             if prompt.placed.frame == frame:
                 events.setdefault(prompt.event, []).append(prompt.whole)
@@ -138,7 +138,7 @@ class SessionState:
 
     segmentation: Segmentation
     tracks: Mapping[str, ObjectTrack]
-    offers: Mapping[tuple[str, int], Offer] = field(default_factory=dict)
+    offers: Mapping[tuple[str, int], StoredCandidates] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
 
     def with_track(self, name: str, track: ObjectTrack) -> SessionState:

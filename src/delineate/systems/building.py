@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from delineate.checkpoints.store import kept, require_kept
+from delineate.checkpoints.store import cached_path, require_unchanged
 from delineate.core.errors import ModelError
 from delineate.core.hashing import sha256_of
 from delineate.core.manifest import ModelRecord
@@ -57,14 +57,14 @@ def _with_weights(
     from delineate.checkpoints.loading import load_all
     from delineate.checkpoints.reading import read_weights
 
-    path = options.checkpoint or kept(name)
+    path = options.checkpoint or cached_path(name)
     if path is not None:
         weights = read_weights(path)
         known = any(key.startswith("vision_encoder.") for key in weights)  # saved by this package
         load_all(host, weights if known else named(weights), path.name)
         sha256 = sha256_of(path)
         if options.checkpoint is None:
-            require_kept(name, sha256)
+            require_unchanged(name, sha256)
         return network.eval(), sha256
     if not options.untrained:
         raise no_weights(name)
@@ -85,7 +85,7 @@ def record_of(
         name=name,
         version="published",
         sha256=sha256,
-        licence=license,
+        license=license,
         preprocessing=f"{preprocessing}; {engine.summary}, {backend}",
         device=str(engine.device),
         precision=engine.precision.value,

@@ -21,7 +21,7 @@ class CheckpointLayout:
     holds, lacks
         Parts of names: some tensor's name contains each of ``holds``, and no tensor's name any of ``lacks``.
     file_names
-        Parts of published file names in lower case, by which systems with one layout are told apart.
+        Parts of published file names in lower case, by which systems with one layout are distinguished.
     """
 
     title: str

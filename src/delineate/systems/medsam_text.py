@@ -42,7 +42,7 @@ def _build(options: BuildOptions) -> FramePredictor:
         network = MedSamText()
     _, sha256 = loaded(NAME, options, network, network.host, medsam_text_weights)
     run_exported(network, Backend(options.encoder_backend), f"{NAME}-{sha256[:16]}", engine.precision, options.threads)
-    engine.settle(network.host.vision_encoder)
+    engine.cast_weights(network.host.vision_encoder)
     summary = f"{MEDSAM.summary}; words in CLIP's pieces, padded to {network.text.length}"
     record = record_of(NAME, sha256, _MEDSAM.license, summary, engine, options.encoder_backend)
     vocabulary = Vocabulary(network.text.words, network.text.length, options.vocabulary)

@@ -7,28 +7,26 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from delineate.checkpoints.key_maps import sam_weights
-from delineate.checkpoints.store import kept, require_kept
+from delineate.checkpoints.store import cached_path, require_unchanged
 from delineate.checkpoints.torch_archive import is_torch_archive
 from delineate.core.errors import ModelError
 from delineate.predictors.graph_predictor import open_graph
 from delineate.predictors.onnx_bundle import BundleBackend, OnnxBundlePredictor
-from delineate.predictors.sam_behavior import SamBehaviour
+from delineate.predictors.sam_behavior import SamBehavior
 from delineate.predictors.weightless_graph import Arrays, has_graph, read_graph_card
 from delineate.systems.system import BuildOptions
 
 DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, and of either under WSL
 
 
-def built_on_graph(
-    name: str, options: BuildOptions, behavior: SamBehaviour, license: str
-) -> OnnxBundlePredictor | None:
+def built_on_graph(name: str, options: BuildOptions, behavior: SamBehavior, license: str) -> OnnxBundlePredictor | None:
     """The predictor from a system's graph; None where torch is needed, as for a GPU, an adapter or random weights.
 
     Raises ModelError where the system has no weights on this machine and random ones are not wanted.
     """
     if not has_graph(name) or not _wanted(options):
         return None
-    path = options.checkpoint or kept(name)
+    path = options.checkpoint or cached_path(name)
     if path is None:
         if options.untrained:
             return None
@@ -40,7 +38,7 @@ def built_on_graph(
     card = read_graph_card(name).as_bundle(behavior, license)
     predictor = open_graph(card, path, _named, options.threads, backend, precision, options.variant)
     if options.checkpoint is None:
-        require_kept(name, predictor.record.sha256)
+        require_unchanged(name, predictor.record.sha256)
     return predictor
 
 

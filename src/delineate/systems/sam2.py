@@ -1,6 +1,6 @@
 """SAM 2 and 2.1 (Ravi et al., arXiv 2408.00714): Segment Anything in images and videos.
 
-Hiera embeds a frame; four layers of attention compare it with the memories of frames pointed at and of the last six;
+Hiera embeds a frame; four layers of attention compare it with the memories of prompted frames and of the last six;
 SAM's decoder outlines every object and says whether it is there; the outline is remembered.
 """
 

@@ -66,7 +66,7 @@ class Sam2Shaped:
             network, Backend(options.encoder_backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads
         )
         host = network.host
-        engine.settle(host.vision_encoder, host.memory_attention, host.memory_encoder)
+        engine.cast_weights(host.vision_encoder, host.memory_attention, host.memory_encoder)
         record = record_of(
             self.name,
             sha256,
@@ -100,6 +100,6 @@ class Sam2Shaped:
         return sam2.Sam2(sizes), key_maps.sam2_weights
 
     def _policy(self) -> MemoryPolicy:
-        from delineate.memory.policies import EfficientFramePruning, Window
+        from delineate.memory.policies import EfficientFramePruning, FrameWindow
 
-        return Window() if self.pruning is None else EfficientFramePruning(version=self.pruning)
+        return FrameWindow() if self.pruning is None else EfficientFramePruning(version=self.pruning)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from delineate.models.variants import SamEncoder
 from delineate.predictors.capabilities import VISUAL_PROMPTS
 from delineate.predictors.frame_predictor import FramePredictor
-from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehaviour
+from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehavior
 from delineate.preprocess.profiles import Profile
 from delineate.systems.building import SEED, loaded, needs_torch, record_of
 from delineate.systems.on_graph import built_on_graph
@@ -50,8 +50,8 @@ class SamShaped:
     def build(self, options: BuildOptions) -> FramePredictor:
         """The predictor, its weights from a file, from the kept ones, or random."""
         profile = self.variants.get(options.variant, self.profile)
-        behaviour = SamBehaviour(profile, self.multimask, self.feedback, self.margin, self.whole)
-        if (predictor := built_on_graph(self.name, options, behaviour, self.license)) is not None:
+        behavior = SamBehavior(profile, self.multimask, self.feedback, self.margin, self.whole)
+        if (predictor := built_on_graph(self.name, options, behavior, self.license)) is not None:
             return predictor
         needs_torch(self.name)
         import torch
@@ -82,11 +82,11 @@ class SamShaped:
         run_exported(
             network, Backend(options.encoder_backend), f"{self.name}-{sha256[:16]}", engine.precision, options.threads
         )
-        engine.settle(network.host.vision_encoder)
+        engine.cast_weights(network.host.vision_encoder)
         record = record_of(
             self.name, sha256, self.license, profile.summary, engine, options.encoder_backend, options.variant
         )
-        return SamPredictor(network.to(engine.device), behaviour, engine, record)
+        return SamPredictor(network.to(engine.device), behavior, engine, record)
 
     @property
     def propagation_note(self) -> str:

@@ -28,7 +28,7 @@ def published_files() -> Iterator[PublishedFile]:
     for system in SYSTEMS.values():
         if system.download is not None:
             yield PublishedFile(system.name, system.download, system.license)
-    yield PublishedFile(vocabulary.NAME, vocabulary.PUBLISHED, vocabulary.LICENCE)
+    yield PublishedFile(vocabulary.NAME, vocabulary.PUBLISHED, vocabulary.LICENSE)
 
 
 def published_in_wheels() -> dict[str, WheelMember]:

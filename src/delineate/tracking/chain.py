@@ -1,7 +1,7 @@
 """Following structures with a model of single frames: the last outline is the next prompt.
 
 ``push`` takes one frame and returns the outlines on it. Files, folders and cameras are loops around it. The
-tracker keeps, for each structure, the frame it was last seen on and what it looked like where it was pointed at;
+tracker keeps, for each structure, the frame it was last seen on and what it looked like where it was prompted;
 nothing grows with the number of frames.
 """
 

@@ -1,6 +1,6 @@
 """Is the outline still the same structure? What a person would check at a glance, as numbers.
 
-Three signs of drift, each a factor between 0 and 1 of the frame's confidence: the area jumped, the grey values
+Three signs of drift, each a factor between 0 and 1 of the frame's confidence: the area jumped, the gray values
 inside are no longer those of the structure, the model itself is unsure.
 """
 
@@ -28,12 +28,12 @@ class GuardSettings:
     """When an outline is doubted, and when the structure counts as gone.
 
     area_ratio   growth or shrinkage from one frame to the next that is doubted
-    appearance   change of the mean grey value inside, in units of the contrast to the surroundings, that is doubted
+    appearance   change of the mean gray value inside, in units of the contrast to the surroundings, that is doubted
     score        predicted IoU below which the model counts as unsure
     presence     mean of the probability that it is there and the predicted IoU, below which it counts as not there
-    least_area   share of the area where it was pointed at below which nothing is left
+    least_area   share of the area where it was prompted below which nothing is left
     reach        how far it may move or grow in one frame, as a share of its own diameter
-    gone         change of the mean grey value, in the same units as appearance, at which this is another structure
+    gone         change of the mean gray value, in the same units as appearance, at which this is another structure
     chain        how the model looks for it on the next frame; it looks farther off only where it finds nothing near
     """
 
@@ -56,7 +56,7 @@ class GuardSettings:
 
 @dataclass(frozen=True)
 class Appearance:
-    """Grey values of a structure and of the ring around it."""
+    """Gray values of a structure and of the ring around it."""
 
     inside: float
     outside: float
@@ -67,11 +67,11 @@ class Appearance:
         """Measured on a frame (height, width[, channels]) under a mask that is not empty."""
         window = _window(mask, 8)
         shown = np.asarray(frame[window], dtype=np.float32)
-        grey = shown.mean(axis=2) if shown.ndim == 3 else shown
+        gray = shown.mean(axis=2) if shown.ndim == 3 else shown
         inner = mask[window]
         ring = ndimage.binary_dilation(inner, iterations=6) & ~inner
-        inside = grey[inner]
-        outside = grey[ring] if ring.any() else inside
+        inside = gray[inner]
+        outside = gray[ring] if ring.any() else inside
         return cls(float(inside.mean()), float(outside.mean()), float(inside.std()) + 1e-6)
 
     def change(self, later: Appearance) -> float:
@@ -165,7 +165,7 @@ def within_reach(mask: MaskArray, last: MaskArray, reach: float) -> MaskArray:
 def resembling(mask: MaskArray, last: MaskArray, frame: Pixels, look: Appearance) -> MaskArray:
     """The outline without what it gained that does not look like the structure.
 
-    Whatever lies (nearly) where the structure was is kept; pixels beyond that must be closer in grey value to its
+    Whatever lies (nearly) where the structure was is kept; pixels beyond that must be closer in gray value to its
     inside than to its surroundings, or within its own texture. Without this an outline that leaks a little on every
     frame ends up covering the picture.
     """
@@ -174,8 +174,8 @@ def resembling(mask: MaskArray, last: MaskArray, frame: Pixels, look: Appearance
         return mask
     window = _window(mask, 1)
     shown = np.asarray(frame[window], dtype=np.float32)
-    grey = shown.mean(axis=2) if shown.ndim == 3 else shown
-    apart = np.minimum(np.abs(grey - look.inside), np.abs(ndimage.uniform_filter(grey, 3) - look.inside))
+    gray = shown.mean(axis=2) if shown.ndim == 3 else shown
+    apart = np.minimum(np.abs(gray - look.inside), np.abs(ndimage.uniform_filter(gray, 3) - look.inside))
     allowed = max(0.6 * abs(look.inside - look.outside), 1.5 * look.spread)
     kept = mask.copy()
     kept[window] &= ~gained[window] | (apart <= allowed)

@@ -18,19 +18,19 @@ from torch.nn import functional as F
 from delineate.compute.engine import Engine
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
-from delineate.core.propagation_options import Following
+from delineate.core.propagation_options import PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.memory.bank import MemoryBank
-from delineate.memory.cleaning import apart, tidied
-from delineate.memory.policies import MemoryPolicy, Window, chosen_policy
-from delineate.memory.reader import ChosenMemories, Recall
-from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps, joined
+from delineate.memory.cleaning import make_non_overlapping, tidied
+from delineate.memory.policies import FrameWindow, MemoryPolicy, chosen_policy
+from delineate.memory.reader import ChosenMemories, MemoryReader
+from delineate.models.sam2 import Sam2, Sam2Decoding, Sam2Maps, joined
 from delineate.predictors.frame_predictor import Candidates
 from delineate.predictors.postprocess import masks_on_frame, values_on_frame
 from delineate.predictors.prompt_encoding import CORNERS, placed_points
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.fitting import Fitted
-from delineate.preprocess.profiles import Answer, Profile, sam2_video
+from delineate.preprocess.profiles import MaskDecoding, Profile, sam2_video
 from delineate.tracking.guards import Guard, GuardSettings
 from delineate.tracking.tracker import Step
 
@@ -44,7 +44,7 @@ class TrackerSettings:
     fill         holes of up to so many pixels of the low-resolution mask are filled; 0: none
     specks       specks of up to so many are removed
     keep         frames kept behind the newest one
-    around       frames as near to one pointed at are kept too, for following the other way without a reset
+    around       frames as near to one prompted are kept too, for following the other way without a reset
     memory       data type of stored maps
     """
 
@@ -79,13 +79,13 @@ class MemoryTracker:
     """A Tracker that remembers frames; its outlines are judged, not changed.
 
     To correct an object on a frame followed before, push that frame again (``Frame.index`` says which it is) and
-    ``add``: it is a frame pointed at from then on, and never forgotten (the released predictor would follow it anew and
+    ``add``: it is a prompted frame from then on, and never forgotten (the released predictor would follow it anew and
     lose the correction, unless its ``add_all_frames_to_correct_as_cond`` is set).
     """
 
     network: Sam2
     engine: Engine
-    policy: MemoryPolicy = field(default_factory=Window)
+    policy: MemoryPolicy = field(default_factory=FrameWindow)
     settings: TrackerSettings = field(default_factory=TrackerSettings)
     profile: Profile | None = None
     guards: GuardSettings = field(default_factory=GuardSettings)
@@ -100,7 +100,7 @@ class MemoryTracker:
 
     @classmethod
     def of(
-        cls, predictor: Sam2Predictor, following: Following, frames: int | None, guards: GuardSettings
+        cls, predictor: Sam2Predictor, following: PropagationOptions, frames: int | None, guards: GuardSettings
     ) -> MemoryTracker:
         """A tracker with a predictor's network and policy and an empty memory; ``frames`` in all, where known."""
         settings = TrackerSettings(
@@ -135,7 +135,7 @@ class MemoryTracker:
 
     @torch.inference_mode()
     def look(self, frame: Frame, reverse: bool = False) -> None:
-        """Take a frame to be pointed at, without outlining anything on it."""
+        """Take a frame to be prompted, without outlining anything on it."""
         index = frame.index
         if index is None:
             index = 0 if self._now is None else self._now.index + (-1 if reverse else 1)
@@ -223,7 +223,7 @@ class MemoryTracker:
                 self.remove(name)
 
     def reset(self) -> None:
-        """Forget what was followed, keep what was pointed at: done between two directions by the MedSAM2 benchmark."""
+        """Forget what was followed, keep what was prompted: done between two directions by the MedSAM2 benchmark."""
         for bank in (*self._banks.values(), *self._suspended.values()):
             bank.reset()
 
@@ -236,10 +236,10 @@ class MemoryTracker:
         return self._now
 
     @property
-    def _recall(self) -> Recall:
-        return Recall(self.network, self.policy, self.settings.frames, inside=self.engine.encoding)
+    def _recall(self) -> MemoryReader:
+        return MemoryReader(self.network, self.policy, self.settings.frames, inside=self.engine.encoding)
 
-    def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> Sam2Answer:
+    def _pointed(self, name: str, bank: MemoryBank, now: _Frame, prompts: FramePrompts) -> Sam2Decoding:
         """The answer to clicks or a box."""
         given = self._given[name, now.index] = self._joined(self._given.get((name, now.index)), prompts, now)
         known = bank.at(now.index)
@@ -281,23 +281,25 @@ class MemoryTracker:
         """Logits (O, 1, h, w) as they are shown: holes filled, specks removed."""
         return tidied(logits, self.settings.fill, self.settings.specks)
 
-    def _store(self, names: Sequence[str], now: _Frame, logits: Tensor, answer: Sam2Answer, prompted: bool) -> None:
-        """Remember outlines (O, 1, h, w); those a person pointed at as black and white, to be fed back too."""
+    def _store(self, names: Sequence[str], now: _Frame, logits: Tensor, answer: Sam2Decoding, prompted: bool) -> None:
+        """Remember outlines (O, 1, h, w); those a person prompted as black and white, to be fed back too."""
         rows, dtype = range(len(names)), self.settings.memory
         memories = self._recall.memories(now.maps, now.index, logits, answer, rows, prompted, dtype)
         for row, (name, memory) in enumerate(zip(names, memories, strict=True)):
             kept = replace(memory, logits=logits[row].clone()) if prompted else memory
             self._banks[name].store(kept, prompted)
 
-    def _shown(self, names: Sequence[str], logits: Tensor, answer: Sam2Answer, now: _Frame) -> dict[str, Candidates]:
+    def _shown(self, names: Sequence[str], logits: Tensor, answer: Sam2Decoding, now: _Frame) -> dict[str, Candidates]:
         """What is shown of objects, logits (O, 1, h, w); where no pixel may be shared, it is the strongest one's."""
         shown = {}
         shared = None
         if self.settings.exclusive and len(names) > 1:
-            shared = apart(values_on_frame(logits[:, 0], now.place, Answer.LOGITS_DIRECT)[:, None]) > 0
+            shared = (
+                make_non_overlapping(values_on_frame(logits[:, 0], now.place, MaskDecoding.LOGITS_DIRECT)[:, None]) > 0
+            )
         for n, name in enumerate(names):
             self._last[name] = logits[n]
-            mask = masks_on_frame(logits[n], now.place, Answer.LOGITS_DIRECT) if shared is None else shared[n]
+            mask = masks_on_frame(logits[n], now.place, MaskDecoding.LOGITS_DIRECT) if shared is None else shared[n]
             masks = mask.cpu().numpy()
             scores = answer.best_iou[n : n + 1].float().clamp(0, 1).cpu().numpy()
             shown[name] = Candidates(masks, scores, float(answer.present[n].sigmoid()))

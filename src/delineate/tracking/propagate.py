@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.frame import Frame
-from delineate.core.propagation_options import Directions, Following
+from delineate.core.propagation_options import Directions, PropagationOptions
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan, ScanKind
 from delineate.predictors.frame_predictor import Features, FramePredictor
@@ -99,7 +99,7 @@ def propagate(
     predictor: FramePredictor,
     anchors: Sequence[Anchor],
     guards: GuardSettings | None = None,
-    following: Following | None = None,
+    following: PropagationOptions | None = None,
     encode: Callable[[Frame], Features] | None = None,
     context: Sequence[Anchor] = (),
 ) -> Iterator[VisitedFrame]:
@@ -111,7 +111,7 @@ def propagate(
 
     Raises PromptError, before anything is followed, for a way of following the predictor does not have.
     """
-    how = following or Following()
+    how = following or PropagationOptions()
     if how.reset is None:
         how = how.model_copy(update={"reset": predictor.capabilities.resets})
     make = partial(tracker_for, predictor, guards or GuardSettings(), how, len(scan), encode)
@@ -121,7 +121,7 @@ def propagate(
 def _visited(
     scan: Scan,
     anchors: Sequence[Anchor],
-    how: Following,
+    how: PropagationOptions,
     tracker: Tracker,
     make: Callable[[], Tracker],
     context: Sequence[Anchor],
@@ -155,7 +155,7 @@ def _remember(tracker: Tracker, scan: Scan, context: Sequence[Anchor]) -> None:
 
 
 def _ask(tracker: Tracker, anchor: Anchor) -> None:
-    """Point at a structure on the frame pushed last, as it was pointed at."""
+    """Point at a structure on the frame pushed last, as it was prompted."""
     for query in anchor.queries or (FramePrompts(mask=anchor.mask, text=anchor.words),):
         tracker.add(anchor.name, query)
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from delineate.training.encoder_adapters import EncoderAdapter
-from delineate.training.loop import LoopOptions, Outcome, Tell, train
-from delineate.training.prompt_policies import Given
+from delineate.training.loop import LoopOptions, Tell, TrainingOutcome, train
+from delineate.training.prompt_policies import SampledPrompts
 from delineate.training.run_files import add_to_log, read_arrays
 from delineate.training.sensitivity import Sensitivity, prompt_sensitivity
 
@@ -25,7 +25,7 @@ class Adapted:
     host       the system's network, its image encoder being ``vision_encoder``
     adapter    in that encoder, or None
     predictor  whose network it is
-    _groups    the optimiser's groups
+    _groups    the optimizer's groups
     """
 
     host: Any
@@ -39,7 +39,7 @@ class Adapted:
     def measure(self) -> float:
         raise NotImplementedError
 
-    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float:
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], SampledPrompts]) -> float:
         """Mean Dice of held-out structures with what ``prompts`` makes of a frame's structures (O, S, S)."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class Adapted:
         return losses if extra is None else losses | {"orthogonality": extra, "total": losses["total"] + extra}
 
 
-def run_adapted(objective: Adapted, loop: LoopOptions, probe: bool, tell: Tell | None = None) -> Outcome:
+def run_adapted(objective: Adapted, loop: LoopOptions, probe: bool, tell: Tell | None = None) -> TrainingOutcome:
     """The loop, and the probe of prompts before and after it, in the log under "sensitivity".
 
     At the end the network has the best weights where there are any, the last ones where nothing was better.

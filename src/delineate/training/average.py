@@ -21,7 +21,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
-        """After an optimiser step, counted from 1."""
+        """After an optimizer step, counted from 1."""
         weight = 1 - min(self.decay, (1 + step) / (10 + step))
         if self.values:
             torch._foreach_lerp_(self.values, list(self.parameters), weight)

@@ -25,7 +25,7 @@ from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.intensity import eight_bit
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
 from delineate.training.finetune import Finetune, finetune
-from delineate.training.frames import to_learn_from
+from delineate.training.frames import trainable_frames
 from delineate.training.left_out import leave_out
 from delineate.training.loop import LoopOptions, Tell, train
 from delineate.training.run_files import read_arrays, save_arrays
@@ -85,7 +85,7 @@ class EncoderDistillation:
         self,
         teacher: SamPredictor,
         student: SamPredictor,
-        pictures: tuple[Pictures, Pictures],
+        pictures: tuple[DistillationFrames, DistillationFrames],
         recipe: Distillation,
     ) -> None:
         self.training, self.testing = pictures
@@ -93,7 +93,7 @@ class EncoderDistillation:
         self.wanted = TeacherFeatures(teacher, recipe.loop.output / "embeddings")
         self.network, self.host = student.network, student.network.host
         # the student sees a picture where the teacher does: stretched, or padded on the same sides
-        self.profile = replace(student.behaviour.profile, fit=teacher.behaviour.profile.fit)
+        self.profile = replace(student.behavior.profile, fit=teacher.behavior.profile.fit)
         heads = {k: v for k, v in teacher.network.host.state_dict().items() if k.startswith(HEADS)}
         self.host.load_state_dict(heads, strict=False)
         self.host.requires_grad_(False)
@@ -156,8 +156,8 @@ def distill(
     Raises ModelError if the embeddings do not fit, InputError if there are too few subjects.
     """
     torch.manual_seed(recipe.loop.seed)
-    learned, held = split_by_subject(to_learn_from(cases), (1 - recipe.held_out, recipe.held_out), recipe.loop.seed)
-    training, testing = Pictures(learned, recipe.frames), Pictures(held, recipe.frames)
+    learned, held = split_by_subject(trainable_frames(cases), (1 - recipe.held_out, recipe.held_out), recipe.loop.seed)
+    training, testing = DistillationFrames(learned, recipe.frames), DistillationFrames(held, recipe.frames)
     if not len(training) or not len(testing):
         raise InputError("E-TRAIN-FEW", f"{len(cases)} cases are too few to hold any out.", "Add subjects.")
     outcome = train(EncoderDistillation(teacher, student, (training, testing), recipe), recipe.loop, tell)
@@ -174,7 +174,7 @@ def distill(
     return Distilled(-outcome.before, -outcome.best, path, dice)
 
 
-class Pictures:
+class DistillationFrames:
     """Frames of the cases (height, width[, 3]), ``most`` of each, read when they are asked for; labels do not matter.
 
     There is a place for each frame a case may have; where it has fewer, its frames are in several places, and where

@@ -1,4 +1,4 @@
-"""Fine-tuning a SAM-shaped system on labelled scans: ``delineate train finetune``.
+"""Fine-tuning a SAM-shaped system on labeled scans: ``delineate train finetune``.
 
 With ``part = decoder`` every embedding is computed once and kept, so that a step costs milliseconds. Prompts, losses
 and what is trained are named; the files in ``recipes`` say which of them each published system was trained with.
@@ -25,15 +25,15 @@ from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
 from delineate.training.frames import Batch, FrameOptions, Frames, drawn_batch, split_frames
-from delineate.training.loop import LoopOptions, Outcome, Tell
+from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
 from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
-from delineate.training.prompt_policies import SIMULATIONS, Given, PromptPolicy, exact_prompts
+from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy, SampledPrompts, exact_prompts
 
 FEEDBACK_LIMIT = 32.0  # of logits that go back as a prompt
 MEASURED = 12  # structures of a held-out frame, at most
 
 
-class Part(StrEnum):
+class TrainedPart(StrEnum):
     DECODER = "decoder"  # mask decoder alone, on kept embeddings
     ENCODER = "encoder"  # image encoder alone
     ALL = "all"  # encoder and decoder, prompt encoder frozen (MedSAM)
@@ -55,7 +55,7 @@ class Finetune:
     """
 
     loop: LoopOptions
-    part: Part = Part.DECODER
+    part: TrainedPart = TrainedPart.DECODER
     batch: int = 8
     of_each: int = 1
     prompts: PromptPolicy = PromptPolicy.MEDSAM_BOX
@@ -70,7 +70,7 @@ class Finetune:
 
     @property
     def keeps_embeddings(self) -> bool:
-        return self.part is Part.DECODER and self.adapter is None
+        return self.part is TrainedPart.DECODER and self.adapter is None
 
     @property
     def frames(self) -> FrameOptions:
@@ -97,7 +97,7 @@ class FinetuneObjective(Adapted):
         self.host.requires_grad_(False)
         self.adapter = None
         if recipe.adapter is not None:
-            if recipe.part is Part.DECODER:
+            if recipe.part is TrainedPart.DECODER:
                 raise ModelError(
                     "E-TRAIN-PART", "Adapters sit in the encoder.", "Add --part all, or --part encoder for them alone."
                 )
@@ -112,15 +112,15 @@ class FinetuneObjective(Adapted):
     def trained(self) -> list[dict[str, Any]]:
         """Parameter groups, before they are switched on."""
         part, groups = self.recipe.part, []
-        if part is not Part.DECODER:
+        if part is not TrainedPart.DECODER:
             encoder = self.adapter.parameters() if self.adapter else list(self.host.vision_encoder.parameters())
             groups.append({"params": encoder, "name": "encoder"})
-        if part is not Part.ENCODER:
+        if part is not TrainedPart.ENCODER:
             groups.append({"params": list(self.host.mask_decoder.parameters()), "name": "decoder"})
         return groups
 
     def modules(self) -> nn.Module:
-        return self.host.mask_decoder if self.recipe.part is Part.DECODER else self.host
+        return self.host.mask_decoder if self.recipe.part is TrainedPart.DECODER else self.host
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Of the first prompts and of every round of corrections, their mean."""
@@ -143,7 +143,7 @@ class FinetuneObjective(Adapted):
             embedding = batch.embeddings.to(self.device)
         else:
             assert batch.pixels is not None
-            still(self.host)
+            freeze_batch_norm(self.host)
             embedding = self.network.embed(batch.pixels.to(self.device))
         return embedding.repeat_interleave(len(batch.masks) // len(embedding), dim=0)
 
@@ -152,7 +152,7 @@ class FinetuneObjective(Adapted):
         return torch.from_numpy(np.ascontiguousarray(batch.masks)).float()[:, None].to(self.device)
 
     def answered(
-        self, embedding: Tensor, given: Given, truth: Tensor, before: Tensor | None = None
+        self, embedding: Tensor, given: SampledPrompts, truth: Tensor, before: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The answer's logits (O, 1, 4 f, 4 f) that count, and the losses; ``before``: what may go back."""
         logits, iou = self.decoded(embedding, given, before)
@@ -167,7 +167,7 @@ class FinetuneObjective(Adapted):
         return logits[at, best][:, None], parts
 
     def _best(self, shown: Tensor, iou: Tensor, wanted: Tensor) -> Tensor:
-        if self.predictor.behaviour.multimask is Multimask.ALWAYS:
+        if self.predictor.behavior.multimask is Multimask.ALWAYS:
             return iou.argmax(1)
         costs = [
             [
@@ -178,14 +178,14 @@ class FinetuneObjective(Adapted):
         ]
         return torch.tensor(costs, device=self.device).argmin(1)
 
-    def decoded(self, embedding: Tensor, given: Given, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decoded(self, embedding: Tensor, given: SampledPrompts, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits and predicted IoU in fp32: of one outline, or of three where the system would offer them."""
         masks = None
         if before is not None:
             masks = before.detach().float().clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT)
-            if self.predictor.behaviour.mask_prompt is MaskPrompt.PROBABILITY:
+            if self.predictor.behavior.mask_prompt is MaskPrompt.PROBABILITY:
                 masks = masks.sigmoid()
-        match self.predictor.behaviour.multimask:
+        match self.predictor.behavior.multimask:
             case Multimask.ALWAYS:
                 several = True
             case Multimask.NEVER:
@@ -206,7 +206,7 @@ class FinetuneObjective(Adapted):
         return self.dice_with(lambda masks: exact_prompts(self.recipe.prompts, masks))
 
     @torch.no_grad()
-    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float:
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], SampledPrompts]) -> float:
         """Mean Dice on held-out frames with what ``prompts`` makes of a frame's structures (O, S, S)."""
         scores: list[float] = []
         for frame in self.testing:
@@ -224,22 +224,24 @@ class FinetuneObjective(Adapted):
         return float(np.mean(scores))
 
 
-def still(network: nn.Module) -> None:
+def freeze_batch_norm(network: nn.Module) -> None:
     """Batch norms keep the statistics they came with: a few pictures a step are too few for new ones."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
 
 
-def finetune(predictor: SamPredictor, cases: Sequence[Case], recipe: Finetune, tell: Tell | None = None) -> Outcome:
+def finetune(
+    predictor: SamPredictor, cases: Sequence[Case], recipe: Finetune, tell: Tell | None = None
+) -> TrainingOutcome:
     """Train on some subjects, measure on others, keep the best. ``tell`` is called with each measurement.
 
-    Raises InputError if there are too few subjects to hold any out, ModelError if the loss is no number.
+    Raises InputError if there are too few subjects to hold any out, ModelError if the loss is NaN or infinite.
     """
     training, testing = split_frames(predictor, cases, recipe.frames)
     return run_finetune(FinetuneObjective(predictor, training, testing, recipe), tell)
 
 
-def run_finetune(objective: FinetuneObjective, tell: Tell | None = None) -> Outcome:
+def run_finetune(objective: FinetuneObjective, tell: Tell | None = None) -> TrainingOutcome:
     """The loop, and the probe of prompts before and after it."""
     return run_adapted(objective, objective.recipe.loop, objective.recipe.probe, tell)

@@ -1,4 +1,4 @@
-"""Labelled frames as a SAM-shaped network trains on them: prepared pixels, or the kept embedding, and structures.
+"""Labeled frames as a SAM-shaped network trains on them: prepared pixels, or the kept embedding, and structures.
 
 Nothing is opened before it is drawn or measured on; what was prepared is kept as long as there is room.
 """
@@ -22,7 +22,7 @@ from delineate.data.subjects import split_by_subject
 from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.fitting import Fitted
 from delineate.training.left_out import leave_out
-from delineate.training.shelf import Shelf, opened_scans
+from delineate.training.shelf import LRUCache, opened_scans
 
 READY_BYTES = 4e9  # of prepared frames and embeddings that are kept; others are made again
 
@@ -52,7 +52,7 @@ class FrameOptions:
     seed: int = 0
 
 
-def to_learn_from(cases: Sequence[Case]) -> list[Case]:
+def trainable_frames(cases: Sequence[Case]) -> list[Case]:
     """Cases that are not kept for testing, where the data set says which those are.
 
     Raises OutsideError if one of them leads outside the data set: before the first step, not after hours.
@@ -73,20 +73,20 @@ class Frames(Protocol):
 def nothing_to_learn(cases: int) -> InputError:
     return InputError(
         "E-TRAIN-EMPTY",
-        f"None of {cases} labelled scans has a structure of at least {LEAST_PIXELS} pixels.",
+        f"None of {cases} labeled scans has a structure of at least {LEAST_PIXELS} pixels.",
         "See what is in them: delineate dataset check DIR --sheet sheet.png",
     )
 
 
 def split_frames(
     predictor: SamPredictor, cases: Sequence[Case], options: FrameOptions
-) -> tuple[LabelledFrames, LabelledFrames]:
+) -> tuple[LabeledFrames, LabeledFrames]:
     """Frames to learn from, and frames of other subjects to measure on; cases marked for testing are not used.
 
     Raises InputError if there are too few subjects to hold any out.
     """
-    parts = split_by_subject(to_learn_from(cases), (1 - options.held_out, options.held_out), options.seed)
-    training, testing = (LabelledFrames(predictor, part, options) for part in parts)
+    parts = split_by_subject(trainable_frames(cases), (1 - options.held_out, options.held_out), options.seed)
+    training, testing = (LabeledFrames(predictor, part, options) for part in parts)
     if not len(training) or not len(testing):
         raise InputError(
             "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
@@ -94,7 +94,7 @@ def split_frames(
     return training, testing
 
 
-class LabelledFrames:
+class LabeledFrames:
     """Of each case some of the frames with labels, spread evenly (``Frames``).
 
     There is a place for each frame a case may have; where it has fewer, its frames are in several places, and where it
@@ -105,7 +105,7 @@ class LabelledFrames:
         self.predictor, self.cases, self.options = predictor, cases, options
         self._places = [(number, n) for number in range(len(cases)) for n in range(self._most(number))]
         self._opened = opened_scans()
-        self._ready: Shelf[TrainingFrame | None] = Shelf(READY_BYTES, _bytes_of)
+        self._ready: LRUCache[TrainingFrame | None] = LRUCache(READY_BYTES, _bytes_of)
         self._chosen: dict[int, list[int]] = {}
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class LabelledFrames:
             raise nothing_to_learn(len(self.cases))
 
     def chosen(self, number: int) -> list[int]:
-        """Which labelled frames of a case are used; it is opened for that once. None of one that cannot be read."""
+        """Which labeled frames of a case are used; it is opened for that once. None of one that cannot be read."""
         if number not in self._chosen:
             try:
                 self._chosen[number] = self._spread(number)
@@ -141,9 +141,9 @@ class LabelledFrames:
 
     def _spread(self, number: int) -> list[int]:
         labels = self._opened.get(number, self.cases[number].open).labels
-        labelled = [n for n in range(len(labels)) if (labels.pixels(n) > 0).any()]
-        spread = np.linspace(0, len(labelled) - 1, self._most(number)).astype(int) if labelled else ()
-        return [labelled[n] for n in np.unique(spread)] if labelled else []
+        labeled = [n for n in range(len(labels)) if (labels.pixels(n) > 0).any()]
+        spread = np.linspace(0, len(labeled) - 1, self._most(number)).astype(int) if labeled else ()
+        return [labeled[n] for n in np.unique(spread)] if labeled else []
 
     def _leave_out(self, number: int, error: Exception) -> None:
         leave_out(self.cases[number], error)
@@ -173,7 +173,7 @@ def _bytes_of(frame: TrainingFrame | None) -> float:
 
 
 def _prepared(predictor: SamPredictor, frame: Frame, labels: NDArray) -> TrainingFrame | None:
-    pixels, place = predictor.behaviour.profile.prepare(frame)
+    pixels, place = predictor.behavior.profile.prepare(frame)
     masks = []
     for value in np.unique(labels):
         mask = labels == value

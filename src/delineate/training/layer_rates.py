@@ -48,7 +48,7 @@ def part_of(name: str) -> Sam2Part:
 
 
 def parameter_groups(host: nn.Module, parts: Iterable[Sam2Part], rates: LayerRates) -> list[dict[str, Any]]:
-    """The optimiser's groups of the parts that are trained, one for each rate and decay.
+    """The optimizer's groups of the parts that are trained, one for each rate and decay.
 
     Networks without numbered blocks in their encoder (RepViT) have one rate there.
     """

@@ -42,8 +42,8 @@ Tell = Callable[[dict[str, float]], None]
 class Objective(Protocol):
     """What is trained.
 
-    groups   the optimiser's parameter groups: "params", and if they differ "lr", "weight_decay", "name"
-    loss     of a batch drawn with ``rng``: "total" is minimised, the other entries are logged
+    groups   the optimizer's parameter groups: "params", and if they differ "lr", "weight_decay", "name"
+    loss     of a batch drawn with ``rng``: "total" is minimized, the other entries are logged
     measure  quality on held-out cases, higher is better
     modules  what the moving average follows and what is put into training and evaluation mode
     weights  what is saved when better than before
@@ -90,7 +90,7 @@ class LoopOptions:
     """How it is trained.
 
     output      folder of weights, log and the state a resumed run needs
-    steps       of the optimiser, at most
+    steps       of the optimizer, at most
     rate        highest learning rate (groups may have their own), reached after ``warmup`` steps
     clip        norm of the gradient that is not exceeded; 0: any
     every       steps between measurements; the state is saved then
@@ -156,7 +156,7 @@ class LoopOptions:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """Quality on held-out cases, before and at best, at which step; the weights (None where nothing was better)."""
 
     before: float
@@ -165,17 +165,17 @@ class Outcome:
     weights: Path | None
 
 
-def train(objective: Objective, options: LoopOptions, tell: Tell | None = None) -> Outcome:
+def train(objective: Objective, options: LoopOptions, tell: Tell | None = None) -> TrainingOutcome:
     """Train, measure, keep the best. ``tell`` is called with each measurement.
 
-    Raises ModelError E-TRAIN-NAN if the loss or the gradient is no number; the last good state and the best weights
-    stay on disk. OutputError if the folder holds another run and ``resume`` is off.
+    Raises ModelError E-TRAIN-NAN if the loss or the gradient is NaN or infinite; the last good state and the best
+    weights stay on disk. OutputError if the folder holds another run and ``resume`` is off.
     """
     return _Run(objective, options).complete(tell)
 
 
 class _Run:
-    """One run: the objective, its optimiser, and how far it is."""
+    """One run: the objective, its optimizer, and how far it is."""
 
     def __init__(self, objective: Objective, options: LoopOptions) -> None:
         self.objective, self.options = objective, options
@@ -196,7 +196,7 @@ class _Run:
         self.plateau = Plateau()
         self.minutes = 0.0
 
-    def complete(self, tell: Tell | None) -> Outcome:
+    def complete(self, tell: Tell | None) -> TrainingOutcome:
         options = self.options
         path = options.output / LAST
         known = path.is_file()
@@ -233,10 +233,10 @@ class _Run:
                 tell(line)
         log.close()
         weights = options.output / BEST if self.best_step else None
-        return Outcome(self.before, self.best, self.best_step, weights)
+        return TrainingOutcome(self.before, self.best, self.best_step, weights)
 
     def _stepped(self) -> dict[str, float]:
-        """One step of the optimiser; what the parts of the loss were."""
+        """One step of the optimizer; what the parts of the loss were."""
         options, parts = self.options, dict[str, float]()
         for group, rate in zip(self.adam.param_groups, self.rates, strict=True):
             group["lr"] = rate * options.factor(self.step, self.minutes) * self.plateau.factor
@@ -322,7 +322,7 @@ class _Run:
         where = f"The state of the last measurement is kept in {kept}." if kept.is_file() else ""
         return ModelError(
             "E-TRAIN-NAN",
-            f"The {what} is no number at step {self.step}.",
+            f"The {what} is NaN or infinite at step {self.step}.",
             f"{where} Try a lower rate, or fp32.".strip(),
         )
 

@@ -17,11 +17,11 @@ SMALL_SHARE = 0.1  # targets that fill less of the crop count half as much again
 
 @dataclass(frozen=True)
 class QuillLoss:
-    """total is what is minimised; the rest is for the log (iou_chosen: of the outline the network would show)."""
+    """total is what is minimized; the rest is for the log (iou_chosen: of the outline the network would show)."""
 
     total: Tensor
     masks: float
-    judgement: float
+    judgment: float
     presence: float
     iou_chosen: float
     iou_best: float
@@ -54,12 +54,12 @@ def quill_loss(logits: Tensor, judged: Tensor, presence: Tensor, truth: Tensor, 
         chosen = iou.gather(1, judged.argmax(1, keepdim=True))[:, 0]
         count = there.sum().clamp(min=1)
     regret = (torch.softmax(SHARPNESS * judged, 1) * (iou.max(1, keepdim=True).values - iou)).sum(1)
-    judgement = ((((judged.sigmoid() - iou) ** 2).mean(1) + regret) * there).mean()
+    judgment = ((((judged.sigmoid() - iou) ** 2).mean(1) + regret) * there).mean()
     absence = F.binary_cross_entropy_with_logits(presence, there)
     return QuillLoss(
-        masks + judgement + 0.15 * absence,
+        masks + judgment + 0.15 * absence,
         masks.item(),
-        judgement.item(),
+        judgment.item(),
         absence.item(),
         ((chosen * there).sum() / count).item(),
         ((iou.max(1).values * there).sum() / count).item(),
@@ -186,7 +186,7 @@ def heavy_cross_entropy(logits: Tensor, iou: Tensor, present: Tensor, truth: Ten
     return {"total": entropy, "cross_entropy": entropy}
 
 
-class AnswerLoss(StrEnum):
+class DecodingLoss(StrEnum):
     """Losses of a SAM 2-shaped system's answer: (logits, iou, present, truth) as in ``sam2_losses``."""
 
     SAM2 = "sam2"
@@ -194,10 +194,10 @@ class AnswerLoss(StrEnum):
     HEAVY_CROSS_ENTROPY = "heavy_cross_entropy"
 
 
-ANSWER_LOSSES: dict[AnswerLoss, Callable[[Tensor, Tensor, Tensor, Tensor], dict[str, Tensor]]] = {
-    AnswerLoss.SAM2: sam2_losses,
-    AnswerLoss.DICE_AND_CROSS_ENTROPY: dice_and_cross_entropy,
-    AnswerLoss.HEAVY_CROSS_ENTROPY: heavy_cross_entropy,
+DECODING_LOSSES: dict[DecodingLoss, Callable[[Tensor, Tensor, Tensor, Tensor], dict[str, Tensor]]] = {
+    DecodingLoss.SAM2: sam2_losses,
+    DecodingLoss.DICE_AND_CROSS_ENTROPY: dice_and_cross_entropy,
+    DecodingLoss.HEAVY_CROSS_ENTROPY: heavy_cross_entropy,
 }
 
 

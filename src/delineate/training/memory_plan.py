@@ -19,7 +19,7 @@ from delineate.core.errors import ModelError
 from delineate.models.sam import Sam
 from delineate.training.activations import of_decoder, of_shape
 from delineate.training.encoder_adapters import AdapterOptions, adapted_layers
-from delineate.training.finetune import Finetune, Part
+from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -81,7 +81,7 @@ def estimated(network: Sam, recipe: Finetune, gpu: bool) -> Estimate:
     everything = sum(p.numel() for p in host.parameters())
     part = recipe.part
     learned = adapter_parameters(host.vision_encoder, recipe.adapter) if recipe.adapter else encoder
-    trained = (learned if part is not Part.DECODER else 0) + (decoder if part is not Part.ENCODER else 0)
+    trained = (learned if part is not TrainedPart.DECODER else 0) + (decoder if part is not TrainedPart.ENCODER else 0)
     share = 1.0 if recipe.loop.precision == "fp32" else HALVED
     pictures = max(1, -(-recipe.batch // recipe.of_each))
     kept = of_shape(network.shape)
@@ -133,10 +133,12 @@ def first_that_fits(
 
 def _candidates(recipe: Finetune, gpu: bool) -> Iterator[tuple[Finetune, tuple[str, ...]]]:
     parts: list[tuple[Finetune, tuple[str, ...]]] = [(recipe, ())]
-    if recipe.part is not Part.DECODER and recipe.adapter is None:
+    if recipe.part is not TrainedPart.DECODER and recipe.adapter is None:
         parts.append((replace(recipe, adapter=AdapterOptions()), ("adapters of rank 8 instead of the whole encoder",)))
-    if recipe.part is Part.ALL:
-        parts.append((replace(recipe, part=Part.DECODER, adapter=None), ("the decoder alone, on kept embeddings",)))
+    if recipe.part is TrainedPart.ALL:
+        parts.append(
+            (replace(recipe, part=TrainedPart.DECODER, adapter=None), ("the decoder alone, on kept embeddings",))
+        )
     for part, changed in parts:
         said = changed
         if gpu and part.loop.precision == "fp32" and not part.keeps_embeddings:

@@ -42,7 +42,7 @@ class PromptPolicy(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class SampledPrompts:
     """Prompts of O structures.
 
     points    (O, N, 2), x and y, or None
@@ -64,8 +64,10 @@ class Given:
         return SamPrompts(points, labels, boxes, masks if self.feedback else None)
 
 
-First = Callable[[Rng, NDArray[np.bool_]], Given]
-Then = Callable[[Rng, Given, NDArray[np.bool_], NDArray[np.bool_], int], Given]  # given, outlines, truth, round from 1
+First = Callable[[Rng, NDArray[np.bool_]], SampledPrompts]
+Then = Callable[
+    [Rng, SampledPrompts, NDArray[np.bool_], NDArray[np.bool_], int], SampledPrompts
+]  # given, outlines, truth, round from 1
 
 
 @dataclass(frozen=True)
@@ -77,27 +79,29 @@ class Simulation:
     rounds: int = 0
 
 
-def medsam_boxes(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+def medsam_boxes(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
     """Boxes, each side moved outwards by 0 to 20 pixels at 1024 (arXiv 2304.12306; LiteMedSAM: 5 at 256)."""
     most = MEDSAM_OUTWARD * masks.shape[-1] / SIDE
-    return Given(boxes=np.array([outward_box(rng, mask, most) for mask in masks]))
+    return SampledPrompts(boxes=np.array([outward_box(rng, mask, most) for mask in masks]))
 
 
-def one_point(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+def one_point(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
     """One pixel of each structure, all alike (MedSAM's point extension)."""
     points = np.array([[click_in(rng, mask, central=False)] for mask in masks])
-    return Given(points, np.ones(points.shape[:2], np.int64))
+    return SampledPrompts(points, np.ones(points.shape[:2], np.int64))
 
 
-def sam_first(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+def sam_first(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
     """A point or a noisy box, half and half, one kind a batch (arXiv 2304.02643 appendix A)."""
     if rng.random() < 0.5:
         return one_point(rng, masks)
     most = 20.0 * masks.shape[-1] / SIDE
-    return Given(boxes=np.array([noisy_box(rng, mask, 0.1, most) for mask in masks]))
+    return SampledPrompts(boxes=np.array([noisy_box(rng, mask, 0.1, most) for mask in masks]))
 
 
-def sam_then(rng: Rng, given: Given, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int) -> Given:
+def sam_then(
+    rng: Rng, given: SampledPrompts, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int
+) -> SampledPrompts:
     """One more click on the error with the answer before; in two rounds, one the last, the answer before alone.
 
     The round without a click in the middle is the sixth here; the paper draws it.
@@ -107,31 +111,33 @@ def sam_then(rng: Rng, given: Given, outlines: NDArray[np.bool_], masks: NDArray
     return _with_clicks(rng, given, outlines, masks, 1)
 
 
-def med2d_first(rng: Rng, masks: NDArray[np.bool_]) -> Given:
+def med2d_first(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
     """A point or a shifted box, half and half, one kind a batch (SAM-Med2D, arXiv 2308.16184 sec. 3.3)."""
     if rng.random() < 0.5:
         return one_point(rng, masks)
     most = MED2D_SHIFT * masks.shape[-1] / MED2D_SIDE
-    return Given(boxes=np.array([shifted_box(rng, mask, most) for mask in masks]))
+    return SampledPrompts(boxes=np.array([shifted_box(rng, mask, most) for mask in masks]))
 
 
-def med2d_then(rng: Rng, given: Given, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int) -> Given:
+def med2d_then(
+    rng: Rng, given: SampledPrompts, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int
+) -> SampledPrompts:
     """1, 3, 5 or 9 clicks on errors and the answer before, earlier prompts gone; last round: the answer alone.
 
     One more round without clicks falls on a random one of the first six, by chance of a sixth each.
     """
     if number == MED2D_ROUNDS or (number <= 6 and rng.random() < 1 / 6):
-        return Given(feedback=True)
-    return _with_clicks(rng, Given(), outlines, masks, int(rng.choice(MED2D_COUNTS)))
+        return SampledPrompts(feedback=True)
+    return _with_clicks(rng, SampledPrompts(), outlines, masks, int(rng.choice(MED2D_COUNTS)))
 
 
-def _with_clicks(rng: Rng, given: Given, outlines: MaskArray, masks: MaskArray, count: int) -> Given:
+def _with_clicks(rng: Rng, given: SampledPrompts, outlines: MaskArray, masks: MaskArray, count: int) -> SampledPrompts:
     drawn = [error_clicks(rng, found, mask, count) for found, mask in zip(outlines, masks, strict=True)]
     points, labels = np.stack([d[0] for d in drawn]), np.stack([d[1] for d in drawn]).astype(np.int64)
     if given.points is not None and given.labels is not None:
         points = np.concatenate([given.points, points], axis=1)
         labels = np.concatenate([given.labels, labels], axis=1)
-    return Given(points, labels, given.boxes, feedback=True)
+    return SampledPrompts(points, labels, given.boxes, feedback=True)
 
 
 SIMULATIONS: dict[PromptPolicy, Simulation] = {
@@ -143,10 +149,10 @@ SIMULATIONS: dict[PromptPolicy, Simulation] = {
 }
 
 
-def exact_prompts(policy: PromptPolicy, masks: NDArray[np.bool_]) -> Given:
+def exact_prompts(policy: PromptPolicy, masks: NDArray[np.bool_]) -> SampledPrompts:
     """What is measured with: the exact box, or the point deepest inside where points are what is trained."""
     if policy is PromptPolicy.POINT:
         rng = np.random.default_rng(0)
         points = np.array([[click_in(rng, mask, central=True)] for mask in masks])
-        return Given(points, np.ones(points.shape[:2], np.int64))
-    return Given(boxes=np.array([bounding_box(mask) for mask in masks]))
+        return SampledPrompts(points, np.ones(points.shape[:2], np.int64))
+    return SampledPrompts(boxes=np.array([bounding_box(mask) for mask in masks]))

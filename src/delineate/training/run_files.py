@@ -90,7 +90,7 @@ def load_averaged(network: nn.Module, path: Path) -> None:
 
 
 class RunState:
-    """What a run needs to go on: trained parameters, buffers, the optimiser's moments, the average, counts.
+    """What a run needs to go on: trained parameters, buffers, the optimizer's moments, the average, counts.
 
     Frozen parameters are not written: they come with the system.
     """

@@ -1,8 +1,8 @@
-"""SAM 2's way through a clip with gradients: N objects pointed at, followed through memory, corrected.
+"""SAM 2's way through a clip with gradients: N objects prompted, followed through memory, corrected.
 
 Arithmetic and memory are the tracker's (``memory.recall``, ``memory.policies``); in evaluation mode the answers are
 the tracker's too. In training mode the network learns as SAM 2 did (arXiv 2408.00714 sec. D.2): it remembers its own
-soft outlines, and pointers of frames pointed at count before their time.
+soft outlines, and pointers of prompted frames count before their time.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from torch.nn import functional as F
 
 from delineate.memory.bank import MemoryBank
 from delineate.memory.policies import MemoryPolicy
-from delineate.memory.reader import Recall
-from delineate.models.sam2 import Sam2, Sam2Answer, Sam2Maps
-from delineate.training.clip_prompts import Clicks, ClipPrompts
+from delineate.memory.reader import MemoryReader
+from delineate.models.sam2 import Sam2, Sam2Decoding, Sam2Maps
+from delineate.training.sequence_prompts import Clicks, SequencePrompts
 
 
 @dataclass(frozen=True, eq=False)
-class FrameAnswers:
+class FrameDecodings:
     """What the network said of the objects on one frame: at first, and after each correction.
 
     given  the true outlines went in, so that there is nothing to learn from what came out
     """
 
     index: int
-    answers: tuple[Sam2Answer, ...]
+    answers: tuple[Sam2Decoding, ...]
     given: bool = False
 
     @property
-    def last(self) -> Sam2Answer:
+    def last(self) -> Sam2Decoding:
         return self.answers[-1]
 
 
-def clip_answers(
-    network: Sam2, policy: MemoryPolicy, frames: Sequence[Sam2Maps], prompts: ClipPrompts, objects: int
-) -> list[FrameAnswers]:
+def sequence_decodings(
+    network: Sam2, policy: MemoryPolicy, frames: Sequence[Sam2Maps], prompts: SequencePrompts, objects: int
+) -> list[FrameDecodings]:
     """Outline ``objects`` objects on every frame of a clip, in the order of the frames.
 
-    Frames pointed at come first, then the others in time; each is compared with the memories that ``policy`` chooses.
+    Prompted frames come first, then the others in time; each is compared with the memories that ``policy`` chooses.
     What is remembered is not detached: gradients reach the memory encoder, and every frame before.
     """
     training = network.host.training
-    recall = Recall(network, policy, len(frames), ahead=training)
+    recall = MemoryReader(network, policy, len(frames), ahead=training)
     banks = [recall.new_bank(len(frames)) for _ in range(objects)]
     order = [*prompts.starts, *(n for n in range(len(frames)) if n not in prompts.starts)]
-    found: dict[int, FrameAnswers] = {}
+    found: dict[int, FrameDecodings] = {}
     for index in order:
         found[index] = _on_frame(recall, banks, frames[index], index, prompts)
         if index == order[-1]:
@@ -74,13 +74,13 @@ def outlines(logits: Tensor, side: int) -> NDArray[np.bool_]:
 
 
 def _on_frame(
-    recall: Recall, banks: Sequence[MemoryBank], maps: Sam2Maps, index: int, prompts: ClipPrompts
-) -> FrameAnswers:
+    recall: MemoryReader, banks: Sequence[MemoryBank], maps: Sam2Maps, index: int, prompts: SequencePrompts
+) -> FrameDecodings:
     given: Clicks | None = None
     if index in prompts.starts:
         first = prompts.first(index)
         if isinstance(first, Tensor):
-            return FrameAnswers(index, (recall.network.drawn(maps, first),), given=True)
+            return FrameDecodings(index, (recall.network.drawn(maps, first),), given=True)
         given, coarse = first, recall.network.without_memory(maps)
         answers = [recall.pointed(coarse, maps, given.points, given.labels, None)]
     else:
@@ -91,4 +91,4 @@ def _on_frame(
         more = prompts.correction(index, outlines(before, recall.network.side))
         given = more if given is None else given.followed_by(more)
         answers.append(recall.pointed(coarse, maps, given.points, given.labels, before))
-    return FrameAnswers(index, tuple(answers), given=False)
+    return FrameDecodings(index, tuple(answers), given=False)

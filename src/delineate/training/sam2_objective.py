@@ -1,4 +1,4 @@
-"""Fine-tuning a SAM 2-shaped system on clips of labelled scans: videos, volumes, and images as clips of one frame.
+"""Fine-tuning a SAM 2-shaped system on clips of labeled scans: videos, volumes, and images as clips of one frame.
 
 The files in ``recipes`` say with which figures each published system was trained; here is what they have in common.
 """
@@ -19,24 +19,24 @@ from torch.utils.checkpoint import checkpoint
 
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
-from delineate.memory.policies import MemoryPolicy, Window
-from delineate.memory.reader import Recall
-from delineate.models.sam2 import Sam2Answer, Sam2Maps
+from delineate.memory.policies import FrameWindow, MemoryPolicy
+from delineate.memory.reader import MemoryReader
+from delineate.models.sam2 import Sam2Decoding, Sam2Maps
 from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
-from delineate.training.clip_prompts import Clicks, ClipPrompting, SimulatedPrompts, boxed
-from delineate.training.clips import Clip, ClipOptions, ClipSource, drawn_from, split_sources
 from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
-from delineate.training.finetune import still
+from delineate.training.finetune import freeze_batch_norm
 from delineate.training.frames import nothing_to_learn
 from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups, part_of
-from delineate.training.loop import LoopOptions, Outcome, Tell
-from delineate.training.losses import ANSWER_LOSSES, AnswerLoss
-from delineate.training.prompt_policies import Given
-from delineate.training.sam2_forward import clip_answers, outlines
-from delineate.training.shelf import Shelf
+from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
+from delineate.training.losses import DECODING_LOSSES, DecodingLoss
+from delineate.training.prompt_policies import SampledPrompts
+from delineate.training.sam2_forward import outlines, sequence_decodings
+from delineate.training.sequence_prompts import Clicks, SequencePrompting, SimulatedPrompts, boxed
+from delineate.training.sequences import FrameSequence, SequenceOptions, SequenceSource, drawn_from, split_sources
+from delineate.training.shelf import LRUCache
 
 PROJECTIONS = ("mask_decoder.conv_s0.", "mask_decoder.conv_s1.")  # fine maps are kept behind them
 KEPT_BYTES = 4e9  # of embeddings in the computer's memory; others are computed again
@@ -57,7 +57,7 @@ class Sam2Finetune:
     parts      of the network that are trained
     rates      by depth; None: the loop's everywhere
     clips      which clips are drawn
-    prompting  how their objects are pointed at and corrected
+    prompting  how their objects are prompted and corrected
     loss       of an answer; SAM 2's is summed over frames and corrections, as released
     batch      clips a step
     policy     memories looked at while training; measured is with the system's own
@@ -69,12 +69,12 @@ class Sam2Finetune:
     loop: LoopOptions
     parts: tuple[Sam2Part, ...] = EVERYTHING
     rates: LayerRates | None = None
-    clips: ClipOptions = field(default_factory=ClipOptions)
-    prompting: ClipPrompting = field(default_factory=ClipPrompting)
-    loss: AnswerLoss = AnswerLoss.SAM2
+    clips: SequenceOptions = field(default_factory=SequenceOptions)
+    prompting: SequencePrompting = field(default_factory=SequencePrompting)
+    loss: DecodingLoss = DecodingLoss.SAM2
     compared: Compared = Compared.INPUT
     batch: int = 1
-    policy: MemoryPolicy = field(default_factory=Window)
+    policy: MemoryPolicy = field(default_factory=FrameWindow)
     keep: bool = False
     held_out: float = 0.25
     measured: int = 8
@@ -101,7 +101,7 @@ class Sam2Finetune:
 
 @dataclass(frozen=True, eq=False)
 class ExactBoxes:
-    """What is measured with: a box on the first frame, no corrections (``ClipPrompts``)."""
+    """What is measured with: a box on the first frame, no corrections (``SequencePrompts``)."""
 
     truth: NDArray[np.bool_]
     device: torch.device
@@ -118,13 +118,13 @@ class ExactBoxes:
 
 
 class Sam2Objective(Adapted):
-    """An ``Objective``: objects of clips are pointed at, followed, corrected, and compared with their labels."""
+    """An ``Objective``: objects of clips are prompted, followed, corrected, and compared with their labels."""
 
     def __init__(
         self,
         predictor: Sam2Predictor,
-        training: Sequence[ClipSource],
-        testing: Sequence[ClipSource],
+        training: Sequence[SequenceSource],
+        testing: Sequence[SequenceSource],
         recipe: Sam2Finetune,
     ) -> None:
         self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
@@ -132,7 +132,7 @@ class Sam2Objective(Adapted):
         self.device = predictor.engine.device
         single = recipe.clips.frames == 1
         self.profile = (predictor.image_profile if single else predictor.video_profile)(self.network.side)
-        self.kept: Shelf[Sam2Maps] = Shelf(KEPT_BYTES, bytes_of)
+        self.kept: LRUCache[Sam2Maps] = LRUCache(KEPT_BYTES, bytes_of)
         self.sources = {source.number: source for source in (*training, *testing)}
         self.host.requires_grad_(False)
         self.adapter = None
@@ -161,14 +161,14 @@ class Sam2Objective(Adapted):
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Mean over the clips of a batch."""
-        still(self.host)
-        found = [self.clip_loss(rng, self.drawn(rng)) for _ in range(self.recipe.batch)]
+        freeze_batch_norm(self.host)
+        found = [self.sequence_loss(rng, self.drawn(rng)) for _ in range(self.recipe.batch)]
         return self.with_penalty({name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]})
 
-    def drawn(self, rng: np.random.Generator) -> Clip:
-        """A clip of a random labelled scan."""
+    def drawn(self, rng: np.random.Generator) -> FrameSequence:
+        """A clip of a random labeled scan."""
 
-        def draw(source: ClipSource) -> Clip:
+        def draw(source: SequenceSource) -> FrameSequence:
             clip = source.drawn(rng, self.recipe.clips, self.profile, pixels=not self.recipe.keep)
             for position in clip.positions if clip.pixels is None else ():
                 self._kept(clip.source, position)  # read now, so that one that cannot be read is left out
@@ -176,29 +176,29 @@ class Sam2Objective(Adapted):
 
         return drawn_from(self.training, int(rng.integers(len(self.training))), draw)
 
-    def clip_loss(self, rng: np.random.Generator, clip: Clip) -> dict[str, Tensor]:
+    def sequence_loss(self, rng: np.random.Generator, clip: FrameSequence) -> dict[str, Tensor]:
         """Summed over frames and corrections."""
         maps, truth = self.embedded(clip), torch.from_numpy(clip.truth).float().to(self.device)
         prompts = SimulatedPrompts.drawn(rng, clip.truth, self.recipe.prompting, self.device)
         sums: dict[str, Tensor] = {}
         with torch.autocast(self.device.type, enabled=False):
-            frames = clip_answers(self.network, self.recipe.policy, maps, prompts, len(truth))
+            frames = sequence_decodings(self.network, self.recipe.policy, maps, prompts, len(truth))
             for frame in frames:
                 for answer in frame.answers if not frame.given else ():
                     for name, value in self.compared(answer, truth[:, frame.index, None]).items():
                         sums[name] = sums[name] + value if name in sums else value
         return sums
 
-    def compared(self, answer: Sam2Answer, truth: Tensor) -> dict[str, Tensor]:
+    def compared(self, answer: Sam2Decoding, truth: Tensor) -> dict[str, Tensor]:
         """The loss of an answer, of which nothing at the input's size is kept where that is asked for."""
         if not self.recipe.checkpointing:
-            return self.answer_loss(answer, truth)
-        return checkpoint(self.answer_loss, answer, truth, use_reentrant=False)
+            return self.decoding_loss(answer, truth)
+        return checkpoint(self.decoding_loss, answer, truth, use_reentrant=False)
 
-    def answer_loss(self, answer: Sam2Answer, truth: Tensor) -> dict[str, Tensor]:
+    def decoding_loss(self, answer: Sam2Decoding, truth: Tensor) -> dict[str, Tensor]:
         """Of one answer on one frame; truth (O, 1, S, S)."""
-        function = ANSWER_LOSSES[self.recipe.loss]
-        if self.recipe.loss is AnswerLoss.SAM2:
+        function = DECODING_LOSSES[self.recipe.loss]
+        if self.recipe.loss is DecodingLoss.SAM2:
             return function(answer.logits, answer.iou, answer.present, truth)
         logits = answer.best.float()
         if self.recipe.compared is Compared.LOGITS:
@@ -207,7 +207,7 @@ class Sam2Objective(Adapted):
             logits = F.interpolate(logits, size=truth.shape[-2:], mode="nearest")
         return function(logits, answer.best_iou[:, None], answer.present, truth)
 
-    def embedded(self, clip: Clip) -> list[Sam2Maps]:
+    def embedded(self, clip: FrameSequence) -> list[Sam2Maps]:
         """The network's maps of each frame, in fp32."""
         if clip.pixels is None:
             return [self._kept(clip.source, position) for position in clip.positions]
@@ -229,11 +229,11 @@ class Sam2Objective(Adapted):
         return moved(self.kept.get((number, position), computed), self.device, torch.float32)
 
     def measure(self) -> float:
-        """Mean Dice of held-out objects on all frames of their clips, each pointed at once with its exact box."""
+        """Mean Dice of held-out objects on all frames of their clips, each prompted once with its exact box."""
         scores = [score for clip in self.held_out() for score in self.dice_on(clip)]
         return float(np.mean(scores))
 
-    def held_out(self) -> Iterator[Clip]:
+    def held_out(self) -> Iterator[FrameSequence]:
         """The same clips each time, one scan's in memory at a time. Raises InputError if no scan has an object."""
         count = 0
         for source in self.testing:
@@ -249,7 +249,7 @@ class Sam2Objective(Adapted):
         if not count:
             raise nothing_to_learn(len(self.testing))
 
-    def _clips_of(self, source: ClipSource) -> list[Clip]:
+    def _clips_of(self, source: SequenceSource) -> list[FrameSequence]:
         """The clips of a held-out scan: one that is followed, or single frames."""
         recipe = self.recipe
         if recipe.clips.frames > 1:
@@ -258,8 +258,8 @@ class Sam2Objective(Adapted):
         return [source.clip([n], sorted(source.visible[n]), self.profile) for n in frames]
 
     @torch.no_grad()
-    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float:
-        """Mean Dice on the frames pointed at of held-out clips, with what ``prompts`` makes of the objects there."""
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], SampledPrompts]) -> float:
+        """Mean Dice on the prompted frames of held-out clips, with what ``prompts`` makes of the objects there."""
         scores: list[float] = []
         for clip in self.held_out():
             pixels = None if clip.pixels is None else clip.pixels[:1]
@@ -269,22 +269,22 @@ class Sam2Objective(Adapted):
             scores += dice_of(outlines(answer.best, self.network.side), truth).tolist()
         return float(np.mean(scores))
 
-    def first_answer(self, maps: Sam2Maps, given: Clicks) -> Sam2Answer:
+    def first_answer(self, maps: Sam2Maps, given: Clicks) -> Sam2Decoding:
         """What is outlined on a frame where nothing is remembered."""
-        recall = Recall(self.network, self.recipe.policy)
+        recall = MemoryReader(self.network, self.recipe.policy)
         return recall.pointed(self.network.without_memory(maps), maps, given.points, given.labels, None)
 
     @torch.no_grad()
-    def dice_on(self, clip: Clip) -> list[float]:
+    def dice_on(self, clip: FrameSequence) -> list[float]:
         """Dice of each object on each frame; where it neither is nor is outlined, 1."""
         prompts = ExactBoxes(clip.truth, self.device)
         policy = self.predictor.policy if len(clip.positions) > 1 else self.recipe.policy
-        frames = clip_answers(self.network, policy, self.embedded(clip), prompts, len(clip.truth))
+        frames = sequence_decodings(self.network, policy, self.embedded(clip), prompts, len(clip.truth))
         found = np.stack([outlines(frame.last.best, self.network.side) for frame in frames], axis=1)
         return dice_of(found, clip.truth).flatten().tolist()
 
 
-def clicks_of(given: Given, device: torch.device) -> Clicks:
+def clicks_of(given: SampledPrompts, device: torch.device) -> Clicks:
     """Boxes as their corners, or clicks."""
     if given.boxes is not None:
         corners = torch.from_numpy(given.boxes).float().view(-1, 2, 2).to(device)
@@ -295,7 +295,7 @@ def clicks_of(given: Given, device: torch.device) -> Clicks:
 
 
 def without(groups: list[dict[str, Any]], frozen: set[int]) -> list[dict[str, Any]]:
-    """The optimiser's groups without parameters of these ids."""
+    """The optimizer's groups without parameters of these ids."""
     left = [g | {"params": [p for p in g["params"] if id(p) not in frozen]} for g in groups]
     return [group for group in left if group["params"]]
 
@@ -316,7 +316,7 @@ def moved(maps: Sam2Maps, device: torch.device, dtype: torch.dtype) -> Sam2Maps:
 
 
 def sam2_objective(predictor: Any, cases: Sequence[Case], recipe: Sam2Finetune) -> Sam2Objective:
-    """The objective of labelled scans.
+    """The objective of labeled scans.
 
     Raises ModelError if the system has no memory of SAM 2's kind, InputError if there are too few subjects.
     """
@@ -335,7 +335,7 @@ def with_memory(predictor: Any) -> Sam2Predictor:
     return cast(Sam2Predictor, predictor)
 
 
-def run_sam2(objective: Sam2Objective, tell: Tell | None = None) -> Outcome:
+def run_sam2(objective: Sam2Objective, tell: Tell | None = None) -> TrainingOutcome:
     """The loop, and the probe of prompts before and after it."""
     return run_adapted(objective, objective.recipe.loop, objective.recipe.probe, tell)
 

@@ -12,23 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.training.prompt_policies import Given
+from delineate.training.prompt_policies import SampledPrompts
 from delineate.training.prompt_simulation import bounding_box, click_in
 from delineate.training.run_files import LOG
 
 BOX_ERRORS = (0, 5, 10, 20)  # per cent of a side, each side moved by that, in or out
-CLICKS = ("centre", "anywhere", "border")
+CLICKS = ("center", "anywhere", "border")
 BORDER = 0.25  # of the deepest place inside: a click near the border is at most as deep
 SEED = 0  # the same prompts before and after
 NOTICED = 0.01  # loss of Dice that is told
-_PLACES = {"centre": "in the middle", "border": "at the border"}
+_PLACES = {"center": "in the middle", "border": "at the border"}
 
 
 class Measured(Protocol):
     """Something that is measured with prompts made from a frame's structures (O, S, S)."""
 
     def modules(self) -> object: ...
-    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], Given]) -> float: ...
+    def dice_with(self, prompts: Callable[[NDArray[np.bool_]], SampledPrompts]) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ def prompt_sensitivity(objective: Measured) -> Sensitivity:
     if hasattr(modules, "eval"):
         modules.eval()
 
-    def boxes(share: float) -> Callable[[NDArray[np.bool_]], Given]:
+    def boxes(share: float) -> Callable[[NDArray[np.bool_]], SampledPrompts]:
         rng = np.random.default_rng(SEED)
-        return lambda masks: Given(boxes=np.array([_wrong_box(rng, mask, share) for mask in masks]))
+        return lambda masks: SampledPrompts(boxes=np.array([_wrong_box(rng, mask, share) for mask in masks]))
 
-    def clicks(kind: str) -> Callable[[NDArray[np.bool_]], Given]:
+    def clicks(kind: str) -> Callable[[NDArray[np.bool_]], SampledPrompts]:
         rng = np.random.default_rng(SEED)
 
-        def given(masks: NDArray[np.bool_]) -> Given:
+        def given(masks: NDArray[np.bool_]) -> SampledPrompts:
             points = np.array([[_click(rng, mask, kind)] for mask in masks])
-            return Given(points, np.ones(points.shape[:2], np.int64))
+            return SampledPrompts(points, np.ones(points.shape[:2], np.int64))
 
         return given
 
@@ -138,6 +138,6 @@ def _wrong_box(rng: np.random.Generator, mask: NDArray[np.bool_], share: float) 
 
 def _click(rng: np.random.Generator, mask: NDArray[np.bool_], kind: str) -> tuple[float, float]:
     if kind != "border":
-        return click_in(rng, mask, central=kind == "centre")
+        return click_in(rng, mask, central=kind == "center")
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     return click_in(rng, mask & (depth <= max(1.0, BORDER * depth.max())), central=False)

@@ -9,14 +9,14 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from delineate.core.scan import ArrayFrames, Scan, VolumeFrames
-from delineate.data.cases import LabelledScan
+from delineate.data.cases import LabeledScan
 
 OPENED_BYTES, OPENED_MOST = 2e9, 64  # of scans that stay open; files, where frames are read one at a time
 FRAMES_READ = 4  # of a video that its reader may keep
 Kept = TypeVar("Kept")
 
 
-class Shelf(Generic[Kept]):
+class LRUCache(Generic[Kept]):
     """Keeps what was asked for last, and makes the rest again.
 
     most_bytes, most  that are kept, but the newest in any case
@@ -46,9 +46,9 @@ class Shelf(Generic[Kept]):
         return self._kept[key][0]
 
 
-def opened_scans() -> Shelf[LabelledScan]:
+def opened_scans() -> LRUCache[LabeledScan]:
     """A shelf for opened scans: volumes count with all their voxels, videos with a few frames."""
-    return Shelf(OPENED_BYTES, lambda opened: _bytes_of(opened.scan) + _bytes_of(opened.labels), OPENED_MOST)
+    return LRUCache(OPENED_BYTES, lambda opened: _bytes_of(opened.scan) + _bytes_of(opened.labels), OPENED_MOST)
 
 
 def _bytes_of(scan: Scan) -> float:

@@ -20,7 +20,7 @@ class TeacherFeatures:
     def __init__(self, teacher: SamPredictor, folder: Path) -> None:
         self._teacher, self._folder = teacher, folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._key = hashlib.sha256(repr(teacher.behaviour.profile).encode())
+        self._key = hashlib.sha256(repr(teacher.behavior.profile).encode())
         for name, value in teacher.network.state_dict().items():
             self._key.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             self._key.update(value.detach().flatten().contiguous().view(torch.uint8).cpu().numpy().data)

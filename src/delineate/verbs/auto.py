@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from delineate.automatic import EverythingSettings, Found, everything
+from delineate.automatic import AutomaticMask, AutomaticSettings, generate_masks
 from delineate.core.errors import ModelError, PromptError
+from delineate.core.json_file import renamed
 from delineate.core.manifest import InputRecord, Manifest, ObjectRecord, RunRecord
 from delineate.core.prompt_log import PromptLog
 from delineate.core.scan import Scan
@@ -26,21 +27,32 @@ from delineate.predictors.frame_predictor import AutomaticPredictor, Predictor
 from delineate.preprocess.intensity import scan_window
 from delineate.verbs.request import ModelChoice, OutputChoice, Request, RunResult, format_of, recorded
 
+OLD_KEYS: Final = {  # of manifests of version 2
+    "least_iou": "pred_iou_thresh",
+    "least_stability": "stability_score_thresh",
+    "least_area": "min_mask_region_area",
+}
+
 
 class AutoRequest(Request):
     """Everything ``auto`` needs to know.
 
     settings     which answers are kept, and how pictures are looked at
-    least_iou    predicted IoU below which an answer is dropped; None: as the system's authors do
+    pred_iou_thresh  predicted IoU below which an answer is dropped; None: as the system's authors do
     scan_sha256  what the input must be the same as, "" for anything
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, data: Any) -> Any:
+        return renamed(data, OLD_KEYS)
 
     input: Path
     reading: ReadOptions = ReadOptions()
     model: ModelChoice = ModelChoice(name="sam2.1_tiny")
     frame: int = Field(default=0, description="Which frame or slice.")
-    settings: EverythingSettings = EverythingSettings()
-    least_iou: float | None = None
+    settings: AutomaticSettings = AutomaticSettings()
+    pred_iou_thresh: float | None = None
     output: OutputChoice = OutputChoice()
     scan_sha256: str = ""
 
@@ -49,7 +61,7 @@ class AutoRequest(Request):
 class AutoResult(RunResult):
     """And the outlines, the largest first."""
 
-    found: tuple[Found, ...]
+    found: tuple[AutomaticMask, ...]
 
     def as_json(self) -> dict[str, Any]:
         rows = [
@@ -90,10 +102,10 @@ def auto(
             raise ModelError(
                 "E-AUTO-MODEL", f"{predictor.record.name} cannot outline everything.", "Name a SAM or SAM 2 system."
             )
-        least_iou = automatic.pred_iou_thresh if request.least_iou is None else request.least_iou
-        settings = replace(request.settings, least_iou=least_iou)
+        pred_iou_thresh = automatic.pred_iou_thresh if request.pred_iou_thresh is None else request.pred_iou_thresh
+        settings = replace(request.settings, pred_iou_thresh=pred_iou_thresh)
         frame = scan.frame(0 if len(scan) == 1 else request.frame)
-        found = tuple(everything(cast("AutomaticPredictor", predictor), frame, settings))
+        found = tuple(generate_masks(cast("AutomaticPredictor", predictor), frame, settings))
         outlines = _outlines(shown, found)
         write_outlines(outlines, files, shown, outputs)
         manifest = _manifest(request, scan, predictor, outlines, settings).model_copy(
@@ -104,7 +116,7 @@ def auto(
     return AutoResult(scan, scan.notices, manifest, written, manifest_file, request.model, found)
 
 
-def _outlines(shown: Scan, found: tuple[Found, ...]) -> Segmentation:
+def _outlines(shown: Scan, found: tuple[AutomaticMask, ...]) -> Segmentation:
     objects = (  # the largest first, so that smaller ones lie on top in a label map
         SegmentedObject(f"object {n}", n, PALETTE[(n - 1) % len(PALETTE)], False, {0: one.mask}, {0: one.iou})
         for n, one in enumerate(found, 1)
@@ -113,7 +125,7 @@ def _outlines(shown: Scan, found: tuple[Found, ...]) -> Segmentation:
 
 
 def _manifest(
-    request: AutoRequest, scan: Scan, predictor: Predictor, outlines: Segmentation, settings: EverythingSettings
+    request: AutoRequest, scan: Scan, predictor: Predictor, outlines: Segmentation, settings: AutomaticSettings
 ) -> Manifest:
     fields = recorded(request.reading, request.model, request.output, scan)
     return Manifest(

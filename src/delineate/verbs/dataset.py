@@ -1,4 +1,4 @@
-"""The verbs ``dataset``: labelled scans looked at before training, and packed for training at scale."""
+"""The verbs ``dataset``: labeled scans looked at before training, and packed for training at scale."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from delineate.verbs.request import FollowLinks, Overwrite, Progress, Request
 class CheckDatasetRequest(Request):
     """Everything ``dataset check`` needs to know."""
 
-    folder: Path = Field(description="Labelled scans in any known layout.")
+    folder: Path = Field(description="Labeled scans in any known layout.")
     sheet: Path | None = Field(default=None, description="Where a contact sheet is drawn (.png).")
     follow_links: FollowLinks = False
     overwrite: Overwrite = False
@@ -41,7 +41,7 @@ class CheckDatasetResult:
 
 
 def check_dataset(request: CheckDatasetRequest, progress: Progress | None = None) -> CheckDatasetResult:
-    """Say what a folder of labelled scans holds and what is wrong with it.
+    """Say what a folder of labeled scans holds and what is wrong with it.
 
     Raises InputError for a folder of no known layout, OutputError for a sheet that must not be written.
     """
@@ -52,7 +52,7 @@ def check_dataset(request: CheckDatasetRequest, progress: Progress | None = None
 class ShardDatasetRequest(Request):
     """Everything ``dataset shard`` needs to know."""
 
-    folder: Path = Field(description="Labelled scans in any known layout.")
+    folder: Path = Field(description="Labeled scans in any known layout.")
     output: Path = Field(description="New folder for the tar files.")
     size: str = Field(default="500MB", description="Of a tar file, about: 500MB, 2GB.")
     split: tuple[float, ...] = Field(
@@ -82,7 +82,7 @@ class ShardDatasetResult:
 
 
 def shard_dataset(request: ShardDatasetRequest, progress: Progress | None = None) -> ShardDatasetResult:
-    """Pack labelled scans into tar files of one size (webdataset), to be read by many workers.
+    """Pack labeled scans into tar files of one size (webdataset), to be read by many workers.
 
     Raises InputError for cases that cannot be read, OutputError for a folder that is there and not empty.
     """

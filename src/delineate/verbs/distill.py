@@ -31,7 +31,7 @@ class DistillRequest(Request):
     start: Path | None = Field(default=None, description="Weights the student begins from.")
     recipe: str = Field(default="mobile_sam", description="How: mobile_sam, lite_medsam or kd_sam.")
     output: Path = Field(default=Path("distilled"), description="Folder for the student and the log.")
-    steps: int | None = Field(default=None, ge=1, description="Of the optimiser, in each stage.")
+    steps: int | None = Field(default=None, ge=1, description="Of the optimizer, in each stage.")
     batch: int | None = Field(default=None, ge=1, description="Pictures a step.")
     rate: float | None = Field(default=None, gt=0, description="Learning rate of the encoder.")
     every: int | None = Field(default=None, ge=1, description="Steps between measurements.")
@@ -82,12 +82,12 @@ def distill(
         raise ModelError("E-DISTILL-SYSTEM", "Teacher and student must be SAM-shaped.", "See: delineate systems")
     try:
         from delineate.training.distill import distill as run
-        from delineate.training.frames import to_learn_from
-        from delineate.training.recipes import Wishes, distillation_named
+        from delineate.training.frames import trainable_frames
+        from delineate.training.recipes import RecipeOverrides, distillation_named
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
-    wishes = Wishes(
+    wishes = RecipeOverrides(
         request.output,
         request.steps,
         request.batch,
@@ -105,5 +105,5 @@ def distill(
         begun(TrainingStart(len(cases), layout, request.recipe))
     found = run(teacher, student, cases, recipe, writing_request(request.output, "distill", request, measured))
     shares = 1 - recipe.held_out, recipe.held_out
-    write_learned_from(request.output, *split_by_subject(to_learn_from(cases), shares, request.seed))
+    write_learned_from(request.output, *split_by_subject(trainable_frames(cases), shares, request.seed))
     return DistillResult(found.before, found.after, found.weights, found.dice, request.student)

@@ -93,7 +93,7 @@ def _telemetry() -> dict[str, str]:
     """What is kept from reporting, and the marks that it left where it was not."""
     off = f"off in {', '.join(telemetry.stopped())}"
     card = {"telemetry": f"{off}; {telemetry.too_late()}" if telemetry.TOO_EARLY else off}
-    if traces := telemetry.left_behind():
+    if traces := telemetry.remove_measurement_files():
         card["traces"] = (
             f"{', '.join(map(str, traces))}: left by such a library earlier or in another program; yours to delete"
         )

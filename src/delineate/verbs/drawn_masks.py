@@ -38,7 +38,7 @@ def picture_values(path: Path) -> NDArray[Any]:
         try:
             return np.asarray(read_labels(path))
         except InputError as error:
-            if error.code != "E-LABEL-COLOUR":
+            if error.code != "E-LABEL-COLOR":
                 raise
     pixels = np.asarray(open_scan(path, palette_indices=True).pixels(0))
     return np.asarray(pixels.any(axis=2)) if pixels.ndim == 3 else pixels

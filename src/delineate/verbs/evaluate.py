@@ -23,7 +23,7 @@ from delineate.verbs.request import NAMES_ONLY, FollowLinks, ModelName, Progress
 class Selection(Request):
     """Which scans and models are measured, and where what was measured goes."""
 
-    data: Path | None = Field(default=None, description="Folder of labelled scans; None: $DELINEATE_DATA.")
+    data: Path | None = Field(default=None, description="Folder of labeled scans; None: $DELINEATE_DATA.")
     follow_links: FollowLinks = False
     predictors: tuple[ModelName, ...] = Field(
         default=(), description="Systems, FILE, SYSTEM=FILE; none: all that suit."
@@ -69,7 +69,7 @@ class EvaluateResult:
 
 
 def evaluate(request: EvaluateRequest, progress: Progress | None = None, card: Sequence[str] = ()) -> EvaluateResult:
-    """Measure models and baselines on labelled scans; writes tables, numbers and a sheet of the worst cases.
+    """Measure models and baselines on labeled scans; writes tables, numbers and a sheet of the worst cases.
 
     ``progress`` is called with (done, all), counting every case once for each predictor; ``card`` are lines to head the
     page with. A case that fails is in the report and does not stop the others. Raises InputError without data.

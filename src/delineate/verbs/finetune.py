@@ -30,14 +30,14 @@ from delineate.verbs.training_run import STATE, Measured, TrainingStart, steps_o
 
 if TYPE_CHECKING:
     from delineate.training.encoder_adapters import AdapterOptions
-    from delineate.training.finetune import Part
-    from delineate.training.recipes import Recipe, Wishes
+    from delineate.training.finetune import TrainedPart
+    from delineate.training.recipes import Recipe, RecipeOverrides
 
 
 class FinetuneRequest(Request):
     """Everything ``train finetune`` needs to know; None: as the recipe has it."""
 
-    data: Path = Field(description="Labelled scans.")
+    data: Path = Field(description="Labeled scans.")
     follow_links: FollowLinks = False
     model: ModelName = Field(default="lite_medsam", description="A system, or its file.")
     output: Path = Field(default=Path("finetuned"), description="Folder for weights and log.")
@@ -46,7 +46,7 @@ class FinetuneRequest(Request):
     peft: str | None = Field(default=None, description="Adapters in the encoder: lora, dora, adalora.")
     rank: int = Field(default=8, ge=1, description="Of the adapters.")
     memory: str | None = Field(default=None, description="Batch and precision are chosen to fit, such as 8GB.")
-    steps: int | None = Field(default=None, ge=1, description="Of the optimiser.")
+    steps: int | None = Field(default=None, ge=1, description="Of the optimizer.")
     batch: int | None = Field(default=None, ge=1, description="Structures a step.")
     rate: float | None = Field(default=None, gt=0, description="Learning rate.")
     every: int | None = Field(default=None, ge=1, description="Steps between measurements.")
@@ -99,7 +99,7 @@ def finetune(
     begun: Callable[[TrainingStart], None] | None = None,
     measured: Measured | None = None,
 ) -> FinetuneResult:
-    """Fine-tune a system on labelled scans; measured before the first step, keeps only what is better than that.
+    """Fine-tune a system on labeled scans; measured before the first step, keeps only what is better than that.
 
     ``progress`` is called with (step, all), ``begun`` once before the first step, ``measured`` with each measurement.
     Raises ModelError for systems and options that do not go together, InputError for the data, OutputError for a folder
@@ -114,14 +114,14 @@ def finetune(
         from delineate.training.sensitivity import logged_probes, probe_table, verdict
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
-    from delineate.training.frames import to_learn_from
+    from delineate.training.frames import trainable_frames
 
     recipe = recipe_for(request.recipe, predictor)
     wishes, memory = _wishes(request, recipe, predictor, options)
     layout, cases = read_dataset(request.data, request.follow_links)
     if begun is not None:
         begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
-    learned, held = split_by_subject(to_learn_from(cases), (1 - request.held_out, request.held_out), request.seed)
+    learned, held = split_by_subject(trainable_frames(cases), (1 - request.held_out, request.held_out), request.seed)
     tell = writing_request(request.output, "train finetune", request, measured)
     outcome = recipe.run(predictor, cases, replace(wishes, progress=steps_of(progress)), tell)
     write_learned_from(request.output, learned, held)
@@ -142,11 +142,11 @@ def finetune(
 
 def _wishes(
     request: FinetuneRequest, recipe: Recipe, predictor: Any, options: BuildOptions
-) -> tuple[Wishes, tuple[str, ...]]:
+) -> tuple[RecipeOverrides, tuple[str, ...]]:
     """What a recipe is asked for, fitted into a memory where one is given; and lines on that."""
-    from delineate.training.recipes import Wishes
+    from delineate.training.recipes import RecipeOverrides
 
-    wishes = Wishes(
+    wishes = RecipeOverrides(
         request.output,
         request.steps,
         request.batch,
@@ -180,13 +180,13 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _part(name: str | None) -> Part | None:
+def _part(name: str | None) -> TrainedPart | None:
     """Raises ModelError for parts there are not."""
-    from delineate.training.finetune import Part
+    from delineate.training.finetune import TrainedPart
 
-    if name is not None and name not in list(Part):
-        raise ModelError("E-TRAIN-PART", f'There is no part "{name}".', f"--part is one of {', '.join(Part)}.")
-    return None if name is None else Part(name)
+    if name is not None and name not in list(TrainedPart):
+        raise ModelError("E-TRAIN-PART", f'There is no part "{name}".', f"--part is one of {', '.join(TrainedPart)}.")
+    return None if name is None else TrainedPart(name)
 
 
 def _adapter(kind: str | None, rank: int) -> AdapterOptions | None:

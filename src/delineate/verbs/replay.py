@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
-from delineate.automatic import EverythingSettings
+from delineate.automatic import AutomaticSettings
 from delineate.core.errors import InputError, ModelError
 from delineate.core.manifest import Manifest, RunRecord
 from delineate.core.prompt_log import PromptLog
@@ -120,14 +120,14 @@ def auto_request_of(
     same = request_of(manifest, file, input, model, adapter)
     run = manifest.run
     assert run is not None
-    settings = EverythingSettings(**run.settings)  # type: ignore[arg-type]
+    settings = AutomaticSettings(**run.settings)  # type: ignore[arg-type]
     return AutoRequest(
         input=same.input,
         reading=same.reading,
         model=same.model,
         frame=run.frame or 0,
         settings=settings,
-        least_iou=settings.least_iou,
+        pred_iou_thresh=settings.pred_iou_thresh,
     )
 
 

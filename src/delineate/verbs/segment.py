@@ -1,4 +1,4 @@
-"""The verb ``segment``: what is pointed at, outlined everywhere, with the record that does it again."""
+"""The verb ``segment``: what is prompted, outlined everywhere, with the record that does it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from delineate.core.errors import Notice, OutputError, PromptError
 from delineate.core.manifest import RunRecord
 from delineate.core.prompt_log import PromptLog
 from delineate.core.prompts import Prompt
-from delineate.core.propagation_options import Following
+from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.naming import beside, default_output
 from delineate.io.opening import open_scan
@@ -32,7 +32,7 @@ from delineate.verbs.request import ModelChoice, OutputChoice, Progress, Request
 _A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
 
 
-class Target(Request):
+class SegmentTarget(Request):
     """One structure, and what says where it is."""
 
     name: str = "structure"
@@ -46,7 +46,7 @@ class Target(Request):
         description="Answer prompts on one frame one after the other, or as one query; default: as suits the model.",
     )
     propagate: bool = Field(default=True, description="Follow it to the other frames.")
-    following: Following | None = None
+    following: PropagationOptions | None = None
 
 
 class SegmentRequest(Request):
@@ -59,7 +59,7 @@ class SegmentRequest(Request):
     input: Path
     reading: ReadOptions = ReadOptions()
     model: ModelChoice = ModelChoice()
-    asked: Target | PromptLog
+    asked: SegmentTarget | PromptLog
     guards: GuardSettings | None = None
     output: OutputChoice = OutputChoice()
     force: bool = False
@@ -73,12 +73,12 @@ class SegmentRequest(Request):
     def prompts_nothing(self) -> bool:
         """Whether nothing says where a structure is: enough for a model with classes of its own."""
         asked = self.asked
-        return isinstance(asked, Target) and not (asked.prompts or asked.mask or asked.markers)
+        return isinstance(asked, SegmentTarget) and not (asked.prompts or asked.mask or asked.markers)
 
     @property
     def files(self) -> tuple[Path | None, ...]:
         """Every file that is read."""
-        own = (self.asked.mask, self.asked.markers) if isinstance(self.asked, Target) else ()
+        own = (self.asked.mask, self.asked.markers) if isinstance(self.asked, SegmentTarget) else ()
         return (self.input, *self.model.files, *own)
 
 
@@ -95,7 +95,7 @@ def segment(
     check: Callable[[Predictor], None] | None = None,
     inputs: tuple[Path | None, ...] = (),
 ) -> SegmentResult:
-    """Outline what is pointed at, follow it, and write outlines, manifest, preview and film: all of them or none.
+    """Outline what is prompted, follow it, and write outlines, manifest, preview and film: all of them or none.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress
     return session
 
 
-def _prompts(asked: Target, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...]]:
+def _prompts(asked: SegmentTarget, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...]]:
     """What says where the structure is, files read; and what should be known about it."""
     prompts: list[Prompt] = []
     notices: tuple[Notice, ...] = ()

@@ -36,7 +36,7 @@ from delineate.predictors.sam2 import Sam2Predictor
 from delineate.tracking.memory_tracker import MemoryTracker, TrackerSettings
 
 CPU = Engine(torch.device("cpu"), Precision.FP32)
-RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", licence="Apache-2.0")
+RECORD = ModelRecord(name="sam2 tiny", version="test", sha256="", license="Apache-2.0")
 TEXT = MedSamTextShape(SamShape(SamEncoder.VIT_B, 256, TINY_VIT_SIZE), TextTower(64, 2, 2, 520, 12))
 TOLERANCE = 5e-4  # of the largest value
 
@@ -92,7 +92,7 @@ def run(path: Path, **inputs: torch.Tensor) -> list[torch.Tensor]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("prompt", ["box", "point", "box and point", "points and mask"])
-def test_a_box_is_two_labelled_points(prompt: str, tmp_path: Path) -> None:
+def test_a_box_is_two_labeled_points(prompt: str, tmp_path: Path) -> None:
     """As SAM is asked here: the same outlines from the exported decoder, its prompts written as the notes say."""
     network = tiny_sam().requires_grad_(False)
     write_part(parts_of(network)[0], tmp_path / "decoder.onnx")
@@ -137,7 +137,7 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
             tmp_path / "encoder.onnx", pixels=torch.from_numpy(profile.prepare(Frame.of(frame))[0])[None]
         )
         if index:
-            order = [*range(index - 1, 0, -1)][::-1]  # the farthest first, after the frame pointed at
+            order = [*range(index - 1, 0, -1)][::-1]  # the farthest first, after the prompted frame
             (embedding,) = run(
                 tmp_path / "memory_attention.onnx",
                 coarse=coarse,

@@ -123,7 +123,7 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
 
 
 def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[_File]:
-    """The files that hold pictures; what the others are is told."""
+    """The files that hold pictures; what the others are is reported."""
     found, damaged, strangers = [], list[DelineateError](), []
     for path in files:
         try:

@@ -79,7 +79,7 @@ def stack_slices(slices: Sequence[Slice], resample: bool, same: Callable[[Slice,
             notices.append(Notice("W-DICOM-THICKNESS", "The file does not say how thick the slice is; 1 mm is taken."))
         return SliceStack(stack.order, stack.grid(normal * (step or 1.0)), tuple(notices))
     if len(stack.slices) == 2:
-        notices.append(Notice("W-DICOM-TWO", "Two slices: whether one is missing between them cannot be told."))
+        notices.append(Notice("W-DICOM-TWO", "Two slices: whether one is missing between them cannot be determined."))
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
     drift = _drift(stack)

@@ -52,7 +52,7 @@ class SlicePixels:
         self._readers.clear()
 
 
-class ClipFrames(HeldFile):
+class SequenceFrames(HeldFile):
     """Frames of a clip, decoded one at a time."""
 
     def __init__(self, slices: Sequence[Slice]) -> None:
@@ -152,7 +152,7 @@ def unplaced_volume(slices: Sequence[Slice], options: ReadOptions) -> Scan:
 def clip(slices: Sequence[Slice], options: ReadOptions) -> Scan:
     """Frames in time."""
     check_frames(slices[0].path, len(slices), options)
-    tags, frames = slices[0].tags, ClipFrames(slices)
+    tags, frames = slices[0].tags, SequenceFrames(slices)
     return Scan.from_frames(
         frames,
         modality=from_dicom(tags.text("Modality")),

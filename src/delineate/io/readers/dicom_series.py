@@ -1,4 +1,4 @@
-"""Which series, and which volume of a series, is meant: told apart and listed, never guessed."""
+"""Which series, and which volume of a series, is meant: distinguished and listed, never guessed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pictures of a series make up a volume: echoes, phases, b-values that share places are told apart."""
+"""Which pictures of a series make up a volume: echoes, phases, b-values that share places are distinguished."""
 
 from __future__ import annotations
 

@@ -67,9 +67,9 @@ def natural_order(path: Path) -> tuple[Any, ...]:
 def read(folder: Path, options: ReadOptions) -> Scan:
     """The pictures of a folder as a video, or as slices where ``options.pages`` says so.
 
-    Files that cannot be read are left out and told; so are the program's own previews. Gaps in the numbering are told.
-    Raises InputError for mixed sizes, and for names that give no order, or several pictures for one number, unless
-    ``options.pages`` says what they are.
+    Files that cannot be read are left out and told; so are the program's own previews. Gaps in the numbering are
+    reported. Raises InputError for mixed sizes, and for names that give no order, or several pictures for one number,
+    unless ``options.pages`` says what they are.
     """
     entries = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     paths = sorted((p for p in entries if _is_frame(p)), key=natural_order)
@@ -98,7 +98,7 @@ def _is_frame(path: Path) -> bool:
 
 
 def _readable(folder: Path, paths: Sequence[Path], options: ReadOptions, notices: list[Notice]) -> list[Path]:
-    """Those whose size can be told; all of one size."""
+    """Those whose size can be determined; all of one size."""
     from PIL import Image
 
     from delineate.io.readers.picture import damaged

@@ -20,7 +20,7 @@ from delineate.io.readers.detached import beside, numbered_names, require_some
 from delineate.io.readers.header_fields import numbers, unusable, whole_numbers
 from delineate.io.readers.itk_space import ras_affine
 from delineate.io.readers.modality import guess
-from delineate.io.readers.units import millimetres, unit_notice
+from delineate.io.readers.units import millimeters, unit_notice
 from delineate.io.readers.written_numbers import written_numbers
 from delineate.io.unpacking import Packing, unpacked
 
@@ -56,7 +56,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if channels not in (1, 3):
         raise InputError(
             "E-META-CHANNELS",
-            f"{path.name} has {channels} values a voxel; grey and RGB are read.",
+            f"{path.name} has {channels} values a voxel; gray and RGB are read.",
             "Save one channel, or RGB.",
         )
     check_volume(path, shape, channels * dtype.itemsize, options)
@@ -131,7 +131,7 @@ def _grid(path: Path, fields: Fields, shape: tuple[int, ...]) -> tuple[Grid, tup
     rows = np.eye(n) if turn is None else np.array(numbers(path, turn, fields[turn], n * n)).reshape(n, n)
     first = np.zeros(n) if place is None else np.array(numbers(path, place, fields[place], n))
     unit = fields.get("DistanceUnits", "")
-    scale = millimetres(path, unit) if unit and unit != "?" else 1.0
+    scale = millimeters(path, unit) if unit and unit != "?" else 1.0
     notices = () if scale == 1.0 else (unit_notice(unit),)
     if n == 2:
         return Grid.scaled(shape, steps * scale), notices

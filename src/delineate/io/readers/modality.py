@@ -35,12 +35,12 @@ def from_dicom(code: str) -> Modality:
 
 
 def guess(pixels: NDArray[Any], path: Path | None = None, volume: bool = False) -> Modality:
-    """A guess from some pixels (any shape; colour last) and, weakly, from the file's name."""
+    """A guess from some pixels (any shape; color last) and, weakly, from the file's name."""
     sample = np.asarray(pixels)
     if sample.size == 0:
         return Modality()
     if sample.ndim >= 3 and sample.shape[-1] == 3 and not volume:
-        return _guess_colour(sample)
+        return _guess_color(sample)
     statistics = IntensityStatistics.of(sample)
     low, high = statistics.minimum, statistics.maximum
     if statistics.look_like_hounsfield:
@@ -51,13 +51,13 @@ def guess(pixels: NDArray[Any], path: Path | None = None, volume: bool = False) 
             return Modality(name, f'the file name says "{sorted(found)[0]}"')
     if volume and low >= 0 and high > 255:
         return Modality(ModalityName.MR, f"a volume of positive values up to {high:g}, not Hounsfield units")
-    return Modality(ModalityName.UNKNOWN, f"grey values from {low:g} to {high:g} say nothing certain")
+    return Modality(ModalityName.UNKNOWN, f"gray values from {low:g} to {high:g} say nothing certain")
 
 
-def _guess_colour(pixels: NDArray[Any]) -> Modality:
+def _guess_color(pixels: NDArray[Any]) -> Modality:
     flat = pixels.reshape(-1, 3)[:: max(1, pixels.size // 300_000)].astype(np.float32)
     if np.abs(flat - flat.mean(axis=1, keepdims=True)).max() <= 2:
-        return Modality(ModalityName.UNKNOWN, "colour file of grey values only")
+        return Modality(ModalityName.UNKNOWN, "color file of gray values only")
     top = 65535.0 if pixels.dtype == np.uint16 else 255.0
     red, green, blue = (float(v) for v in flat.mean(axis=0) / top)
     dark = float((flat.max(axis=1) < 0.1 * top).mean())
@@ -69,4 +69,4 @@ def _guess_colour(pixels: NDArray[Any]) -> Modality:
         if dark > 0.2:
             return Modality(ModalityName.UNKNOWN, "red and orange with black corners: endoscopy or fundus")
         return Modality(ModalityName.ENDOSCOPY, "mostly red, as inside the body")
-    return Modality(ModalityName.UNKNOWN, "a colour picture")
+    return Modality(ModalityName.UNKNOWN, "a color picture")

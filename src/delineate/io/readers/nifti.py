@@ -29,7 +29,7 @@ SAMPLE_VOXELS = 60_000_000  # volumes up to this size are looked through for NaN
 
 
 class LazyVoxels:
-    """Voxels (i, j, k[, colour]) read and scaled on the first look, then kept."""
+    """Voxels (i, j, k[, color]) read and scaled on the first look, then kept."""
 
     def __init__(self, file: NiftiFile, shape: tuple[int, ...], index: int | None, dtype: np.dtype[Any]):
         self._file, self._index = file, index
@@ -66,7 +66,7 @@ class LazyVoxels:
 def read(path: Path, options: ReadOptions) -> Scan:
     """A NIfTI file as a volume (or an image, if it has one slice); the affine is kept bit for bit.
 
-    Raises InputError or GeometryError for cut files, impossible headers, 4D files without a choice and colour.
+    Raises InputError or GeometryError for cut files, impossible headers, 4D files without a choice and color.
     """
     notices: list[Notice] = []
     file = NiftiFile.open(path, options, notices)
@@ -79,7 +79,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     geometry = geometry_of(file.header) if isinstance(file.header, nib.Nifti1Header) else None
     voxels = LazyVoxels(file, shape, index, dtype)
     if dtype.names is not None:
-        return _colour(path, voxels, grid, options, notices, geometry)
+        return _color(path, voxels, grid, options, notices, geometry)
     small = np.prod(shape) <= SAMPLE_VOXELS
     if small and dtype.kind == "f":
         bad = int((~np.isfinite(np.asarray(voxels))).sum())
@@ -159,7 +159,7 @@ def _choose(file: NiftiFile, options: ReadOptions) -> tuple[tuple[int, int, int]
     return (shape[0], shape[1], shape[2]), options.index
 
 
-def _colour(
+def _color(
     path: Path,
     voxels: LazyVoxels,
     grid: Grid,
@@ -167,15 +167,15 @@ def _colour(
     notices: list[Notice],
     geometry: NiftiGeometry | None,
 ) -> Scan:
-    if not options.to_grey:
+    if not options.to_gray:
         raise InputError(
             "E-NIFTI-DTYPE",
-            f"{path.name} holds colours ({', '.join(voxels.dtype.names or ())}), not grey values.",
-            "Turn them into grey values with --to-grey.",
+            f"{path.name} holds colors ({', '.join(voxels.dtype.names or ())}), not gray values.",
+            "Turn them into gray values with --to-gray.",
         )
     stored = np.asarray(voxels)
-    grey = np.mean([stored[name] for name in ("R", "G", "B")], axis=0).round().astype(np.uint8)
-    notices.append(Notice("W-TO-GREY", "Colours were turned into grey values."))
+    gray = np.mean([stored[name] for name in ("R", "G", "B")], axis=0).round().astype(np.uint8)
+    notices.append(Notice("W-TO-GRAY", "Colors were turned into gray values."))
     return Scan.from_volume(
-        grey, grid, modality=guess(grey, path, volume=True), notices=tuple(notices), geometry=geometry
+        gray, grid, modality=guess(gray, path, volume=True), notices=tuple(notices), geometry=geometry
     )

@@ -12,7 +12,7 @@ from delineate.core.grid import Grid, Placement
 from delineate.io.readers.header_fields import numbers, unusable
 from delineate.io.readers.itk_space import ras_affine
 from delineate.io.readers.nrrd_header import NrrdHeader
-from delineate.io.readers.units import millimetres, unit_notice
+from delineate.io.readers.units import millimeters, unit_notice
 
 Vector = tuple[float, ...]
 _ANATOMICAL: Final = {
@@ -39,7 +39,7 @@ def spatial_axes(header: NrrdHeader, count: int) -> list[int]:
 
 
 def grid_of(header: NrrdHeader, shape: list[int], spatial: list[int]) -> tuple[Grid, list[Notice]]:
-    """The grid of the axes in space, in millimetres; and what should be known of it."""
+    """The grid of the axes in space, in millimeters; and what should be known of it."""
     directions = [direction for direction in _directions(header) if direction is not None]
     if not directions:
         return _scaled(header, tuple(shape), spatial)
@@ -91,7 +91,7 @@ def _unit(header: NrrdHeader, field: str) -> tuple[float, list[Notice]]:
     """One unit of length in mm. Raises InputError for one that is unknown, and for several."""
     told = re.findall(r'"([^"]*)"', header.fields.get(field, "")) or header.fields.get(field, "").split()
     lengths = [unit for unit in told if unit.strip() and unit.lower() not in ("none", "???", "s", "ms", "sec")]
-    scales = {millimetres(header.path, unit) for unit in lengths}
+    scales = {millimeters(header.path, unit) for unit in lengths}
     if len(scales) > 1:
         raise InputError(
             "E-UNIT",

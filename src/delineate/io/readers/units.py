@@ -1,4 +1,4 @@
-"""The unit of length that a header states, in millimetres."""
+"""The unit of length that a header states, in millimeters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MILLIMETRES: Final = {
 }  # fmt: skip
 
 
-def millimetres(path: Path, unit: str) -> float:
+def millimeters(path: Path, unit: str) -> float:
     """How long one of a unit is, in mm. Raises InputError for a unit of no length that is known."""
     word = unit.strip().strip('"').strip().lower()
     known = _MILLIMETRES.get(word) or _MILLIMETRES.get(word.removesuffix("s"))
@@ -29,5 +29,5 @@ def millimetres(path: Path, unit: str) -> float:
 
 
 def unit_notice(unit: str) -> Notice:
-    """That lengths were turned into millimetres."""
+    """That lengths were turned into millimeters."""
     return Notice("W-UNITS", f"The header gives lengths in {excerpt(unit, 20)}; they are told in mm here.")

@@ -21,14 +21,14 @@ def write_png(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overl
 
 
 def label_png(segmentation: Segmentation, frame: int, overlap: Overlap) -> bytes:
-    """Label values as a palette PNG, or 16-bit grey above 255."""
+    """Label values as a palette PNG, or 16-bit gray above 255."""
     labels = smallest(segmentation.frame_labels(frame, overlap))
     picture = Image.fromarray(labels)
     if labels.dtype == np.uint8:
         palette = np.zeros((256, 3), np.uint8)
         for one in segmentation.objects:
             if one.label < 256:
-                palette[one.label] = one.colour
+                palette[one.label] = one.color
         picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=png_mark())

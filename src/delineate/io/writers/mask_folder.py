@@ -19,7 +19,7 @@ def write_mask_folder(segmentation: Segmentation, path: Path, scan: Scan, overla
         {
             "name": o.name,
             "label": o.label,
-            "colour": o.colour,
+            "color": o.color,
             "frames": {
                 str(i): {"area": o.masks[i].area, "confidence": round(o.scores.get(i, 0.0), 4)} for i in o.frames
             },

@@ -51,7 +51,7 @@ def write_nifti(
         image.set_qform(scan.grid.affine, code=code if scan.grid.skew_degrees < 0.01 else 0, strip_shears=True)
         image.header.set_xyzt_units("mm" if scan.grid.placement is not Placement.PIXELS else "unknown")
         image.header.set_intent("label")
-    names = {str(o.label): {"name": o.name, "colour": o.colour} for o in segmentation.objects}
+    names = {str(o.label): {"name": o.name, "color": o.color} for o in segmentation.objects}
     text = json.dumps({"mark": MARK, "delineate_labels": names}, ensure_ascii=False).encode()
     # first, as it marks the file as ours (own_files), and a kept extension may be long
     image.header.extensions.insert(0, nib.nifti1.Nifti1Extension(COMMENT_CODE, text))

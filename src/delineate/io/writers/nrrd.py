@@ -17,7 +17,7 @@ def write_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Over
 
     The structures' names are the value of the key ``delineate_labels``, as JSON.
     """
-    names = {str(one.label): {"name": one.name, "color": one.colour} for one in segmentation.objects}
+    names = {str(one.label): {"name": one.name, "color": one.color} for one in segmentation.objects}
     header = nrrd_header(segmentation, 1) + f"delineate_labels:={key_value(json.dumps(names, ensure_ascii=False))}\n"
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.encode() + b"\n")

@@ -18,7 +18,7 @@ from delineate.models.sam2 import FEEDBACK_LIMIT, Sam2
 from delineate.predictors.bundle_card import CARD, BundleCard, Family, PartCard, PromptingCard, TensorCard
 from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.export.image_encoder import OPSET, encoder_part, write_part
-from delineate.predictors.export.parts import Part, parts_of
+from delineate.predictors.export.parts import NetworkPart, parts_of
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam2 import CHAIN_MARGIN, Sam2Predictor
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
@@ -40,9 +40,9 @@ SAM2_NOTES = (
     "decoder: image_embeddings is without_memory where nothing is remembered, else what memory_attention gives.",
     "low_res_masks and object_pointers: number 0 is the single answer, then the three for an ambiguous prompt, and the "
     "pointer of the best of the three.",
-    "memory_attention: memory_slots are 0 for frames a person pointed at, else how many frames away (1 to 6); "
+    "memory_attention: memory_slots are 0 for prompted frames, else how many frames away (1 to 6); "
     "pointer_times are frames away divided by 15 (by one less than the number of frames in shorter videos).",
-    "memory_encoder: pointed_at is true for outlines a person pointed at.",
+    "memory_encoder: pointed_at is true for outlines on prompted frames.",
 )
 RUNTIME_NOTE = (
     "onnxruntime 1.29 and later reports its use to its makers, unless ORT_DISABLE_TELEMETRY=1 is in the environment "
@@ -86,7 +86,7 @@ def system_facts(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dic
     return {
         "system": predictor.record.name,
         "family": _family(network),
-        "license": predictor.record.licence,
+        "license": predictor.record.license,
         "opset": OPSET,
         "side": network.shape.side,
         "preprocessing": _profiles(predictor),
@@ -96,7 +96,7 @@ def system_facts(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dic
 
 
 @torch.no_grad()
-def compared(part: Part, path: Path) -> dict[str, dict[str, float]]:
+def compared(part: NetworkPart, path: Path) -> dict[str, dict[str, float]]:
     """Largest absolute differences from torch, and largest values, by output."""
     import onnxruntime
 
@@ -112,7 +112,7 @@ def compared(part: Part, path: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def part_card(part: Part, path: Path, comparison: dict[str, dict[str, float]]) -> PartCard:
+def part_card(part: NetworkPart, path: Path, comparison: dict[str, dict[str, float]]) -> PartCard:
     dtypes = [DTYPES[value.dtype] for value in part.example]
     return PartCard(
         file=path.name,
@@ -136,7 +136,7 @@ def _profiles(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> dict[s
     if isinstance(predictor, Sam2Predictor):
         side = predictor.network.side
         return {"image": predictor.image_profile(side), "video": predictor.video_profile(side)}
-    return {"image": predictor.profile if isinstance(predictor, TextPredictor) else predictor.behaviour.profile}
+    return {"image": predictor.profile if isinstance(predictor, TextPredictor) else predictor.behavior.profile}
 
 
 def _prompting(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> PromptingCard | None:
@@ -150,7 +150,7 @@ def _prompting(predictor: SamPredictor | Sam2Predictor | TextPredictor) -> Promp
             whole_pixels=False,
             feedback_limit=FEEDBACK_LIMIT,
         )
-    return PromptingCard.of(predictor.behaviour)
+    return PromptingCard.of(predictor.behavior)
 
 
 def _notes(network: Sam | Sam2) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from delineate.core.errors import ModelError
 from delineate.io.atomic import replacing
 from delineate.models.sam import Sam
 from delineate.models.sam2 import Sam2, Sam2Maps
-from delineate.predictors.export.parts import Axes, Part
+from delineate.predictors.export.parts import Axes, NetworkPart
 
 OPSET = 18
 
@@ -59,17 +59,17 @@ class _Sam2Encoder(nn.Module):
         return maps.coarse, maps.fine[0], maps.fine[1], maps.places, self.network.without_memory(maps)
 
 
-def encoder_part(network: Sam | Sam2) -> Part:
+def encoder_part(network: Sam | Sam2) -> NetworkPart:
     """The image encoder as the first of a system's parts."""
     side, f = network.shape.side, network.shape.side // network.shape.patch
     inputs: Axes = {"pixels": (1, 3, side, side)}
     example = (torch.rand(1, 3, side, side),)
     if isinstance(network, Sam):
-        return Part("encoder", _SamEncoder(network), inputs, {"image_embeddings": (1, 256, f, f)}, example)
+        return NetworkPart("encoder", _SamEncoder(network), inputs, {"image_embeddings": (1, 256, f, f)}, example)
     coarse = (1, 256, f, f)
     shapes = (coarse, (1, 32, 4 * f, 4 * f), (1, 64, 2 * f, 2 * f), coarse, coarse)
     outputs: Axes = dict(zip(_Sam2Encoder.names, shapes, strict=True))
-    return Part("encoder", _Sam2Encoder(network), inputs, outputs, example)
+    return NetworkPart("encoder", _Sam2Encoder(network), inputs, outputs, example)
 
 
 def export_encoder(network: Sam | Sam2, path: Path) -> None:
@@ -77,7 +77,7 @@ def export_encoder(network: Sam | Sam2, path: Path) -> None:
     write_part(encoder_part(network), path)
 
 
-def write_part(part: Part, path: Path, fold: bool = True) -> None:
+def write_part(part: NetworkPart, path: Path, fold: bool = True) -> None:
     """One part as ONNX, fp32; axes that are words may have any length.
 
     fold  compute what follows from weights alone; else every weight stays as it is, under its own name

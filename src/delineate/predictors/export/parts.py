@@ -23,7 +23,7 @@ Axes = dict[str, tuple[str | int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class NetworkPart:
     """One exported file.
 
     module   what is traced, by position
@@ -54,7 +54,7 @@ class Part:
 
 
 class _Prompts(nn.Module):
-    """Labelled points and a mask as the decoder wants them: sparse (O, N, 256) and dense (O, 256, f, f)."""
+    """Labeled points and a mask as the decoder wants them: sparse (O, N, 256) and dense (O, 256, f, f)."""
 
     def __init__(self, encoder: Any, side: int) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class _MemoryEncoder(nn.Module):
         return self.network.remember(Sam2Maps(coarse, (coarse, coarse), coarse), logits, there, pointed)
 
 
-def parts_of(network: Sam | Sam2) -> tuple[Part, ...]:
+def parts_of(network: Sam | Sam2) -> tuple[NetworkPart, ...]:
     """Everything after the image encoder, each part with inputs to trace it with."""
     if isinstance(network, MedSamText):
         return _word_parts(network)
@@ -193,7 +193,7 @@ def parts_of(network: Sam | Sam2) -> tuple[Part, ...]:
         inputs: Axes = {"image_embeddings": (1, 256, f, f), **_prompt_axes(f)}
         outputs: Axes = {"low_res_masks": ("O", 4, 4 * f, 4 * f), "iou_predictions": ("O", 4)}
         example = (torch.rand(1, 256, f, f), *_prompt_example(f, network.shape.side))
-        return (Part("decoder", _SamDecoder(network), inputs, outputs, example),)
+        return (NetworkPart("decoder", _SamDecoder(network), inputs, outputs, example),)
     return (_sam2_decoder(network), *_memory_step(network))
 
 
@@ -212,7 +212,7 @@ def _prompt_example(f: int, side: int) -> tuple[Tensor, ...]:
     return points, labels, torch.randn(2, 1, 4 * f, 4 * f), torch.tensor([1.0, 0.0])
 
 
-def _word_parts(network: MedSamText) -> tuple[Part, ...]:
+def _word_parts(network: MedSamText) -> tuple[NetworkPart, ...]:
     f, length = network.shape.side // network.shape.patch, network.text.length
     ids = torch.randint(0, 3, (2, length), generator=torch.Generator().manual_seed(0))
     tokens: Axes = {"prompt_tokens": ("O", length, 256)}
@@ -220,12 +220,12 @@ def _word_parts(network: MedSamText) -> tuple[Part, ...]:
     example = (torch.rand(1, 256, f, f), torch.rand(2, length, 256))
     inputs: Axes = {"image_embeddings": (1, 256, f, f), **tokens}
     return (
-        Part("words", _Words(network), {"token_ids": ("O", length)}, tokens, (ids,)),
-        Part("decoder", _WordDecoder(network), inputs, outputs, example),
+        NetworkPart("words", _Words(network), {"token_ids": ("O", length)}, tokens, (ids,)),
+        NetworkPart("decoder", _WordDecoder(network), inputs, outputs, example),
     )
 
 
-def _sam2_decoder(network: Sam2) -> Part:
+def _sam2_decoder(network: Sam2) -> NetworkPart:
     f = network.shape.cells
     inputs: Axes = {
         "image_embeddings": ("O", 256, f, f),
@@ -240,10 +240,10 @@ def _sam2_decoder(network: Sam2) -> Part:
         "object_score_logits": ("O", 1),
     }
     maps = (torch.rand(2, 256, f, f), torch.rand(1, 32, 4 * f, 4 * f), torch.rand(1, 64, 2 * f, 2 * f))
-    return Part("decoder", _Sam2Decoder(network), inputs, outputs, (*maps, *_prompt_example(f, network.side)))
+    return NetworkPart("decoder", _Sam2Decoder(network), inputs, outputs, (*maps, *_prompt_example(f, network.side)))
 
 
-def _memory_step(network: Sam2) -> tuple[Part, ...]:
+def _memory_step(network: Sam2) -> tuple[NetworkPart, ...]:
     """Memory attention and memory encoder; where pooled attention treats a single memory otherwise, one more file."""
     f = network.shape.cells
     maps = Sam2Maps(torch.zeros(1, 256, f, f), (torch.zeros(1), torch.zeros(1)), torch.zeros(1, 256, f, f))
@@ -257,7 +257,7 @@ def _memory_step(network: Sam2) -> tuple[Part, ...]:
         "pointer_times": ("P",),
     }
 
-    def attention(name: str, frames: int) -> Part:
+    def attention(name: str, frames: int) -> NetworkPart:
         axes = inputs if frames > 1 else {**inputs, "memory": ("O", 1, len(grid), 64), "memory_slots": (1,)}
         example = (
             torch.rand(1, 256, f, f),
@@ -267,7 +267,7 @@ def _memory_step(network: Sam2) -> tuple[Part, ...]:
             torch.rand(2, 3, 256),
             torch.rand(3),
         )
-        return Part(name, _MemoryAttention(network, grid), axes, {"image_embeddings": ("O", 256, f, f)}, example)
+        return NetworkPart(name, _MemoryAttention(network, grid), axes, {"image_embeddings": ("O", 256, f, f)}, example)
 
     count = 1 if isinstance(network, EdgeTam) else 2
     several = "O" if count > 1 else 1  # EdgeTAM's host squeezes one object at a time
@@ -277,7 +277,7 @@ def _memory_step(network: Sam2) -> tuple[Part, ...]:
         remembered |= {"object_score_logits": (several, 1)}
         example.append(torch.tensor([[2.0], [-2.0]]))
     answer: Axes = {"memory": (several, len(grid), 64)}
-    encoder = Part("memory_encoder", _MemoryEncoder(network), remembered, answer, tuple(example))
+    encoder = NetworkPart("memory_encoder", _MemoryEncoder(network), remembered, answer, tuple(example))
     pooled = isinstance(network, EfficientTam) and network.tam.attention is not CrossAttention.FULL
     first = (attention("memory_attention_first", 1),) if pooled else ()
     return (attention("memory_attention", 2), *first, encoder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.preprocess.crop import Window
+from delineate.preprocess.crop import CropWindow
 from delineate.quill.data.scene import Scene
 from delineate.quill.data.visibility import visible_share
 from delineate.quill.prompt_maps import CropPrompts
@@ -30,20 +30,20 @@ SEEN_SIDE, SEEN_MARGIN = 128, 1.6  # of the crop on which that is told
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class PromptSample:
     """One prompt for one structure of a scene.
 
     truth    bool (T, H, W): the structure on every frame
-    follows  it is looked for on the second frame, and known on the first; else it is pointed at on the first
+    follows  it is looked for on the second frame, and known on the first; else it is prompted on the first
     """
 
     truth: NDArray[np.bool_]
     prompts: CropPrompts
-    window: Window
+    window: CropWindow
     follows: bool
 
 
-def question(rng: Rng, scene: Scene, known: dict[tuple[int, bool], float] | None = None) -> Question | None:
+def prompt_sample(rng: Rng, scene: Scene, known: dict[tuple[int, bool], float] | None = None) -> PromptSample | None:
     """Something to ask about a scene; None where it is hard to see.
 
     known  of the structures that were asked for before, by number and whether followed, how much can be seen
@@ -58,32 +58,32 @@ def question(rng: Rng, scene: Scene, known: dict[tuple[int, bool], float] | None
     if rng.random() > np.clip((known[number, follows] - UNSEEN) / (SEEN - UNSEEN), 0.04, 1):
         return None
     prompts, window = _following(rng, scene, number) if follows else _pointing(rng, truth[0])
-    return Question(truth, prompts, window, follows)
+    return PromptSample(truth, prompts, window, follows)
 
 
-def questions_about(rng: Rng, scene: Scene) -> list[Question]:
+def prompt_samples(rng: Rng, scene: Scene) -> list[PromptSample]:
     """What is asked about a scene, at most QUESTIONS; it may be nothing."""
     known: dict[tuple[int, bool], float] = {}
-    return [one for one in (question(rng, scene, known) for _ in range(QUESTIONS)) if one is not None]
+    return [one for one in (prompt_sample(rng, scene, known) for _ in range(QUESTIONS)) if one is not None]
 
 
 def _seen(frame: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
     """Share of a structure's border that can be seen."""
     if not truth.any():
         return 1.0
-    window = Window.around(_box(truth), SEEN_MARGIN).within(*truth.shape)
-    grey = bool((frame[::4, ::4, 0] == frame[::4, ::4, 1]).all())
-    colours = window.cut(frame[..., 0] if grey else frame, SEEN_SIDE)
-    low, high = np.percentile(colours, (1, 99))
-    colours = np.clip((colours - low) * (2 / max(float(high - low), 1e-6)) - 1, -1.5, 1.5).astype(np.float32)
-    colours = colours[None] if grey else colours.transpose(2, 0, 1)
-    seen = visible_share(colours, window.cut(truth, SEEN_SIDE) > 0.5)
+    window = CropWindow.around(_box(truth), SEEN_MARGIN).within(*truth.shape)
+    gray = bool((frame[::4, ::4, 0] == frame[::4, ::4, 1]).all())
+    colors = window.cut(frame[..., 0] if gray else frame, SEEN_SIDE)
+    low, high = np.percentile(colors, (1, 99))
+    colors = np.clip((colors - low) * (2 / max(float(high - low), 1e-6)) - 1, -1.5, 1.5).astype(np.float32)
+    colors = colors[None] if gray else colors.transpose(2, 0, 1)
+    seen = visible_share(colors, window.cut(truth, SEEN_SIDE) > 0.5)
     if truth.sum() < THIN * _extent(truth):
         return max(seen, 0.3)  # vessels are told by their course where their sides hardly differ
     return seen
 
 
-def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window]:
+def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, CropWindow]:
     """The frame before with its outline (not always a good one), seldom with a hint on this frame."""
     before, now = scene.targets[number, 0], scene.targets[number, 1]
     outline = spoiled(rng, before) if rng.random() < 0.5 else before
@@ -93,10 +93,10 @@ def _following(rng: Rng, scene: Scene, number: int) -> tuple[CropPrompts, Window
     elif now.any() and rng.random() < 0.08:
         prompts = replace(prompts, points=np.array([click_in(rng, now, False)]), labels=np.array([True]))
     margin = rng.uniform(1.5, 2.3) if rng.random() < 0.75 else rng.uniform(2.3, 4)  # to find again what has jumped
-    return prompts, _shifted(rng, Window.around(_box(outline), margin), now.shape)
+    return prompts, _shifted(rng, CropWindow.around(_box(outline), margin), now.shape)
 
 
-def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
+def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, CropWindow]:
     """A box (45 %), clicks (30 %), or a nearly right outline: of all to correct (12 %), of a part to draw finer."""
     kind = rng.random()
     if kind < 0.45:
@@ -104,12 +104,12 @@ def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
         prompts = CropPrompts(box=box)
         if rng.random() < 0.12:
             prompts = replace(prompts, points=np.array([click_in(rng, truth, False)]), labels=np.array([True]))
-        return prompts, _shifted(rng, Window.around(box, rng.uniform(1.25, 1.8)), truth.shape)
+        return prompts, _shifted(rng, CropWindow.around(box, rng.uniform(1.25, 1.8)), truth.shape)
     if kind < 0.75:
         points, labels = clicks_around(rng, truth)
         prompts = CropPrompts(points=points, labels=labels)
         if rng.random() < 0.5:
-            return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+            return prompts, _shifted(rng, CropWindow.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
         return prompts, _wide(rng, _box(truth), truth.shape)
     if kind > 0.87:
         return _part(rng, truth)
@@ -119,10 +119,10 @@ def _pointing(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
         prompts = replace(prompts, points=click[0], labels=click[1])
     if rng.random() < 0.4:
         prompts = replace(prompts, box=jittered_box(rng, truth, 0.06))
-    return prompts, _shifted(rng, Window.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
+    return prompts, _shifted(rng, CropWindow.around(_box(truth), rng.uniform(1.3, 2.2)), truth.shape)
 
 
-def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
+def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, CropWindow]:
     """A window on a part of a structure whose outline was drawn from farther away, sometimes with a click on an error.
 
     The part that is seen may need no change, or hold nothing of the structure.
@@ -130,7 +130,7 @@ def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
     x0, y0, x1, y1 = _box(truth)
     side = max(LEAST_PART, max(x1 - x0, y1 - y0) * float(np.exp(rng.uniform(np.log(0.2), np.log(0.8)))))
     x, y = np.array(click_in(rng, truth, central=False)) + rng.normal(0, 0.15, 2) * side
-    window = Window(x - side / 2, y - side / 2, side).within(*truth.shape)
+    window = CropWindow(x - side / 2, y - side / 2, side).within(*truth.shape)
     outline = coarse(rng, truth) if rng.random() < 0.7 else spoiled(rng, truth)
     prompts = CropPrompts(outline=outline if outline.any() else truth)
     if rng.random() < 0.4:
@@ -142,19 +142,19 @@ def _part(rng: Rng, truth: NDArray[np.bool_]) -> tuple[CropPrompts, Window]:
     return prompts, window
 
 
-def _shifted(rng: Rng, window: Window, size: tuple[int, ...]) -> Window:
+def _shifted(rng: Rng, window: CropWindow, size: tuple[int, ...]) -> CropWindow:
     """The window a little off, as where a person's prompt is."""
     window = window.within(size[0], size[1])
     jitter = 0.06 * window.size
-    return Window(window.x + rng.uniform(-jitter, jitter), window.y + rng.uniform(-jitter, jitter), window.size)
+    return CropWindow(window.x + rng.uniform(-jitter, jitter), window.y + rng.uniform(-jitter, jitter), window.size)
 
 
-def _wide(rng: Rng, box: tuple[float, float, float, float], size: tuple[int, ...]) -> Window:
+def _wide(rng: Rng, box: tuple[float, float, float, float], size: tuple[int, ...]) -> CropWindow:
     """A window several times as large as the structure, which may lie anywhere in it."""
     longer = max(box[2] - box[0], box[3] - box[1])
     side = min(longer * float(np.exp(rng.uniform(np.log(2), np.log(7)))), float(max(size)))
     room = max(0.0, side - longer)
-    return Window(box[0] - rng.uniform(0, room), box[1] - rng.uniform(0, room), side)
+    return CropWindow(box[0] - rng.uniform(0, room), box[1] - rng.uniform(0, room), side)
 
 
 def _extent(mask: NDArray[np.bool_]) -> float:

@@ -1,4 +1,4 @@
-"""Real training scenes: openly licensed, labelled items of a data manifest that are marked for training."""
+"""Real training scenes: openly licensed, labeled items of a data manifest that are marked for training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from delineate.data.cases import Case, Use, load_cases, refuse_outside
 from delineate.data.confined import DataFolder
 from delineate.io.opening import open_scan
 from delineate.quill.data.scene import Scene
-from delineate.quill.data.synthetic.noise import SIDE, tide
+from delineate.quill.data.synthetic.noise import SIDE, slow_field
 from delineate.training.left_out import leave_out
 
-Grey = NDArray[np.uint8]
+Gray = NDArray[np.uint8]
 MOST_INSTANCES = 8
 JUMPS = 0.2  # share of moved copies that are far off
 LARGEST = 320  # pixels along a side of a whole picture that is used at once
@@ -24,10 +24,10 @@ LARGEST = 320  # pixels along a side of a whole picture that is used at once
 
 @dataclass(frozen=True, eq=False)
 class RealSource:
-    """One labelled picture (H, W, 3) or volume (i, j, k), uint8, with integer labels of the same size."""
+    """One labeled picture (H, W, 3) or volume (i, j, k), uint8, with integer labels of the same size."""
 
     dataset: str
-    pixels: Grey
+    pixels: Gray
     labels: NDArray[np.uint16]
 
     @property
@@ -35,7 +35,7 @@ class RealSource:
         return self.pixels.shape == self.labels.shape
 
     def scene(self, rng: np.random.Generator, frames: int = 1) -> Scene | None:
-        """A random part of it, turned, mirrored and recoloured at random; None where no structure is in it."""
+        """A random part of it, turned, mirrored and recolored at random; None where no structure is in it."""
         shown, labels = self._slices(rng, frames) if self.is_volume else self._parts(rng, frames)
         values = [int(v) for v in np.unique(labels[0]) if v]
         rng.shuffle(values)
@@ -46,28 +46,28 @@ class RealSource:
         masks = [m for m in masks if m[0].sum() > 25]
         if not masks:
             return None
-        return Scene(_recoloured(rng, np.stack(shown).astype(np.float32) / 255), np.stack(masks), self.dataset)
+        return Scene(_recolored(rng, np.stack(shown).astype(np.float32) / 255), np.stack(masks), self.dataset)
 
-    def _slices(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
-        """Neighbouring slices along a random axis, enlarged where they are small."""
+    def _slices(self, rng: np.random.Generator, frames: int) -> tuple[list[Gray], list[NDArray[np.uint16]]]:
+        """Neighboring slices along a random axis, enlarged where they are small."""
         axis = int(rng.integers(3))
-        labelled = np.flatnonzero(self.labels.any(axis=tuple(a for a in range(3) if a != axis)))
-        middle, pace = int(rng.choice(labelled)), int(rng.choice([-2, -1, 1, 2]))
+        labeled = np.flatnonzero(self.labels.any(axis=tuple(a for a in range(3) if a != axis)))
+        middle, pace = int(rng.choice(labeled)), int(rng.choice([-2, -1, 1, 2]))
         numbers = [int(np.clip(middle + pace * t, 0, self.pixels.shape[axis] - 1)) for t in range(frames)]
         turns, mirrored, factor = int(rng.integers(4)), rng.random() < 0.5, int(rng.integers(2, 5))
         longest = max(n for a, n in enumerate(self.pixels.shape) if a != axis)
         step, factor = -(-longest // LARGEST), max(1, min(factor, LARGEST // longest))
-        shown: list[Grey] = []
+        shown: list[Gray] = []
         labels: list[NDArray[np.uint16]] = []
         for number in numbers:
-            grey = _turned(np.take(self.pixels, number, axis)[::step, ::step], turns, mirrored)
+            gray = _turned(np.take(self.pixels, number, axis)[::step, ::step], turns, mirrored)
             label = _turned(np.take(self.labels, number, axis)[::step, ::step], turns, mirrored)
-            size = (grey.shape[1] * factor, grey.shape[0] * factor)
-            shown.append(np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC)))
+            size = (gray.shape[1] * factor, gray.shape[0] * factor)
+            shown.append(np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BICUBIC)))
             labels.append(_enlarged(label, size))
         return [np.repeat(one[..., None], 3, axis=2) for one in shown], labels
 
-    def _parts(self, rng: np.random.Generator, frames: int) -> tuple[list[Grey], list[NDArray[np.uint16]]]:
+    def _parts(self, rng: np.random.Generator, frames: int) -> tuple[list[Gray], list[NDArray[np.uint16]]]:
         """A part of the picture (or all of it, smaller); later frames are softly moved copies."""
         height, width = self.labels.shape
         if rng.random() < 0.4:
@@ -89,7 +89,7 @@ class RealSource:
 
 
 def training_cases(home: DataFolder) -> list[Case]:
-    """The labelled items of a folder's manifest.json that are marked ``train``."""
+    """The labeled items of a folder's manifest.json that are marked ``train``."""
     return load_cases(home.root, uses=(Use.TRAIN,), follow_links=home.follow_links)
 
 
@@ -113,14 +113,14 @@ def _sources_of(case: Case) -> list[RealSource]:
     if scan.kind is ScanKind.VOLUME:
         voxels = scan.voxels().astype(np.float32)
         low, high = np.percentile(voxels, (0.5, 99.5))
-        grey = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        return [RealSource(case.dataset, grey, labels.voxels().astype(np.uint16))]
+        gray = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+        return [RealSource(case.dataset, gray, labels.voxels().astype(np.uint16))]
     found = []
     for n in range(len(scan)):
         frame, label = scan.pixels(n), labels.pixels(n)
-        colour = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
+        color = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
         flat = label if label.ndim == 2 else label[..., 0]
-        found.append(RealSource(case.dataset, colour.astype(np.uint8), flat.astype(np.uint16)))
+        found.append(RealSource(case.dataset, color.astype(np.uint8), flat.astype(np.uint16)))
     return found
 
 
@@ -131,10 +131,10 @@ def real_textures(rng: np.random.Generator, sources: list[RealSource], count: in
     while len(fields) < count and names:
         own = [s for s in sources if s.dataset == names[len(fields) % len(names)]]
         source = own[rng.integers(len(own))]
-        grey = source.pixels[:, :, source.pixels.shape[2] // 2] if source.is_volume else source.pixels.mean(axis=2)
-        side = int(min(grey.shape) * rng.uniform(0.35, 1.0))
-        y, x = (int(rng.integers(0, n - side + 1)) for n in grey.shape)
-        piece = Image.fromarray(np.asarray(grey[y : y + side, x : x + side], np.float32))
+        gray = source.pixels[:, :, source.pixels.shape[2] // 2] if source.is_volume else source.pixels.mean(axis=2)
+        side = int(min(gray.shape) * rng.uniform(0.35, 1.0))
+        y, x = (int(rng.integers(0, n - side + 1)) for n in gray.shape)
+        piece = Image.fromarray(np.asarray(gray[y : y + side, x : x + side], np.float32))
         field = np.asarray(piece.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
         fields.append(np.clip((field - field.mean()) / max(float(field.std()), 1.0), -3, 3).astype(np.float32))
     return fields
@@ -171,15 +171,15 @@ def _motion(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[NDArray[n
     size, shift = rng.uniform(0, 0.03) * least, rng.normal(0, 0.1 if rng.random() < JUMPS else 0.025, 2) * least
 
     def moved(axis: int) -> NDArray[np.intp]:
-        soft = Image.fromarray(np.ascontiguousarray(tide(rng, min(SIDE, max(shape))))).resize((width, height))
+        soft = Image.fromarray(np.ascontiguousarray(slow_field(rng, min(SIDE, max(shape))))).resize((width, height))
         place = np.mgrid[:height, :width][axis] + size * np.asarray(soft) + shift[axis]
         return np.clip(np.rint(place), 0, shape[axis] - 1).astype(np.intp)
 
     return moved(0), moved(1)
 
 
-def _recoloured(rng: np.random.Generator, frames: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Gamma, and sometimes the negative, other colours or none."""
+def _recolored(rng: np.random.Generator, frames: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Gamma, and sometimes the negative, other colors or none."""
     if rng.random() < 0.25:
         frames = 1 - frames
     frames = frames ** np.float32(np.exp(rng.normal(0, 0.25)))

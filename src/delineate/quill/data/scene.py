@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Labelled frames, made or real.
+    """Labeled frames, made or real.
 
-    frames   float32 (T, H, W, 3), 0 to 1; T = 1 for a still, more for neighbouring frames or slices in order
+    frames   float32 (T, H, W, 3), 0 to 1; T = 1 for a still, more for neighboring frames or slices in order
     targets  bool (N, T, H, W), the structures; they may be nested or overlap, and be absent from some frames
     kind     the style or data set, for logs
     """

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from delineate.data.confined import DataFolder
-from delineate.quill.data.prompt_samples import QUESTIONS, Question, questions_about
+from delineate.quill.data.prompt_samples import QUESTIONS, PromptSample, prompt_samples
 from delineate.quill.data.real_scenes import RealSource, random_real_scene, real_sources, real_textures
 from delineate.quill.data.scene import Scene
 from delineate.quill.data.synthetic import synthetic_scene, use_real_textures
@@ -35,7 +35,7 @@ CLICKS = 5  # in a question, at most
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class QueryBatch:
     """Questions as tensors; the first axis, or the first two, count them.
 
     frames   uint8 (..., T, 3, C, C), scenes in the upper left corners of their canvas
@@ -67,12 +67,12 @@ class Asked:
         return type(self)(*(getattr(self, one.name).to(device) for one in fields(self)))
 
 
-OF_SCENES = ("frames", "size", "length")  # of ``Asked``, what belongs to the scene
+OF_SCENES = ("frames", "size", "length")  # of ``QueryBatch``, what belongs to the scene
 
 
 @dataclass(frozen=True, eq=False)
-class Exercise:
-    """A scene and the questions about it: arrays as in ``Asked``, without canvas; questions (Q, ...)."""
+class SceneSample:
+    """A scene and the questions about it: arrays as in ``QueryBatch``, without canvas; questions (Q, ...)."""
 
     frames: NDArray[np.uint8]
     truth: NDArray[np.uint8]
@@ -83,7 +83,7 @@ class Exercise:
     follows: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, scene: Scene, questions: Sequence[Question]) -> Self:
+    def of(cls, scene: Scene, questions: Sequence[PromptSample]) -> Self:
         low, high = float(scene.frames.min()), float(scene.frames.max())
         frames = np.rint((scene.frames - low) * (255 / max(high - low, 1e-6))).astype(np.uint8)
         box = np.full((len(questions), 4), np.nan, np.float32)
@@ -111,16 +111,16 @@ class Exercise:
         return len(self.window)
 
 
-def asked(pairs: Sequence[tuple[Scene, Question]]) -> Asked:
+def query_batch(pairs: Sequence[tuple[Scene, PromptSample]]) -> QueryBatch:
     """One question each about some scenes."""
-    exercises = [Exercise.of(scene, [question]) for scene, question in pairs]
-    room = Places(len(pairs), 1, max(len(one.frames) for one in exercises))
+    exercises = [SceneSample.of(scene, [question]) for scene, question in pairs]
+    room = SampleBuffer(len(pairs), 1, max(len(one.frames) for one in exercises))
     for n, one in enumerate(exercises):
         room.put(n, one)
     return room.drawn(np.arange(len(pairs)), np.zeros(len(pairs), int))
 
 
-class Places:
+class SampleBuffer:
     """Room for scenes with their questions, on a device.
 
     count, questions, frames  scenes, questions about each, and frames of each, at most
@@ -131,7 +131,7 @@ class Places:
             return torch.zeros(shape, dtype=dtype, device=device)
 
         side, bits = CANVAS, CANVAS // 8
-        self.kept = Asked(
+        self.kept = QueryBatch(
             empty(count, frames, 3, side, side, dtype=torch.uint8), empty(count, 2), empty(count, dtype=torch.int64),
             empty(count, questions, frames, side, bits, dtype=torch.uint8),
             empty(count, questions, side, bits, dtype=torch.uint8), empty(count, questions, 3),
@@ -140,7 +140,7 @@ class Places:
         )  # fmt: skip
         self.questions = np.zeros(count, int)  # there are
 
-    def put(self, place: int, one: Exercise) -> None:
+    def put(self, place: int, one: SceneSample) -> None:
         """A scene, in place of the one that was there."""
         length, _, height, width = one.frames.shape
         many, bits = one.count, one.truth.shape[-1]
@@ -157,7 +157,7 @@ class Places:
             to[place, :many] = torch.from_numpy(getattr(one, name)).to(to.device)
         self.questions[place] = many
 
-    def drawn(self, scenes: NDArray[np.intp], questions: NDArray[np.intp]) -> Asked:
+    def drawn(self, scenes: NDArray[np.intp], questions: NDArray[np.intp]) -> QueryBatch:
         """Questions (B,), by numbers of scenes and of questions about them."""
         device = self.kept.window.device
         first, second = torch.from_numpy(scenes).to(device), torch.from_numpy(questions).to(device)
@@ -166,14 +166,14 @@ class Places:
             kept: Tensor = getattr(self.kept, name)
             return kept[first] if name in OF_SCENES else kept[first, second]
 
-        return Asked(*(of(one.name) for one in fields(Asked)))
+        return QueryBatch(*(of(one.name) for one in fields(QueryBatch)))
 
 
 class ScenePool:
     """The latest scenes, with what is asked about them; worker processes replace the oldest ones all the time.
 
     capacity  scenes kept
-    data      folder of labelled scans, or None for synthetic scenes only
+    data      folder of labeled scans, or None for synthetic scenes only
     device    where they are kept
     """
 
@@ -183,8 +183,8 @@ class ScenePool:
         context = mp.get_context("spawn")
         self.capacity, self.made = capacity, 0
         self._rng = np.random.default_rng(seed)
-        self._places = Places(capacity, QUESTIONS, device=device)
-        self._queue: mp.Queue[Exercise] = context.Queue(8 + 8 * workers)
+        self._places = SampleBuffer(capacity, QUESTIONS, device=device)
+        self._queue: mp.Queue[SceneSample] = context.Queue(8 + 8 * workers)
         self._workers = [
             context.Process(target=_work, args=(self._queue, seed + 1 + n, data), daemon=True) for n in range(workers)
         ]
@@ -196,7 +196,7 @@ class ScenePool:
         while self.made < min(least, self.capacity):
             self._take(wait=True)
 
-    def draw(self, batch: int) -> Asked:
+    def draw(self, batch: int) -> QueryBatch:
         """Random questions."""
         while self._take(wait=False):
             pass
@@ -222,7 +222,7 @@ class ScenePool:
         return True
 
 
-def _work(outbox: mp.Queue[Exercise], seed: int, data: DataFolder | None) -> None:
+def _work(outbox: mp.Queue[SceneSample], seed: int, data: DataFolder | None) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     os.nice(10)  # the network comes first
@@ -231,12 +231,12 @@ def _work(outbox: mp.Queue[Exercise], seed: int, data: DataFolder | None) -> Non
     use_real_textures(real_textures(rng, sources))
     while True:
         scene = random_scene(rng, sources)
-        found = questions_about(rng, scene)
-        if found and not _handed(outbox, Exercise.of(scene, found)):
+        found = prompt_samples(rng, scene)
+        if found and not _handed(outbox, SceneSample.of(scene, found)):
             return
 
 
-def _handed(outbox: mp.Queue[Exercise], one: Exercise) -> bool:
+def _handed(outbox: mp.Queue[SceneSample], one: SceneSample) -> bool:
     """Put a scene where there is room; False where nobody is left to take it."""
     parent = mp.parent_process()
     while parent is None or parent.is_alive():

@@ -27,7 +27,7 @@ from delineate.quill.prompt_maps import (
 )
 
 TAPS = (0.06, 0.24, 0.4, 0.24, 0.06)  # that smooth a histogram
-COLOURED = 0.02  # difference of two colours from which on a crop is no grey one
+COLORED = 0.02  # difference of two colors from which on a crop is no gray one
 LOW, HIGH = 0.01, 0.99  # shares of pixels below the values that become -1 and 1
 STRIDE = 2  # of the pixels these are told by
 PARTS = 64  # of an image that are counted by themselves: many pixels of one value would wait for each other on a GPU
@@ -79,10 +79,10 @@ def _weights(start: Tensor, size: Tensor, length: Tensor, pixels: int, side: int
     """How much of each of the pixels (of which the first ``length`` are there) is in each of the crop's: (B, S, N)."""
     device = start.device
     step = (size / side)[:, None, None]
-    centres = start[:, None] + (torch.arange(side, device=device) + 0.5) * step[:, 0] - 0.5
-    centres = torch.minimum(centres.clamp(min=0), length[:, None] - 1)
+    centers = start[:, None] + (torch.arange(side, device=device) + 0.5) * step[:, 0] - 0.5
+    centers = torch.minimum(centers.clamp(min=0), length[:, None] - 1)
     places = torch.arange(pixels, device=device)
-    weights = (1 - (centres[:, :, None] - places).abs() / step.clamp(min=1)).clamp(min=0)
+    weights = (1 - (centers[:, :, None] - places).abs() / step.clamp(min=1)).clamp(min=0)
     weights = weights * (places < length[:, None])[:, None]
     return weights / weights.sum(dim=2, keepdim=True)
 
@@ -98,9 +98,9 @@ def dots(places: Tensor, there: Tensor, side: int) -> Tensor:
     return out
 
 
-def scaling(colours: Tensor) -> tuple[Tensor, Tensor]:
+def scaling(colors: Tensor) -> tuple[Tensor, Tensor]:
     """What is taken from crops (B, C, S, S), and what they are multiplied with, to lie in -1 to 1: (B, 1, 1, 1)."""
-    values = colours[..., ::STRIDE, ::STRIDE].flatten(1)
+    values = colors[..., ::STRIDE, ::STRIDE].flatten(1)
     last = values.shape[1] - 1
     low, high = (values.kthvalue(round(share * last) + 1, dim=1).values[:, None, None, None] for share in (LOW, HIGH))
     return low, 2 / (high - low).clamp(min=1e-6)
@@ -110,19 +110,19 @@ def scaled(values: Tensor, how: tuple[Tensor, Tensor]) -> Tensor:
     return ((values - how[0]) * how[1] - 1).clamp(-1.5, 1.5)
 
 
-def told_from(maps: Tensor, pointed: Tensor | None = None) -> Tensor:
-    """Maps (B, C, S, S) with focus, likeness and relief as their colours and prompts say.
+def prompt_channels(maps: Tensor, pointed: Tensor | None = None) -> Tensor:
+    """Maps (B, C, S, S) with focus, likeness and relief as their colors and prompts say.
 
-    pointed  (B, 2, s, s): grey values and outline of the frame each structure was pointed at on
+    pointed  (B, 2, s, s): gray values and outline of the frame each structure was prompted on
     """
-    grey = maps[:, :3].mean(dim=1)
+    gray = maps[:, :3].mean(dim=1)
     clicked, outlined, before = (_any(maps[:, n]) for n in (5, 7, 9))
     boxed = _any(maps[:, 4])
     only_before = before & ~(boxed | clicked | outlined)
     told = maps.clone()
-    told[:, 3] = _focus(grey, maps, clicked, outlined, before)
-    told[:, 10] = _likeness(grey, maps, clicked, outlined, boxed, only_before, pointed)
-    told[:, 11] = _relief(grey)
+    told[:, 3] = _focus(gray, maps, clicked, outlined, before)
+    told[:, 10] = _likeness(gray, maps, clicked, outlined, boxed, only_before, pointed)
+    told[:, 11] = _relief(gray)
     return told
 
 
@@ -130,16 +130,16 @@ def _any(maps: Tensor) -> Tensor:
     return (maps > 0).flatten(1).any(dim=1)
 
 
-def _focus(grey: Tensor, maps: Tensor, clicked: Tensor, outlined: Tensor, before: Tensor) -> Tensor:
+def _focus(gray: Tensor, maps: Tensor, clicked: Tensor, outlined: Tensor, before: Tensor) -> Tensor:
     by_earlier = (before & ~clicked & ~outlined)[:, None, None]
     chosen = torch.where(clicked[:, None, None], maps[:, 5] > 0.5, maps[:, 7] > 0.5)
     chosen = torch.where(by_earlier, maps[:, 9] > 0.5, chosen)
     by_box = (~(clicked | outlined | before))[:, None, None]
     chosen = torch.where(by_box, _middle(maps[:, 4]), chosen)
-    values = torch.where(by_earlier, maps[:, 8], grey).masked_fill(~chosen, float("nan")).flatten(1)
+    values = torch.where(by_earlier, maps[:, 8], gray).masked_fill(~chosen, float("nan")).flatten(1)
     middle = values.nanmedian(dim=1, keepdim=True).values
     spread = (values - middle).abs().nanmedian(dim=1, keepdim=True).values * 1.48
-    seen = torch.tanh((grey - middle[..., None]) / (FOCUS_SOFTNESS * spread[..., None].clamp(min=0.04)))
+    seen = torch.tanh((gray - middle[..., None]) / (FOCUS_SOFTNESS * spread[..., None].clamp(min=0.04)))
     return seen.nan_to_num(0.0)
 
 
@@ -171,7 +171,7 @@ def _ellipse(box: Tensor) -> Tensor:
 
 
 def _likeness(
-    grey: Tensor,
+    gray: Tensor,
     maps: Tensor,
     clicked: Tensor,
     outlined: Tensor,
@@ -180,17 +180,17 @@ def _likeness(
     pointed: Tensor | None,
 ) -> Tensor:
     inside, outside = _examples(maps, clicked, outlined, boxed)
-    seen = torch.where(only_before[:, None, None], maps[:, 8], grey)
-    ratio = _log_ratio(seen, grey, inside, outside)
+    seen = torch.where(only_before[:, None, None], maps[:, 8], gray)
+    ratio = _log_ratio(seen, gray, inside, outside)
     if pointed is not None:
-        more = _log_ratio(pointed[:, 0], grey, pointed[:, 1], 1 - pointed[:, 1])
+        more = _log_ratio(pointed[:, 0], gray, pointed[:, 1], 1 - pointed[:, 1])
         known = only_before & (pointed[:, 1].flatten(1).sum(1) > 0)
         ratio = torch.where(known[:, None, None], 0.5 * (ratio + more), ratio)
-    coloured = ((maps[:, 0] - maps[:, 1]).abs().flatten(1).amax(1) > COLOURED) & ~only_before
-    if coloured.any():
+    colored = ((maps[:, 0] - maps[:, 1]).abs().flatten(1).amax(1) > COLORED) & ~only_before
+    if colored.any():
         for one, other in ((0, 1), (2, 1)):
             difference = maps[:, one] - maps[:, other]
-            ratio = ratio + _log_ratio(difference, difference, inside, outside) * coloured[:, None, None]
+            ratio = ratio + _log_ratio(difference, difference, inside, outside) * colored[:, None, None]
     there = (inside.flatten(1).sum(1) >= 1) & (outside.flatten(1).sum(1) >= 1)
     return torch.tanh(ratio / RATIO_SOFTNESS) * there[:, None, None]
 
@@ -241,13 +241,13 @@ def _bins(values: Tensor) -> Tensor:
     return ((values.flatten(1) + 1.5) * (BINS / 3)).clamp(0, BINS - 1).long()
 
 
-def _relief(grey: Tensor) -> Tensor:
-    size = grey.shape[-1] // RELIEF_SHARE | 1
-    sums = F.pad(torch.stack([grey, grey * grey], dim=1), (size // 2,) * 4, mode="replicate")
+def _relief(gray: Tensor) -> Tensor:
+    size = gray.shape[-1] // RELIEF_SHARE | 1
+    sums = F.pad(torch.stack([gray, gray * gray], dim=1), (size // 2,) * 4, mode="replicate")
     for axis in (2, 3):
         running = F.pad(sums.cumsum(axis), (1, 0) if axis == 3 else (0, 0, 1, 0))
         length = running.shape[axis] - size
         sums = running.narrow(axis, size, length) - running.narrow(axis, 0, length)
     mean, squares = (sums / size**2).unbind(1)
     spread = (squares - mean * mean).clamp(min=0).sqrt()
-    return torch.tanh((grey - mean) / (RELIEF_SOFTNESS * (spread + LEAST_RELIEF)))
+    return torch.tanh((gray - mean) / (RELIEF_SOFTNESS * (spread + LEAST_RELIEF)))

@@ -8,17 +8,17 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from delineate.quill.data.scene_pool import Asked
-from delineate.quill.data.tensor_prompt_maps import View, scaled, scaling, told_from
+from delineate.quill.data.scene_pool import QueryBatch
+from delineate.quill.data.tensor_prompt_maps import View, prompt_channels, scaled, scaling
 from delineate.quill.prompt_maps import CHANNELS, POINTED_MARGIN, POINTED_SIDE
 
 NEGATIVE, GAMMA = 0.25, 0.25  # share of crops shown as negatives; standard deviation of the logarithm of gamma
-NOISY, NOISE = 0.3, 0.3  # share of crops with more noise, and how far it goes at most, of half the range of greys
+NOISY, NOISE = 0.3, 0.3  # share of crops with more noise, and how far it goes at most, of half the range of grays
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """How grey values of each question (B, 1, 1, 1) are changed, the same way on every frame but for the noise."""
+class IntensityAugmentation:
+    """How gray values of each question (B, 1, 1, 1) are changed, the same way on every frame but for the noise."""
 
     sign: Tensor
     gamma: Tensor
@@ -51,7 +51,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class TrainingBatch:
     """A batch as the network sees it.
 
     maps       (B, C, S, S)
@@ -66,17 +66,19 @@ class Shown:
     truth: Tensor
     ambiguous: Tensor
     left: Tensor
-    asked: Asked
+    asked: QueryBatch
     view: View
-    look: Look
+    look: IntensityAugmentation
     after: int = 0
 
 
 @torch.no_grad()
-def shown(asked: Asked, side: int, look: Look | None = None, turns: int = 0, mirrored: bool = False) -> Shown:
+def render_batch(
+    asked: QueryBatch, side: int, look: IntensityAugmentation | None = None, turns: int = 0, mirrored: bool = False
+) -> TrainingBatch:
     """Questions at ``side`` pixels; they look as they are where no look is given."""
     device, count = asked.window.device, len(asked.window)
-    look = look or Look.plain(count, device)
+    look = look or IntensityAugmentation.plain(count, device)
     view = View(asked.window, asked.size, side, turns, mirrored)
     number = asked.follows.long()
     maps, truth = _frame(asked, view, look, number, view.cut(bits(asked.outline)[:, None])[:, 0])
@@ -84,11 +86,11 @@ def shown(asked: Asked, side: int, look: Look | None = None, turns: int = 0, mir
     maps[:, 5], maps[:, 6] = view.clicks(asked.clicks, 1), view.clicks(asked.clicks, -1)
     ambiguous = ~asked.follows & asked.box.isnan().any(dim=1)
     left = torch.where(asked.follows, asked.length - 2, 0)
-    return Shown(told_from(maps), truth, ambiguous, left, asked, view, look)
+    return TrainingBatch(prompt_channels(maps), truth, ambiguous, left, asked, view, look)
 
 
 @torch.no_grad()
-def followed(batch: Shown, chosen: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
+def next_frame_batch(batch: TrainingBatch, chosen: Tensor, outlines: Tensor) -> tuple[Tensor, Tensor]:
     """Maps and truths of the frame after the one that was shown last, of some of a batch.
 
     chosen    int (N,): which
@@ -98,29 +100,31 @@ def followed(batch: Shown, chosen: Tensor, outlines: Tensor) -> tuple[Tensor, Te
     number = torch.full_like(chosen, batch.after + 2)
     first = bits(asked.outline)
     maps, truth = _frame(asked, view, look, number, outlines.float())
-    colours = view.cut(_frames(asked, number))
+    colors = view.cut(_frames(asked, number))
     seen = _pointed_view(first, asked.size, view)
-    grey = look(scaled(seen.cut(_frames(asked, 0 * number).float().mean(1, keepdim=True)), scaling(colours)))
-    return told_from(maps, torch.cat([grey, seen.cut(first[:, None])], dim=1)), truth
+    gray = look(scaled(seen.cut(_frames(asked, 0 * number).float().mean(1, keepdim=True)), scaling(colors)))
+    return prompt_channels(maps, torch.cat([gray, seen.cut(first[:, None])], dim=1)), truth
 
 
-def _frame(asked: Asked, view: View, look: Look, number: Tensor, outline: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours, earlier frame and outlines of the maps of frames by ``number``, and the truth there.
+def _frame(
+    asked: QueryBatch, view: View, look: IntensityAugmentation, number: Tensor, outline: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Colors, earlier frame and outlines of the maps of frames by ``number``, and the truth there.
 
     The outline (B, S, S) is the one so far on first frames, on others the one of the frame before.
     """
-    colours = view.cut(_frames(asked, number))
-    how, later = scaling(colours), (number > 0)[:, None, None]
+    colors = view.cut(_frames(asked, number))
+    how, later = scaling(colors), (number > 0)[:, None, None]
     before = view.cut(_frames(asked, (number - 1).clamp(min=0)).float().mean(1, keepdim=True))
-    maps = torch.zeros(len(colours), CHANNELS, view.side, view.side, device=colours.device)
-    maps[:, :3] = look(scaled(colours, how))
+    maps = torch.zeros(len(colors), CHANNELS, view.side, view.side, device=colors.device)
+    maps[:, :3] = look(scaled(colors, how))
     maps[:, 8] = look(scaled(before, how))[:, 0] * later
     maps[:, 7], maps[:, 9] = outline * ~later, outline * later
     truth = view.cut(bits(asked.truth[torch.arange(len(number), device=number.device), number])[:, None])[:, 0]
     return maps, truth
 
 
-def _frames(asked: Asked, number: Tensor) -> Tensor:
+def _frames(asked: QueryBatch, number: Tensor) -> Tensor:
     return asked.frames[torch.arange(len(number), device=number.device), number]
 
 
@@ -131,7 +135,7 @@ def bits(packed: Tensor) -> Tensor:
 
 
 def _pointed_view(outlines: Tensor, size: Tensor, view: View) -> View:
-    """Windows around outlines (B, H, W), as where a structure was pointed at."""
+    """Windows around outlines (B, H, W), as where a structure was prompted."""
     ends = []
     for held in ((outlines > 0).any(1), (outlines > 0).any(2)):
         last = held.shape[1] - 1

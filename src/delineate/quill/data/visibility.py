@@ -12,11 +12,11 @@ LEAST_NOISE = 0.06  # differences below it cannot be seen, in units of prompt ma
 CLEAR = 1.0  # noise deviations between both sides from which on a border is seen
 
 
-def visible_share(colours: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
-    """Share (0 to 1) of the border of ``mask`` (S, S) whose sides differ in one of ``colours`` (C, S, S) at least."""
+def visible_share(colors: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """Share (0 to 1) of the border of ``mask`` (S, S) whose sides differ in one of ``colors`` (C, S, S) at least."""
     if mask.shape[0] > SIDE:
         step = mask.shape[0] // SIDE
-        colours, mask = _averaged(colours, step), _averaged(mask.astype(np.float32), step) > 0.5
+        colors, mask = _averaged(colors, step), _averaged(mask.astype(np.float32), step) > 0.5
     border = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask)
     if border.sum() < 8:
         return 0.0
@@ -24,12 +24,12 @@ def visible_share(colours: NDArray[np.float32], mask: NDArray[np.bool_]) -> floa
     outside = 1 - inside
     weights = [_near(inside) + 1e-3, _near(outside) + 1e-3]
     contrast = np.zeros(mask.shape, np.float32)
-    distinct = colours[:1] if np.ptp(colours, axis=0).max() < 1e-4 else colours
-    for colour in distinct:
+    distinct = colors[:1] if np.ptp(colors, axis=0).max() < 1e-4 else colors
+    for color in distinct:
         means, variances = [], []
         for side, weight in zip((inside, outside), weights, strict=True):
-            means.append(_near(colour * side) / weight)
-            variances.append(np.maximum(_near(colour * colour * side) / weight - means[-1] ** 2, 0))
+            means.append(_near(color * side) / weight)
+            variances.append(np.maximum(_near(color * color * side) / weight - means[-1] ** 2, 0))
         noise = np.sqrt((variances[0] + variances[1]) / 2) + LEAST_NOISE
         contrast = np.maximum(contrast, np.abs(means[0] - means[1]) / noise)
     return float((contrast[border] > CLEAR).mean())

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from delineate.quill.data.tensor_prompt_maps import dots, told_from
-from delineate.quill.data.training_batch import Shown, followed
+from delineate.quill.data.tensor_prompt_maps import dots, prompt_channels
+from delineate.quill.data.training_batch import TrainingBatch, next_frame_batch
 
 KEEP_BOX = 0.5  # how often the box stays
 LEAST_ERROR = 6  # pixels
@@ -25,7 +25,7 @@ DEEPEST, REACH = 24, 24  # cells of two by two pixels up to which a depth counts
 
 
 @torch.no_grad()
-def again(batch: Shown, outlines: Tensor) -> Shown:
+def corrected_batch(batch: TrainingBatch, outlines: Tensor) -> TrainingBatch:
     """The next round, from outlines (B, S, S): what is followed mostly goes on to the next frame.
 
     The rest is corrected, by clicks where it is wrong; nothing is ambiguous any longer.
@@ -37,7 +37,7 @@ def again(batch: Shown, outlines: Tensor) -> Shown:
     if len(stays):
         maps[stays] = corrected(batch.maps[stays], outlines[stays], truth[stays] > 0.5)
     if len(onward):
-        maps[onward], truth[onward] = followed(batch, onward, outlines[onward])
+        maps[onward], truth[onward] = next_frame_batch(batch, onward, outlines[onward])
     left = torch.where(going, batch.left, 0)
     no = torch.zeros_like(batch.ambiguous)
     return replace(batch, maps=maps, truth=truth, ambiguous=no, left=left, after=batch.after + 1)
@@ -64,7 +64,7 @@ def corrected(maps: Tensor, outlines: Tensor, truth: Tensor) -> Tensor:
         for channel, there in ((5, positive), (6, ~positive)):
             maps[which, channel] = torch.maximum(maps[which, channel], dot * there[:, None, None])
         left[which] &= ~settled
-    return told_from(maps)
+    return prompt_channels(maps)
 
 
 def clicks_on(errors: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,8 +46,8 @@ def export_quill(network: Quill, path: Path, version: str, side: int = 256, glan
     model = onnx.load_from_string(buffer.getvalue())
     if half:
         _store_as_half(model)
-    told = {"version": version, "licence": "Apache-2.0", "name": "quill", "side": side, "glance": glance or side}
-    for key, value in told.items():
+    card = {"version": version, "license": "Apache-2.0", "name": "quill", "side": side, "glance": glance or side}
+    for key, value in card.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, str(value)
     onnx.checker.check_model(model)

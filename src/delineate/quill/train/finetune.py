@@ -26,32 +26,32 @@ from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.frame_predictor import Query
 from delineate.preprocess.intensity import eight_bit
-from delineate.quill.data.prompt_samples import Question, question
+from delineate.quill.data.prompt_samples import PromptSample, prompt_sample
 from delineate.quill.data.real_scenes import RealSource
 from delineate.quill.data.scene import Scene
-from delineate.quill.data.scene_pool import asked, random_scene
-from delineate.quill.data.training_batch import Shown, shown
+from delineate.quill.data.scene_pool import query_batch, random_scene
+from delineate.quill.data.training_batch import TrainingBatch, render_batch
 from delineate.quill.network import Quill
 from delineate.quill.predictor import QuillPredictor
 from delineate.quill.train.export import export_quill
 from delineate.quill.train.start_from_onnx import start_from_export
 from delineate.training.adapted import Adapted
-from delineate.training.clips import ClipSource, drawn_from, split_sources
-from delineate.training.finetune import still
+from delineate.training.finetune import freeze_batch_norm
 from delineate.training.frames import nothing_to_learn
 from delineate.training.loop import LoopOptions
 from delineate.training.losses import quill_loss
-from delineate.training.prompt_policies import Given
+from delineate.training.prompt_policies import SampledPrompts
 from delineate.training.prompt_simulation import bounding_box
 from delineate.training.run_files import LAST, read_arrays
 from delineate.training.sam2_objective import dice_of
+from delineate.training.sequences import SequenceSource, drawn_from, split_sources
 
 SIDE = 256  # of the crops that the model is used with
 SYNTHETIC = 0.25  # share of crops
 MEASURED = 12  # structures of a held-out frame, at most
 CALIBRATION = 8  # batches from which the norms of an exported model are put back
 MODEL, CURRENT = "quill.onnx", "current.onnx"
-Prompting = Callable[[NDArray[np.bool_]], Given]
+Prompting = Callable[[NDArray[np.bool_]], SampledPrompts]
 
 
 @dataclass(frozen=True)
@@ -72,23 +72,23 @@ class QuillFinetune:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """Labelled frames of scans, read when they are drawn."""
+class LabeledFrameReader:
+    """Labeled frames of scans, read when they are drawn."""
 
-    sources: Sequence[ClipSource]
+    sources: Sequence[SequenceSource]
     slices: int
     ready: dict[tuple[int, int], RealSource] = field(default_factory=dict)
 
     def drawn(self, rng: np.random.Generator) -> RealSource:
         """A random frame of a random scan."""
 
-        def draw(source: ClipSource) -> RealSource:
+        def draw(source: SequenceSource) -> RealSource:
             frames = source.slices(self.slices)
             return self.picture(source, frames[int(rng.integers(len(frames)))])
 
         return drawn_from(self.sources, int(rng.integers(len(self.sources))), draw)
 
-    def picture(self, source: ClipSource, frame: int) -> RealSource:
+    def picture(self, source: SequenceSource, frame: int) -> RealSource:
         """A frame as uint8 (H, W, 3), with its labels."""
         key = source.number, frame
         if key not in self.ready:
@@ -114,18 +114,21 @@ class Pictures:
         if empty:
             raise nothing_to_learn(len(self.sources))
 
-    def _structures(self, source: ClipSource, frame: int) -> tuple[Frame, NDArray[np.bool_]]:
+    def _structures(self, source: SequenceSource, frame: int) -> tuple[Frame, NDArray[np.bool_]]:
         labels = self.picture(source, frame).labels
         values = sorted(source.areas[frame])[:MEASURED]
         return source.opened.scan.frame(source.opened.frames[frame]), np.stack([labels == value for value in values])
 
 
-class QuillObjective(Adapted):
+class QuillFinetuneObjective(Adapted):
     """An ``Objective``: crops with prompts, the answers compared with the labels."""
 
     def __init__(self, predictor: QuillPredictor, cases: Sequence[Case], recipe: QuillFinetune) -> None:
         training, testing = split_sources(cases, recipe.held_out, recipe.loop.seed)
-        self.training, self.testing = Pictures(training, recipe.slices), Pictures(testing, recipe.slices)
+        self.training, self.testing = (
+            LabeledFrameReader(training, recipe.slices),
+            LabeledFrameReader(testing, recipe.slices),
+        )
         self.recipe, self.predictor, self.adapter = recipe, predictor, None
         torch.manual_seed(recipe.loop.seed)
         self.host = Quill().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -133,20 +136,20 @@ class QuillObjective(Adapted):
         start_from_export(self.host, predictor.path, [self.batch(rng).maps for _ in range(CALIBRATION)])
         self._groups = [{"params": list(self.host.parameters()), "name": "all"}]
 
-    def batch(self, rng: np.random.Generator) -> Shown:
+    def batch(self, rng: np.random.Generator) -> TrainingBatch:
         """Crops with prompts, as they are."""
-        kept: list[tuple[Scene, Question]] = []
+        kept: list[tuple[Scene, PromptSample]] = []
         while len(kept) < self.recipe.batch:
             made_up = rng.random() < SYNTHETIC
             scene = random_scene(rng, []) if made_up else self.training.drawn(rng).scene(rng)
-            one = None if scene is None else question(rng, scene)
+            one = None if scene is None else prompt_sample(rng, scene)
             if scene is not None and one is not None:
                 kept.append((scene, one))
         with torch.autocast("cpu", enabled=False):
-            return shown(asked(kept), self.recipe.side)
+            return render_batch(query_batch(kept), self.recipe.side)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        still(self.host)
+        freeze_batch_norm(self.host)
         batch = self.batch(rng)
         logits, judged, presence = self.host(batch.maps.contiguous(memory_format=torch.channels_last))
         with torch.autocast("cpu", enabled=False):
@@ -156,7 +159,7 @@ class QuillObjective(Adapted):
 
     def measure(self) -> float:
         """Mean Dice of held-out structures, each with its exact box."""
-        return self.dice_with(lambda masks: Given(boxes=np.array([bounding_box(mask) for mask in masks])))
+        return self.dice_with(lambda masks: SampledPrompts(boxes=np.array([bounding_box(mask) for mask in masks])))
 
     def dice_with(self, prompts: Prompting) -> float:
         one, scores = QuillPredictor(self._exported(), self.predictor.threads), list[float]()
@@ -185,7 +188,7 @@ class QuillObjective(Adapted):
         return path
 
 
-def frame_prompts(given: Given, number: int) -> FramePrompts:
+def frame_prompts(given: SampledPrompts, number: int) -> FramePrompts:
     """Prompts of one structure, as a predictor takes them."""
     if given.boxes is not None:
         x0, y0, x1, y1 = (float(value) for value in given.boxes[number])
@@ -194,17 +197,17 @@ def frame_prompts(given: Given, number: int) -> FramePrompts:
     return FramePrompts(given.points[number], given.labels[number] == 1)
 
 
-def quill_objective(predictor: Any, cases: Sequence[Case], recipe: QuillFinetune) -> QuillObjective:
-    """The objective of labelled scans.
+def quill_objective(predictor: Any, cases: Sequence[Case], recipe: QuillFinetune) -> QuillFinetuneObjective:
+    """The objective of labeled scans.
 
     Raises ModelError if the system is not Quill, InputError if there are too few subjects.
     """
     if predictor.capabilities.network is not NetworkKind.QUILL:
         raise ModelError("E-TRAIN-SYSTEM", "This recipe trains Quill, and this is another system.", "Use -m quill.")
-    return QuillObjective(predictor, cases, recipe)
+    return QuillFinetuneObjective(predictor, cases, recipe)
 
 
-def left_behind(output: Path) -> None:
+def remove_measurement_files(output: Path) -> None:
     """Remove what was only measured."""
     if (output / LAST).is_file():
         (output / CURRENT).unlink(missing_ok=True)

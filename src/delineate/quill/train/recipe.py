@@ -14,8 +14,8 @@ from delineate.core.errors import MissingExtraError, ModelError
 from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
 from delineate.training.adapted import run_adapted
-from delineate.training.loop import LoopOptions, Outcome, Schedule, Tell
-from delineate.training.recipes.recipe import Recipe, Wishes
+from delineate.training.loop import LoopOptions, Schedule, Tell, TrainingOutcome
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
 if TYPE_CHECKING:
     from delineate.quill.train.finetune import QuillFinetune
@@ -32,7 +32,7 @@ def options(output: Path) -> QuillFinetune:
     return QuillFinetune(loop)
 
 
-def asked(wishes: Wishes) -> QuillFinetune:
+def asked(wishes: RecipeOverrides) -> QuillFinetune:
     """The figures with what was asked for. Raises ModelError for what Quill does not have."""
     if any(wish is not None for wish in (wishes.part, wishes.adapter, wishes.teacher, wishes.flips)):
         raise ModelError(
@@ -45,10 +45,10 @@ def asked(wishes: Wishes) -> QuillFinetune:
     return replace(recipe, loop=wishes.of_loop(recipe.loop), probe=wishes.probe, **chosen)
 
 
-def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None) -> TrainingOutcome:
     """Train; the weights are an exported model. Raises MissingExtraError where onnx is not installed."""
     try:
-        from delineate.quill.train.finetune import MODEL, left_behind, quill_objective
+        from delineate.quill.train.finetune import MODEL, quill_objective, remove_measurement_files
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
     from delineate.compute.engine import Engine
@@ -57,7 +57,7 @@ def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None
     if wishes.precision is None:  # bf16 takes eight times as long on processors that have no instructions for it
         recipe = replace(recipe, loop=replace(recipe.loop, precision=Engine.chosen("cpu").precision))
     outcome = run_adapted(quill_objective(predictor, cases, recipe), recipe.loop, recipe.probe, tell)
-    left_behind(wishes.output)
+    remove_measurement_files(wishes.output)
     return outcome if outcome.weights is None else replace(outcome, weights=wishes.output / MODEL)
 
 

@@ -25,13 +25,13 @@ from delineate.compute.threads import usable_threads
 from delineate.core.errors import ModelError
 from delineate.data.cases import refuse_outside
 from delineate.data.confined import DataFolder
-from delineate.quill.data.prompt_samples import Question, questions_about
+from delineate.quill.data.prompt_samples import PromptSample, prompt_samples
 from delineate.quill.data.real_scenes import training_cases
 from delineate.quill.data.scene import Scene
-from delineate.quill.data.scene_pool import ScenePool, asked, random_scene
-from delineate.quill.data.training_batch import Look, Shown, shown
+from delineate.quill.data.scene_pool import ScenePool, query_batch, random_scene
+from delineate.quill.data.training_batch import IntensityAugmentation, TrainingBatch, render_batch
 from delineate.quill.network import Quill
-from delineate.quill.train.corrections import again
+from delineate.quill.train.corrections import corrected_batch
 from delineate.quill.train.export import export_quill
 from delineate.quill.train.start_from_onnx import start_from_export
 from delineate.training.loop import LoopOptions, Schedule, Tell, train
@@ -64,7 +64,7 @@ class QuillTraining:
     correct  share of batches that are shown again, and of those again, with the network's own outlines: with a
              correcting click, or on the next frame
     every    steps between measurements; the state is saved then
-    steps    of the optimiser, instead of a budget of time: so that two recipes can be compared on any machine
+    steps    of the optimizer, instead of a budget of time: so that two recipes can be compared on any machine
     keep     share of the weights begun from that is kept at the end: both are averaged, which holds on to what the
              start knew (WiSE-FT, arXiv 2109.01903)
     blind    channels of the prompt maps (``preprocess.prompt_maps``) that the network does not see
@@ -121,8 +121,8 @@ class QuillTraining:
 def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     """Train, and return the exported ONNX file. ``tell`` is called with each measurement.
 
-    Raises ModelError if the loss is no number (the last state is good) or there is nothing to resume, OutputError if
-    the folder holds another run and ``resume`` is off.
+    Raises ModelError if the loss is NaN or infinite (the last state is good) or there is nothing to resume, OutputError
+    if the folder holds another run and ``resume`` is off.
     """
     last = recipe.output / LAST
     if recipe.resume and not last.is_file():
@@ -161,7 +161,7 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
         load_averaged(network, last)
         if recipe.keep:
             network.load_state_dict(mixed(load_file(begun), network.state_dict(), recipe.keep))
-        network.unsee(recipe.blind)
+        network.hide_channels(recipe.blind)
         update_bn(objective.some_maps(), network, device)  # those of the average are not the average of those
     finally:
         pool.close()
@@ -177,16 +177,16 @@ def mixed(start: dict[str, Tensor], end: dict[str, Tensor], keep: float) -> dict
     return {n: torch.lerp(v, start[n].to(v.device), keep) if v.is_floating_point() else v for n, v in end.items()}
 
 
-def held_out_crops(count: int, batch: int, side: int = SIDE, device: torch.device | str = "cpu") -> list[Shown]:
+def held_out_crops(count: int, batch: int, side: int = SIDE, device: torch.device | str = "cpu") -> list[TrainingBatch]:
     """Batches of crops of synthetic scenes that no run learns from, as they are."""
     rng = np.random.default_rng(HELD_OUT_SEED)
-    kept: list[tuple[Scene, Question]] = []
+    kept: list[tuple[Scene, PromptSample]] = []
     while len(kept) < count:
         scene = random_scene(rng, [])
-        found = [one for one in questions_about(rng, scene) if one.truth[int(one.follows)].any()]
+        found = [one for one in prompt_samples(rng, scene) if one.truth[int(one.follows)].any()]
         kept += [(scene, one) for one in found[:OF_A_SCENE]]
-    batches = (asked(kept[n : min(n + batch, count)]).to(device) for n in range(0, count, batch))
-    return [shown(one, side) for one in batches]
+    batches = (query_batch(kept[n : min(n + batch, count)]).to(device) for n in range(0, count, batch))
+    return [render_batch(one, side) for one in batches]
 
 
 class QuillObjective:
@@ -195,10 +195,12 @@ class QuillObjective:
     A correction that was to come next is not kept in the state: a resumed run begins with a fresh batch.
     """
 
-    def __init__(self, network: Quill, pool: ScenePool, held_out: Sequence[Shown], recipe: QuillTraining) -> None:
+    def __init__(
+        self, network: Quill, pool: ScenePool, held_out: Sequence[TrainingBatch], recipe: QuillTraining
+    ) -> None:
         self.network, self.pool, self.held_out, self.recipe = network, pool, held_out, recipe
         self.device = next(network.parameters()).device
-        self.again: Shown | None = None
+        self.again: TrainingBatch | None = None
 
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": list(self.network.parameters()), "name": "all"}]
@@ -214,20 +216,20 @@ class QuillObjective:
         found, outlines = self._answered(batch)
         correct = batch.after < ROUNDS and rng.random() < self.recipe.correct
         with torch.autocast(self.device.type, enabled=False):
-            self.again = again(batch, outlines) if correct else None
+            self.again = corrected_batch(batch, outlines) if correct else None
         parts = {name: torch.tensor(value) for name, value in vars(found).items() if name != "total"}
         return {"total": found.total, **parts, "side": torch.tensor(float(batch.maps.shape[-1]))}
 
     def some_maps(self) -> Iterator[Tensor]:
         """Batches of prompt maps to measure norms on: questions as they are."""
-        return (shown(self.pool.draw(self.recipe.batch), self.recipe.side).maps for _ in range(MEASURED))
+        return (render_batch(self.pool.draw(self.recipe.batch), self.recipe.side).maps for _ in range(MEASURED))
 
-    def _drawn(self, rng: np.random.Generator) -> Shown:
+    def _drawn(self, rng: np.random.Generator) -> TrainingBatch:
         """Questions from the pool, all turned and mirrored in one random way."""
         questions = self.pool.draw(self.recipe.batch)
         with torch.autocast(self.device.type, enabled=False):
-            look = Look.drawn(len(questions.window), self.device)
-            return shown(questions, self._side(rng), look, int(rng.integers(4)), bool(rng.random() < 0.5))
+            look = IntensityAugmentation.drawn(len(questions.window), self.device)
+            return render_batch(questions, self._side(rng), look, int(rng.integers(4)), bool(rng.random() < 0.5))
 
     def _side(self, rng: np.random.Generator) -> int:
         shares, sides = zip(*self.recipe.sides, strict=True)
@@ -239,7 +241,7 @@ class QuillObjective:
             scores = [(self._answered(batch)[0].iou_chosen, len(batch.maps)) for batch in self.held_out]
         return sum(score * count for score, count in scores) / sum(count for _, count in scores)
 
-    def _answered(self, batch: Shown) -> tuple[QuillLoss, Tensor]:
+    def _answered(self, batch: TrainingBatch) -> tuple[QuillLoss, Tensor]:
         """The loss, and the outlines (B, S, S) the network would have shown."""
         maps = batch.maps
         if self.recipe.blind:

@@ -10,7 +10,7 @@ from delineate.core.errors import ModelError
 from delineate.core.registry import Registry
 from delineate.training.distill import Distillation
 from delineate.training.recipes import kd_sam, lite_medsam, mobile_sam
-from delineate.training.recipes.recipe import Recipe, Wishes
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
 _FILES = (
     "quick", "medsam", "medsam_point", "lite_medsam", "sam_med2d", "sam_iterative", "sam2", "surgical_sam2", "medsam2",
@@ -31,7 +31,7 @@ DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {
     "kd_sam": kd_sam.distillation,
 }
 
-__all__ = ["DISTILLATIONS", "RECIPES", "Recipe", "Wishes", "distillation_named", "recipe_for", "recipe_named"]
+__all__ = ["DISTILLATIONS", "RECIPES", "Recipe", "RecipeOverrides", "distillation_named", "recipe_for", "recipe_named"]
 
 
 def recipe_named(name: str) -> Recipe:

@@ -25,16 +25,16 @@ from torch import Tensor
 from delineate.data.cases import Case
 from delineate.memory.bank import Memory
 from delineate.memory.policies import CrossImage, CrossImageBank, DiverseBank
-from delineate.memory.reader import Recall
-from delineate.models.sam2 import Sam2Answer, Sam2Maps
-from delineate.training.clip_prompts import BoxKind, Clicks, ClipPrompting, SimulatedPrompts, boxed
-from delineate.training.clips import Clip, ClipOptions, split_sources
+from delineate.memory.reader import MemoryReader
+from delineate.models.sam2 import Sam2Decoding, Sam2Maps
 from delineate.training.layer_rates import Sam2Part
 from delineate.training.loop import LoopOptions
-from delineate.training.losses import AnswerLoss
-from delineate.training.recipes.clip_recipe import clip_recipe
+from delineate.training.losses import DecodingLoss
+from delineate.training.recipes.sequence_recipe import sequence_recipe
 from delineate.training.sam2_forward import outlines
 from delineate.training.sam2_objective import Compared, Sam2Finetune, Sam2Objective, dice_of, with_memory
+from delineate.training.sequence_prompts import BoxKind, Clicks, SequencePrompting, SimulatedPrompts, boxed
+from delineate.training.sequences import FrameSequence, SequenceOptions, split_sources
 
 ENTRIES = 16  # memories of other images
 
@@ -51,11 +51,11 @@ PARTS = {
 
 
 @dataclass(frozen=True)
-class Fed:
+class BankInput:
     """What the bank was fed with: maps of an image, compared or not, and its answer."""
 
     maps: Sam2Maps
-    answer: Sam2Answer
+    answer: Sam2Decoding
     clicked: bool
 
 
@@ -68,9 +68,9 @@ def options(output: Path, trained: Trained = Trained.CODE, heavy: bool = False) 
     return Sam2Finetune(
         LoopOptions(output, steps=400, rate=1e-4, weight_decay=0.0),
         parts=PARTS[trained],
-        clips=ClipOptions(frames=1, objects=1),
-        prompting=ClipPrompting(pointed=1.0, box=0.5, boxes=BoxKind.SCALED, most_starts=1, corrected=0),
-        loss=AnswerLoss.HEAVY_CROSS_ENTROPY if heavy else AnswerLoss.DICE_AND_CROSS_ENTROPY,
+        clips=SequenceOptions(frames=1, objects=1),
+        prompting=SequencePrompting(pointed=1.0, box=0.5, boxes=BoxKind.SCALED, most_starts=1, corrected=0),
+        loss=DecodingLoss.HEAVY_CROSS_ENTROPY if heavy else DecodingLoss.DICE_AND_CROSS_ENTROPY,
         compared=Compared.INPUT,
         batch=4,
         others=ENTRIES,
@@ -103,24 +103,24 @@ class CrossImageObjective(Sam2Objective):
                 self.bank, self.seen = CrossImageBank(ENTRIES), 0
         return self.with_penalty({name: torch.stack([parts[name] for parts in found]).mean() for name in found[0]})
 
-    def answered(self, maps: Sam2Maps, given: Clicks, bank: CrossImageBank) -> Fed:
-        """One outline of each structure pointed at."""
+    def answered(self, maps: Sam2Maps, given: Clicks, bank: CrossImageBank) -> BankInput:
+        """One outline of each structure prompted."""
         coarse = maps.coarse
         if bank.entries:
             policy = CrossImage(size=ENTRIES)
-            recall = Recall(self.network, policy)
+            recall = MemoryReader(self.network, policy)
             coarse = recall.conditioned(maps, [DiverseBank(diverse=bank)], 0, reverse=False)
         answer = self.network.decode(coarse, maps, given.points, given.labels, None, multimask=False)
         clicked = given.labels.shape[1] == 1
-        return Fed(replace(maps, coarse=coarse), answer, clicked)
+        return BankInput(replace(maps, coarse=coarse), answer, clicked)
 
-    def first_answer(self, maps: Sam2Maps, given: Clicks) -> Sam2Answer:
+    def first_answer(self, maps: Sam2Maps, given: Clicks) -> Sam2Decoding:
         return self.answered(maps, given, CrossImageBank(ENTRIES)).answer
 
     @torch.no_grad()
-    def offer(self, fed: Fed, bank: CrossImageBank) -> None:
+    def offer(self, fed: BankInput, bank: CrossImageBank) -> None:
         """Remember the first structure of an answer, if that adds something."""
-        recall = Recall(self.network, CrossImage(size=ENTRIES))
+        recall = MemoryReader(self.network, CrossImage(size=ENTRIES))
         best, binary = fed.answer.best[:1], fed.clicked and not self.host.training
         (memory,) = recall.memories(fed.maps, 0, best, fed.answer, [0], binary, torch.float32)
         bank.offer(replace(memory, pointer=memory.pointer.detach()))
@@ -152,7 +152,7 @@ class CrossImageObjective(Sam2Objective):
         return float(np.mean([score for clip in self.held_out() for score in self.dice_beside(clip, bank)]))
 
     @torch.no_grad()
-    def dice_beside(self, clip: Clip, bank: CrossImageBank) -> list[float]:
+    def dice_beside(self, clip: FrameSequence, bank: CrossImageBank) -> list[float]:
         """Dice of each structure of an image, which is then offered to the bank."""
         truth = clip.truth[:, 0]
         fed = self.answered(self.embedded(clip)[0], boxed(truth, self.device, np.random.default_rng(0)), bank)
@@ -166,7 +166,7 @@ def objective(predictor: Any, cases: Sequence[Case], recipe: Sam2Finetune) -> Sa
     return CrossImageObjective(with_memory(predictor), training, testing, recipe)
 
 
-RECIPE = clip_recipe(
+RECIPE = sequence_recipe(
     "biosam2",
     "biosam2",
     "memory attention and decoder, on images with a memory of other images; clicks and boxes; Dice and cross entropy",

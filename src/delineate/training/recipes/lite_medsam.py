@@ -15,11 +15,11 @@ from typing import Any
 
 from delineate.data.cases import Case
 from delineate.training.distill import Distillation, FeatureLoss, distill
-from delineate.training.finetune import Finetune, Part, finetune
-from delineate.training.loop import LoopOptions, Outcome, Schedule, Tell
+from delineate.training.finetune import Finetune, TrainedPart, finetune
+from delineate.training.loop import LoopOptions, Schedule, Tell, TrainingOutcome
 from delineate.training.losses import LITE_MEDSAM_LOSSES
 from delineate.training.prompt_policies import PromptPolicy
-from delineate.training.recipes.recipe import Recipe, Wishes
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
 
 def distillation(output: Path) -> Distillation:
@@ -32,7 +32,7 @@ def options(output: Path) -> Finetune:
     """Stage 2."""
     return Finetune(
         LoopOptions(output, steps=400, rate=5e-5, weight_decay=0.01, schedule=Schedule.PLATEAU),
-        Part.ALL,
+        TrainedPart.ALL,
         batch=4,
         prompts=PromptPolicy.LITE_MEDSAM_BOX,
         losses=LITE_MEDSAM_LOSSES,
@@ -41,7 +41,7 @@ def options(output: Path) -> Finetune:
     )
 
 
-def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None) -> TrainingOutcome:
     """Both stages where a teacher is given, in folders ``stage1`` and ``stage2``; else the second alone."""
     second = replace(wishes, teacher=None).of(options(wishes.output))
     if wishes.teacher is None:

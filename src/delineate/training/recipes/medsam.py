@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from delineate.training.finetune import Finetune, Part
+from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.loop import LoopOptions
 from delineate.training.losses import MEDSAM_LOSSES
 from delineate.training.prompt_policies import PromptPolicy
@@ -19,7 +19,7 @@ def options(output: Path) -> Finetune:
     """As published, but for the length and a batch that fits one card."""
     return Finetune(
         LoopOptions(output, steps=400, rate=1e-4, weight_decay=0.01),
-        Part.ALL,
+        TrainedPart.ALL,
         batch=2,
         prompts=PromptPolicy.MEDSAM_BOX,
         losses=MEDSAM_LOSSES,

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.cases import Case
-from delineate.training.clip_prompts import BoxKind, ClipPrompting
-from delineate.training.clips import ClipAugment, ClipOptions
 from delineate.training.layer_rates import LayerRates, Sam2Part
 from delineate.training.loop import LoopOptions, Schedule
-from delineate.training.losses import AnswerLoss
+from delineate.training.losses import DecodingLoss
 from delineate.training.recipes import sam2
-from delineate.training.recipes.clip_recipe import clip_recipe
+from delineate.training.recipes.sequence_recipe import sequence_recipe
 from delineate.training.sam2_objective import Compared, Sam2Finetune, Sam2Objective, sam2_objective
+from delineate.training.sequence_prompts import BoxKind, SequencePrompting
+from delineate.training.sequences import SequenceAugmentation, SequenceOptions
 
 
 def options(output: Path) -> Sam2Finetune:
@@ -32,9 +32,9 @@ def options(output: Path) -> Sam2Finetune:
         LoopOptions(output, steps=400, rate=6e-5, weight_decay=0.01),
         parts=(Sam2Part.ENCODER, Sam2Part.DECODER),
         rates=LayerRates(rate=6e-5, encoder=6e-5, weight_decay=0.01),
-        clips=ClipOptions(frames=1, objects=1),
-        prompting=ClipPrompting(pointed=1.0, box=1.0, boxes=BoxKind.OUTWARD, most_starts=1, corrected=0),
-        loss=AnswerLoss.DICE_AND_CROSS_ENTROPY,
+        clips=SequenceOptions(frames=1, objects=1),
+        prompting=SequencePrompting(pointed=1.0, box=1.0, boxes=BoxKind.OUTWARD, most_starts=1, corrected=0),
+        loss=DecodingLoss.DICE_AND_CROSS_ENTROPY,
         compared=Compared.LOGITS,
         batch=4,
     )
@@ -46,8 +46,8 @@ def follow_up_options(output: Path) -> Sam2Finetune:
         sam2.options(output),
         loop=LoopOptions(output, steps=400, rate=5e-5, weight_decay=0.1, schedule=Schedule.COSINE, clip=0.1),
         rates=LayerRates(rate=5e-5, encoder=3e-5, decay=0.9, weight_decay=0.1),
-        clips=ClipOptions(frames=8, objects=5, augment=ClipAugment()),
-        prompting=ClipPrompting(pointed=0.5, box=1.0, most_starts=2, corrected=2),
+        clips=SequenceOptions(frames=8, objects=5, augment=SequenceAugmentation()),
+        prompting=SequencePrompting(pointed=0.5, box=1.0, most_starts=2, corrected=2),
     )
 
 
@@ -56,7 +56,7 @@ def objective(predictor: Any, cases: Sequence[Case], recipe: Sam2Finetune) -> Sa
     return sam2_objective(predictor, cases, recipe)
 
 
-RECIPE = clip_recipe(
+RECIPE = sequence_recipe(
     "medsam2_benchmark",
     "medsam2_benchmark",
     "image encoder and decoder on single slices with boxes; Dice and cross entropy; prompt encoder and memory frozen",
@@ -64,7 +64,7 @@ RECIPE = clip_recipe(
     options,
     objective,
 )
-FOLLOW_UP = clip_recipe(
+FOLLOW_UP = sequence_recipe(
     "medsam2",
     "medsam2",
     "everything, on clips of eight slices at 512 px with up to five objects; masks or boxes; SAM 2's loss",

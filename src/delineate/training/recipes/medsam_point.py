@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from delineate.training.finetune import Finetune, Part
+from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.loop import LoopOptions
 from delineate.training.losses import MEDSAM_LOSSES
 from delineate.training.prompt_policies import PromptPolicy
@@ -20,7 +20,7 @@ def options(output: Path) -> Finetune:
     """As published, but for the length."""
     return Finetune(
         LoopOptions(output, steps=400, rate=5e-5, weight_decay=0.01),
-        Part.DECODER,
+        TrainedPart.DECODER,
         batch=16,
         prompts=PromptPolicy.POINT,
         losses=MEDSAM_LOSSES,

@@ -10,18 +10,18 @@ from typing import Any
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
-from delineate.training.clip_memory_plan import planned_clips
 from delineate.training.distill import Distillation
 from delineate.training.encoder_adapters import AdapterOptions
-from delineate.training.finetune import Finetune, Part
+from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.layer_rates import Sam2Part
-from delineate.training.loop import LoopOptions, Outcome, Tell
+from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
 from delineate.training.memory_plan import Plan, bytes_of, planned
 from delineate.training.sam2_objective import Sam2Finetune
+from delineate.training.sequence_memory_plan import planned_sequences
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RecipeOverrides:
     """What a person asks for; None: as the recipe has it.
 
     teacher  predictor whose embeddings are learned first, for recipes in two stages
@@ -35,7 +35,7 @@ class Wishes:
     steps: int | None = None
     batch: int | None = None
     rate: float | None = None
-    part: Part | None = None
+    part: TrainedPart | None = None
     adapter: AdapterOptions | None = None
     every: int | None = None
     ema: float | None = None
@@ -67,8 +67,8 @@ class Wishes:
                 "Leave --teacher out, or take --recipe lite_medsam. See also: delineate distill",
             )
         asked = {n: getattr(self, n) for n in ("batch", "part", "held_out", "flips") if getattr(self, n) is not None}
-        if self.adapter is not None and self.part is None and recipe.part is Part.DECODER:
-            asked["part"] = Part.ALL
+        if self.adapter is not None and self.part is None and recipe.part is TrainedPart.DECODER:
+            asked["part"] = TrainedPart.ALL
         return replace(
             recipe, loop=self.of_loop(recipe.loop), adapter=self.adapter, checkpointing=self.checkpointing,
             probe=self.probe, **asked,
@@ -86,7 +86,9 @@ class Wishes:
         return replace(recipe, loop=self.of_loop(recipe.loop), decoder=decoder, **asked)
 
 
-Run = Callable[[Any, Sequence[Case], Wishes, Tell | None], Outcome]  # predictor, labelled scans, wishes, tell
+Run = Callable[
+    [Any, Sequence[Case], RecipeOverrides, Tell | None], TrainingOutcome
+]  # predictor, labeled scans, wishes, tell
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ class Recipe:
     summary: str
     source: str
     run: Run
-    options: Callable[[Wishes], Any]
+    options: Callable[[RecipeOverrides], Any]
     trains: NetworkKind = NetworkKind.SAM
 
-    def within(self, predictor: Any, wishes: Wishes, memory: str) -> tuple[Wishes, Plan[Any]]:
+    def within(self, predictor: Any, wishes: RecipeOverrides, memory: str) -> tuple[RecipeOverrides, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
         wanted, size = self.options(wishes), bytes_of(memory)
         if not isinstance(wanted, Finetune | Sam2Finetune):
@@ -119,14 +121,14 @@ class Recipe:
         if isinstance(wanted, Finetune):
             plan = planned(network, wanted, size, gpu)
             return fitting(plan.recipe, replace(wishes, part=plan.recipe.part)), plan
-        clips = planned_clips(network, wanted, size, gpu)
+        clips = planned_sequences(network, wanted, size, gpu)
         found = clips.recipe
-        part = Part.DECODER if found.parts == (Sam2Part.DECODER,) else wishes.part
+        part = TrainedPart.DECODER if found.parts == (Sam2Part.DECODER,) else wishes.part
         chosen = replace(wishes, part=part, frames=found.clips.frames, objects=found.clips.objects)
         return fitting(found, chosen), clips
 
 
-def fitting(found: Finetune | Sam2Finetune, wishes: Wishes) -> Wishes:
+def fitting(found: Finetune | Sam2Finetune, wishes: RecipeOverrides) -> RecipeOverrides:
     """Wishes, with what a plan found for every shape of system."""
     return replace(
         wishes, batch=found.batch, accumulate=found.loop.accumulate, precision=found.loop.precision,
@@ -138,10 +140,12 @@ def finetuning(name: str, system: str, summary: str, source: str, options: Calla
     """A recipe that is one fine-tuning; ``options`` are its figures for an output folder."""
     from delineate.training.finetune import finetune
 
-    def asked(wishes: Wishes) -> Finetune:
+    def asked(wishes: RecipeOverrides) -> Finetune:
         return wishes.of(options(wishes.output))
 
-    def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+    def run(
+        predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None
+    ) -> TrainingOutcome:
         return finetune(predictor, cases, asked(wishes), tell)
 
     return Recipe(name, system, summary, source, run, asked)

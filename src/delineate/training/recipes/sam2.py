@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.cases import Case
-from delineate.training.clip_prompts import ClipPrompting
-from delineate.training.clips import ClipAugment, ClipOptions
 from delineate.training.layer_rates import LayerRates
 from delineate.training.loop import LoopOptions, Schedule
-from delineate.training.losses import AnswerLoss
-from delineate.training.recipes.clip_recipe import clip_recipe
+from delineate.training.losses import DecodingLoss
+from delineate.training.recipes.sequence_recipe import sequence_recipe
 from delineate.training.sam2_objective import Sam2Finetune, Sam2Objective, sam2_objective
+from delineate.training.sequence_prompts import SequencePrompting
+from delineate.training.sequences import SequenceAugmentation, SequenceOptions
 
 
 def options(output: Path) -> Sam2Finetune:
@@ -28,9 +28,9 @@ def options(output: Path) -> Sam2Finetune:
     return Sam2Finetune(
         LoopOptions(output, steps=400, rate=5e-6, weight_decay=0.1, schedule=Schedule.COSINE, clip=0.1),
         rates=LayerRates(rate=5e-6, encoder=3e-6, decay=0.9, weight_decay=0.1),
-        clips=ClipOptions(frames=8, objects=3, reverse=0.5, augment=ClipAugment()),
-        prompting=ClipPrompting(pointed=0.5, box=0.5, most_starts=2, corrected=2, clicks=7, from_truth=0.1),
-        loss=AnswerLoss.SAM2,
+        clips=SequenceOptions(frames=8, objects=3, reverse=0.5, augment=SequenceAugmentation()),
+        prompting=SequencePrompting(pointed=0.5, box=0.5, most_starts=2, corrected=2, clicks=7, from_truth=0.1),
+        loss=DecodingLoss.SAM2,
         batch=1,
     )
 
@@ -40,7 +40,7 @@ def objective(predictor: Any, cases: Sequence[Case], recipe: Sam2Finetune) -> Sa
     return sam2_objective(predictor, cases, recipe)
 
 
-RECIPE = clip_recipe(
+RECIPE = sequence_recipe(
     "sam2",
     "sam2.1_tiny",
     "everything, on clips of eight frames with memory; masks, boxes, clicks and corrections; SAM 2's loss",

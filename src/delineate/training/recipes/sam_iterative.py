@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from delineate.training.finetune import Finetune, Part
+from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.loop import LoopOptions, Schedule
 from delineate.training.losses import SAM_LOSSES
 from delineate.training.prompt_policies import PromptPolicy
@@ -19,7 +19,7 @@ def options(output: Path) -> Finetune:
     """The decoder on kept embeddings; ``--part all`` trains the encoder too."""
     return Finetune(
         LoopOptions(output, steps=200, rate=1e-4, weight_decay=0.1, warmup=10, schedule=Schedule.COSINE),
-        Part.DECODER,
+        TrainedPart.DECODER,
         batch=4,
         prompts=PromptPolicy.SAM_ITERATIVE,
         losses=SAM_LOSSES,

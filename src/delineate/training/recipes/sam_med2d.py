@@ -1,6 +1,6 @@
 """SAM-Med2D's alternating scheme (Cheng et al., arXiv 2308.16184 sec. 3.3; train.py of its repository).
 
-Nine steps of the optimiser for each draw of pictures. The first trains adapters, prompt encoder and decoder on a point
+Nine steps of the optimizer for each draw of pictures. The first trains adapters, prompt encoder and decoder on a point
 or a box; the other eight train the decoder alone, on the embedding of the first, each with clicks on the errors of the
 answer before and that answer as a probability. Five structures of each picture, two pictures; Adam 1e-4 without decay;
 20 focal + Dice of the batch + IoU error. A system without adapters trains its whole encoder (their FT-SAM).
@@ -19,19 +19,19 @@ from torch import Tensor, nn
 
 from delineate.adapters.sam_med2d import Med2DAdapter
 from delineate.data.cases import Case
-from delineate.training.finetune import Finetune, FinetuneObjective, Part, run_finetune
+from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, run_finetune
 from delineate.training.frames import drawn_batch, split_frames
-from delineate.training.loop import LoopOptions, Outcome, Tell
+from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
 from delineate.training.losses import MED2D_LOSSES
-from delineate.training.prompt_policies import MED2D_ROUNDS, Given, PromptPolicy, med2d_first, med2d_then
-from delineate.training.recipes.recipe import Recipe, Wishes
+from delineate.training.prompt_policies import MED2D_ROUNDS, PromptPolicy, SampledPrompts, med2d_first, med2d_then
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
 
 def options(output: Path) -> Finetune:
     """As published, but for the length."""
     return Finetune(
         LoopOptions(output, steps=450, rate=1e-4, weight_decay=0.0, every=45),
-        Part.ALL,
+        TrainedPart.ALL,
         batch=10,
         of_each=5,
         prompts=PromptPolicy.SAM_MED2D,
@@ -59,7 +59,7 @@ class Alternating(FinetuneObjective):
             "prompts": prompts,
             "decoder": list(self.host.mask_decoder.parameters()),
         }
-        kept = ("prompts", "decoder") if self.recipe.part is Part.DECODER else tuple(groups)
+        kept = ("prompts", "decoder") if self.recipe.part is TrainedPart.DECODER else tuple(groups)
         return [{"params": groups[name], "name": name} for name in kept]
 
     def modules(self) -> nn.Module:
@@ -76,7 +76,7 @@ class Alternating(FinetuneObjective):
             self.embedding = embedding.detach()
         else:
             outlines = self.outlines(self.before, self.masks)
-            given = med2d_then(rng, Given(), outlines, self.masks, number)
+            given = med2d_then(rng, SampledPrompts(), outlines, self.masks, number)
             with _frozen(self.host.prompt_encoder):
                 self.before, parts = self.answered(self.embedding, given, self._truth(), self.before)
         self.before = self.before.detach()
@@ -112,7 +112,7 @@ def _frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None) -> TrainingOutcome:
     """Train with the scheme."""
     recipe = wishes.of(options(wishes.output))
     return run_finetune(Alternating(predictor, *split_frames(predictor, cases, recipe.frames), recipe), tell)

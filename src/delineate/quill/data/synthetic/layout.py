@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from delineate.quill.data.synthetic.noise import tide
+from delineate.quill.data.synthetic.noise import slow_field
 from delineate.quill.data.synthetic.packed import Packed
 from delineate.quill.data.synthetic.shapes import LATEST, Blob, BlobKind, Half, Shape, fan, tree, tube
 
@@ -69,7 +69,7 @@ class Ground(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Still:
+class StaticGround:
     """Ground that stays as it is."""
 
     regions: NDArray[np.int32]
@@ -84,7 +84,7 @@ class Still:
 
 
 @dataclass
-class Layout:
+class SceneLayout:
     """Shapes in the order they are painted, over the ground."""
 
     side: int
@@ -140,9 +140,9 @@ class Layout:
         return sets
 
 
-def random_layout(rng: np.random.Generator, side: int) -> Layout:
+def random_layout(rng: np.random.Generator, side: int) -> SceneLayout:
     style = list(SHARES)[rng.choice(len(SHARES), p=np.array(list(SHARES.values())))]
-    layout = Layout(side, style, apart=rng.random() < APART)
+    layout = SceneLayout(side, style, apart=rng.random() < APART)
     {
         Style.ORGANS: _organs, Style.SINGLE: _single, Style.RINGS: _rings, Style.CELLS: _cells,
         Style.SHEET: _sheet, Style.VESSELS: _vessels, Style.LAYERS: _layers, Style.GLANDS: _glands,
@@ -151,7 +151,7 @@ def random_layout(rng: np.random.Generator, side: int) -> Layout:
     return layout
 
 
-def _body(rng: np.random.Generator, layout: Layout) -> int:
+def _body(rng: np.random.Generator, layout: SceneLayout) -> int:
     """Often a body outline with a rim; returns the item organs lie in."""
     if rng.random() >= 0.7:
         return -1
@@ -162,12 +162,12 @@ def _body(rng: np.random.Generator, layout: Layout) -> int:
     return layout.add(body, body.radius * rng.uniform(0.03, 0.2), inside) if rng.random() < 0.6 else inside
 
 
-def _nested(rng: np.random.Generator, layout: Layout, blob: Blob, parent: int = -1) -> None:
+def _nested(rng: np.random.Generator, layout: SceneLayout, blob: Blob, parent: int = -1) -> None:
     """A blob that may be two lobes, or have a core, a core in the core, or a few lesions."""
     outer = layout.add(blob, 0.0, parent)
     if rng.random() < FOLLOWED_BY:
         radius = blob.radius * np.exp(rng.normal(0, 0.4))
-        after = Blob(rng, layout.side, radius, blob.centre + rng.normal(0, 0.5, 2) * blob.radius)
+        after = Blob(rng, layout.side, radius, blob.center + rng.normal(0, 0.5, 2) * blob.radius)
         blob.until = after.since = float(rng.uniform(0, LATEST))
         after.until = np.inf
         layout.add(after, 0.0, parent, outer)
@@ -182,16 +182,16 @@ def _nested(rng: np.random.Generator, layout: Layout, blob: Blob, parent: int = 
             layout.add(blob, blob.radius * rng.uniform(0.55, 0.8), core)
         return
     for _ in range(rng.integers(1, 4)):
-        place = blob.centre + rng.normal(0, 0.3, 2) * blob.radius
+        place = blob.center + rng.normal(0, 0.3, 2) * blob.radius
         layout.add(Blob(rng, layout.side, blob.radius * rng.uniform(0.15, 0.5), place), 0.0, outer)
 
 
-def _sized(rng: np.random.Generator, layout: Layout, low: float, high: float) -> Blob:
+def _sized(rng: np.random.Generator, layout: SceneLayout, low: float, high: float) -> Blob:
     """A blob whose radius is 10^low to 10^high of the side."""
     return Blob(rng, layout.side, layout.side * 10 ** rng.uniform(low, high))
 
 
-def _organs(rng: np.random.Generator, layout: Layout) -> None:
+def _organs(rng: np.random.Generator, layout: SceneLayout) -> None:
     body = _body(rng, layout)
     for _ in range(rng.integers(3, 13)):
         _nested(rng, layout, _sized(rng, layout, -1.6, -0.55), body)
@@ -199,30 +199,30 @@ def _organs(rng: np.random.Generator, layout: Layout) -> None:
         layout.add(tree(rng, layout.side) if rng.random() < 0.5 else tube(rng, layout.side))
 
 
-def _single(rng: np.random.Generator, layout: Layout) -> None:
+def _single(rng: np.random.Generator, layout: SceneLayout) -> None:
     side = layout.side
     _nested(rng, layout, Blob(rng, side, side * rng.uniform(0.08, 0.42), side * rng.uniform(0.3, 0.7, 2)))
     for _ in range(rng.integers(0, 4)):
         layout.add(_sized(rng, layout, -1.7, -0.8))
 
 
-def _rings(rng: np.random.Generator, layout: Layout) -> None:
+def _rings(rng: np.random.Generator, layout: SceneLayout) -> None:
     side, body = layout.side, _body(rng, layout)
     for _ in range(rng.integers(1, 4)):
         wall = Blob(rng, side, side * rng.uniform(0.06, 0.25), roughness=0.5)
         outer = layout.add(wall, 0.0, body)
         cavity = layout.add(wall, wall.radius * rng.uniform(0.15, 0.6), outer)
-        if rng.random() < 0.5:  # a neighbour like the right ventricle
-            beside = wall.centre + rng.normal(0, 1, 2) * wall.radius
+        if rng.random() < 0.5:  # a neighbor like the right ventricle
+            beside = wall.center + rng.normal(0, 1, 2) * wall.radius
             layout.add(Blob(rng, side, wall.radius * rng.uniform(0.6, 1.2), beside), 0.0, body)
         if rng.random() < 0.4:  # something in the cavity, like a papillary muscle
-            within = wall.centre + rng.normal(0, 0.2, 2) * wall.radius
+            within = wall.center + rng.normal(0, 0.2, 2) * wall.radius
             layout.add(Blob(rng, side, wall.radius * 0.15, within), 0.0, cavity)
     for _ in range(rng.integers(1, 5)):
         _nested(rng, layout, _sized(rng, layout, -1.5, -0.7), body)
 
 
-def _cells(rng: np.random.Generator, layout: Layout) -> None:
+def _cells(rng: np.random.Generator, layout: SceneLayout) -> None:
     side = layout.side
     radius = side * rng.uniform(0.025, 0.11)
     room = 0.5 * side**2 / (np.pi * radius**2)
@@ -234,20 +234,20 @@ def _cells(rng: np.random.Generator, layout: Layout) -> None:
             layout.add(cell, cell.radius * nucleus, number)
 
 
-def _sheet(rng: np.random.Generator, layout: Layout) -> None:
+def _sheet(rng: np.random.Generator, layout: SceneLayout) -> None:
     side = layout.side
     seeds = rng.uniform(-0.1, 1.1, (int(10 ** rng.uniform(0.9, 2)), 2)) * side
     wave = rng.uniform(0, 18)
-    y = np.arange(side)[:, None] + wave * tide(rng, side)
-    x = np.arange(side)[None] + wave * tide(rng, side)
+    y = np.arange(side)[:, None] + wave * slow_field(rng, side)
+    x = np.arange(side)[None] + wave * slow_field(rng, side)
     distance, nearest = cKDTree(seeds).query(np.stack([y, x], axis=-1).reshape(-1, 2), k=2)
     membrane = distance[:, 1] - distance[:, 0] < rng.uniform(1, 4.5)
-    layout.ground = Still(np.where(membrane, 0, nearest[:, 0] + 1).reshape(side, side).astype(np.int32))
+    layout.ground = StaticGround(np.where(membrane, 0, nearest[:, 0] + 1).reshape(side, side).astype(np.int32))
     for _ in range(rng.integers(0, 6)):
         layout.add(_sized(rng, layout, -1.9, -1.2))
 
 
-def _vessels(rng: np.random.Generator, layout: Layout) -> None:
+def _vessels(rng: np.random.Generator, layout: SceneLayout) -> None:
     if rng.random() < 0.5:
         layout.add(_sized(rng, layout, -1.3, -0.8))  # like an optic disc, under the vessels
     layout.add(fan(rng, layout.side) if rng.random() < 0.6 else tree(rng, layout.side))
@@ -255,13 +255,13 @@ def _vessels(rng: np.random.Generator, layout: Layout) -> None:
         layout.add(_sized(rng, layout, -1.8, -1.1))
 
 
-def _layers(rng: np.random.Generator, layout: Layout) -> None:
+def _layers(rng: np.random.Generator, layout: SceneLayout) -> None:
     side = layout.side
-    height = np.arange(side)[:, None] / side * rng.integers(3, 9) + tide(rng, side) * rng.uniform(0.1, 0.6)
-    layout.ground = Still(np.clip(height + rng.uniform(0, 1), 0, 20).astype(np.int32))
+    height = np.arange(side)[:, None] / side * rng.integers(3, 9) + slow_field(rng, side) * rng.uniform(0.1, 0.6)
+    layout.ground = StaticGround(np.clip(height + rng.uniform(0, 1), 0, 20).astype(np.int32))
 
 
-def _packed(rng: np.random.Generator, layout: Layout) -> None:
+def _packed(rng: np.random.Generator, layout: SceneLayout) -> None:
     layout.ground = Packed(rng, layout.side)
     for _ in range(rng.integers(0, 4)):
         _nested(rng, layout, _sized(rng, layout, -1.7, -0.8))
@@ -269,7 +269,7 @@ def _packed(rng: np.random.Generator, layout: Layout) -> None:
         layout.add(tree(rng, layout.side) if rng.random() < 0.5 else tube(rng, layout.side))
 
 
-def _glands(rng: np.random.Generator, layout: Layout) -> None:
+def _glands(rng: np.random.Generator, layout: SceneLayout) -> None:
     side = layout.side
     part = side * rng.uniform(0.015, 0.05)
     for _ in range(rng.integers(10, 50)):
@@ -279,6 +279,6 @@ def _glands(rng: np.random.Generator, layout: Layout) -> None:
         outer = layout.add(body)
         inner = layout.add(body, body.radius * rng.uniform(0.3, 0.8), outer) if rng.random() < 0.6 else outer
         for _ in range(rng.integers(6, 40)):
-            place = body.centre + rng.normal(0, 0.55, 2) * body.radius
+            place = body.center + rng.normal(0, 0.55, 2) * body.radius
             parent = inner if inner != outer and rng.random() < 0.3 else outer
             layout.add(Blob(rng, side, part * np.exp(rng.normal(0, 0.3)), place, BlobKind.ORGANIC), 0.0, parent)

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 SIDE = 352  # of the fields in the bank: the largest scene
-TEXTURES, TIDES = 40, 24
+TEXTURES, SLOW_FIELDS = 40, 24
 _BANK_SEED = 7
 
 
 @cache
 def _textures() -> Field:
-    """(TEXTURES, SIDE, SIDE), unit variance: clouds, grain, fibres and bands of random power spectra."""
+    """(TEXTURES, SIDE, SIDE), unit variance: clouds, grain, fibers and bands of random power spectra."""
     rng = np.random.default_rng(_BANK_SEED)
     fy, fx = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij")
     fields = []
@@ -27,8 +27,8 @@ def _textures() -> Field:
         v = (-fx * np.sin(angle) + fy * np.cos(angle)) * stretch
         frequency = np.sqrt(u * u + v * v) + 1e-6
         if number % 4 == 3:
-            centre = rng.uniform(0.03, 0.25)
-            gain = np.exp(-(((frequency - centre) / (0.35 * centre)) ** 2))
+            center = rng.uniform(0.03, 0.25)
+            gain = np.exp(-(((frequency - center) / (0.35 * center)) ** 2))
         else:
             slope, knee = rng.uniform(0.3, 2.2), 10 ** rng.uniform(-2.3, -0.8)
             gain = 1 / (frequency**2 + knee**2) ** (slope / 2)
@@ -37,12 +37,12 @@ def _textures() -> Field:
 
 
 @cache
-def _tides() -> Field:
+def _slow_fields() -> Field:
     """(TIDES, SIDE, SIDE), unit variance: only what varies slowly, for shading, bias fields and warps."""
     rng = np.random.default_rng(_BANK_SEED + 1)
     fy, fx = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij")
     return np.array(
-        [_shaped(rng, np.exp(-2 * (np.pi * rng.uniform(12, 35)) ** 2 * (fx**2 + fy**2))) for _ in range(TIDES)]
+        [_shaped(rng, np.exp(-2 * (np.pi * rng.uniform(12, 35)) ** 2 * (fx**2 + fy**2))) for _ in range(SLOW_FIELDS)]
     )
 
 
@@ -67,9 +67,9 @@ def texture(rng: np.random.Generator, side: int) -> Field:
     return _piece(rng, _textures(), side)
 
 
-def tide(rng: np.random.Generator, side: int) -> Field:
+def slow_field(rng: np.random.Generator, side: int) -> Field:
     """A piece (side, side) of a slowly varying field."""
-    return _piece(rng, _tides(), side)
+    return _piece(rng, _slow_fields(), side)
 
 
 def _piece(rng: np.random.Generator, bank: Field, side: int) -> Field:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.quill.data.synthetic.noise import Field, texture, tide
+from delineate.quill.data.synthetic.noise import Field, slow_field, texture
 
 COUNTS = (0.6, 1.4)  # log10 of the number of regions
 FILLED = 0.4  # share of scenes without ground between the regions
@@ -26,7 +26,7 @@ NEVER = np.float32(-1e4)
 class Tissue:
     """One region: where it is, how far it reaches, in pixels, and how its border runs; its rim is ``rim`` wide."""
 
-    centre: NDArray[np.float64]
+    center: NDArray[np.float64]
     motion: NDArray[np.float64]
     reach: float
     growth: float
@@ -37,7 +37,7 @@ class Tissue:
 
     def height(self, y: Field, x: Field, t: float, turn: float) -> Field:
         """(side, side), how much farther than a place the region reaches, in pixels, about."""
-        cy, cx = (self.centre + self.motion * t).astype(np.float32)
+        cy, cx = (self.center + self.motion * t).astype(np.float32)
         cos, sin = np.float32(self.along[0]), np.float32(self.along[1])
         u, v = (x - cx) * cos + (y - cy) * sin, (y - cy) * cos - (x - cx) * sin
         pull = np.float32(self.stretch**0.5)
@@ -59,7 +59,7 @@ class Packed:
         motion = rng.uniform(0, 0.05) * side
 
         def noise() -> Field:
-            return np.asarray(waves * tide(rng, side) + grain * grains[rng.integers(GRAINS)], np.float32)
+            return np.asarray(waves * slow_field(rng, side) + grain * grains[rng.integers(GRAINS)], np.float32)
 
         self._tissues = []
         for _ in range(count):
@@ -97,7 +97,7 @@ class Packed:
             first = np.where(wins, height, first)
             regions[wins] = number
         rims = np.array([0.0, *(tissue.rim for tissue in self._tissues)], np.float32)
-        # beside a neighbour the difference of two heights falls twice as fast as a height
+        # beside a neighbor the difference of two heights falls twice as fast as a height
         edge = (first - second) < np.where(second > self._ground, 2, 1) * rims[regions]
         regions[edge & (regions > 0)] += len(self._tissues)
         return regions

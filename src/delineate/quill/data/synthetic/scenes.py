@@ -1,4 +1,4 @@
-"""One synthetic scene: a layout, painted with a look, as a still or as a few neighbouring frames."""
+"""One synthetic scene: a layout, painted with a look, as a still or as a few neighboring frames."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from delineate.quill.data.scene import Scene
-from delineate.quill.data.synthetic.layout import Layout, random_layout
+from delineate.quill.data.synthetic.layout import SceneLayout, random_layout
 from delineate.quill.data.synthetic.looks import finish, random_look, render
-from delineate.quill.data.synthetic.noise import Field, tide
+from delineate.quill.data.synthetic.noise import Field, slow_field
 
 LEAST_PIXELS = 25  # of a target on the first frame
 MOST_SHARE = 0.85  # of the frame a target may fill
@@ -47,7 +47,7 @@ def synthetic_scene(rng: np.random.Generator, size: int = 192, frames: int = 1) 
             return Scene(shown, targets, layout.style.value)
 
 
-def _visible(rng: np.random.Generator, layout: Layout, regions: NDArray[np.int32]) -> list[list[int]]:
+def _visible(rng: np.random.Generator, layout: SceneLayout, regions: NDArray[np.int32]) -> list[list[int]]:
     """Meanings that are large enough to point at and do not fill the frame, at most MOST_TARGETS of them."""
     pixels = np.bincount(regions.ravel(), minlength=layout.regions + 1)
     seen = [m for m in layout.meanings() if LEAST_PIXELS < pixels[m].sum() < MOST_SHARE * layout.side**2]
@@ -70,7 +70,7 @@ class Motion:
 
     def __init__(self, rng: np.random.Generator, side: int) -> None:
         self.side = side
-        self._bends = tide(rng, side), tide(rng, side)
+        self._bends = slow_field(rng, side), slow_field(rng, side)
         self._size, self._pace = rng.uniform(0, SOFT) * side, rng.uniform(*BENDING)
         self._shake = rng.uniform(0, SHAKE) * side
         self._jumps = JUMPY[1] if rng.random() < JUMPY[0] else 0.0

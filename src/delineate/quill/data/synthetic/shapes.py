@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from delineate.quill.data.synthetic.noise import Field, texture, tide
+from delineate.quill.data.synthetic.noise import Field, slow_field, texture
 
 FAR = np.float32(99)
 ANGLES = 512  # steps of a blob's outline
@@ -43,19 +43,19 @@ _KINDS = (BlobKind.ORGANIC, BlobKind.ORGANIC, *BlobKind)
 
 
 class Blob:
-    """A compact shape of about ``radius`` pixels around ``centre`` (y, x)."""
+    """A compact shape of about ``radius`` pixels around ``center`` (y, x)."""
 
     def __init__(
         self,
         rng: np.random.Generator,
         side: int,
         radius: float,
-        centre: NDArray[np.float64] | None = None,
+        center: NDArray[np.float64] | None = None,
         kind: BlobKind | None = None,
         roughness: float = 1.0,
     ) -> None:
         self.side, self.radius = side, radius
-        self.centre = rng.uniform(0.05, 0.95, 2) * side if centre is None else centre
+        self.center = rng.uniform(0.05, 0.95, 2) * side if center is None else center
         self.kind = kind or _KINDS[rng.integers(len(_KINDS))]
         self._turn = rng.uniform(0, np.pi)
         self._stretch = float(np.exp(rng.normal(0, 0.35 if rng.random() < 0.7 else 0.8)))
@@ -65,7 +65,7 @@ class Blob:
         self._phases = rng.uniform(0, 2 * np.pi, len(waves))
         self._power = int(rng.choice([2, 3, 4, 6]))
         self._corners = int(rng.integers(3, 8))
-        self._border = 0.3 * texture(rng, side) + tide(rng, side)
+        self._border = 0.3 * texture(rng, side) + slow_field(rng, side)
         self._border_size = rng.uniform(0.05, 0.5)
         self._bite = rng.uniform(0, 2 * np.pi)
         self._motion = rng.normal(0, 0.03, 2) * side
@@ -73,7 +73,7 @@ class Blob:
         self._reach = float(np.exp(rng.uniform(*REACHES))) if rng.random() < SOLID else None
         self._place = rng.uniform(-0.75, 0.75)  # of the first frame, between both ends
         self._others = rng.permutation(self._heights) * rng.choice([-1, 1], len(waves))
-        self._other_border = 0.3 * texture(rng, side) + tide(rng, side)
+        self._other_border = 0.3 * texture(rng, side) + slow_field(rng, side)
         self._change = rng.uniform(0, 0.7)  # of the outline, in radians of a turn from its waves into the others
         fate = rng.random()
         at = float(rng.uniform(0, LATEST))
@@ -98,8 +98,8 @@ class Blob:
         return out
 
     def at(self, t: float) -> NDArray[np.float64]:
-        """Its centre (y, x)."""
-        return self.centre + self._motion * t
+        """Its center (y, x)."""
+        return self.center + self._motion * t
 
     def _radius_at(self, t: float) -> float:
         """A straight change, or the cut through an ellipsoid, 0 beyond its ends."""
@@ -158,7 +158,7 @@ class Half:
         self._blob = blob
         self._angle, self._turn = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3)
         self._place, self._drift = rng.uniform(-0.5, 0.5) * blob.radius, rng.normal(0, 0.4) * blob.radius
-        self._wave = np.float32(rng.uniform(0, 0.3) * blob.radius) * tide(rng, blob.side)
+        self._wave = np.float32(rng.uniform(0, 0.3) * blob.radius) * slow_field(rng, blob.side)
 
     def level(self, t: float) -> Field:
         cos, sin = np.cos(self._angle + self._turn * t), np.sin(self._angle + self._turn * t)

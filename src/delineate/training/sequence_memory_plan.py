@@ -1,7 +1,7 @@
 """``--memory 8GB`` for systems of SAM 2's shape: what a clip keeps, and what is changed to make it fit.
 
-What a clip keeps is in ``clip_activations``; the rest is as for SAM's shape (``memory_plan``). Only the image encoder
-is computed in half precision; attention to memories and answers stay in fp32.
+What a clip keeps is in ``sequence_activations``; the rest is as for SAM's shape (``memory_plan``). Only the image
+encoder is computed in half precision; attention to memories and answers stay in fp32.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from delineate.memory.policies import Window
+from delineate.memory.policies import FrameWindow
 from delineate.models.sam2 import Sam2
-from delineate.training.clip_activations import LOSS, LOSS_OF_ONE, ClipKept, ClipLoad, of_clip
 from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.layer_rates import Sam2Part, part_of
-from delineate.training.losses import AnswerLoss
+from delineate.training.losses import DecodingLoss
 from delineate.training.memory_plan import (
     FP32,
     HALVED,
@@ -26,28 +25,31 @@ from delineate.training.memory_plan import (
     first_that_fits,
 )
 from delineate.training.sam2_objective import Compared, Sam2Finetune
+from delineate.training.sequence_activations import LOSS, LOSS_OF_ONE, SequenceActivations, SequenceLoad, of_clip
 
 SHORTEST = 4  # frames of a clip, when it is made shorter
 Changed = tuple[Sam2Finetune, tuple[str, ...]]
 
 
-def load_of(recipe: Sam2Finetune) -> ClipLoad:
+def load_of(recipe: Sam2Finetune) -> SequenceLoad:
     """The most that a step does with one clip."""
     frames, prompting = recipe.clips.frames, recipe.prompting
     corrections = min(prompting.corrected, frames) * prompting.clicks
-    loss = LOSS if recipe.loss is AnswerLoss.SAM2 else LOSS_OF_ONE
-    if recipe.loss is not AnswerLoss.SAM2 and recipe.compared is Compared.LOGITS:
+    loss = LOSS if recipe.loss is DecodingLoss.SAM2 else LOSS_OF_ONE
+    if recipe.loss is not DecodingLoss.SAM2 and recipe.compared is Compared.LOGITS:
         loss /= 16  # a quarter of the input along a side
     if recipe.others:
-        return ClipLoad(1, recipe.clips.objects, 1, recipe.others, 1 + corrections, 0, loss, recipe.keep)
+        return SequenceLoad(1, recipe.clips.objects, 1, recipe.others, 1 + corrections, 0, loss, recipe.keep)
     policy = recipe.policy
-    most = policy.length if isinstance(policy, Window) else frames
+    most = policy.length if isinstance(policy, FrameWindow) else frames
     seen = [min(n, most) for n in range(1, frames)]
     mean = -(-sum(seen) // len(seen)) if seen else 0
-    return ClipLoad(frames, recipe.clips.objects, frames - 1, mean, frames + corrections, frames - 1, loss, recipe.keep)
+    return SequenceLoad(
+        frames, recipe.clips.objects, frames - 1, mean, frames + corrections, frames - 1, loss, recipe.keep
+    )
 
 
-def estimated_clips(network: Sam2, recipe: Sam2Finetune, gpu: bool) -> Estimate:
+def estimated_sequences(network: Sam2, recipe: Sam2Finetune, gpu: bool) -> Estimate:
     """What a recipe needs with a network that has no adapters yet."""
     sizes: dict[Sam2Part, int] = dict.fromkeys(Sam2Part, 0)
     for name, parameter in network.host.named_parameters():
@@ -68,20 +70,22 @@ def estimated_clips(network: Sam2, recipe: Sam2Finetune, gpu: bool) -> Estimate:
 
 def activations(network: Sam2, recipe: Sam2Finetune, written_out: bool) -> float:
     """Bytes that a step keeps for the way back; ``written_out``: attention that drops out keeps its softmax (CPU)."""
-    kept: ClipKept = of_clip(network, load_of(recipe), recipe.checkpointing, dropout=True, written_out=written_out)
+    kept: SequenceActivations = of_clip(
+        network, load_of(recipe), recipe.checkpointing, dropout=True, written_out=written_out
+    )
     share = 1.0 if recipe.loop.precision == "fp32" else HALVED
     encoder = kept.encoder * share if Sam2Part.ENCODER in recipe.parts else 0.0
     return (recipe.batch * (encoder + kept.heads) + kept.again) * FP32
 
 
-def planned_clips(network: Sam2, recipe: Sam2Finetune, memory: float, gpu: bool) -> Plan[Sam2Finetune]:
+def planned_sequences(network: Sam2, recipe: Sam2Finetune, memory: float, gpu: bool) -> Plan[Sam2Finetune]:
     """The recipe with as few changes as make it fit into ``memory`` bytes.
 
     In this order: bf16 (on a GPU), smaller batches gathered over several passes, activations computed again, fewer
     objects, clips of four frames, adapters of rank 8 instead of the image encoder, the mask decoder alone. Raises
     ModelError if nothing fits.
     """
-    return first_that_fits(_candidates(recipe, gpu), lambda one: estimated_clips(network, one, gpu), memory)
+    return first_that_fits(_candidates(recipe, gpu), lambda one: estimated_sequences(network, one, gpu), memory)
 
 
 def _candidates(recipe: Sam2Finetune, gpu: bool) -> Iterator[Changed]:

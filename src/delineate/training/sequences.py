@@ -1,4 +1,4 @@
-"""Clips of labelled scans: a few frames or slices in a row, and the objects that are on the first of them."""
+"""Clips of labeled scans: a few frames or slices in a row, and the objects that are on the first of them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from torch.nn import functional as F
 
 from delineate.core.errors import InputError, ModelError
 from delineate.core.frame import Frame
-from delineate.data.cases import LEAST_PIXELS, Case, LabelledScan, Task
+from delineate.data.cases import LEAST_PIXELS, Case, LabeledScan, Task
 from delineate.data.subjects import split_by_subject
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import Profile
-from delineate.training.frames import nothing_to_learn, to_learn_from
+from delineate.training.frames import nothing_to_learn, trainable_frames
 from delineate.training.left_out import leave_out
-from delineate.training.shelf import Shelf, opened_scans
+from delineate.training.shelf import LRUCache, opened_scans
 
 Drawn = TypeVar("Drawn")
 TRIES = 4  # of a random view before a clip is left as it is
 
 
 @dataclass(frozen=True)
-class ClipAugment:
+class SequenceAugmentation:
     """One random view of all frames of a clip, and a little jitter of each (SAM 2's fine-tuning configuration).
 
     flip                           chance of left and right exchanged
     degrees, shear                 turned and sheared by up to so many degrees
-    brightness, contrast, colour   factors 1 +- so much, the same for the clip
-    grey                           chance of no colours
+    brightness, contrast, color   factors 1 +- so much, the same for the clip
+    gray                           chance of no colors
     of_each                        the same three factors for each frame by itself
     """
 
@@ -44,13 +44,13 @@ class ClipAugment:
     shear: float = 20.0
     brightness: float = 0.1
     contrast: float = 0.03
-    colour: float = 0.03
-    grey: float = 0.05
+    color: float = 0.03
+    gray: float = 0.05
     of_each: tuple[float, float, float] = (0.1, 0.05, 0.05)
 
 
 @dataclass(frozen=True)
-class ClipOptions:
+class SequenceOptions:
     """Which clips are drawn.
 
     frames   in a row, at most; a single image is a clip of one
@@ -64,7 +64,7 @@ class ClipOptions:
     objects: int = 3
     reverse: float = 0.5
     stride: int = 1
-    augment: ClipAugment | None = None
+    augment: SequenceAugmentation | None = None
 
     def __post_init__(self) -> None:
         if min(self.frames, self.objects, self.stride) < 1 or not 0 <= self.reverse <= 1:
@@ -74,12 +74,12 @@ class ClipOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class FrameSequence:
     """A clip as the network sees it.
 
     pixels     (T, 3, S, S), or None where they are not wanted
     truth      (O, T, S, S); every object is on the first frame
-    source     number of the labelled scan it is of
+    source     number of the labeled scan it is of
     positions  its frames there, among those with labels
     """
 
@@ -90,8 +90,8 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
-class ClipSource:
-    """A labelled scan that clips are taken from. It is opened when it is first drawn, its frames when they are.
+class SequenceSource:
+    """A labeled scan that clips are taken from. It is opened when it is first drawn, its frames when they are.
 
     number  among the scans of a run
     shelf   where opened scans stay for a while
@@ -99,15 +99,15 @@ class ClipSource:
 
     case: Case
     number: int
-    shelf: Shelf[LabelledScan] = field(default_factory=opened_scans)
+    shelf: LRUCache[LabeledScan] = field(default_factory=opened_scans)
 
     @property
-    def opened(self) -> LabelledScan:
+    def opened(self) -> LabeledScan:
         return self.shelf.get(self.number, self.case.open)
 
     @cached_property
     def areas(self) -> tuple[dict[int, int], ...]:
-        """Label values of at least LEAST_PIXELS pixels with their pixels, for each labelled frame.
+        """Label values of at least LEAST_PIXELS pixels with their pixels, for each labeled frame.
 
         There are none of a scan that cannot be read.
         """
@@ -134,7 +134,9 @@ class ClipSource:
     def visible(self) -> tuple[frozenset[int], ...]:
         return tuple(frozenset(seen) for seen in self.areas)
 
-    def drawn(self, rng: np.random.Generator, options: ClipOptions, profile: Profile, pixels: bool = True) -> Clip:
+    def drawn(
+        self, rng: np.random.Generator, options: SequenceOptions, profile: Profile, pixels: bool = True
+    ) -> FrameSequence:
         """A random clip; ``pixels``: whether frames are read too.
 
         It is as long as it can be: ``options.frames``, or less where the scan ends sooner in either direction.
@@ -157,8 +159,8 @@ class ClipSource:
         profile: Profile,
         pixels: bool = True,
         rng: np.random.Generator | None = None,
-        augment: ClipAugment | None = None,
-    ) -> Clip:
+        augment: SequenceAugmentation | None = None,
+    ) -> FrameSequence:
         """The clip of these frames and label values; ``augment`` needs ``rng``."""
         prepared, place = [], None
         jitter = None if augment is None or rng is None else _Jitter.drawn(rng, augment)
@@ -175,12 +177,12 @@ class ClipSource:
             shown, truth = _viewed(rng, augment, shown, truth)
         seen = truth[:, 0].flatten(1).any(1)
         truth = truth[seen] if bool(seen.any()) else truth
-        return Clip(shown if pixels else None, truth.numpy(), self.number, tuple(positions))
+        return FrameSequence(shown if pixels else None, truth.numpy(), self.number, tuple(positions))
 
-    def held_out(self, frames: int, profile: Profile, objects: int) -> Clip:
-        """The clip to measure on: from where the largest object is pointed at, onwards.
+    def held_out(self, frames: int, profile: Profile, objects: int) -> FrameSequence:
+        """The clip to measure on: from where the largest object is prompted, onwards.
 
-        A volume is pointed at in its largest slice, a video where the object begins; the longer way is taken.
+        A volume is prompted in its largest slice, a video where the object begins; the longer way is taken.
         """
         start = self._pointed_at()
         step = 1 if self._room(start, 1) >= min(frames, self._room(start, -1)) else -1
@@ -209,22 +211,24 @@ class ClipSource:
         return left // abs(step) + 1
 
 
-def split_sources(cases: Sequence[Case], held_out: float, seed: int) -> tuple[list[ClipSource], list[ClipSource]]:
+def split_sources(
+    cases: Sequence[Case], held_out: float, seed: int
+) -> tuple[list[SequenceSource], list[SequenceSource]]:
     """Scans to learn from, and scans of other subjects to measure on; cases marked for testing are not used.
 
     None is opened. Raises InputError if there are too few subjects to hold any out.
     """
-    learned, held = split_by_subject(to_learn_from(cases), (1 - held_out, held_out), seed)
+    learned, held = split_by_subject(trainable_frames(cases), (1 - held_out, held_out), seed)
     if not learned or not held:
         raise InputError(
             "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
         )
     shelf = opened_scans()
-    training = [ClipSource(case, n, shelf) for n, case in enumerate(learned)]
-    return training, [ClipSource(case, len(training) + n, shelf) for n, case in enumerate(held)]
+    training = [SequenceSource(case, n, shelf) for n, case in enumerate(learned)]
+    return training, [SequenceSource(case, len(training) + n, shelf) for n, case in enumerate(held)]
 
 
-def drawn_from(sources: Sequence[ClipSource], first: int, draw: Callable[[ClipSource], Drawn]) -> Drawn:
+def drawn_from(sources: Sequence[SequenceSource], first: int, draw: Callable[[SequenceSource], Drawn]) -> Drawn:
     """What ``draw`` reads of the source at ``first``, or of the next one with an object that can be read.
 
     Raises InputError if there is none.
@@ -250,48 +254,50 @@ def _placed(labels: NDArray, values: Sequence[int], place: Fitted) -> Tensor:
 
 @dataclass(frozen=True)
 class _Jitter:
-    """Brightness, contrast and colour of a clip, and how much they differ from frame to frame."""
+    """Brightness, contrast and color of a clip, and how much they differ from frame to frame."""
 
     factors: tuple[float, float, float]
     of_each: tuple[float, float, float]
-    grey: bool
+    gray: bool
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, augment: ClipAugment) -> _Jitter:
-        widths = (augment.brightness, augment.contrast, augment.colour)
-        return cls(_factors(rng, widths), augment.of_each, rng.random() < augment.grey)
+    def drawn(cls, rng: np.random.Generator, augment: SequenceAugmentation) -> _Jitter:
+        widths = (augment.brightness, augment.contrast, augment.color)
+        return cls(_factors(rng, widths), augment.of_each, rng.random() < augment.gray)
 
     def applied(self, rng: np.random.Generator, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        picture = _recoloured(frame.astype(np.float32), self.factors)
-        if self.grey:
-            picture = np.repeat(_grey(picture), 3, axis=2)
-        picture = _recoloured(picture, _factors(rng, self.of_each))
+        picture = _recolored(frame.astype(np.float32), self.factors)
+        if self.gray:
+            picture = np.repeat(_gray(picture), 3, axis=2)
+        picture = _recolored(picture, _factors(rng, self.of_each))
         return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
 def _factors(rng: np.random.Generator, widths: Sequence[float]) -> tuple[float, float, float]:
-    brightness, contrast, colour = (float(1 + width * rng.uniform(-1, 1)) for width in widths)
-    return brightness, contrast, colour
+    brightness, contrast, color = (float(1 + width * rng.uniform(-1, 1)) for width in widths)
+    return brightness, contrast, color
 
 
-def _grey(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+def _gray(picture: NDArray[np.float32]) -> NDArray[np.float32]:
     """Luma (ITU-R BT.601) of (height, width, 3): (height, width, 1)."""
     return picture @ np.array([[0.299], [0.587], [0.114]], np.float32)
 
 
-def _recoloured(picture: NDArray[np.float32], factors: tuple[float, float, float]) -> NDArray[np.float32]:
-    brightness, contrast, colour = factors
+def _recolored(picture: NDArray[np.float32], factors: tuple[float, float, float]) -> NDArray[np.float32]:
+    brightness, contrast, color = factors
     picture = picture * np.float32(brightness)
-    mean = _grey(picture).mean(dtype=np.float32)
+    mean = _gray(picture).mean(dtype=np.float32)
     picture = mean + (picture - mean) * np.float32(contrast)
-    grey = _grey(picture)
-    return grey + (picture - grey) * np.float32(colour)
+    gray = _gray(picture)
+    return gray + (picture - gray) * np.float32(color)
 
 
-def _viewed(rng: np.random.Generator, augment: ClipAugment, pixels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def _viewed(
+    rng: np.random.Generator, augment: SequenceAugmentation, pixels: Tensor, truth: Tensor
+) -> tuple[Tensor, Tensor]:
     """Frames (T, 3, S, S) and masks (O, T, S, S), turned, sheared and mirrored alike; all objects stay on the first.
 
-    Outside the picture is the mean colour (zero after preparation).
+    Outside the picture is the mean color (zero after preparation).
     """
     if rng.random() < augment.flip:
         pixels, truth = pixels.flip(-1), truth.flip(-1)

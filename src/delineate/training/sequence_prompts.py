@@ -1,6 +1,6 @@
 """How people point at structures of a clip and correct them, made from the truth (arXiv 2408.00714 sec. D.2).
 
-A clip is a few frames of N objects. On its first frame, and perhaps on one more, every object is pointed at; on some
+A clip is a few frames of N objects. On its first frame, and perhaps on one more, every object is prompted; on some
 frames the answer is corrected, click by click. The figures are those of SAM 2's released fine-tuning configuration.
 """
 
@@ -38,10 +38,10 @@ class Clicks:
         return Clicks(torch.cat([self.points, more.points], 1), torch.cat([self.labels, more.labels], 1))
 
 
-class ClipPrompts(Protocol):
+class SequencePrompts(Protocol):
     """What a person does on a clip.
 
-    starts       frames pointed at to begin with
+    starts       prompted frames to begin with
     first        prompts there, or true outlines (O, 1, S, S), 0 or 1
     corrections  how often the answer on a frame is corrected
     correction   one more click an object, given the outlines (O, S, S) of the answer
@@ -100,14 +100,14 @@ BOXES: dict[BoxKind, Callable[[Rng, MaskArray], tuple[float, float, float, float
 
 
 @dataclass(frozen=True)
-class ClipPrompting:
+class SequencePrompting:
     """Chances and numbers.
 
-    pointed      chance of clicks or boxes; otherwise the true outline is given. Single images are always pointed at
-    box          chance of a box instead of a click, where pointed at
+    pointed      chance of clicks or boxes; otherwise the true outline is given. Single images are always prompted
+    box          chance of a box instead of a click, where prompted
     boxes        how boxes differ from the exact ones
-    most_starts  frames pointed at to begin with: one to so many, always the first
-    corrected    frames corrected at most, those pointed at first; only where pointed at
+    most_starts  prompted frames to begin with: one to so many, always the first
+    corrected    frames corrected at most, those prompted first; only where prompted
     clicks       corrections on each of them
     from_truth   chance of a correcting click anywhere on the object, whatever the answer is
     """
@@ -126,7 +126,7 @@ class ClipPrompting:
             raise ModelError(
                 "E-TRAIN-OPTION",
                 f"Nobody points at things like this: {self}.",
-                "Chances are 0 to 1; at least one frame is pointed at.",
+                "Chances are 0 to 1; at least one frame is prompted.",
             )
 
 
@@ -139,7 +139,7 @@ class SimulatedPrompts:
 
     rng: Rng
     truth: NDArray[np.bool_]
-    prompting: ClipPrompting
+    prompting: SequencePrompting
     device: torch.device
     given_masks: bool
     starts: tuple[int, ...]
@@ -147,9 +147,9 @@ class SimulatedPrompts:
 
     @classmethod
     def drawn(
-        cls, rng: Rng, truth: NDArray[np.bool_], prompting: ClipPrompting, device: torch.device
+        cls, rng: Rng, truth: NDArray[np.bool_], prompting: SequencePrompting, device: torch.device
     ) -> SimulatedPrompts:
-        """Decide which frames are pointed at and corrected, and with what."""
+        """Decide which frames are prompted and corrected, and with what."""
         frames = truth.shape[1]
         given = frames > 1 and rng.random() >= prompting.pointed
         count = int(rng.integers(1, min(prompting.most_starts, frames - given) + 1))
@@ -163,7 +163,7 @@ class SimulatedPrompts:
         return cls(rng, truth, prompting, device, given, starts, corrected)
 
     def first(self, index: int) -> Clicks | Tensor:
-        """Prompts of every object on a frame pointed at; the true outlines (O, 1, S, S) where those are given."""
+        """Prompts of every object on a prompted frame; the true outlines (O, 1, S, S) where those are given."""
         masks = self.truth[:, index]
         if self.given_masks:
             return torch.from_numpy(masks[:, None].astype(np.float32)).to(self.device)

@@ -17,12 +17,12 @@ from delineate.models.efficient_tam import EfficientTam, TamShape
 from delineate.models.sam import VitSize
 from delineate.models.sam2 import Sam2, Sam2Shape
 from delineate.training.activations import kept_bytes
-from delineate.training.clip_activations import of_encoder
-from delineate.training.clip_memory_plan import activations, estimated_clips, planned_clips
 from delineate.training.encoder_adapters import AdapterOptions
 from delineate.training.layer_rates import Sam2Part
 from delineate.training.recipes import biosam2, medsam2, sam2
 from delineate.training.sam2_objective import Sam2Finetune, sam2_objective
+from delineate.training.sequence_activations import of_encoder
+from delineate.training.sequence_memory_plan import activations, estimated_sequences, planned_sequences
 from live_memory import Live
 from training_clips import disc_videos, tiny_sam2_predictor
 
@@ -85,8 +85,8 @@ def test_a_plan_changes_no_more_than_it_must() -> None:
     with torch.device("meta"):
         network = Sam2(Sam2Shape(side=1024))
     wanted = replace(sam2.options(Path("out")), batch=2)
-    assert planned_clips(network, wanted, 1e12, gpu=True).recipe == wanted
-    said = {gb: planned_clips(network, wanted, gb * 1e9, gpu=True) for gb in (64, 48, 24, 16, 8, 4)}
+    assert planned_sequences(network, wanted, 1e12, gpu=True).recipe == wanted
+    said = {gb: planned_sequences(network, wanted, gb * 1e9, gpu=True) for gb in (64, 48, 24, 16, 8, 4)}
     for gb, plan in said.items():
         print(gb, f"{plan.estimate.total / 1e9:.2f} GB", plan.changes)
         assert plan.estimate.total <= gb * 1e9
@@ -95,8 +95,8 @@ def test_a_plan_changes_no_more_than_it_must() -> None:
     order = [len(plan.changes) for plan in said.values()]
     assert order == sorted(order)
     with pytest.raises(ModelError):
-        planned_clips(network, wanted, 1.5e9, gpu=True)
-    frozen = estimated_clips(network, replace(wanted, parts=(Sam2Part.DECODER,)), gpu=True)
-    small = estimated_clips(network, replace(wanted, adapter=AdapterOptions()), gpu=True)
-    whole = estimated_clips(network, wanted, gpu=True)
+        planned_sequences(network, wanted, 1.5e9, gpu=True)
+    frozen = estimated_sequences(network, replace(wanted, parts=(Sam2Part.DECODER,)), gpu=True)
+    small = estimated_sequences(network, replace(wanted, adapter=AdapterOptions()), gpu=True)
+    whole = estimated_sequences(network, wanted, gpu=True)
     assert frozen.activations < small.activations == whole.activations and small.moments < whole.moments

@@ -32,7 +32,7 @@ MEASURED_SIDE = 256  # at which a convolutional encoder is measured
 
 
 @dataclass(frozen=True)
-class ClipLoad:
+class SequenceLoad:
     """How much of what a step does with one clip.
 
     frames    in it · objects on it
@@ -55,7 +55,7 @@ class ClipLoad:
 
 
 @dataclass(frozen=True)
-class ClipKept:
+class SequenceActivations:
     """Numbers kept of a clip: in the image encoder, and behind it.
 
     again  the most that is computed again at a time, where activations are
@@ -75,7 +75,9 @@ def of_encoder(network: Sam2) -> Kept:
     return of_hiera(network.shape.hiera or HIERA_SIZES[network.shape.size], network.side)
 
 
-def of_clip(network: Sam2, load: ClipLoad, checkpointing: bool, dropout: bool, written_out: bool) -> ClipKept:
+def of_clip(
+    network: Sam2, load: SequenceLoad, checkpointing: bool, dropout: bool, written_out: bool
+) -> SequenceActivations:
     """Of a clip. ``dropout``: memory attention drops out; ``written_out``: and writes its softmax (on a CPU)."""
     places = float(network.shape.cells**2)
     coarse = places * WIDTH
@@ -92,14 +94,14 @@ def of_clip(network: Sam2, load: ClipLoad, checkpointing: bool, dropout: bool, w
     encoder = of_encoder(network)
     if not checkpointing:
         heads = load.followed * attention + load.answers * (answer + loss) + load.remembered * memory
-        return ClipKept(load.frames * encoder.total(checkpointing=False), maps + heads)
+        return SequenceActivations(load.frames * encoder.total(checkpointing=False), maps + heads)
     inputs = load.objects * coarse
     kept = load.followed * inputs * (4 * share + 1 + memories / 4) + load.answers * (
         inputs + load.objects * network.side**2 / 4
     )
     again = max(attention / (4 * share), answer + loss, memory, max(encoder.blocks, default=0.0))
     around = load.frames * (sum(encoder.inputs) + encoder.others)
-    return ClipKept(around, maps + kept + load.remembered * 2 * inputs, again)
+    return SequenceActivations(around, maps + kept + load.remembered * 2 * inputs, again)
 
 
 def _share_of_a_map(network: Sam2) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from delineate.automatic import EverythingSettings, everything
+from delineate.automatic import AutomaticSettings, generate_masks
 from delineate.automatic.generate import cleaned, crops, grid
 from delineate.automatic.suppression import keep_best
 from delineate.core.frame import Frame
@@ -48,7 +48,7 @@ class KnowsDiscs:
 
 
 def test_each_disc_is_found_once_the_largest_first() -> None:
-    found = everything(KnowsDiscs(), Frame.of(picture()))
+    found = generate_masks(KnowsDiscs(), Frame.of(picture()))
     assert [f.mask.area for f in found] == sorted((int(disc(*d).sum()) for d in DISCS), reverse=True)
     x, y, r = DISCS[1]
     assert found[0].box == (x - r + 1, y - r + 1, x + r, y + r)
@@ -56,13 +56,13 @@ def test_each_disc_is_found_once_the_largest_first() -> None:
 
 
 def test_parts_of_the_picture_find_the_same_discs_and_nothing_twice() -> None:
-    found = everything(KnowsDiscs(), Frame.of(picture()), EverythingSettings(crop_layers=1, points_per_side=16))
+    found = generate_masks(KnowsDiscs(), Frame.of(picture()), AutomaticSettings(crop_layers=1, points_per_side=16))
     areas = sorted(f.mask.area for f in found)
     assert areas == sorted(int(disc(*d).sum()) for d in DISCS)
 
 
 def test_crops_cover_the_picture_and_count_four_to_the_layer() -> None:
-    made = list(crops(300, 500, EverythingSettings(crop_layers=2)))
+    made = list(crops(300, 500, AutomaticSettings(crop_layers=2)))
     assert [sum(layer == n for layer, _ in made) for n in range(3)] == [1, 4, 16]
     for wanted in (1, 2):
         covered = np.zeros((300, 500), bool)
@@ -114,13 +114,13 @@ def test_sam_and_sam2_answer_many_clicks_at_once() -> None:
     from delineate.models.sam import SamPrompts
     from delineate.predictors.sam import SamPredictor
     from delineate.predictors.sam2 import Sam2Predictor
-    from delineate.predictors.sam_behavior import SamBehaviour
+    from delineate.predictors.sam_behavior import SamBehavior
     from delineate.preprocess.profiles import SAM_MED2D
     from tiny_networks import tiny_sam, tiny_sam2
 
     engine = Engine(torch.device("cpu"), Precision.FP32)
-    record = ModelRecord(name="tiny", version="0", sha256="", licence="")
-    sam = SamPredictor(tiny_sam(), SamBehaviour(SAM_MED2D), engine, record)
+    record = ModelRecord(name="tiny", version="0", sha256="", license="")
+    sam = SamPredictor(tiny_sam(), SamBehavior(SAM_MED2D), engine, record)
     features = sam.encode(Frame.of(picture()))
     points = np.array([[30.0, 40.0], [90.0, 100.0]])
     masks, iou, stability = sam.decode_clicks(features, points, 1.0)
@@ -128,7 +128,14 @@ def test_sam_and_sam2_answer_many_clicks_at_once() -> None:
     placed = torch.from_numpy(features.place.points(points[1:]))[None]
     alone = sam.network.decode(features.embedding, SamPrompts(placed, torch.ones(1, 1, dtype=torch.int64)), True)[1]
     assert np.allclose(iou[3:], alone[0].detach().numpy(), atol=1e-3)
-    assert len(everything(sam, Frame.of(picture()), EverythingSettings(8, least_iou=-9, least_stability=0.0))) > 0
+    assert (
+        len(
+            generate_masks(
+                sam, Frame.of(picture()), AutomaticSettings(8, pred_iou_thresh=-9, stability_score_thresh=0.0)
+            )
+        )
+        > 0
+    )
     masks, _, _ = Sam2Predictor(tiny_sam2(), engine, record).decode_clicks(
         Sam2Predictor(tiny_sam2(), engine, record).encode(Frame.of(picture())), points, 1.0
     )

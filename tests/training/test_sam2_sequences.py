@@ -10,23 +10,23 @@ pytest.importorskip("transformers")
 
 from delineate.core.errors import ModelError
 from delineate.preprocess.profiles import sam2_video
-from delineate.training.clips import ClipAugment, ClipOptions, ClipSource
 from delineate.training.losses import dice_and_cross_entropy, heavy_cross_entropy, sam2_losses
+from delineate.training.sequences import SequenceAugmentation, SequenceOptions, SequenceSource
 from training_clips import SIDE, disc_video
 
 PROFILE = sam2_video(SIDE)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> ClipSource:
+def source(tmp_path_factory: pytest.TempPathFactory) -> SequenceSource:
     """Nine frames of two objects; the second one is gone on frames 3 to 5."""
-    return ClipSource(disc_video(tmp_path_factory.mktemp("discs"), "one", frames=9, objects=2), 0)
+    return SequenceSource(disc_video(tmp_path_factory.mktemp("discs"), "one", frames=9, objects=2), 0)
 
 
-def test_objects_are_on_the_first_frame_and_may_leave(source: ClipSource) -> None:
+def test_objects_are_on_the_first_frame_and_may_leave(source: SequenceSource) -> None:
     assert [len(seen) for seen in source.visible] == [2, 2, 2, 1, 1, 1, 2, 2, 2]
     rng = np.random.default_rng(0)
-    clips = [source.drawn(rng, ClipOptions(frames=4, stride=2), PROFILE, pixels=False) for _ in range(60)]
+    clips = [source.drawn(rng, SequenceOptions(frames=4, stride=2), PROFILE, pixels=False) for _ in range(60)]
     steps = {int(np.diff(clip.positions)[0]) for clip in clips}
     assert steps == {-2, -1, 1, 2}
     for clip in clips:
@@ -35,13 +35,13 @@ def test_objects_are_on_the_first_frame_and_may_leave(source: ClipSource) -> Non
     assert any(not clip.truth[-1, 1:].any((1, 2)).all() for clip in clips)
 
 
-def test_short_scans_make_short_clips(source: ClipSource) -> None:
-    clip = source.drawn(np.random.default_rng(0), ClipOptions(frames=50, objects=1, reverse=0.0), PROFILE)
+def test_short_scans_make_short_clips(source: SequenceSource) -> None:
+    clip = source.drawn(np.random.default_rng(0), SequenceOptions(frames=50, objects=1, reverse=0.0), PROFILE)
     assert clip.positions == tuple(range(9)) and clip.pixels is not None and clip.pixels.shape == (9, 3, SIDE, SIDE)
     assert len(clip.truth) == 1
 
 
-def test_backwards_is_the_same_clip_turned_round(source: ClipSource) -> None:
+def test_backwards_is_the_same_clip_turned_round(source: SequenceSource) -> None:
     forward = source.clip(range(4), [1], PROFILE)
     backward = source.clip(range(3, -1, -1), [1], PROFILE)
     assert forward.pixels is not None and backward.pixels is not None
@@ -49,8 +49,8 @@ def test_backwards_is_the_same_clip_turned_round(source: ClipSource) -> None:
     assert np.array_equal(forward.truth, backward.truth[:, ::-1])
 
 
-def test_frames_and_masks_are_changed_alike(source: ClipSource) -> None:
-    augment, rng = ClipAugment(), np.random.default_rng(1)
+def test_frames_and_masks_are_changed_alike(source: SequenceSource) -> None:
+    augment, rng = SequenceAugmentation(), np.random.default_rng(1)
     moved = 0
     for _ in range(8):
         clip = source.clip(range(2), [1], PROFILE, rng=rng, augment=augment)
@@ -64,16 +64,16 @@ def test_frames_and_masks_are_changed_alike(source: ClipSource) -> None:
     assert moved >= 6
 
 
-def test_held_out_clips_begin_where_the_structure_does(source: ClipSource) -> None:
+def test_held_out_clips_begin_where_the_structure_does(source: SequenceSource) -> None:
     clip = source.held_out(4, PROFILE, 2)
     assert clip.positions == (0, 1, 2, 3) and len(clip.truth) == 2
 
 
 def test_impossible_clips_are_refused() -> None:
     with pytest.raises(ModelError):
-        ClipOptions(frames=0)
+        SequenceOptions(frames=0)
     with pytest.raises(ModelError):
-        ClipOptions(reverse=1.5)
+        SequenceOptions(reverse=1.5)
 
 
 def answer(best: int = 1) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -10,21 +10,21 @@ from typing import Any
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
-from delineate.training.finetune import Part
+from delineate.training.finetune import TrainedPart
 from delineate.training.layer_rates import EVERYTHING, Sam2Part
-from delineate.training.loop import Outcome, Tell
-from delineate.training.recipes.recipe import Recipe, Wishes
+from delineate.training.loop import Tell, TrainingOutcome
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 from delineate.training.sam2_objective import Sam2Finetune, Sam2Objective, run_sam2, sam2_objective, with_changes
 
-PARTS: dict[Part, tuple[Sam2Part, ...]] = {
-    Part.DECODER: (Sam2Part.DECODER,),
-    Part.ENCODER: (Sam2Part.ENCODER,),
-    Part.ALL: EVERYTHING,
+PARTS: dict[TrainedPart, tuple[Sam2Part, ...]] = {
+    TrainedPart.DECODER: (Sam2Part.DECODER,),
+    TrainedPart.ENCODER: (Sam2Part.ENCODER,),
+    TrainedPart.ALL: EVERYTHING,
 }
 MakesObjective = Callable[[Any, Sequence[Case], Sam2Finetune], Sam2Objective]
 
 
-def wished(recipe: Sam2Finetune, wishes: Wishes) -> Sam2Finetune:
+def wished(recipe: Sam2Finetune, wishes: RecipeOverrides) -> Sam2Finetune:
     """A recipe's figures with what was asked for.
 
     Raises ModelError for a teacher, which these recipes cannot have.
@@ -50,7 +50,7 @@ def wished(recipe: Sam2Finetune, wishes: Wishes) -> Sam2Finetune:
     )  # fmt: skip
 
 
-def clip_recipe(
+def sequence_recipe(
     name: str,
     system: str,
     summary: str,
@@ -60,10 +60,12 @@ def clip_recipe(
 ) -> Recipe:
     """A row of the table of recipes; ``options`` are its figures for an output folder."""
 
-    def asked(wishes: Wishes) -> Sam2Finetune:
+    def asked(wishes: RecipeOverrides) -> Sam2Finetune:
         return wished(options(wishes.output), wishes)
 
-    def run(predictor: Any, cases: Sequence[Case], wishes: Wishes, tell: Tell | None = None) -> Outcome:
+    def run(
+        predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None
+    ) -> TrainingOutcome:
         return run_sam2(objective(predictor, cases, asked(wishes)), tell)
 
     return Recipe(name, system, summary, source, run, asked, trains=NetworkKind.SAM2)
