@@ -10,9 +10,11 @@ from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
 from delineate.core import telemetry as _telemetry
+from delineate.core.moved import keep_old_names as _keep_old_names
 
 _telemetry.silence()  # before anything imports a library that reports
 _telemetry.warn_if_too_late()
+_keep_old_names()
 
 __version__ = _version("delineate")
 
