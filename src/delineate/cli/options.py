@@ -238,7 +238,7 @@ def numbers(text: str, counts: tuple[int, ...], option: str) -> tuple[float, ...
     except ValueError:
         raise PromptError(
             "E-PROMPT-NUMBER",
-            f'{option} "{text}" holds something that is NaN or infinite.',
+            f'{option} "{text}" holds something that is not a number.',
             "Give finite numbers, separated by commas: 120,80.",
         ) from None
     if len(found) not in counts:

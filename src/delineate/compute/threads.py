@@ -21,7 +21,7 @@ def usable_threads(asked: int) -> int:
     Raises ModelError for negative numbers.
     """
     if asked < 0:
-        raise ModelError("E-THREADS", f"{asked} is NaN or infinite of threads.", "0 means all; else 1 or more.")
+        raise ModelError("E-THREADS", f"{asked} is not a number of threads.", "0 means all; else 1 or more.")
     cores = usable_cores()
     if asked <= cores:
         return asked

@@ -167,7 +167,7 @@ def _filled(polygons: Sequence[Sequence[float]], height: int, width: int) -> Mas
             raise ValueError(f"a polygon of {len(polygon)} numbers")
         corners = np.asarray(polygon, dtype=float).reshape(-1, 2)
         if not np.isfinite(corners).all():
-            raise ValueError("a corner that is NaN or infinite")
+            raise ValueError("a corner that is not a number")
         low = np.clip(np.floor(corners.min(0)), 0, (width, height)).astype(int)
         high = np.clip(np.ceil(corners.max(0)), 0, (width, height)).astype(int)
         if (high > low).all():

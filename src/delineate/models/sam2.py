@@ -197,7 +197,7 @@ class Sam2(nn.Module):
 
         coarse  (O, 256, f, f) or (1, 256, f, f)
         points  (O, N, 2) in input pixels; labels (O, N): 1, 0, -1 padding, 2 and 3 the corners of a box. None: the
-                tokens of a unprompted frame, as the video predictor has them; N = 0: no tokens at all, as
+                tokens of an unprompted frame, as the video predictor has them; N = 0: no tokens at all, as
                 the image predictor takes a mask prompt alone
         masks   logits (O, 1, 4 f, 4 f) of the answer before, or None
         gated   nothing is outlined where the object score says that it is not there: in videos, not on single images

@@ -36,7 +36,7 @@ class CropPrompts:
     box      x0, y0, x1, y1, half-open, in frame pixels
     outline  (height, width) the outline so far on this frame
     earlier  (height, width[, channels]) a neighboring frame, with its outline
-    pointed  the prompted frame the structure on, with its outline
+    pointed  the frame the structure was prompted on, with its outline
     """
 
     points: NDArray[np.float64] | None = None

@@ -139,7 +139,7 @@ class Changes:
         mask, score = join(together)[0][frame].drawn, 1.0
         if mask is not None:
             answer = None
-        elif answer is None:  # it is not on the frame it was prompted
+        elif answer is None:  # it is not on the frame it was prompted on
             mask, score = np.zeros((self.scan.height, self.scan.width), dtype=bool), 0.0
         else:
             mask, score = answer.mask, answer.score
@@ -252,7 +252,7 @@ class Changes:
             count = 0 if offer is None else len(offer.masks)
             raise PromptError(
                 "E-CANDIDATE",
-                f"Frame {event.frame} offers {count} outlines; there is NaN or infinite {event.candidate}.",
+                f"Frame {event.frame} offers {count} outlines; there is no number {event.candidate}.",
                 "Candidates are counted from 0.",
             )
         mask, score = offer.masks[event.candidate], offer.scores[event.candidate]

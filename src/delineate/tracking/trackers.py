@@ -28,7 +28,7 @@ def tracker_for(
     """A tracker with nothing to follow yet, as the predictor's capabilities say: chaining, with memory, or by name.
 
     guards     when an outline is doubted
-    following  how; a predictor with memory can be determined to chain instead
+    following  how; a predictor with memory can also chain
     frames     in all, where known
     encode     the predictor's ``encode``, by way of where encoded frames are kept
     Raises PromptError for a way of following the predictor does not have.

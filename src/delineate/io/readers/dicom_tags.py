@@ -47,7 +47,7 @@ class Tags:
     """What a file, or one of its frames, says of itself.
 
     Every getter gives ``None`` (or "" and ()) for what is absent or empty.
-    Raises InputError, with the tag and its text, for what is there and is NaN or infinite.
+    Raises InputError, with the tag and its text, for what is there and is not a number.
     """
 
     def __init__(self, data: Dataset, path: Path, groups: tuple[Dataset, ...] = ()) -> None:

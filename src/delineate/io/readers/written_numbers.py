@@ -27,7 +27,7 @@ def written_numbers(stream: BinaryIO, count: int, dtype: np.dtype[Any]) -> NDArr
 
 
 def _numbers(text: bytes, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Raises ValueError for a word that is NaN or infinite, or one that the type cannot hold."""
+    """Raises ValueError for a word that is not a number, or one that the type cannot hold."""
     words = text.split()
     if dtype.kind == "f":
         return np.array(words, dtype=np.float64).astype(dtype)

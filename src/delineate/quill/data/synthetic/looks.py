@@ -48,7 +48,7 @@ class SceneAppearance:
 def random_look(rng: np.random.Generator, layout: SceneLayout) -> SceneAppearance:
     side, regions = layout.side, layout.regions
     classes = int(rng.integers(2, 8))
-    tissue = rng.permutation(np.linspace(0, rng.uniform(0.5, 1), classes))  # each can be determined from the others
+    tissue = rng.permutation(np.linspace(0, rng.uniform(0.5, 1), classes))  # each can be distinguished from the others
     if rng.random() < 0.2:  # or hardly
         tissue = rng.uniform(0.35, 0.65) + rng.uniform(0.05, 0.3) * (rng.uniform(0, 1, classes) - 0.5)
     member = rng.integers(0, classes, regions + 1)  # look-alikes share a class
