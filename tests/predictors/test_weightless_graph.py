@@ -117,8 +117,8 @@ def test_a_graph_is_filled_once_and_beside_the_weights(random_weights: Path, mod
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        pytest.param(lambda arrays: arrays.pop("mask_decoder.iou_token.weight"), "1 missing", id="missing"),
-        pytest.param(lambda arrays: arrays.update(more=np.zeros(1)), "1 unexpected: more", id="unexpected"),
+        pytest.param(lambda arrays: arrays.pop("mask_decoder.iou_token.weight"), "1 missing keys", id="missing"),
+        pytest.param(lambda arrays: arrays.update(more=np.zeros(1)), "1 unexpected keys: more", id="unexpected"),
         pytest.param(
             lambda arrays: arrays.update({"mask_decoder.iou_token.weight": np.zeros((2, 256))}),
             "1 of another shape: mask_decoder.iou_token.weight (2, 256) for (1, 256)",

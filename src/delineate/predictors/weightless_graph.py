@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from delineate.core.errors import ModelError
+from delineate.checkpoints.matching import require_match
 from delineate.predictors.bundle_card import BundleCard, Family, PartCard, PromptingCard, checked_part
 from delineate.predictors.sam_behavior import SamBehavior
 
 GRAPHS = Path(__file__).parent / "graphs"
 CARD = "graph.json"
-SHOWN = 4  # names listed of each kind
 COUNTERS = "num_batches_tracked"  # of batch norms, which nothing reads
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -73,24 +72,7 @@ def check_weights(card: GraphCard, arrays: Arrays, file: str) -> None:
     """Raise ModelError unless all weights are there, as the network names them, of the right shape, and no others."""
     wanted = {name: shape for part in card.weights.values() for name, shape in part.items()}
     given = {name: array for name, array in arrays.items() if not name.endswith(COUNTERS) and name not in card.tied}
-    missing = [name for name in wanted if name not in given]
-    unknown = [name for name in given if name not in wanted]
-    other = [
-        f"{name} {given[name].shape} for {shape}"
-        for name, shape in wanted.items()
-        if name in given and given[name].shape != shape
-    ]
-    if missing or unknown or other:
-        found = "; ".join(
-            f"{len(names)} {word}: {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
-            for names, word in ((missing, "missing"), (unknown, "unexpected"), (other, "of another shape"))
-            if names
-        )
-        raise ModelError(
-            "E-MODEL-KEYS",
-            f"{file} does not fit {card.system}: of {len(wanted)} arrays wanted and {len(given)} found, {found}.",
-            "Name the system it belongs to with --system.",
-        )
+    require_match(wanted, {name: tuple(array.shape) for name, array in given.items()}, file)
 
 
 def filled(card: GraphCard, part: str, arrays: Arrays) -> bytes:
