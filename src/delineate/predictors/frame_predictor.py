@@ -13,6 +13,7 @@ from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.core.resolve import FramePrompts
 from delineate.predictors.capabilities import Capabilities
+from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
 
 Features = Any  # what a predictor made of a frame; opaque, cacheable: StorableFeatures where that is costly
@@ -30,6 +31,20 @@ class StorableFeatures(Protocol):
     def nbytes(self) -> int: ...
     @property
     def device(self) -> Any: ...
+
+
+@runtime_checkable
+class EmbeddingFeatures(Protocol):
+    """Features that hold one vector for each cell of a grid over the network's input.
+
+    place  where the frame lies in that input
+    """
+
+    @property
+    def place(self) -> Fitted: ...
+    def embedding_map(self) -> NDArray[np.float32]:
+        """(C, rows, columns), on the CPU."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

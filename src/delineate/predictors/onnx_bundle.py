@@ -65,6 +65,10 @@ class BundleFeatures:
     def nbytes(self) -> int:
         return sum(one.nbytes for one in self.maps.values())
 
+    def embedding_map(self) -> Array:
+        """(C, rows, columns)."""
+        return np.asarray(self.maps["image_embeddings"][0])
+
 
 @dataclass(frozen=True, eq=False)
 class DecoderPrompts:

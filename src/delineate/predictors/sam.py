@@ -38,6 +38,10 @@ class SamFeatures:
     def device(self) -> torch.device:
         return self.embedding.device
 
+    def embedding_map(self) -> NDArray[np.float32]:
+        """(C, f, f), on the CPU."""
+        return np.asarray(self.embedding[0].cpu().numpy())
+
 
 @dataclass(frozen=True, eq=False)
 class SamPredictor:

@@ -41,6 +41,10 @@ class Sam2Features:
     def device(self) -> torch.device:
         return self.maps.coarse.device
 
+    def embedding_map(self) -> NDArray[np.float32]:
+        """(C, f, f), of a frame without memories, on the CPU."""
+        return np.asarray(self.maps.coarse[0].float().cpu().numpy())
+
 
 @dataclass(frozen=True, eq=False)
 class Sam2Predictor:

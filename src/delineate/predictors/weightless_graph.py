@@ -7,7 +7,7 @@ fills the network, and ONNX Runtime folds what follows from weights alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +97,12 @@ def initializers(arrays: Arrays) -> Iterator[bytes]:
     for head, values in tensors:
         yield head
         yield values.tobytes()
+
+
+def with_outputs(model: bytes, names: Sequence[str]) -> bytes:
+    """An ONNX model that also gives inner values of its graph, by their names; see ``initializers`` for how."""
+    outputs = b"".join(_chunk(12, _chunk(1, name.encode())) for name in names)  # GraphProto.output, ValueInfoProto.name
+    return model + _chunk(7, outputs)
 
 
 def _varint(value: int) -> bytes:

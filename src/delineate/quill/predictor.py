@@ -19,12 +19,12 @@ from delineate.core import telemetry
 from delineate.core.errors import ModelError, PromptError
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
+from delineate.fewshot.feature_map import FeatureExtractor
 from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, NetworkKind
 from delineate.predictors.frame_predictor import Candidates, ChainOptions, Query, ReferenceFrame
 from delineate.preprocess.crop import Array, CropWindow
 from delineate.preprocess.field_of_view import is_no_view, without_rim
-from delineate.preprocess.float_range import scan_range, within_float32
-from delineate.preprocess.intensity import WindowRule, frame_window
+from delineate.preprocess.intensity import WindowRule
 from delineate.quill.clicks import (
     CorrectiveClick,
     WindowPrediction,
@@ -35,6 +35,8 @@ from delineate.quill.clicks import (
     window_trust,
     windows_for,
 )
+from delineate.quill.dense_features import QuillExtractor
+from delineate.quill.finite_pixels import finite_pixels
 from delineate.quill.plausibility import bounds, fit, kept_inside
 from delineate.quill.prompt_maps import CropPrompts, prompt_maps
 from delineate.quill.threshold import dice_cut
@@ -161,6 +163,11 @@ class QuillPredictor:
         )
 
     @property
+    def feature_extractor(self) -> FeatureExtractor:
+        """What describes frames with the same network, for structures that are shown on other images."""
+        return QuillExtractor(self.path, threads=self.threads)
+
+    @property
     def capabilities(self) -> Capabilities:
         return Capabilities(VISUAL_PROMPTS, chain_options=True, multimask=True, network=NetworkKind.QUILL)
 
@@ -175,22 +182,7 @@ class QuillPredictor:
         intensity window, values are brought into that first, and crops are made of those; else numbers that are not
         finite become the smallest one.
         """
-        pixels, window = frame.pixels, frame_window(frame, self.window_rule)
-        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3)):
-            raise ModelError(
-                "E-FRAME-SHAPE",
-                f"Quill takes gray or RGB frames, not an array of shape {pixels.shape}.",
-                "Give an array (height, width) or (height, width, 3).",
-            )
-        pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-        if window is not None:
-            return QuillFeatures(within_float32(window.clip(pixels), lambda: (window.low, window.high)))
-        pixels = within_float32(pixels, lambda: scan_range(frame.intensities.statistics))
-        if pixels.dtype.kind == "f":
-            finite = np.isfinite(pixels)
-            if not finite.all():
-                pixels = np.where(finite, pixels, pixels[finite].min() if finite.any() else 0)
-        return QuillFeatures(pixels)
+        return QuillFeatures(finite_pixels(frame))
 
     def decode(self, features: QuillFeatures, queries: Sequence[Query]) -> list[Candidates]:
         """Outline what the prompts point at: zoomed to the box or the outline so far, coarse to fine for clicks.

@@ -1,0 +1,56 @@
+"""Grids over frames: masks go to cells and scores come back to where they were."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from delineate.fewshot.feature_map import FeatureGrid, FeatureMap
+from delineate.preprocess.fitting import Fit, fitted
+
+GRIDS = {
+    "covers the frame": FeatureGrid.stretched(60, 90, 16, 16),
+    "finer than pixels": FeatureGrid.stretched(20, 24, 48, 48),
+    "letterbox": FeatureGrid.fitted(fitted(300, 400, 256, Fit.LONGEST_SIDE), 64, 64),
+    "padded all around": FeatureGrid.fitted(fitted(40, 60, 256, Fit.CENTER), 64, 64),
+    "squashed": FeatureGrid.fitted(fitted(100, 300, 256, Fit.SQUARE), 64, 64),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+def test_a_mask_goes_to_the_grid_with_its_area_and_its_place(grid: FeatureGrid) -> None:
+    mask = np.zeros((grid.height, grid.width), bool)
+    mask[grid.height // 4 : grid.height // 2, grid.width // 3 : grid.width // 2] = True
+    cells = grid.to_grid(mask)
+    assert cells.shape == (grid.rows, grid.columns)
+    assert cells.sum() == pytest.approx(mask.sum() * grid.scale[0] * grid.scale[1], rel=1e-4)
+    rows, columns = np.mgrid[: grid.rows, : grid.columns] + 0.5
+    y, x = (cells * rows).sum() / cells.sum(), (cells * columns).sum() / cells.sum()
+    true_y, true_x = np.argwhere(mask).mean(axis=0) + 0.5
+    assert (y - grid.origin[0]) / grid.scale[0] == pytest.approx(true_y, abs=0.51 / grid.scale[0])
+    assert (x - grid.origin[1]) / grid.scale[1] == pytest.approx(true_x, abs=0.51 / grid.scale[1])
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
+def test_scores_come_back_where_they_were(grid: FeatureGrid) -> None:
+    y, x = np.mgrid[: grid.height, : grid.width]
+    blob = np.exp(-((y - grid.height * 0.4) ** 2 + (x - grid.width * 0.6) ** 2) / (grid.height / 5) ** 2)
+    back = grid.to_frame(grid.to_grid(blob) / np.maximum(grid.inside, 1e-6))
+    assert back.shape == blob.shape
+    assert np.abs(back - blob).max() < 0.15
+    assert np.unravel_index(back.argmax(), back.shape) == pytest.approx((grid.height * 0.4, grid.width * 0.6), abs=5)
+
+
+def test_inside_is_what_is_no_padding() -> None:
+    grid = GRIDS["letterbox"]
+    assert grid.inside[:48].min() == pytest.approx(1, abs=1e-4)
+    assert grid.inside[48:].max() == 0
+
+
+def test_unit_vectors_have_length_one_and_zeros_stay() -> None:
+    values = np.random.default_rng(0).normal(size=(5, 4, 4)).astype(np.float32)
+    values[:, 0, 0] = 0
+    unit = FeatureMap(values, FeatureGrid.stretched(4, 4, 4, 4)).unit
+    lengths = np.linalg.norm(unit, axis=0)
+    assert lengths[0, 0] == 0
+    assert np.allclose(lengths.ravel()[1:], 1, atol=1e-5)
