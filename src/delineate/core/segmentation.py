@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -121,10 +122,12 @@ class Segmentation:
                 return one
         known = ", ".join(excerpt(o.name) for o in self.objects[:SHOWN]) or "none yet"
         more = ", …" if len(self.objects) > SHOWN else ""
+        close = get_close_matches(str(name).casefold(), [o.name.casefold() for o in self.objects], 1)
+        meant = next((o.name for o in self.objects if o.name.casefold() in close), None)
         raise PromptError(
             "E-OBJECT-UNKNOWN",
             f'There is no object "{excerpt(name)}" (there are: {known}{more}).',
-            "Name one of these, or add it first.",
+            "Name one of these, or add it first." if meant is None else f'Did you mean "{excerpt(meant)}"?',
         )
 
     def __contains__(self, name: str) -> bool:

@@ -31,6 +31,7 @@ _TYPES: Final = {
     "MET_DOUBLE": "f8",
 }  # fmt: skip
 _CODE: Final = "E-META-DATA"
+MOST_FIELDS: Final = 70_000  # a name for each label there can be among them
 _NUMBERED: Final = re.compile(r"(\S*%\d*d\S*)((?:\s+-?\d{1,9}){3})$")
 _TURNS: Final = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGINS: Final = ("Offset", "Origin", "Position")
@@ -71,10 +72,15 @@ def read(path: Path, options: ReadOptions) -> Scan:
     return Scan.from_volume(array, grid, **about)
 
 
+def header_fields(path: Path) -> Fields:
+    """All fields of a header, known or not."""
+    return _fields(path)[0]
+
+
 def _fields(path: Path) -> tuple[Fields, int]:
     fields: Fields = {}
     with path.open("rb") as stream:
-        for _ in range(500):
+        for _ in range(MOST_FIELDS):
             line = stream.readline(100_000)
             key, equals, value = line.decode("latin-1").partition("=")
             if not equals:

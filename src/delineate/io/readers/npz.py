@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,22 +39,23 @@ def read(path: Path, options: ReadOptions) -> Scan:
         pixels = stored["imgs"]
         spacing = stored["spacing"] if "spacing" in stored.names else None
         order = str(stored["spacing_order"]) if "spacing_order" in stored.names else None
-    return _scan(path, pixels, spacing, order, options, notices)
+    return array_scan(path, pixels, spacing, order, options, notices)
 
 
 def read_array(path: Path, options: ReadOptions) -> Scan:
     """An npy file, its array as ``imgs`` of an npz."""
-    return _scan(path, read_npy(path, options), None, None, options, [])
+    return array_scan(path, read_npy(path, options), None, None, options, [])
 
 
-def _scan(
+def array_scan(
     path: Path,
     pixels: NDArray[Any],
     spacing: NDArray[Any] | None,
     order: str | None,
     options: ReadOptions,
-    notices: list[Notice],
+    notices: Sequence[Notice] = (),
 ) -> Scan:
+    """An array (D, H, W) as a volume, (H, W) as an image. Raises InputError for other shapes and types."""
     if pixels.dtype.kind not in "buif" or pixels.dtype.itemsize > 8:
         raise InputError(
             "E-NPZ-DTYPE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.grid import Grid
 from delineate.core.scan import Scan
 from delineate.core.terminal_text import excerpt
 from delineate.io.limits import check_volume
@@ -17,7 +19,7 @@ from delineate.io.readers.header_fields import unusable, whole_numbers
 from delineate.io.readers.modality import guess
 from delineate.io.readers.nrrd_data import read_data
 from delineate.io.readers.nrrd_header import NrrdHeader
-from delineate.io.readers.nrrd_segments import joined_segments
+from delineate.io.readers.nrrd_segments import Segment, joined_segments, separate_segments
 from delineate.io.readers.nrrd_space import grid_of, spatial_axes
 
 _TYPES = {
@@ -36,6 +38,29 @@ _COLORS = {"rgb-color": 3, "3-color": 3, "rgba-color": 4, "4-color": 4}  # kinds
 def read(path: Path, options: ReadOptions) -> Scan:
     """A NRRD file as an image or volume; of a .seg.nrrd all segments, in one label map."""
     header = NrrdHeader.read(path)
+    array, others, grid, notices = _values(header, options)
+    if header.segments:
+        array, overlap = joined_segments(header, array if others else array[..., None])
+        notices += overlap
+    elif others:
+        array = _of_list(header, array, header.kind(others[0]), options, notices)
+    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=grid.ndim == 3)}
+    about["notices"] = tuple(notices)
+    if grid.ndim == 2:
+        return Scan.from_image(array.swapaxes(0, 1), grid, **about)
+    return Scan.from_volume(array, grid, **about)
+
+
+def segments(path: Path, options: ReadOptions) -> Iterator[Segment]:
+    """The segments of a .seg.nrrd one by one, whether they overlap or not. Raises InputError as ``read`` does."""
+    header = NrrdHeader.read(path)
+    array, others, _, _ = _values(header, options)
+    return separate_segments(header, array if others else array[..., None])
+
+
+def _values(header: NrrdHeader, options: ReadOptions) -> tuple[NDArray[Any], list[int], Grid, list[Notice]]:
+    """The voxels, axes in space first; the axes that are not in space; the grid."""
+    path = header.path
     sizes = tuple(whole_numbers(path, "sizes", header.required("sizes")))
     if "dimension" in header.fields and header.fields["dimension"] != str(len(sizes)):
         raise unusable(path, "dimension", header.fields["dimension"], f"{len(sizes)}, the number of sizes,")
@@ -55,16 +80,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     array = stored.astype(dtype.newbyteorder("="), copy=False).transpose(*spatial, *others)
     notices += [Notice("W-DATA-SURPLUS", "The data go on after the voxels; the rest is ignored.")] if surplus else []
     notices += _unknown_fields(header)
-    if header.segments:
-        array, overlap = joined_segments(header, array if others else array[..., None])
-        notices += overlap
-    elif others:
-        array = _of_list(header, array, header.kind(others[0]), options, notices)
-    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(spatial) == 3)}
-    about["notices"] = tuple(notices)
-    if len(spatial) == 2:
-        return Scan.from_image(array.swapaxes(0, 1), grid, **about)
-    return Scan.from_volume(array, grid, **about)
+    return array, others, grid, notices
 
 
 def detached_data(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""A video's outlines as a folder of label images."""
+"""Outlines as a folder of label images, one a frame of a video or a slice of a volume."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Overlap, Segmentation
+from delineate.io.grid_record import grid_record
 from delineate.io.writers.label_png import label_png
 
 
 def write_mask_folder(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
-    """A video's outlines as ``masks/00000.png`` and so on, and ``tracks.json`` with confidence by frame."""
+    """``masks/00000.png`` and so on, and ``tracks.json`` with the grid, and the confidence by frame."""
     (path / "masks").mkdir(parents=True)
     for index in range(len(segmentation)):
         (path / "masks" / f"{index:05d}.png").write_bytes(label_png(segmentation, index, overlap))
@@ -26,4 +27,5 @@ def write_mask_folder(segmentation: Segmentation, path: Path, scan: Scan, overla
         }
         for o in segmentation.objects
     ]
-    (path / "tracks.json").write_text(json.dumps({"times": scan.times, "objects": tracks}, indent=1))
+    about = {"times": scan.times, "grid": grid_record(segmentation), "objects": tracks}
+    (path / "tracks.json").write_text(json.dumps(about, indent=1))

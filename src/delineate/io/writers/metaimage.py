@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -9,8 +10,9 @@ from typing import BinaryIO
 import numpy as np
 
 from delineate.core.scan import Scan
-from delineate.core.segmentation import Overlap, Segmentation
+from delineate.core.segmentation import Overlap, Segmentation, SegmentedObject
 from delineate.io.atomic import replacing
+from delineate.io.label_names import KEY
 from delineate.io.own_files import MARK
 
 _DIGITS = 20  # of the compressed size, which is known last
@@ -19,7 +21,7 @@ _DIGITS = 20  # of the compressed size, which is known last
 def write_metaimage(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
     """Header and zlib-packed label values on the scan's grid, a few planes in memory at a time.
 
-    Names of structures have no place in the format; they are in the manifest.
+    Names of structures are fields ``delineate_labels_VALUE`` of its header, JSON each, which other tools pass over.
     """
     with replacing(path) as temporary, temporary.open("wb") as stream:
         before, after = _header(segmentation)
@@ -55,10 +57,15 @@ def _header(segmentation: Segmentation) -> tuple[str, str]:
         f"ElementSpacing = {_numbers(spacing)}",
         f"DimSize = {' '.join(map(str, shape))}",
         f"ElementType = {kind}",
+        *(f"{KEY}_{one.label} = {_said(one)}" for one in segmentation.objects),
         "ElementDataFile = LOCAL",
         "",
     ]
     return "\n".join(before), "\n".join(after)
+
+
+def _said(one: SegmentedObject) -> str:
+    return json.dumps({"name": one.name, "color": one.color})
 
 
 def _numbers(values: np.ndarray) -> str:

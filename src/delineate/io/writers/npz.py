@@ -32,7 +32,9 @@ def write_npz(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overl
     arrays: dict[str, NDArray[Any]] = {
         "names": np.array([o.name for o in segmentation.objects]),
         "labels": np.array([o.label for o in segmentation.objects]),
+        "colors": np.array([o.color for o in segmentation.objects], np.uint8).reshape(-1, 3),
     }
+    arrays["kind"] = np.array(str(segmentation.kind))
     if placed:
         arrays |= {"spacing": np.array(scan.grid.spacing), "spacing_order": np.array("xyz")}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

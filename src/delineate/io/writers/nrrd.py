@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import json
 from pathlib import Path
 
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import replacing
+from delineate.io.label_names import KEY, names_text
 from delineate.io.writers.seg_nrrd import nrrd_header
 
 
@@ -17,8 +17,7 @@ def write_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Over
 
     The structures' names are the value of the key ``delineate_labels``, as JSON.
     """
-    names = {str(one.label): {"name": one.name, "color": one.color} for one in segmentation.objects}
-    header = nrrd_header(segmentation, 1) + f"delineate_labels:={key_value(json.dumps(names, ensure_ascii=False))}\n"
+    header = nrrd_header(segmentation, 1) + f"{KEY}:={key_value(names_text(segmentation))}\n"
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.encode() + b"\n")
         with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:

@@ -14,18 +14,20 @@ from delineate.core.grid import Placement
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import replacing
+from delineate.io.label_names import KEY, names_text
 from delineate.io.own_files import MARK
 
 CLASSIC = 2**32 - 2**25  # bytes of pixels; more needs BigTIFF, which ImageJ's own notes have no place in
 
 
 def write_tiff(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
-    """Label values with the spacing, a page in memory at a time; orientation and origin have no place in the format.
+    """Label values with spacing and names, a page in memory at a time; orientation and origin have no place in the format.
 
     Pages are slices along the last axis of the grid, frames of a video, or the one picture.
     """
     shape = _shape(segmentation)
     grid, about = segmentation.grid, dict[str, Any]()
+    about[KEY] = names_text(segmentation)
     if len(shape) == 3:
         about["axes"] = "ZYX" if segmentation.kind is ScanKind.VOLUME else "TYX"
     resolution = None
