@@ -57,6 +57,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "bench": (("--quick",),),
     "bench reproduce": (("box-2d", "--data", "data", "--predictors", "ellipse", "--limit", "1", "-o", "reproduced"),),
     "bench corruptions": ((SCAN, "-o", "corruptions.png"),),
+    "bench compare": (("--data", "data", "--models", "quill,ellipse", "--limit", "1", "-o", "compared"),),
 }  # fmt: skip
 
 

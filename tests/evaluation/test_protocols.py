@@ -35,7 +35,8 @@ from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Query
 
 OWN = ("box-2d", "clicks-2d", "volume-box", "video-mask")
-NEW = [name for name, protocol in PROTOCOLS.items() if name not in OWN and Scope.FRAME in protocol.scopes]
+PAIRS = ("second-opinion",)  # of two predictors
+NEW = [name for name, one in PROTOCOLS.items() if name not in (*OWN, *PAIRS) and Scope.FRAME in one.scopes]
 QUICK = [name for name in NEW if not name.startswith(("surgical-robust", "sam2-18-"))]
 SOME = ["sam2-18-largest-box-both", "sam2-18-first-mask-forward", "sam2-18-three-points-both", "sam2-18-images-box"]
 

@@ -118,3 +118,39 @@ def corruptions(
 
     done = run(request_of(CorruptionsRequest, image=image, output=output, seed=seed, overwrite=overwrite))
     tell(f"Drawn: {done.file}")
+
+
+def compare(
+    data: Annotated[Path | None, typer.Option(help="Folder of labeled scans; default $DELINEATE_DATA.")] = None,
+    follow_links: options.FollowLinks = False,
+    models: Annotated[str, typer.Option(help="Comma-separated, the one others are compared with first.")] = (
+        "quill,lite_medsam"
+    ),
+    limit: Annotated[int, typer.Option(help="Cases of each data set; slower parts take a third or two thirds.")] = 3,
+    most_frames: Annotated[int, typer.Option(help="Longer volumes and videos are not followed.")] = 64,
+    without: Annotated[str, typer.Option(help="Data sets to leave out, comma-separated.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the simulated prompts.")] = 0,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the tables; earlier results are reused.")
+    ] = Path("comparison"),
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure models side by side: boxes exact to sloppy, volumes, video, corruptions, and their confidence."""
+    from delineate.verbs.compare import CompareRequest
+    from delineate.verbs.compare import compare as run
+
+    lists = {"models": [one for one in models.split(",") if one], "without": [one for one in without.split(",") if one]}
+    request = request_of(
+        CompareRequest,
+        data=data, follow_links=follow_links, limit=limit, most_frames=most_frames, seed=seed, output=output, **lists,
+    )  # fmt: skip
+    with progress_bar("Comparing", quiet or json) as progress:
+        done = run(request, progress)
+    if json:
+        result_json(done.as_json())
+        return
+    for name, text in done.as_json()["tables"].items():
+        result(f"{name.removeprefix('compare-')}\n\n{text}\n")
+    tell(f"Tables: {done.page}\nFor programs: {done.numbers}")

@@ -55,13 +55,13 @@ def summary_table(report: EvaluationReport) -> str:
         counts = [str(one.missed), *([str(one.failed)] if failed else []), str(one.count)]
         found, ms = number(one.found, columns[0].digits), number(one.seconds * 1000, 0)
         rows.append([shown_name(one.predictor), *values, found, *counts, ms])
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def comparison_table(report: EvaluationReport) -> str:
     """How sure the headline is, and how sure its differences to the first predictor are, as a Markdown table."""
     head, *rows = comparison_rows(report)
-    return _markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def comparison_rows(report: EvaluationReport) -> list[list[str]]:
@@ -91,10 +91,10 @@ def _table(report: EvaluationReport, column: Column, lines: Sequence[Line], what
         best = line.best(column, column.digits)
         texts = {name: number(line.values[name], column.digits) for name in report.predictors}
         rows.append([line.name, str(line.count), *(f"**{t}**" if n in best else t for n, t in texts.items())])
-    return _markdown([what, "n", *map(shown_name, report.predictors)], rows)
+    return markdown_table([what, "n", *map(shown_name, report.predictors)], rows)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(map(_cell, cells)) + " |" for cells in chain((head, rule), rows))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from delineate.core.errors import InputError
 from delineate.evaluation.baselines import BASELINES, BaselinePredictor
+from delineate.evaluation.flow import FLOW, FlowPredictor
 from delineate.predictors.bundle_card import CARD, is_bundle
-from delineate.predictors.frame_predictor import Predictor
+from delineate.predictors.frame_predictor import FramePredictor, Predictor
+from delineate.predictors.second_opinion import OpinionPair
 from delineate.systems.registry import CHECKPOINTS, SYSTEMS, build
 from delineate.systems.system import BuildOptions
 
@@ -49,16 +52,28 @@ def reported_names(names: Sequence[str]) -> dict[str, str]:
     return reported
 
 
+def pair_named(name: str) -> tuple[str, str] | None:
+    """Two systems with a ``+`` between them; None for any other name."""
+    first, _, second = name.partition("+")
+    return (first, second) if first in SYSTEMS and second in SYSTEMS else None
+
+
+def is_named(name: str) -> bool:
+    """Whether this is the name of a system, a baseline or a pair, and no file's."""
+    return name in SYSTEMS or name in BASELINES or name == FLOW or pair_named(name) is not None
+
+
 def check_predictor(name: str) -> None:
     """Raises InputError, naming those there are, for a name that is no predictor's."""
+    if is_named(name):
+        return
     system, _, model = name.rpartition("=")
-    named = not system and (name in SYSTEMS or name in BASELINES)
     is_model = model.endswith(FILES) or is_bundle(Path(model))
-    if not named and (not is_model or (system and system not in SYSTEMS)):
+    if not is_model or (system and system not in SYSTEMS):
         raise InputError(
             "E-EVAL-PREDICTOR",
             f'There is no predictor "{name}".',
-            f"Choose from {', '.join((SHIPPED, *BASELINES))}; name a system; or give a model: FILE, SYSTEM=FILE, "
+            f"Choose from {', '.join((SHIPPED, *BASELINES, FLOW))}; name a system; or give a model: FILE, SYSTEM=FILE, "
             "or the folder of an exported system.",
         )
 
@@ -71,10 +86,18 @@ def weights_file(name: str) -> Path | None:
 
 
 def predictor_named(name: str, options: BuildOptions | None = None) -> Predictor:
-    """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``."""
+    """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``.
+
+    Two of them with a ``+`` between are a pair, whose second is asked about the outlines of the first.
+    """
     check_predictor(name)
     if name in BASELINES:
         return BaselinePredictor(name)
+    if name == FLOW:
+        return FlowPredictor()
+    if (pair := pair_named(name)) is not None:
+        first, second = (predictor_named(one, options) for one in pair)
+        return OpinionPair(cast(FramePredictor, first), cast(FramePredictor, second))
     system, _, model = name.rpartition("=")
     options = options or BuildOptions()
     if options.variant and options.variant not in variants_of(name):

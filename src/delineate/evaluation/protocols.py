@@ -20,6 +20,8 @@ from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation import (
     click_protocols,
     laptop_script,
+    opinion_protocol,
+    picture_protocols,
     scan_protocols,
     slice_protocols,
     video_protocols,
@@ -137,6 +139,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
         *video_protocols.PROTOCOLS,
         *click_protocols.PROTOCOLS,
         *laptop_script.PROTOCOLS,
+        *picture_protocols.PROTOCOLS,
+        *opinion_protocol.PROTOCOLS,
     )
 }
 

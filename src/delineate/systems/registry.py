@@ -19,6 +19,7 @@ from delineate.systems.layout import CheckpointLayout, Shape
 from delineate.systems.system import BuildOptions, System
 
 SHIPPED = "quill"  # the model that comes with the package
+AUTO = "auto"  # no model: the choice is left to the table of what was measured (``routing``)
 _PAPERS = (
     "sam", "mobile_sam", "medsam", "medsam_text", "lite_medsam", "sam_med2d", "sam2", "surgical_sam2", "medsam2",
     "biosam2", "efficient_tam", "edge_tam",
@@ -43,6 +44,12 @@ def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str
     options = options or BuildOptions()
     if system is not None and system not in SYSTEMS:
         raise _unknown(system)
+    if model == AUTO:
+        raise ModelError(
+            "E-MODEL-AUTO",
+            '"auto" chooses a model by the scan and its prompts, and there are none here.',
+            "Name a model: delineate systems. delineate segment takes -m auto.",
+        )
     path = Path(model)
     if options.adapter is not None and (model == SHIPPED or path.suffix == ".onnx"):
         raise ModelError("E-ADAPTER", "Quill has no place for an adapter.", "Name what it was trained on: -m SYSTEM")

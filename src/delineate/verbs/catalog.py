@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from delineate.verbs import bench, dataset, evaluate, finetune, models, systems
 from delineate.verbs.auto import AutoRequest, AutoResult, auto
+from delineate.verbs.compare import CompareRequest, CompareResult, compare
 from delineate.verbs.demo import DemoRequest, DemoResult, demo
 from delineate.verbs.distill import DistillRequest, DistillResult, distill
 from delineate.verbs.doctor import DoctorRequest, DoctorResult, doctor
@@ -66,6 +67,7 @@ VERBS: Final[dict[str, Verb]] = {
         Verb("bench", bench.BenchRequest, bench.bench, bench.BenchResult),
         Verb("bench reproduce", evaluate.ReproduceRequest, evaluate.reproduce, evaluate.ReproduceResult),
         Verb("bench corruptions", bench.CorruptionsRequest, bench.corruptions, bench.CorruptionsResult),
+        Verb("bench compare", CompareRequest, compare, CompareResult),
         Verb("dataset check", dataset.CheckDatasetRequest, dataset.check_dataset, dataset.CheckDatasetResult),
         Verb("dataset shard", dataset.ShardDatasetRequest, dataset.shard_dataset, dataset.ShardDatasetResult),
         Verb("models list", models.ListModelsRequest, models.list_models, models.ListModelsResult),

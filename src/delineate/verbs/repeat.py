@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from delineate.core.errors import InputError
-from delineate.evaluation.baselines import BASELINES
-from delineate.systems import SYSTEMS
+from delineate.evaluation.predictors import is_named
 from delineate.verbs.distill import DistillRequest, distill
 from delineate.verbs.evaluate import EvaluateRequest, evaluate
 from delineate.verbs.finetune import FinetuneRequest, finetune
@@ -99,6 +98,6 @@ def _plain(name: str, file: Path, folders: bool = False) -> str:
 def _model(name: str, file: Path, way_out: str) -> str:
     """A system's or baseline's name, or a model's file; two files of one name have the folders that tell them apart."""
     system, equals, model = name.rpartition("=")
-    if not system and (model in SYSTEMS or model in BASELINES):
+    if is_named(name):
         return name
     return f"{system}{equals}{found_file(_plain(model, file, folders=True), file, 'The model file', way_out)}"
