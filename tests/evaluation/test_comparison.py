@@ -53,8 +53,18 @@ def test_tables_say_who_is_better(done: comparison.Comparison) -> None:
     found = tables(done)
     assert set(found) == {
         f"compare-{name}"
-        for name in ("overview", "words", "boxes", "sloppy", "calibration", "routing", "volumes", "videos", "robust")
-        + ("opinion",)
+        for name in (
+            "overview",
+            "words",
+            "boxes",
+            "sloppy",
+            "calibration",
+            "routing",
+            "volumes",
+            "videos",
+            "robust",
+            "opinion",
+        )
     }
     assert all(text.strip() for text in found.values()) and "| **1.000** |" in found["compare-overview"]
     assert "lite_medsam is better than quill by 0.02 Dice or more on 0 of 3 data sets." in words(done)
@@ -77,9 +87,7 @@ def test_what_was_measured_before_is_used_again(
 
 def test_a_route_needs_several_subjects(done: comparison.Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not done.routing.routes  # nobody knows what kind of scan a drawing is
-    drawn = comparison.Comparison(
-        done.options, done.reports, dict.fromkeys(done.modalities, ModalityName.ULTRASOUND)
-    )
+    drawn = comparison.Comparison(done.options, done.reports, dict.fromkeys(done.modalities, ModalityName.ULTRASOUND))
     routes = drawn.routing.routes
     assert [(one.prompt, one.through) for one in routes] == [
         (PromptKind.BOX, ScanKind.IMAGE), (PromptKind.MASK, ScanKind.VIDEO), (PromptKind.BOX, ScanKind.VOLUME)
