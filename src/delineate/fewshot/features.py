@@ -50,5 +50,5 @@ def extractor_of(predictor: Any) -> FeatureExtractor:
     """What describes frames with the same network that a predictor outlines with."""
     own = getattr(predictor, "feature_extractor", None)
     if own is not None:
-        return own  # type: ignore[no-any-return]
+        return own
     return predictor if isinstance(predictor, FeatureExtractor) else EncoderExtractor(predictor)
