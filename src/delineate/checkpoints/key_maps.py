@@ -140,14 +140,14 @@ def sam_weights(native: Mapping[str, Array]) -> dict[str, Array]:
     """SAM, MedSAM, SAM-Med2D, MobileSAM and LiteMedSAM files, named as the host's."""
     dropped = ("pixel_mean", "pixel_std", "image_encoder.norm_head.", "image_encoder.head.")
     tiny = any(key.startswith("image_encoder.patch_embed.seq.") for key in native)
-    named = _renamed(native, (*(TINY_VIT if tiny else VIT), *SAM_HEADS), dropped)
+    named = renamed(native, (*(TINY_VIT if tiny else VIT), *SAM_HEADS), dropped)
     return _with_positions(named)
 
 
 def medsam_text_weights(native: Weights) -> Weights:
     """Files of MedSAM's text-prompt extension. Left out: mask prompts, saved with no channel, and counted positions."""
     unused = ("prompt_encoder.mask_downscaling.", f"{TEXT_TOWER}embeddings.position_ids")
-    return _renamed(
+    return renamed(
         sam_weights({key: value for key, value in native.items() if not key.startswith(unused)}),
         ((rf"^{re.escape(TEXT_TOWER)}", "prompt_encoder.text_encoder."),),
     )
@@ -155,14 +155,14 @@ def medsam_text_weights(native: Weights) -> Weights:
 
 def sam2_weights(native: Weights) -> Weights:
     """SAM 2 and 2.1 files, and those fine-tuned from them, named as the host's."""
-    return _with_point_table(_with_positions(_renamed(native, (*HIERA, *SAM2_HEADS, *MEMORY))))
+    return _with_point_table(_with_positions(renamed(native, (*HIERA, *SAM2_HEADS, *MEMORY))))
 
 
 def efficient_tam_weights(native: Weights, cells: int) -> Weights:
     """EfficientTAM files; the table of positions is resized to ``cells`` x ``cells``, its class token dropped."""
     from torch.nn import functional as F
 
-    named = _with_point_table(_with_positions(_renamed(native, (*PLAIN_VIT, *SAM2_HEADS, *MEMORY))))
+    named = _with_point_table(_with_positions(renamed(native, (*PLAIN_VIT, *SAM2_HEADS, *MEMORY))))
     table = named.get("vision_encoder.pos_embed")
     side = 0 if table is None or table.ndim != 3 else round(max(0, table.shape[1] - 1) ** 0.5)
     if table is not None and side and table.shape[1] == side * side + 1:
@@ -176,7 +176,7 @@ def efficient_tam_weights(native: Weights, cells: int) -> Weights:
 
 def edge_tam_weights(native: Weights) -> Weights:
     """EdgeTAM files, named as the host's; RepViT's names stay."""
-    named = _renamed(native, (*HIERA, *SAM2_HEADS, *MEMORY, *PERCEIVER))
+    named = renamed(native, (*HIERA, *SAM2_HEADS, *MEMORY, *PERCEIVER))
     split: Weights = {}
     for key, value in _with_point_table(_with_positions(named)).items():
         if ".to_kv." in key and value.ndim and len(value) % 2 == 0:
@@ -223,7 +223,8 @@ def _resized(grid: Tensor, size: tuple[int, int]) -> Tensor:
     return grid if grid.shape[-2:] == size else F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
 
 
-def _renamed(native: Mapping[str, Array], rules: Rules, dropped: tuple[str, ...] = ()) -> dict[str, Array]:
+def renamed(native: Mapping[str, Array], rules: Rules, dropped: tuple[str, ...] = ()) -> dict[str, Array]:
+    """Arrays by the names that ``rules`` make of theirs, without those whose names begin as one of ``dropped``."""
     named: dict[str, Array] = {}
     for key, value in native.items():
         if key.startswith(dropped) and dropped:

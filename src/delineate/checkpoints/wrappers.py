@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from delineate.core.errors import ModelError
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "network")  # in the order they are unwrapped
+WRAPPERS = ("state_dict", "model", "model_state_dict", "network", "teacher")  # in the order they are unwrapped
 PREFIXES = ("module.", "sam2_model.", "_orig_mod.")  # of training wrappers
 DEEPEST = 16  # wrappers within each other
 

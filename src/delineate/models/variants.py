@@ -59,3 +59,28 @@ class Pruning(StrEnum):
 
     V1 = "v1"  # the 2024 snapshot, on SAM 2.0
     V2 = "v2"  # the 2025 release, on SAM 2.1
+
+
+class DinoVariant(StrEnum):
+    """Published DINOv2 and DINOv3 vision transformers, named as their authors' hub names them."""
+
+    V2_S = "dinov2_vits14"
+    V2_B = "dinov2_vitb14"
+    V2_L = "dinov2_vitl14"
+    V2_G = "dinov2_vitg14"
+    V2_S_REG = "dinov2_vits14_reg"  # with four register tokens
+    V2_B_REG = "dinov2_vitb14_reg"
+    V2_L_REG = "dinov2_vitl14_reg"
+    V2_G_REG = "dinov2_vitg14_reg"
+    V3_S = "dinov3_vits16"
+    V3_S_PLUS = "dinov3_vits16plus"
+    V3_B = "dinov3_vitb16"
+    V3_L = "dinov3_vitl16"
+    V3_H_PLUS = "dinov3_vith16plus"
+
+
+class PositionInterpolation(StrEnum):
+    """How DINOv2's table of positions is resized to a picture's grid."""
+
+    OFFSET = "offset_0.1"  # by the factor (cells + 0.1) / 37, as its authors do where there are no registers
+    EXACT = "exact_size"  # to the grid's size, as ``transformers`` does
