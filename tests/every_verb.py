@@ -32,6 +32,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "replay": (("onnxruntime.manifest.json", "--input", SCAN),),
     "auto": ((SCAN, *TINY, "--points-per-side", "2", "-o", "auto.png"),),
     "inspect": ((SCAN,),),
+    "clean": (("onnxruntime.png", "--largest", "-o", "cleaned.png"),),
     "demo": (("-o", "demo"),),
     "doctor": ((),),
     "distill": (

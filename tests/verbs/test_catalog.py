@@ -45,6 +45,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
     "auto": ({"input": "a.png", "settings": {"points_per_side": 8}, "frame": 2, "output": {"overwrite": True}},),
     "replay": ({"manifest": "a.manifest.json", "input": "a.png", "output": {"path": "b.png"}, "force": True},),
     "inspect": ({"input": "a.tif", "reading": {"pages": "video"}},),
+    "clean": ({"input": "a.nii.gz", "label": ["liver"], "largest": True, "grow": 2.5, "inside": "body"},),
     "demo": ({"output": "here"},),
     "doctor": ({},),
     "systems": ({}, {"name": "medsam"}),

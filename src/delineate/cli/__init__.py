@@ -10,6 +10,7 @@ import typer
 from delineate.cli import (
     auto,
     bench,
+    clean,
     dataset,
     demo,
     distill,
@@ -42,6 +43,7 @@ app.command(cls=GroupedCommand)(segment.segment)
 app.command(cls=GroupedCommand)(replay.replay)
 app.command(cls=GroupedCommand)(auto.auto)
 app.command(cls=GroupedCommand)(inspect.inspect)
+app.command(cls=Command)(clean.clean)
 app.command(cls=Command)(demo.demo)
 app.command(cls=Command)(doctor.doctor)
 app.command(cls=GroupedCommand)(distill.distill)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
 
+from delineate.cli.examples import EXAMPLES
+
 if TYPE_CHECKING:
     from delineate.verbs.request import AnyRequest
 
@@ -62,6 +64,14 @@ class _OnceEach:
             if times > 1 and parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag):
                 ctx.fail(f"{parameter.opts[0]} was given {times} times; it takes one value, and the last would win.")
         return super().parse_args(ctx, args)  # type: ignore[misc]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Examples at the end of the help, each on a line of its own."""
+        lines = EXAMPLES.get(ctx.command_path.rpartition("delineate ")[2], ())
+        if lines:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"{' ' * formatter.current_indent}{line}\n" for line in lines))
+        super().format_epilog(ctx, formatter)  # type: ignore[misc]
 
 
 class Command(_OnceEach, TyperCommand):

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from delineate.verbs import bench, dataset, evaluate, finetune, models, systems
 from delineate.verbs.auto import AutoRequest, AutoResult, auto
+from delineate.verbs.clean import CleanRequest, clean
 from delineate.verbs.compare import CompareRequest, CompareResult, compare
 from delineate.verbs.demo import DemoRequest, DemoResult, demo
 from delineate.verbs.distill import DistillRequest, DistillResult, distill
 from delineate.verbs.doctor import DoctorRequest, DoctorResult, doctor
 from delineate.verbs.inspect import InspectRequest, InspectResult, inspect
+from delineate.verbs.label_files import LabelResult
 from delineate.verbs.repeat import call
 from delineate.verbs.replay import ReplayRequest, ReplayResult, replay
 from delineate.verbs.request import Progress, Request, Result, valid
@@ -56,6 +58,7 @@ VERBS: Final[dict[str, Verb]] = {
         Verb("auto", AutoRequest, auto, AutoResult),
         Verb("replay", ReplayRequest, replay, ReplayResult),
         Verb("inspect", InspectRequest, inspect, InspectResult),
+        Verb("clean", CleanRequest, clean, LabelResult),
         Verb("demo", DemoRequest, demo, DemoResult),
         Verb("doctor", DoctorRequest, doctor, DoctorResult),
         Verb("systems", systems.SystemsRequest, systems.systems, systems.SystemsResult),

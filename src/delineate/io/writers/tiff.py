@@ -21,7 +21,7 @@ CLASSIC = 2**32 - 2**25  # bytes of pixels; more needs BigTIFF, which ImageJ's o
 
 
 def write_tiff(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
-    """Label values with spacing and names, a page in memory at a time; orientation and origin have no place in the format.
+    """Label values, spacing and names, a page in memory at a time; the format has no place for orientation and origin.
 
     Pages are slices along the last axis of the grid, frames of a video, or the one picture.
     """
