@@ -57,6 +57,8 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "train recipes": ((),),
     "bench": (("--quick",),),
     "bench reproduce": (("box-2d", "--data", "data", "--predictors", "ellipse", "--limit", "1", "-o", "reproduced"),),
+    "serve": (("--smoke", "--state", "served"),),
+    "open": ((SCAN, "--no-browser", "--smoke", "--state", "served"),),
     "bench corruptions": ((SCAN, "-o", "corruptions.png"),),
     "bench compare": (("--data", "data", "--models", "quill,ellipse", "--limit", "1", "-o", "compared"),),
 }  # fmt: skip

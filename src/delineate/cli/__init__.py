@@ -20,6 +20,7 @@ from delineate.cli import (
     models,
     replay,
     segment,
+    serve,
     systems,
     train,
 )
@@ -49,6 +50,8 @@ app.command(cls=Command)(doctor.doctor)
 app.command(cls=GroupedCommand)(distill.distill)
 app.command(cls=GroupedCommand)(evaluate.evaluate)
 app.command(cls=Command)(systems.systems)
+app.command(cls=GroupedCommand)(serve.serve)
+app.command("open", cls=GroupedCommand)(serve.opened)
 models_app.command("list", cls=Command)(models.listed)
 models_app.command("pull", cls=Command)(models.pull)
 models_app.command("import", cls=Command)(models.imported)

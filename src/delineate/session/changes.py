@@ -153,6 +153,23 @@ class Changes:
         state = self._settled(state, name, frame, Rle.encode(mask), score)
         return self._with_others(state, name, frame, outlines), answer
 
+    def previewed(self, state: SessionState, event: AddPrompt | AddPrompts) -> Candidates:
+        """What prompts would give, were they given now."""
+        if self._answering.across:
+            raise PromptError(
+                "E-PREVIEW",
+                f"{self.predictor.record.name} outlines all {self.scan.frame_word}s at once: there is no preview.",
+                "Give the prompt.",
+            )
+        state = self._with_object(state, event.new) if event.new else state
+        prompts, _ = self._joined(state, event)
+        return self._answer(state, event.object, self.frame_of(event.prompts), prompts)
+
+    def look(self, frame: int) -> None:
+        """Encode a frame, so that the next prompt on it is answered at once."""
+        if not self._answering.across:
+            self._encoded(frame)
+
     def _with_others(
         self, state: SessionState, name: str, frame: int, outlines: Mapping[int, Candidates]
     ) -> SessionState:

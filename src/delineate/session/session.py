@@ -166,18 +166,22 @@ class Session:
         nothing is changed then, and what had been undone can still be redone.
         """
         with self._changing():
-            objects = self.segmentation.objects
-            name = object or (objects[-1].name if objects else _free_name(self.segmentation))
-            new = None if name in self.segmentation else self._new(name)
-            prompts = tuple(prompt) if isinstance(prompt, Sequence) else (prompt,)
-            frame = self._changes.frame_of(prompts)
-            event: AddPrompt | AddPrompts = AddPrompts(object=name, prompts=prompts, new=new)
-            if len(prompts) == 1:
-                event = AddPrompt(object=name, prompt=prompts[0], new=new)
+            event = self._asked(prompt, object)
+            name, frame = event.object, self._changes.frame_of(event.prompts)
             state, answer = self._changes.prompted(self._history.now.state, event, self.log.done + 1)
             self._history.add(event, state)
         one = state.segmentation[name]
         return FrameResult(name, frame, state.segmentation.mask(name, frame), one.scores.get(frame, 0.0), answer)
+
+    def preview(self, prompt: Prompt | Sequence[Prompt], object: str | None = None) -> FrameResult:
+        """What ``prompt`` would give; nothing is changed and nothing recorded. Raises as ``prompt`` does."""
+        event = self._asked(prompt, object)
+        answer = self._changes.previewed(self._history.now.state, event)
+        return FrameResult(event.object, self._changes.frame_of(event.prompts), answer.mask, answer.score, answer)
+
+    def look(self, frame: int) -> None:
+        """Encode a frame (from 0) ahead of a prompt on it. Raises InputError for a frame that is not there."""
+        self._changes.look(frame)
 
     def prompt_all(
         self, prompts: Sequence[Prompt], object: str | None = None, one_by_one: bool | None = None
@@ -315,6 +319,16 @@ class Session:
     def _new(self, name: str, color: Color | None = None, label: int | None = None) -> AddObject:
         added = self.segmentation.adding(name, color, label)[name]
         return AddObject(object=name, label=added.label, color=added.color)
+
+    def _asked(self, prompt: Prompt | Sequence[Prompt], object: str | None) -> AddPrompt | AddPrompts:
+        """Prompts as the event they are, and the object that they make."""
+        objects = self.segmentation.objects
+        name = object or (objects[-1].name if objects else _free_name(self.segmentation))
+        new = None if name in self.segmentation else self._new(name)
+        prompts = tuple(prompt) if isinstance(prompt, Sequence) else (prompt,)
+        if len(prompts) == 1:
+            return AddPrompt(object=name, prompt=prompts[0], new=new)
+        return AddPrompts(object=name, prompts=prompts, new=new)
 
     def _recalled(self, number: int) -> tuple[SessionState, Event]:
         return self._history.state_at(number - 1), self.log.events[number - 1]

@@ -20,6 +20,7 @@ from delineate.verbs.repeat import call
 from delineate.verbs.replay import ReplayRequest, ReplayResult, replay
 from delineate.verbs.request import Progress, Request, Result, valid
 from delineate.verbs.segment import SegmentRequest, SegmentResult, segment
+from delineate.verbs.serve import ServeRequest, ServeResult, serve
 from delineate.verbs.train_quill import TrainQuillRequest, TrainQuillResult, train_quill
 
 
@@ -61,6 +62,8 @@ VERBS: Final[dict[str, Verb]] = {
         Verb("clean", CleanRequest, clean, LabelResult),
         Verb("demo", DemoRequest, demo, DemoResult),
         Verb("doctor", DoctorRequest, doctor, DoctorResult),
+        Verb("serve", ServeRequest, serve, ServeResult),
+        Verb("open", ServeRequest, serve, ServeResult),
         Verb("systems", systems.SystemsRequest, systems.systems, systems.SystemsResult),
         Verb("evaluate", evaluate.EvaluateRequest, evaluate.evaluate, evaluate.EvaluateResult),
         Verb("distill", DistillRequest, distill, DistillResult),

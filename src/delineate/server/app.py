@@ -1,0 +1,91 @@
+"""The application: routes, guard and limits put together, and served."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from delineate.predictors.frame_predictor import Predictor
+from delineate.server.guard import Guard
+from delineate.server.interop.nninteractive import nninteractive
+from delineate.server.live import live_route
+from delineate.server.problems import add_problems
+from delineate.server.routes import api
+from delineate.server.service import Service
+from delineate.server.settings import ServerSettings
+
+PAGE: Final = Path(__file__).parent / "page"
+
+
+def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> FastAPI:
+    """The ASGI application of one server.
+
+    build  makes the predictor of a system's name
+    """
+    service = Service(settings, build)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="Delineate",
+        version=version("delineate"),
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=settings.max_body,
+    )
+    app.state.service = service
+    add_problems(app)
+    app.include_router(api(service))
+    app.include_router(live_route(service))
+    app.include_router(nninteractive(service))
+
+    @app.get("/healthz")
+    def healthy() -> dict[str, bool]:
+        """Whether the server answers."""
+        return {"ok": True}
+
+    if PAGE.is_dir():
+        app.mount("/page", StaticFiles(directory=PAGE), name="page")
+
+        @app.get("/", include_in_schema=False)
+        def page() -> FileResponse:
+            return FileResponse(PAGE / "index.html")
+
+    app.add_middleware(Guard, settings=settings)
+    return app
+
+
+def listening(settings: ServerSettings) -> socket.socket:
+    """The socket the server listens on; its name says the port where a free one was asked for."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((settings.host, settings.port))
+    return bound
+
+
+def run(app: FastAPI, bound: socket.socket, settings: ServerSettings) -> None:
+    """Serve until interrupted."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        ws_max_size=settings.max_body,
+        timeout_graceful_shutdown=10,
+        server_header=False,
+    )
+    uvicorn.Server(config).run([bound])

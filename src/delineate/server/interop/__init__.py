@@ -1,0 +1,1 @@
+"""Protocols of other programs, answered by the same sessions."""
