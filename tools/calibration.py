@@ -68,7 +68,7 @@ def main() -> None:
     for name, prompt in (("box", boxed), ("click", clicked)):
         lines += rows(name, np.array(list(measured(prompt))))
     print("\n".join(lines))
-    write(ROOT / "src" / "delineate" / "weights" / "QUILL.md", "calibration", "\n".join(lines))
+    write(ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md", "calibration", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,13 @@ from typing import Any
 
 from delineate.bench import TABLE_HEAD, as_row, bench
 from delineate.bench_systems import bench_systems
+from delineate.evaluation.comparison import CompareOptions, compare
+from delineate.evaluation.comparison_tables import tables as tables_of
 from delineate.evaluation.markdown import dataset_table, summary_table
 from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.predictors.second_opinion import TABLE as OPINIONS
 from delineate.systems import SYSTEMS
+from delineate.systems.routing import TABLE as ROUTES
 from delineate.systems.sources import sources_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +29,7 @@ DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
 OLD = tuple(str(f) for v in (7, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
 BASELINES = ("ellipse", "otsu", "grabcut", "random-walker")
 FOLLOWERS = ("quill", *OLD, "ellipse", "grabcut")
+COPIES = ("simulated_motion", "natural_judo_davis")  # clips made of pictures of other sets; of no patient
 PROTOCOLS: dict[str, dict[str, Any]] = {  # following takes long, so a sample
     "box-2d": {"predictors": ("quill", *OLD, *BASELINES)},
     "volume-box": {"predictors": FOLLOWERS, "limit": 2, "structures": 2},
@@ -48,18 +53,29 @@ def systems() -> str:
     return "\n".join(["| name | what it is | license of the weights | compared |", "|---|---|---|---|", *rows])
 
 
+def compared() -> dict[str, str]:
+    """Models side by side: every table; what ``-m auto`` and a second opinion go by is written into the package."""
+    done = compare(CompareOptions(data=DATA, without=COPIES, output=ROOT / "runs" / "comparison"))
+    for file, table in ((ROUTES, done.routing), (OPINIONS, done.opinion_table)):
+        file.write_text(table.model_dump_json(indent=1) + "\n")
+    return tables_of(done)
+
+
 SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_systems}
 
 
 def main(wanted: Sequence[str]) -> None:
     write(ROOT / "docs" / "reference" / "systems.md", "systems", systems())
     write(ROOT / "docs" / "reference" / "weights.md", "sources", sources_table())
-    files = [ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
+    pages = [ROOT / "docs" / "reference" / "comparison.md"]
+    files = [*pages, ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
     tables = {
         name: "\n".join([TABLE_HEAD, *map(as_row, measure())])
         for name, measure in SPEED.items()
         if not wanted or name in wanted
     }
+    if not wanted or "compare" in wanted:
+        tables |= compared()
     for protocol, options in PROTOCOLS.items():
         if wanted and protocol not in wanted:
             continue

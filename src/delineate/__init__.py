@@ -22,6 +22,7 @@ _WHERE = {
     "open_scan": "delineate.io.opening",
     "save": "delineate.io.saving",
     "Session": "delineate.session",
+    "choose_model": "delineate.systems.routing",
     "Grid": "delineate.core.grid",
     "Space": "delineate.core.grid",
     "Scan": "delineate.core.scan",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from delineate.io.opening import open_scan
     from delineate.io.saving import save
     from delineate.session import Session
+    from delineate.systems.routing import choose_model
 
 
 def __getattr__(name: str) -> Any:

@@ -51,21 +51,8 @@ def test_every_part_is_measured(done: comparison.Comparison) -> None:
 
 def test_tables_say_who_is_better(done: comparison.Comparison) -> None:
     found = tables(done)
-    assert set(found) == {
-        f"compare-{name}"
-        for name in (
-            "overview",
-            "words",
-            "boxes",
-            "sloppy",
-            "calibration",
-            "routing",
-            "volumes",
-            "videos",
-            "robust",
-            "opinion",
-        )
-    }
+    names = ["overview", "words", "boxes", "sloppy", "calibration", "routing", "volumes", "videos", "robust", "opinion"]
+    assert set(found) == {f"compare-{name}" for name in names}
     assert all(text.strip() for text in found.values()) and "| **1.000** |" in found["compare-overview"]
     assert "lite_medsam is better than quill by 0.02 Dice or more on 0 of 3 data sets." in words(done)
     assert as_markdown(done).count("\n## ") == len(found)

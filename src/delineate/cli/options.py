@@ -157,7 +157,9 @@ class Machine:
 
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="A system's name, a model file, or an exported folder.  [default: quill]"),
+        typer.Option(
+            "--model", "-m", help="A system's name, a model file, an exported folder, or auto.  [default: quill]"
+        ),
     ] = None
     adapter: Adapter = None
     system: SystemName = None

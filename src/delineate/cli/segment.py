@@ -11,6 +11,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import progress_bar
 from delineate.cli.groups import grouped
+from delineate.cli.second_opinion import SecondOpinion
 from delineate.cli.segment_report import print_result
 from delineate.core.errors import PromptError
 
@@ -94,6 +95,7 @@ def segment(
     writing: options.Writing,
     following: options.PropagationGroup,
     machine: options.Machine,
+    opinion: SecondOpinion,
     reading: options.Reading,
     talking: options.PrintOptions,
 ) -> None:
@@ -131,6 +133,7 @@ def segment(
             asked=pointing.target(following),
             output=writing.choice,
         )
+    request = opinion.wanted(request)
     with progress_bar(f"Following {', '.join(request.names)}", talking.quiet or talking.json) as progress:
         result = run(request, progress, check, (pointing.prompts,))
     print_result(result, talking)

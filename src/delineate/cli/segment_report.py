@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from delineate.cli import options
@@ -28,6 +28,10 @@ def print_result(done: RunResult, talking: options.PrintOptions) -> None:
         result(_found(one, done.scan))
     if not done.manifest.objects:
         result("nothing was asked for: no structure has a prompt")
+    if (run := done.manifest.run) is not None and run.routed:
+        result(f"  by {run.model}: {run.routed}")
+    if (second := done.manifest.second_opinion) is not None:
+        result(f"  {_agreements(done.manifest.objects, second.name)}")
     for path in done.files:
         result(f"  {path}")
     if not talking.quiet:
@@ -44,6 +48,14 @@ def _found(one: ObjectRecord, scan: Scan) -> str:
     where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
     size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {one.pixels} pixels"
     return f"{one.name}{where}{size}, mean confidence {mean:.2f}{_doubts(one.warnings)}"
+
+
+def _agreements(objects: Sequence[ObjectRecord], second: str) -> str:
+    """How far the second model agrees, in words."""
+    found = [value for one in objects for value in one.agreement.values()]
+    if not found:
+        return f"second opinion of {second}: there was no outline to ask about"
+    return f"second opinion of {second}: agreement {sum(found) / len(found):.2f} (Dice), least {min(found):.2f}"
 
 
 def _doubts(warnings: Mapping[int, str]) -> str:

@@ -101,6 +101,7 @@ class ObjectRecord(_Record):
     prompted: list[int] = Field(default_factory=list)  # frames it was prompted on
     ended: dict[int, str] = Field(default_factory=dict)  # frame: the direction in which following it ended there
     warnings: dict[int, str] = Field(default_factory=dict)  # frame: what looked wrong
+    agreement: dict[int, float] = Field(default_factory=dict)  # frame: Dice with a second model's outline
 
 
 class OutputRecord(_Record):
@@ -120,6 +121,8 @@ class RunRecord(_Record):
     verb: Literal["segment", "auto"] = "segment"
     reading: dict[str, str | int | bool] = Field(default_factory=dict, description="Fields of ReadOptions, as chosen.")
     model: FileName = Field(default="quill", description="The system's name, or the name of the model file.")
+    routed: str = Field(default="", description="Where the model was chosen by what was measured: why this one.")
+    second_opinion: FileName | None = Field(default=None, description="The model that was asked about the outlines.")
     system: str | None = None
     adapter: FileName | None = None
     vocabulary: FileName | None = None
@@ -146,6 +149,7 @@ class Manifest(_Record):
     intended_use: str = "research use only, not a medical device"
     input: InputRecord
     model: ModelRecord
+    second_opinion: ModelRecord | None = None
     objects: list[ObjectRecord] = Field(default_factory=list)
     outputs: list[OutputRecord] = Field(default_factory=list)
     notices: list[str] = Field(default_factory=list)

@@ -157,6 +157,7 @@ def request_of(
         ),
         asked=manifest.prompts,
         guards=_GUARDS.validate_python(run.guards) if run.guards else None,
+        second_opinion=run.second_opinion,
         output=OutputChoice(split=run.split, film=run.film, keep_header=run.keep_header),
     )
 
@@ -190,7 +191,8 @@ def request_from(
 
 def check_same(manifest: Manifest, predictor: Predictor) -> None:
     """Raise ModelError, naming what differs, if a model is not the one of a manifest, or the software is another."""
-    before, now = manifest.model, predictor.record
+    other, now = manifest.second_opinion, predictor.record
+    before = other if other is not None and other.name == now.name else manifest.model
     pairs = [("software", manifest.software, f"delineate {version('delineate')}")]
     pairs += [("model", f"{before.name} {before.version}", f"{now.name} {now.version}")]
     pairs += [("the weights' sha256", before.sha256[:16], now.sha256[:16])]

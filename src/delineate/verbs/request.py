@@ -85,7 +85,7 @@ class ModelChoice(Request):
     """Which model answers, and how it computes."""
 
     name: ModelName = Field(
-        default="quill", description="A system's name, a model file, or an exported system's folder."
+        default="quill", description="A system's name, a model file, an exported system's folder, or auto (segment)."
     )
     system: SystemName = None
     adapter: Path | None = Field(default=None, description="A trained adapter that is put into the weights.")

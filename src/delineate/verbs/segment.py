@@ -27,7 +27,18 @@ from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
-from delineate.verbs.request import ModelChoice, OutputChoice, Progress, Request, RunResult, format_of, recorded
+from delineate.verbs.request import (
+    ModelChoice,
+    ModelName,
+    OutputChoice,
+    Progress,
+    Request,
+    RunResult,
+    format_of,
+    recorded,
+)
+from delineate.verbs.routing import routed
+from delineate.verbs.second_opinion import second_model, with_second_opinion
 
 _A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
 
@@ -61,6 +72,9 @@ class SegmentRequest(Request):
     model: ModelChoice = ModelChoice()
     asked: SegmentTarget | PromptLog
     guards: GuardSettings | None = None
+    second_opinion: ModelName | None = Field(
+        default=None, description='Asked about the outlines; "": lite_medsam, or quill where that answers.'
+    )
     output: OutputChoice = OutputChoice()
     force: bool = False
 
@@ -114,6 +128,7 @@ def segment(
         If the scan cannot be read, the prompts do not fit it, the model is missing, or an output must not be written.
     """
     scan = open_scan(request.input, request.reading)
+    request, why = routed(request, scan)
     target = request.output.path or default_output(scan)
     if request.output.keep_header:
         require_header(target, scan)
@@ -132,10 +147,13 @@ def segment(
         predictor = predictor or request.model.build()
         if check is not None:
             check(predictor)
+        second = second_model(request, check)
         session = _session(request, scan, predictor, progress)
         write_outlines(session.segmentation, outlines, session.scan, outputs, keep_header=request.output.keep_header)
         records = [output_record(outputs.stage(file), format_of(file)) for file in outlines]
-        manifest = session.manifest(records).model_copy(update={"run": _run_record(request, session)})
+        run = _run_record(request, session).model_copy(update={"routed": why})
+        manifest = session.manifest(records).model_copy(update={"run": run})
+        manifest = with_second_opinion(manifest, session, second, progress)
         write_manifest(manifest, outputs.stage(manifest_file))
         save_preview(session.scan, session.segmentation, outputs.stage(preview))
         if film is not None:
