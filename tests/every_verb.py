@@ -48,6 +48,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "models verify": ((),),
     "dataset check": (("data",),),
     "dataset shard": (("data", "-o", "shards"),),
+    "dataset synthesize": (("-o", "made", "--count", "2", "--size", "96"),),
     "train quill": (("-o", "quill", "--minutes", "0.01", "--batch", "1", "--threads", "1"),),
     "train finetune": (
         ("data", *TINY, "--recipe", "quick", "--steps", "1", "--batch", "1", "-o", "finetuned"),

@@ -71,3 +71,25 @@ def shard(
     for part, number in done.written.samples.items():
         result(f"{part}  {number} samples in {done.written.shards[part]} files")
     tell(f"Written: {output}")
+
+
+def synthesize(
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for pictures and labels.")],
+    count: Annotated[int, typer.Option(min=1, help="Pictures.")] = 100,
+    size: Annotated[int, typer.Option(min=64, max=352, help="Pixels along a side.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same pictures.")] = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write labeled pictures of made-up organs, cells, vessels and layers, which anything may be trained on."""
+    from delineate.verbs.synthetic_scans import SynthesizeDatasetRequest, synthesize_dataset
+
+    request = SynthesizeDatasetRequest(output=output, count=count, size=size, seed=seed)
+    with progress_bar("Painting", quiet or json) as progress:
+        done = synthesize_dataset(request, progress)
+    if json:
+        result_json(done.as_json())
+        return
+    result(f"{done.pictures} pictures, {done.structures} structures")
+    tell(f"Written: {output}")

@@ -21,6 +21,7 @@ from delineate.verbs.replay import ReplayRequest, ReplayResult, replay
 from delineate.verbs.request import Progress, Request, Result, valid
 from delineate.verbs.segment import SegmentRequest, SegmentResult, segment
 from delineate.verbs.serve import ServeRequest, ServeResult, serve
+from delineate.verbs.synthetic_scans import SynthesizeDatasetRequest, SynthesizeDatasetResult, synthesize_dataset
 from delineate.verbs.train_quill import TrainQuillRequest, TrainQuillResult, train_quill
 
 
@@ -76,6 +77,7 @@ VERBS: Final[dict[str, Verb]] = {
         Verb("bench compare", CompareRequest, compare, CompareResult),
         Verb("dataset check", dataset.CheckDatasetRequest, dataset.check_dataset, dataset.CheckDatasetResult),
         Verb("dataset shard", dataset.ShardDatasetRequest, dataset.shard_dataset, dataset.ShardDatasetResult),
+        Verb("dataset synthesize", SynthesizeDatasetRequest, synthesize_dataset, SynthesizeDatasetResult),
         Verb("models list", models.ListModelsRequest, models.list_models, models.ListModelsResult),
         Verb("models pull", models.PullModelRequest, models.pull_model, models.PullModelResult),
         Verb("models import", models.ImportModelRequest, models.import_model, models.ImportModelResult),
