@@ -153,7 +153,7 @@ def _checkpoint(path: Path, random: Random) -> None:
 def _adapter(path: Path, random: Random) -> None:
     from torch import nn
 
-    from delineate.checkpoints.adapter_file import put_adapter
+    from delineate.checkpoints.loading import put_adapter
 
     host = nn.ModuleDict({"vision_encoder": nn.ModuleDict({"block": nn.Linear(8, 6)}), "head": nn.Linear(6, 3)})
     put_adapter(host, path)

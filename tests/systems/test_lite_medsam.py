@@ -9,6 +9,7 @@ logits to 1.4e-4, and no pixel of an outline differed.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,38 @@ def test_the_checkpoint_is_read_as_by_torch(lite_medsam: Path) -> None:
     found = read_arrays(lite_medsam)
     assert list(found) == list(wanted) and len(found) == 435
     assert all(np.array_equal(found[name], value.numpy()) for name, value in wanted.items())
+
+
+def test_an_adapter_runs_in_the_shipped_graph_as_in_torch(lite_medsam: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    from delineate.models.sam import SamPrompts
+    from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter
+
+    plain = BuildOptions(device="cpu", precision="fp32", backend="torch")
+    host = build("lite_medsam", plain).network.host  # type: ignore[attr-defined]
+    file, generator = tmp_path / "adapter.safetensors", torch.Generator().manual_seed(0)
+    adapter = LowRankAdapter.put_in_decoder(host.mask_decoder, AdapterOptions(rank=4), 1)
+    with torch.no_grad():
+        for parameter in (*adapter.parameters(), host.prompt_encoder.point_embed[1].weight):
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    adapter.save(file, {"prompt_encoder.point_embed.1.weight": host.prompt_encoder.point_embed[1].weight})
+
+    shipped: Any = build("lite_medsam", BuildOptions(device="cpu", adapter=file))
+    network = build("lite_medsam", replace(plain, adapter=file))
+    assert shipped.record.backend != "torch" and shipped.record.sha256 == network.record.sha256
+    frame = Frame.of(np.random.default_rng(0).integers(0, 255, (200, 180, 3), dtype=np.uint8))
+    features = shipped.encode(frame)
+    click = Query(FramePrompts(np.array([[90.0, 80.0]]), np.array([True])))
+    found = shipped.decode(features, [click])[0].logits
+    there = torch.from_numpy(features.place.points(click.prompts.points))[None]
+    embedding = torch.from_numpy(features.maps["image_embeddings"])
+    with torch.no_grad():
+        prompts = SamPrompts(there, torch.ones(1, 1, dtype=torch.int64))
+        wanted = network.network.decode(embedding, prompts, False)[0][0].numpy()  # type: ignore[attr-defined]
+    assert np.abs(found - wanted).max() < 1e-3 * np.abs(wanted).max()
+    before = build("lite_medsam", BuildOptions(device="cpu")).decode(features, [click])[0].logits
+    assert before is not None and np.abs(found - before).max() > 0.1 * np.abs(wanted).max()
 
 
 def test_a_pulled_file_is_the_published_one(lite_medsam: Path) -> None:

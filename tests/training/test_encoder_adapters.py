@@ -12,10 +12,10 @@ from torch import Tensor, nn
 pytest.importorskip("peft")
 pytest.importorskip("accelerate")
 
-from delineate.checkpoints.adapter_file import put_adapter
+from delineate.checkpoints.loading import put_adapter
 from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
-from delineate.training.encoder_adapters import AdapterKind, AdapterOptions, EncoderAdapter
+from delineate.training.encoder_adapters import AdapterKind, AdapterOptions, LowRankAdapter
 from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, finetune
 from delineate.training.frames import split_frames
 from delineate.training.loop import LoopOptions, train
@@ -41,7 +41,7 @@ def answer(encoder: nn.Module) -> Tensor:
 def test_merged_weights_give_the_same_answer(name: str, kind: AdapterKind) -> None:
     plain = ENCODERS[name]()
     encoder = copy.deepcopy(plain)
-    adapter = EncoderAdapter.put(encoder, AdapterOptions(kind, 4, mlp=True), steps=20)
+    adapter = LowRankAdapter.put(encoder, AdapterOptions(kind, 4, mlp=True), steps=20)
     before = answer(plain)
     assert torch.equal(answer(encoder), before)
     generator = torch.Generator().manual_seed(0)
@@ -49,7 +49,9 @@ def test_merged_weights_give_the_same_answer(name: str, kind: AdapterKind) -> No
         for parameter in adapter.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     changed = answer(encoder)
-    plain.load_state_dict(adapter.merged(encoder, ""))
+    host = nn.ModuleDict({"vision_encoder": encoder})
+    merged = adapter.merged(host)
+    plain.load_state_dict({name.removeprefix("vision_encoder."): value for name, value in merged.items()})
     gap = float((answer(plain) - changed).abs().max())
     assert gap < 2e-5 and float((changed - before).abs().max()) > 100 * gap
 
@@ -105,7 +107,7 @@ def test_the_decoder_goes_into_the_adapters_file_where_it_was_trained(tmp_path: 
 
 
 def test_an_adapter_for_another_encoder_is_refused(tmp_path: Path) -> None:
-    adapter = EncoderAdapter.put(ENCODERS["hiera"](), AdapterOptions(), 10)
+    adapter = LowRankAdapter.put(ENCODERS["hiera"](), AdapterOptions(), 10)
     adapter.save(tmp_path / "adapter.safetensors")
-    with pytest.raises(ModelError, match="another encoder"):
+    with pytest.raises(ModelError, match="another network"):
         put_adapter(tiny_sam().host, tmp_path / "adapter.safetensors")

@@ -13,8 +13,8 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
-from delineate.checkpoints.adapter_file import AdapterKind, put_adapter
-from delineate.checkpoints.loading import load_all
+from delineate.checkpoints.adapter_file import AdapterKind
+from delineate.checkpoints.loading import load_all, put_adapter
 from delineate.checkpoints.reading import read_weights
 from delineate.core.errors import InputError, ModelError
 from delineate.memory.policies import EfficientFramePruning

@@ -189,7 +189,7 @@ def test_segment_takes_an_adapter(learned: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "adapter", "says"),
     [
-        ("tiny_sam2", "adapter.safetensors", "another encoder.*trained on tiny_sam"),
+        ("tiny_sam2", "adapter.safetensors", "another network.*trained on tiny_sam"),
         ("best.safetensors", "adapter.safetensors", "other weights"),
         ("tiny_sam", "best.safetensors", "is no adapter"),
         ("tiny_sam", "log.jsonl", "cannot be read"),

@@ -2,7 +2,8 @@
 
 LoRA: arXiv 2106.09685; DoRA: arXiv 2402.09353; AdaLoRA: arXiv 2303.10512. The file holds ``adapter.LAYER.lora_A`` and
 so on for layers of the image encoder, whole weights under the network's own names, and in its header how they were
-made and for which weights. Once they are put in, nothing of them slows the network down.
+made and for which weights. Once they are put in, nothing of them slows the network down. Free of torch: a graph is
+filled with the same weights, to the last bit, as a network.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, FiniteFloat
-from safetensors import safe_open
-from torch import Tensor, nn
 
-from delineate.checkpoints.reading import Weights
+from delineate.checkpoints.safetensors_file import read_safetensors
 from delineate.core.errors import ModelError
 from delineate.core.json_file import parsed_json
 from delineate.core.reading import reading
 from delineate.core.terminal_text import excerpt
 
-ENCODER = "vision_encoder"  # layers are named within it
+Arrays = Mapping[str, NDArray[Any]]
+
+ENCODER, DECODER = "vision_encoder", "mask_decoder"  # layers of the first are named within it
 PREFIX = "adapter."
 MATRIX = re.compile(r"^adapter\.(?P<layer>.+)\.lora_(?P<kind>A|B|E|magnitude_vector)(?:\.weight)?$")
 ADALORA_EPSILON = 1e-5  # beside the rank in AdaLoRA's scale, as in the peft library
@@ -45,7 +48,7 @@ class HowMade(BaseModel):
     alpha: FiniteFloat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LowRank:
     """What is learned beside the weights W (outputs, inputs) of a layer, in fp32.
 
@@ -54,26 +57,26 @@ class LowRank:
 
     kind: AdapterKind
     alpha: float
-    down: Tensor
-    up: Tensor
-    values: Tensor | None = None
-    lengths: Tensor | None = None
+    down: NDArray[np.float32]
+    up: NDArray[np.float32]
+    values: NDArray[np.float32] | None = None
+    lengths: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, kind: AdapterKind, alpha: float, matrices: Mapping[str, Tensor]) -> LowRank:
+    def of(cls, kind: AdapterKind, alpha: float, matrices: Arrays) -> LowRank:
         """From matrices named A, B, E, magnitude_vector.
 
         Raises KeyError if one is missing, ValueError if they are no matrices of one rank.
         """
-        found = {name: value.detach().float().cpu() for name, value in matrices.items()}
+        found = {name: np.asarray(value, np.float32) for name, value in matrices.items()}
         down, up = found["A"], found["B"]
         if down.ndim != 2 or up.ndim != 2 or not len(down) or up.shape[1] != len(down):
-            raise ValueError(f"matrices of {tuple(down.shape)} and {tuple(up.shape)}")
+            raise ValueError(f"matrices of {down.shape} and {up.shape}")
         values = found["E"] if kind is AdapterKind.ADALORA else None
         lengths = found["magnitude_vector"] if kind is AdapterKind.DORA else None
         return cls(kind, alpha, down, up, values, lengths)
 
-    def fits(self, weight: Tensor) -> bool:
+    def fits(self, weight: NDArray[Any]) -> bool:
         rank = len(self.down)
         return (
             self.down.shape == (rank, weight.shape[1])
@@ -82,18 +85,18 @@ class LowRank:
             and (self.lengths is None or self.lengths.shape == (len(weight),))
         )
 
-    def added_to(self, weight: Tensor) -> Tensor:
-        """The layer's new weights (outputs, inputs), computed in fp32 on the CPU."""
-        rank, old = len(self.down), weight.detach().float().cpu()
+    def added_to(self, weight: NDArray[Any]) -> NDArray[np.float32]:
+        """The layer's new weights (outputs, inputs), computed in fp32."""
+        rank, old = len(self.down), weight.astype(np.float32)
         if self.values is not None:
-            return old + self.up @ (self.down * self.values) * (self.alpha / (rank + ADALORA_EPSILON))
-        new = old + self.up @ self.down * (self.alpha / rank)
+            return old + self.up @ (self.down * self.values) * np.float32(self.alpha / (rank + ADALORA_EPSILON))
+        new: NDArray[np.float32] = old + self.up @ self.down * np.float32(self.alpha / rank)
         if self.lengths is None:
             return new
-        return new * (self.lengths / torch.linalg.norm(new, dim=1))[:, None]
+        return new * (self.lengths / np.linalg.norm(new, axis=1))[:, None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdapterFile:
     """A file that was read.
 
@@ -105,7 +108,7 @@ class AdapterFile:
 
     name: str
     layers: Mapping[str, LowRank]
-    others: Weights
+    others: Arrays
     base: str
     expected: str
 
@@ -114,16 +117,16 @@ class AdapterFile:
         """Raises ModelError if there is no such file, or it holds no adapter."""
         if not path.is_file():
             raise ModelError("E-ADAPTER", f"There is no adapter at {path}.", "Check the path.")
-        with reading(path, "E-ADAPTER", ModelError, "cannot be read", WAY_OUT), safe_open(path, "pt") as file:
-            arrays, said = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        matrices: dict[str, dict[str, Tensor]] = {}
+        with reading(path, "E-ADAPTER", ModelError, "cannot be read", WAY_OUT):
+            arrays, said = read_safetensors(path)
+        matrices: dict[str, dict[str, NDArray[Any]]] = {}
         for key, value in arrays.items():
             if found := MATRIX.match(key):
                 matrices.setdefault(found["layer"], {})[found["kind"]] = value
         if "adapter" not in said or not matrices:
             raise ModelError("E-ADAPTER", f"{path.name} is no adapter.", WAY_OUT)
         made = parsed_json(said["adapter"], HowMade, path.name, "E-ADAPTER", "an adapter", WAY_OUT, ModelError)
-        odd = next((key for key, value in arrays.items() if not value.is_floating_point()), None)
+        odd = next((key for key, value in arrays.items() if value.dtype.kind != "f"), None)
         if odd is not None:
             raise ModelError("E-ADAPTER", f"{path.name}: {excerpt(odd)} holds {arrays[odd].dtype}.", WAY_OUT)
         try:
@@ -138,45 +141,47 @@ class AdapterFile:
         return cls(path.name, layers, others, said.get("base", ""), said.get("base_layers", ""))
 
 
-def fingerprint(weights: Mapping[str, Tensor]) -> str:
+def fingerprint(weights: Arrays) -> str:
     """sha256 over names and values: which weights an adapter was trained beside."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
-        digest.update(weights[name].detach().float().cpu().contiguous().numpy().tobytes())
+        digest.update(np.ascontiguousarray(weights[name], np.float32).tobytes())
     return digest.hexdigest()
 
 
-@torch.no_grad()
-def put_adapter(host: nn.Module, path: Path) -> None:
-    """Put a saved adapter into the weights of a system's host.
+def weight_name(layer: str) -> str:
+    """What the weights beside an adapter's layer are called in a host."""
+    return f"{layer}.weight" if layer.startswith(f"{DECODER}.") else f"{ENCODER}.{layer}.weight"
+
+
+def adapted(state: Arrays, path: Path) -> dict[str, NDArray[np.float32]]:
+    """What a saved adapter changes of a host's weights, by name.
 
     Raises ModelError if it is no adapter, or belongs to a network of another shape, or to other weights.
     """
-    adapter, state = AdapterFile.read(path), host.state_dict()
+    adapter = AdapterFile.read(path)
     whose = f"; it was trained on {excerpt(adapter.base)}" if adapter.base else ""
-    missing = [n for n in adapter.layers if f"{ENCODER}.{n}.weight" not in state]
+    missing = [n for n in adapter.layers if weight_name(n) not in state]
     missing += [n for n in adapter.others if n not in state]
     if missing:
         raise ModelError(
             "E-ADAPTER",
-            f"{adapter.name} is for another encoder, which has a layer {excerpt(missing[0])}{whose}.",
+            f"{adapter.name} is for another network, which has a layer {excerpt(missing[0])}{whose}.",
             WAY_OUT,
         )
-    weights = {name: state[f"{ENCODER}.{name}.weight"] for name in adapter.layers}
+    weights = {name: state[weight_name(name)] for name in adapter.layers}
     other = [n for n, one in adapter.layers.items() if weights[n].ndim != 2 or not one.fits(weights[n])]
     other += [n for n, value in adapter.others.items() if value.shape != state[n].shape]
     if other:
         raise ModelError(
             "E-ADAPTER",
-            f"{adapter.name} is for an encoder of another size: {excerpt(other[0])} does not fit{whose}.",
+            f"{adapter.name} is for a network of another size: {excerpt(other[0])} does not fit{whose}.",
             WAY_OUT,
         )
     if adapter.expected and adapter.expected != fingerprint(weights):
         raise ModelError(
             "E-ADAPTER", f"{adapter.name} was trained beside other weights of the same shape{whose}.", WAY_OUT
         )
-    for name, one in adapter.layers.items():
-        weights[name].copy_(one.added_to(weights[name]))
-    for name, value in adapter.others.items():
-        state[name].copy_(value)
+    changed = {weight_name(name): one.added_to(weights[name]) for name, one in adapter.layers.items()}
+    return changed | {name: value.astype(np.float32) for name, value in adapter.others.items()}

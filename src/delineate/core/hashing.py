@@ -16,3 +16,8 @@ def sha256_of(*paths: Path) -> str:
             while block := stream.read(_BLOCK):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def both_hashes(sha256: str, adapter: Path | None) -> str:
+    """The hash of weights with an adapter put in: over both files' hashes in a row; without one the weights' own."""
+    return sha256 if adapter is None else hashlib.sha256((sha256 + sha256_of(adapter)).encode()).hexdigest()

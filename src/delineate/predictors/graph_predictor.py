@@ -10,11 +10,12 @@ from pathlib import Path
 
 import onnxruntime
 
+from delineate.checkpoints.adapter_file import adapted
 from delineate.checkpoints.array_reading import read_arrays
 from delineate.checkpoints.file_cache import cached_file
 from delineate.compute.onnx_session import opened, write_folded
 from delineate.core.errors import ModelError
-from delineate.core.hashing import sha256_of
+from delineate.core.hashing import both_hashes, sha256_of
 from delineate.core.manifest import ModelRecord
 from delineate.predictors.bundle_card import BundleCard
 from delineate.predictors.onnx_bundle import BundleBackend, OnnxBundlePredictor, opened_encoder
@@ -29,6 +30,7 @@ def open_graph(
     backend: BundleBackend = BundleBackend.ONNX,
     precision: str = "fp32",
     variant: str = "",
+    adapter: Path | None = None,
 ) -> OnnxBundlePredictor:
     """The predictor for a system that has a graph.
 
@@ -38,9 +40,10 @@ def open_graph(
     named      gives the arrays of the checkpoint the names they have in the network
     precision  of the image encoder: fp32, or bf16 on OpenVINO
     variant    that the card is of, for the record
-    Raises ModelError for a checkpoint that cannot be read or does not fit.
+    adapter    that is put into the weights, or None
+    Raises ModelError for a checkpoint or an adapter that cannot be read or does not fit.
     """
-    graph, sha256 = read_graph_card(card.system), sha256_of(checkpoint)
+    graph, sha256 = read_graph_card(card.system), both_hashes(sha256_of(checkpoint), adapter)
     record = ModelRecord(
         name=card.system,
         version="published",
@@ -58,8 +61,10 @@ def open_graph(
         def make(path: Path) -> None:
             arrays = named(read_arrays(checkpoint))
             check_weights(graph, arrays, checkpoint.name)
+            if adapter is not None:
+                arrays = {**arrays, **adapted(arrays, adapter)}
             write_folded(filled(graph, part, arrays), path)
-            if sha256_of(checkpoint) != sha256:
+            if both_hashes(sha256_of(checkpoint), adapter) != sha256:
                 raise ModelError("E-MODEL-CHANGED", f"{checkpoint} was changed while it was read.", "Try again.")
 
         return make

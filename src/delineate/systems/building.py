@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from delineate.checkpoints.store import cached_path, require_unchanged
 from delineate.core.errors import ModelError
-from delineate.core.hashing import sha256_of
+from delineate.core.hashing import both_hashes, sha256_of
 from delineate.core.manifest import ModelRecord
 from delineate.systems.on_graph import no_weights
 from delineate.systems.system import BuildOptions
@@ -45,10 +44,10 @@ def loaded(
     network, sha256 = _with_weights(name, options, network, host, named)
     if options.adapter is None:
         return network, sha256
-    from delineate.checkpoints.adapter_file import put_adapter
+    from delineate.checkpoints.loading import put_adapter
 
     put_adapter(host, options.adapter)
-    return network, hashlib.sha256((sha256 + sha256_of(options.adapter)).encode()).hexdigest()
+    return network, both_hashes(sha256, options.adapter)
 
 
 def _with_weights(

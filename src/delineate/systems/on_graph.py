@@ -10,6 +10,7 @@ from delineate.checkpoints.key_maps import sam_weights
 from delineate.checkpoints.store import cached_path, require_unchanged
 from delineate.checkpoints.torch_archive import is_torch_archive
 from delineate.core.errors import ModelError
+from delineate.core.hashing import sha256_of
 from delineate.predictors.graph_predictor import open_graph
 from delineate.predictors.onnx_bundle import BundleBackend, OnnxBundlePredictor
 from delineate.predictors.sam_behavior import SamBehavior
@@ -20,7 +21,7 @@ DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, and o
 
 
 def built_on_graph(name: str, options: BuildOptions, behavior: SamBehavior, license: str) -> OnnxBundlePredictor | None:
-    """The predictor from a system's graph; None where torch is needed, as for a GPU, an adapter or random weights.
+    """The predictor from a system's graph; None where torch is needed, as for a GPU or random weights.
 
     Raises ModelError where the system has no weights on this machine and random ones are not wanted.
     """
@@ -36,9 +37,9 @@ def built_on_graph(name: str, options: BuildOptions, behavior: SamBehavior, lice
     backend = BundleBackend.OPENVINO if options.backend == BundleBackend.OPENVINO else BundleBackend.ONNX
     precision = "fp32" if options.precision == "auto" else options.precision
     card = read_graph_card(name).as_bundle(behavior, license)
-    predictor = open_graph(card, path, _named, options.threads, backend, precision, options.variant)
+    predictor = open_graph(card, path, _named, options.threads, backend, precision, options.variant, options.adapter)
     if options.checkpoint is None:
-        require_unchanged(name, predictor.record.sha256)
+        require_unchanged(name, sha256_of(path))
     return predictor
 
 
@@ -52,7 +53,7 @@ def no_weights(name: str) -> ModelError:
 
 
 def _wanted(options: BuildOptions) -> bool:
-    if options.backend not in ("auto", *BundleBackend) or options.adapter is not None:
+    if options.backend not in ("auto", *BundleBackend):
         return False
     exact = options.precision in ("auto", "fp32")
     if not exact and (options.precision, options.backend) != ("bf16", BundleBackend.OPENVINO):

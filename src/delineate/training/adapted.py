@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from delineate.training.encoder_adapters import EncoderAdapter
+from delineate.training.encoder_adapters import LowRankAdapter
 from delineate.training.loop import LoopOptions, Tell, TrainingOutcome, train
 from delineate.training.prompt_policies import SampledPrompts
 from delineate.training.run_files import add_to_log, read_arrays
@@ -29,7 +29,7 @@ class Adapted:
     """
 
     host: Any
-    adapter: EncoderAdapter | None
+    adapter: LowRankAdapter | None
     predictor: Any
     _groups: list[dict[str, Any]]
 
@@ -51,7 +51,7 @@ class Adapted:
 
     def weights(self) -> dict[str, Tensor]:
         """All of the system, adapters merged, under the host's names: ``segment -m FILE`` opens it."""
-        return self.host.state_dict() if self.adapter is None else self.adapter.merged(self.host, "vision_encoder.")
+        return self.host.state_dict() if self.adapter is None else self.adapter.merged(self.host)
 
     def keep(self, folder: Path) -> None:
         """The adapter's own small file, with all that learned beside it."""

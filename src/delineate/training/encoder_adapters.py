@@ -1,8 +1,8 @@
-"""Low-rank adapters in image encoders: LoRA, DoRA and AdaLoRA, as the ``peft`` library has them.
+"""Low-rank adapters in a network: LoRA, DoRA and AdaLoRA, as the ``peft`` library has them.
 
 LoRA: arXiv 2106.09685; DoRA: arXiv 2402.09353; AdaLoRA: arXiv 2303.10512. They sit beside the attention's matrices of
-any encoder of the house; the rest of it is frozen. What was learned is saved as a small file, and merged
-(``checkpoints.adapter_file``, which reads and merges it without that library).
+any image encoder of the house, or beside all matrices of a mask decoder; the rest is frozen. What was learned is saved
+as a small file, and merged (``checkpoints.adapter_file``, which reads and merges it without that library).
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from delineate.adapters.slots import Slotted
-from delineate.checkpoints.adapter_file import MATRIX, AdapterKind, LowRank, fingerprint
+from delineate.checkpoints.adapter_file import DECODER, MATRIX, AdapterKind, LowRank, fingerprint, weight_name
 from delineate.core.errors import MissingExtraError, ModelError
 from delineate.training.run_files import save_arrays
 
@@ -64,17 +66,41 @@ def adapted_layers(encoder: nn.Module, mlp: bool = False) -> list[str]:
     return found
 
 
-class EncoderAdapter:
-    """Adapters in one encoder. ``put`` makes one."""
+def decoder_layers(decoder: nn.Module) -> list[str]:
+    """Names of a mask decoder's linear layers, which all get adapters."""
+    return [name for name, module in decoder.named_modules() if isinstance(module, nn.Linear)]
 
-    def __init__(self, tuner: Any, options: AdapterOptions) -> None:
-        self.tuner, self.options = tuner, options
-        self.encoder: nn.Module = tuner.model
-        self.beside = {name: self.encoder.get_submodule(name).base_layer.weight for name in tuner.targeted_module_names}
+
+class LowRankAdapter:
+    """Adapters in one image encoder or mask decoder. ``put`` and ``put_in_decoder`` make one.
+
+    place  before the names of its layers in the file: "" for an encoder
+    """
+
+    def __init__(self, tuner: Any, options: AdapterOptions, place: str = "") -> None:
+        self.tuner, self.options, self.place = tuner, options, place
+        self.module: nn.Module = tuner.model
+        layers = {name: self.module.get_submodule(name) for name in tuner.targeted_module_names}
+        self.beside = {place + name: layer.base_layer.weight for name, layer in layers.items()}
 
     @classmethod
-    def put(cls, encoder: nn.Module, options: AdapterOptions, steps: int) -> EncoderAdapter:
+    def put(cls, encoder: nn.Module, options: AdapterOptions, steps: int) -> LowRankAdapter:
         """Put fresh adapters into an encoder, which they leave answering as before; ``steps`` they will be trained.
+
+        Raises MissingExtraError where peft is not installed.
+        """
+        return cls._put(encoder, adapted_layers(encoder, options.mlp), options, steps, "")
+
+    @classmethod
+    def put_in_decoder(cls, decoder: nn.Module, options: AdapterOptions, steps: int) -> LowRankAdapter:
+        """The same in a mask decoder."""
+        return cls._put(decoder, decoder_layers(decoder), options, steps, f"{DECODER}.")
+
+    @classmethod
+    def _put(
+        cls, module: nn.Module, layers: list[str], options: AdapterOptions, steps: int, place: str
+    ) -> LowRankAdapter:
+        """Put fresh adapters beside layers of a module.
 
         Raises MissingExtraError where peft is not installed.
         """
@@ -85,7 +111,7 @@ class EncoderAdapter:
         except ModuleNotFoundError as error:
             raise MissingExtraError("Adapters", "train") from error
         shared: dict[str, Any] = {
-            "target_modules": adapted_layers(encoder, options.mlp),
+            "target_modules": layers,
             "lora_alpha": options.alpha,
             "lora_dropout": options.dropout,
         }
@@ -98,13 +124,13 @@ class EncoderAdapter:
                     init_r=options.rank + options.rank // 2 + 1, target_r=options.rank, tinit=warm, tfinal=final,
                     deltaT=every, total_step=max(steps, 3), orth_reg_weight=ORTHOGONAL, **shared,
                 )  # fmt: skip
-                return cls(AdaLoraModel(encoder, adaptive, NAME), options)
+                return cls(AdaLoraModel(module, adaptive, NAME), options, place)
             config = LoraConfig(r=options.rank, use_dora=options.kind is AdapterKind.DORA, **shared)
-            return cls(LoraModel(encoder, config, NAME), options)
+            return cls(LoraModel(module, config, NAME), options, place)
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """The adapters' own parameters."""
-        return {n: p for n, p in self.encoder.named_parameters() if "lora_" in n}
+        return {n: p for n, p in self.module.named_parameters() if "lora_" in n}
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self.named_parameters().values())
@@ -154,11 +180,11 @@ class EncoderAdapter:
 
     def arrays(self) -> dict[str, Tensor]:
         """What was learned, as the file names it."""
-        return {f"adapter.{n.replace(f'.{NAME}', '')}": p for n, p in self.named_parameters().items()}
+        return {f"adapter.{self.place}{n.replace(f'.{NAME}', '')}": p for n, p in self.named_parameters().items()}
 
     @torch.no_grad()
-    def merged(self, host: nn.Module, prefix: str) -> dict[str, Tensor]:
-        """The host's weights as if it never had adapters, ``prefix`` being the encoder's name in it."""
+    def merged(self, host: nn.Module) -> dict[str, Tensor]:
+        """The host's weights as if it never had adapters."""
         found = {k.replace(".base_layer.", "."): v for k, v in host.state_dict().items() if ".lora_" not in k}
         found = {k: v for k, v in found.items() if not k.endswith(f".ranknum.{NAME}")}
         matrices: dict[str, dict[str, Tensor]] = {}
@@ -166,8 +192,9 @@ class EncoderAdapter:
             if place := MATRIX.match(name):
                 matrices.setdefault(place["layer"], {})[place["kind"]] = value
         for layer, given in matrices.items():
-            learned = LowRank.of(self.options.kind, self.options.alpha, given)
-            found[f"{prefix}{layer}.weight"] = learned.added_to(self.beside[layer])
+            learned = LowRank.of(self.options.kind, self.options.alpha, as_arrays(given))
+            beside = self.beside[layer].float().cpu().numpy()
+            found[weight_name(layer)] = torch.from_numpy(learned.added_to(beside))
         return found
 
     @torch.no_grad()
@@ -180,5 +207,10 @@ class EncoderAdapter:
         """Write the adapters, and weights that were trained with them, under the host's names; ``base``: the system."""
         save_arrays(
             path, self.arrays() | dict(others or {}), adapter=json.dumps(asdict(self.options)), base=base,
-            base_layers=fingerprint(self.beside),
+            base_layers=fingerprint(as_arrays(self.beside)),
         )  # fmt: skip
+
+
+def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Tensors as numpy has them, in fp32."""
+    return {name: value.detach().float().cpu().numpy() for name, value in tensors.items()}

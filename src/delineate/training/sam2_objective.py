@@ -26,7 +26,7 @@ from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.sam2 import Sam2Predictor
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
-from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
+from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter
 from delineate.training.finetune import freeze_batch_norm
 from delineate.training.frames import nothing_to_learn
 from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups, part_of
@@ -137,7 +137,7 @@ class Sam2Objective(Adapted):
         self.host.requires_grad_(False)
         self.adapter = None
         if recipe.adapter is not None:
-            self.adapter = EncoderAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
+            self.adapter = LowRankAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
         if recipe.checkpointing:
             forget_activations(self.host)
         self._groups = self.trained()
