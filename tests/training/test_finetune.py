@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
-from delineate.core.errors import InputError, ModelError
+from delineate.core.errors import InputError
 from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
 from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, finetune
 from delineate.training.frames import split_frames
@@ -42,12 +42,6 @@ def test_too_few_subjects_are_refused(tmp_path: Path) -> None:
     cases = discs(tmp_path / "data", 1)
     with pytest.raises(InputError):
         finetune(tiny_predictor(), cases, Finetune(LoopOptions(tmp_path / "out", steps=1, rate=1e-3)))
-
-
-def test_adapters_have_no_place_where_embeddings_are_kept(tmp_path: Path) -> None:
-    recipe = Finetune(LoopOptions(tmp_path / "out", steps=1, rate=1e-3), adapter=AdapterOptions())
-    with pytest.raises(ModelError):
-        finetune(tiny_predictor(), discs(tmp_path / "data", 4), recipe)
 
 
 class StoppedError(Exception):

@@ -100,6 +100,7 @@ class Learning:
     peft: Annotated[str | None, typer.Option(help="Adapters in the encoder: lora, dora, adalora.")] = None
     rank: Annotated[int, typer.Option(help="Of the adapters.")] = 8
     steps: options.Steps = None
+    minutes: Annotated[float | None, typer.Option(help="Of training, at most; the rate falls with them.")] = None
     batch: Annotated[int | None, typer.Option(help="Structures a step.")] = None
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None
     every: options.Every = None
@@ -135,6 +136,9 @@ class LearningOutput:
 
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for weights and log.")] = Path("finetuned")
     resume: options.Resume = False
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Folder where embeddings of a frozen encoder stay for other runs.")
+    ] = None
 
 
 @grouped

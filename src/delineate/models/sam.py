@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
 from delineate.adapters.slots import NO_CONTEXT, SlotContext
+from delineate.models.cells import Cells
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
 from delineate.models.variants import SamEncoder
 
+ALL_CELLS = Cells()
 NATIVE_EPS = 1e-5  # of the decoder's layer norms; the host's default of 1e-6 gives other masks (7e-5 in the IoU)
 
 
@@ -101,12 +103,18 @@ class Sam(nn.Module):
         return encoded if isinstance(encoded, Tensor) else encoded[0]
 
     def decode(
-        self, embedding: Tensor, prompts: SamPrompts, multimask: bool, context: SlotContext = NO_CONTEXT
+        self,
+        embedding: Tensor,
+        prompts: SamPrompts,
+        multimask: bool,
+        context: SlotContext = NO_CONTEXT,
+        cells: Cells = ALL_CELLS,
     ) -> tuple[Tensor, Tensor]:
         """Outline objects.
 
         embedding (1, 256, f, f), shared by all objects, or (O, 256, f, f), one an object. Returns logits
-        (O, 3 or 1, 4 f, 4 f) and the predicted IoU (O, 3 or 1).
+        (O, 3 or 1, 4 f, 4 f) and the predicted IoU (O, 3 or 1). Where only some ``cells`` are decoded, the prompts'
+        masks and the logits are of those.
         """
         sparse, dense = self.host.prompt_encoder(
             input_points=None if prompts.points is None else prompts.points[:, None],
@@ -114,7 +122,9 @@ class Sam(nn.Module):
             input_boxes=None if prompts.boxes is None else prompts.boxes[:, None],
             input_masks=prompts.masks,
         )
-        return self._heads(embedding, sparse, dense, multimask, context)
+        if prompts.masks is None:
+            dense = cells.of(dense)
+        return self._heads(embedding, sparse, dense, multimask, context, cells)
 
     def decode_tokens(
         self, embedding: Tensor, tokens: Tensor, multimask: bool, context: SlotContext = NO_CONTEXT
@@ -130,11 +140,17 @@ class Sam(nn.Module):
         return self._heads(embedding, sparse[:, None], dense, multimask, context)
 
     def _heads(
-        self, embedding: Tensor, sparse: Tensor | None, dense: Tensor, multimask: bool, context: SlotContext
+        self,
+        embedding: Tensor,
+        sparse: Tensor | None,
+        dense: Tensor,
+        multimask: bool,
+        context: SlotContext,
+        cells: Cells = ALL_CELLS,
     ) -> tuple[Tensor, Tensor]:
         masks, iou = self.host.mask_decoder(
-            image_embeddings=embedding,
-            image_positional_embeddings=self._places(embedding),
+            image_embeddings=cells.of(embedding),
+            image_positional_embeddings=cells.of(self._places(embedding)),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=multimask,

@@ -1,14 +1,16 @@
 """Fine-tuning a SAM-shaped system on labeled scans: ``delineate train finetune``.
 
-With ``part = decoder`` every embedding is computed once and kept, so that a step costs milliseconds. Prompts, losses
-and what is trained are named; the files in ``recipes`` say which of them each published system was trained with.
+With ``part = decoder`` every embedding is computed once and kept, so that a step is the decoder's alone. Prompts,
+losses and what is trained are named; the files in ``recipes`` say which of them each published system was trained with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,24 +19,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.core.errors import ModelError
 from delineate.data.cases import Case
+from delineate.models.cells import Cells
+from delineate.models.sam import ALL_CELLS, Sam
+from delineate.predictors.postprocess import SURE
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
-from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
+from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter
 from delineate.training.frames import Batch, FrameOptions, Frames, drawn_batch, split_frames
 from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
 from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
-from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy, SampledPrompts, exact_prompts
+from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy, SampledPrompts, measured_prompts
+from delineate.training.prompt_simulation import bounding_box
 
 FEEDBACK_LIMIT = 32.0  # of logits that go back as a prompt
+NEARLY_RIGHT = 0.7  # IoU of what the network said itself, to be learned from
 MEASURED = 12  # structures of a held-out frame, at most
 
 
 class TrainedPart(StrEnum):
-    DECODER = "decoder"  # mask decoder alone, on kept embeddings
+    DECODER = "decoder"  # mask decoder alone, on kept embeddings; with an adapter, in the decoder
     ENCODER = "encoder"  # image encoder alone
     ALL = "all"  # encoder and decoder, prompt encoder frozen (MedSAM)
 
@@ -49,7 +55,13 @@ class Finetune:
     full_size truth is compared at the input's size instead of the logits'
     held_out  share of subjects to measure on
     slices    of a volume or video that are used, at most, spread evenly
-    adapter   low-rank matrices in the encoder, which are then all that is trained of it
+    adapter   low-rank matrices in the encoder, which are then all that is trained of it; where the decoder alone is
+              trained they are in that one
+    prompts_learn  embeddings of points, box corners and masks learn too
+    stride    the decoder is trained on every ``stride``-th cell each way, other ones each step (``models.cells``)
+    self_labeled   share of batches whose truth is what the network said of exact boxes before it was trained, where
+              that was nearly right: so it learns other prompts and keeps what it knows
+    embeddings     folder where kept embeddings stay for other runs; None: in memory alone
     checkpointing  activations of the encoder are computed again on the way back, not kept
     probe     measure how much the answer depends on the prompt, before and after
     """
@@ -67,14 +79,18 @@ class Finetune:
     adapter: AdapterOptions | None = None
     checkpointing: bool = False
     probe: bool = True
+    prompts_learn: bool = False
+    stride: int = 1
+    self_labeled: float = 0.0
+    embeddings: Path | None = None
 
     @property
     def keeps_embeddings(self) -> bool:
-        return self.part is TrainedPart.DECODER and self.adapter is None
+        return self.part is TrainedPart.DECODER
 
     @property
     def frames(self) -> FrameOptions:
-        return FrameOptions(self.slices, self.keeps_embeddings, self.held_out, self.loop.seed)
+        return FrameOptions(self.slices, self.keeps_embeddings, self.held_out, self.loop.seed, self.embeddings)
 
 
 class FinetuneObjective(Adapted):
@@ -95,13 +111,12 @@ class FinetuneObjective(Adapted):
         self.network, self.host = predictor.network, predictor.network.host
         self.device = predictor.engine.device
         self.host.requires_grad_(False)
+        self.first = without_encoder(self.network) if recipe.self_labeled else None
         self.adapter = None
-        if recipe.adapter is not None:
-            if recipe.part is TrainedPart.DECODER:
-                raise ModelError(
-                    "E-TRAIN-PART", "Adapters sit in the encoder.", "Add --part all, or --part encoder for them alone."
-                )
-            self.adapter = EncoderAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
+        if recipe.adapter is not None and recipe.part is TrainedPart.DECODER:
+            self.adapter = LowRankAdapter.put_in_decoder(self.host.mask_decoder, recipe.adapter, recipe.loop.steps)
+        elif recipe.adapter is not None:
+            self.adapter = LowRankAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
         if recipe.checkpointing:
             forget_activations(self.host.vision_encoder)
         self._groups = self.trained()
@@ -112,30 +127,55 @@ class FinetuneObjective(Adapted):
     def trained(self) -> list[dict[str, Any]]:
         """Parameter groups, before they are switched on."""
         part, groups = self.recipe.part, []
+        adapted = self.adapter.parameters() if self.adapter else None
         if part is not TrainedPart.DECODER:
-            encoder = self.adapter.parameters() if self.adapter else list(self.host.vision_encoder.parameters())
-            groups.append({"params": encoder, "name": "encoder"})
-        if part is not TrainedPart.ENCODER:
+            groups.append({"params": adapted or list(self.host.vision_encoder.parameters()), "name": "encoder"})
+        if part is TrainedPart.DECODER and adapted:
+            groups.append({"params": adapted, "name": "decoder"})
+        elif part is not TrainedPart.ENCODER:
             groups.append({"params": list(self.host.mask_decoder.parameters()), "name": "decoder"})
+        if self.recipe.prompts_learn:
+            fixed = self.host.prompt_encoder.shared_embedding.positional_embedding
+            prompts = [p for p in self.host.prompt_encoder.parameters() if p is not fixed]
+            groups.append({"params": prompts, "name": "prompts"})
         return groups
 
     def modules(self) -> nn.Module:
-        return self.host.mask_decoder if self.recipe.part is TrainedPart.DECODER else self.host
+        if self.recipe.part is not TrainedPart.DECODER:
+            return self.host  # type: ignore[no-any-return]
+        if not self.recipe.prompts_learn:
+            return self.host.mask_decoder  # type: ignore[no-any-return]
+        return nn.ModuleDict({"decoder": self.host.mask_decoder, "prompts": self.host.prompt_encoder})
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Of the first prompts and of every round of corrections, their mean."""
         recipe, simulation = self.recipe, SIMULATIONS[self.recipe.prompts]
         batch = drawn_batch(rng, self.training, recipe.batch, recipe.of_each, recipe.flips)
-        embedding, truth = self.embedded(batch), self.truth(batch)
-        given = simulation.first(rng, batch.masks)
-        logits, parts = self.answered(embedding, given, truth)
+        embedding, masks, cells = self.embedded(batch), batch.masks, Cells.drawn(rng, recipe.stride)
+        if rng.random() < recipe.self_labeled:
+            masks = self.self_labeled(embedding, masks)
+        given = simulation.first(rng, masks)
+        f = embedding.shape[-1]
+        seen = cells.pixels(masks, f)
+        truth = self.truth(seen)
+        logits, parts = self.answered(embedding, given, truth, cells=cells)
         rounds = [parts]
         for number in range(1, simulation.rounds + 1):
             assert simulation.then is not None
-            given = simulation.then(rng, given, self.outlines(logits, batch.masks), batch.masks, number)
-            logits, parts = self.answered(embedding, given, truth, logits)
+            corrected = simulation.then(rng, given, self.outlines(logits, seen), seen, number)
+            given = placed(given, corrected, cells, masks.shape[-1] // f)
+            logits, parts = self.answered(embedding, given, truth, logits, cells)
             rounds.append(parts)
         return self.with_penalty({name: torch.stack([parts[name] for parts in rounds]).mean() for name in rounds[0]})
+
+    @torch.no_grad()
+    def self_labeled(self, embedding: Tensor, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What the network said of exact boxes before it was trained, (O, S, S); the truth where that was wrong."""
+        assert self.first is not None
+        prompts = SampledPrompts(boxes=np.array([bounding_box(mask) for mask in masks]))
+        said = self.outlines(self.first.decode(embedding, prompts.tensors(self.device), False)[0], masks)
+        overlap = (said & masks).sum((1, 2)) / (said | masks).sum((1, 2))
+        return np.where((overlap >= NEARLY_RIGHT)[:, None, None], said, masks)
 
     def embedded(self, batch: Batch) -> Tensor:
         """(O, 256, f, f), one a structure."""
@@ -147,15 +187,20 @@ class FinetuneObjective(Adapted):
             embedding = self.network.embed(batch.pixels.to(self.device))
         return embedding.repeat_interleave(len(batch.masks) // len(embedding), dim=0)
 
-    def truth(self, batch: Batch) -> Tensor:
-        """(O, 1, S, S)."""
-        return torch.from_numpy(np.ascontiguousarray(batch.masks)).float()[:, None].to(self.device)
+    def truth(self, masks: NDArray[np.bool_]) -> Tensor:
+        """(O, S, S) -> (O, 1, S, S)."""
+        return torch.from_numpy(np.ascontiguousarray(masks)).float()[:, None].to(self.device)
 
     def answered(
-        self, embedding: Tensor, given: SampledPrompts, truth: Tensor, before: Tensor | None = None
+        self,
+        embedding: Tensor,
+        given: SampledPrompts,
+        truth: Tensor,
+        before: Tensor | None = None,
+        cells: Cells = ALL_CELLS,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The answer's logits (O, 1, 4 f, 4 f) that count, and the losses; ``before``: what may go back."""
-        logits, iou = self.decoded(embedding, given, before)
+        logits, iou = self.decoded(embedding, given, before, cells)
         size = truth.shape[-2:] if self.recipe.full_size else logits.shape[-2:]
         wanted = truth if size == truth.shape[-2:] else F.interpolate(truth, size=size, mode="area")
         shown = logits if size == logits.shape[-2:] else F.interpolate(logits, size=size, mode="bilinear")
@@ -178,22 +223,32 @@ class FinetuneObjective(Adapted):
         ]
         return torch.tensor(costs, device=self.device).argmin(1)
 
-    def decoded(self, embedding: Tensor, given: SampledPrompts, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decoded(
+        self,
+        embedding: Tensor,
+        given: SampledPrompts,
+        before: Tensor | None = None,
+        cells: Cells = ALL_CELLS,
+    ) -> tuple[Tensor, Tensor]:
         """Logits and predicted IoU in fp32: of one outline, or of three where the system would offer them."""
         masks = None
-        if before is not None:
+        if given.outlines is not None:
+            f = embedding.shape[-1]
+            drawn = 2 * SURE * self.truth(given.outlines) - SURE
+            masks = cells.pixels(F.interpolate(drawn, size=(4 * f, 4 * f), mode="bilinear", antialias=True), f)
+        elif before is not None and given.feedback:
             masks = before.detach().float().clamp(-FEEDBACK_LIMIT, FEEDBACK_LIMIT)
-            if self.predictor.behavior.mask_prompt is MaskPrompt.PROBABILITY:
-                masks = masks.sigmoid()
+        if masks is not None and self.predictor.behavior.mask_prompt is MaskPrompt.PROBABILITY:
+            masks = masks.sigmoid()
         match self.predictor.behavior.multimask:
             case Multimask.ALWAYS:
                 several = True
             case Multimask.NEVER:
                 several = False
             case Multimask.AMBIGUOUS:
-                several = given.boxes is None and not given.feedback
+                several = given.boxes is None and masks is None
         with torch.autocast(self.device.type, enabled=False):
-            return self.network.decode(embedding.float(), given.tensors(self.device, masks), several)
+            return self.network.decode(embedding.float(), given.tensors(self.device, masks), several, cells=cells)
 
     @torch.no_grad()
     def outlines(self, logits: Tensor, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -202,8 +257,8 @@ class FinetuneObjective(Adapted):
         return F.interpolate(logits.float(), size=size, mode="bilinear")[:, 0].cpu().numpy() > 0
 
     def measure(self) -> float:
-        """Mean Dice of held-out structures, each with its exact prompt."""
-        return self.dice_with(lambda masks: exact_prompts(self.recipe.prompts, masks))
+        """Mean Dice of held-out structures, over the kinds of prompts that are measured with."""
+        return float(np.mean([self.dice_with(prompts) for prompts in measured_prompts(self.recipe.prompts)]))
 
     @torch.no_grad()
     def dice_with(self, prompts: Callable[[NDArray[np.bool_]], SampledPrompts]) -> float:
@@ -222,6 +277,25 @@ class FinetuneObjective(Adapted):
             overlap = (found & masks).sum((1, 2))
             scores += (2 * overlap / np.maximum(1, found.sum((1, 2)) + masks.sum((1, 2)))).tolist()
         return float(np.mean(scores))
+
+
+def placed(before: SampledPrompts, after: SampledPrompts, cells: Cells, k: int) -> SampledPrompts:
+    """Clicks that were made among the pixels of some cells, ``k`` a cell, moved to where those lie in the input."""
+    if cells.stride == 1 or after.points is None:
+        return after
+    kept = 0 if before.points is None or after.points.shape[1] <= before.points.shape[1] else before.points.shape[1]
+    points = np.concatenate([after.points[:, :kept], cells.places(after.points[:, kept:], k)], axis=1)
+    return replace(after, points=points)
+
+
+def without_encoder(network: Sam) -> Sam:
+    """A frozen copy of a network's decoder and prompt encoder."""
+    encoder = network.host.vision_encoder
+    network.host.vision_encoder = nn.Identity()  # type: ignore[assignment]
+    try:
+        return deepcopy(network).requires_grad_(False).eval()
+    finally:
+        network.host.vision_encoder = encoder
 
 
 def freeze_batch_norm(network: nn.Module) -> None:

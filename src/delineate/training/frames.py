@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
 from delineate.data.subjects import split_by_subject
 from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.fitting import Fitted
+from delineate.training.kept_embeddings import KeptEmbeddings, embedded
 from delineate.training.left_out import leave_out
 from delineate.training.shelf import LRUCache, opened_scans
 
@@ -44,12 +46,16 @@ class TrainingFrame:
 
 @dataclass(frozen=True)
 class FrameOptions:
-    """Which frames: ``slices`` of a volume or video at most; ``kept``: embeddings instead of pixels."""
+    """Which frames: ``slices`` of a volume or video at most; ``kept``: embeddings instead of pixels.
+
+    folder  where embeddings are kept for the next run too; None: in memory alone
+    """
 
     slices: int = 4
     kept: bool = False
     held_out: float = 0.25
     seed: int = 0
+    folder: Path | None = None
 
 
 def trainable_frames(cases: Sequence[Case]) -> list[Case]:
@@ -107,6 +113,7 @@ class LabeledFrames:
         self._opened = opened_scans()
         self._ready: LRUCache[TrainingFrame | None] = LRUCache(READY_BYTES, _bytes_of)
         self._chosen: dict[int, list[int]] = {}
+        self._kept = KeptEmbeddings(predictor.network, options.folder) if options.kept and options.folder else None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -160,9 +167,18 @@ class LabeledFrames:
             except Exception as error:
                 self._leave_out(number, error)
                 return None
-            return _embedded(self.predictor, frame) if frame is not None and self.options.kept else frame
+            return self._embedded(frame) if frame is not None and self.options.kept else frame
 
         return self._ready.get((number, index), ready)
+
+    def _embedded(self, frame: TrainingFrame) -> TrainingFrame:
+        assert frame.pixels is not None
+        if self._kept is not None:
+            embedding = self._kept.of(frame.pixels)
+        else:
+            pixels = frame.pixels.to(self.predictor.engine.device)
+            embedding = embedded(self.predictor.network, pixels).half().cpu()
+        return TrainingFrame(None, embedding, frame.masks, frame.place)
 
 
 def _bytes_of(frame: TrainingFrame | None) -> float:
@@ -185,15 +201,6 @@ def _prepared(predictor: SamPredictor, frame: Frame, labels: NDArray) -> Trainin
         if whole.any():
             masks.append(whole)
     return TrainingFrame(torch.from_numpy(pixels), None, np.stack(masks), place) if masks else None
-
-
-@torch.no_grad()
-def _embedded(predictor: SamPredictor, frame: TrainingFrame) -> TrainingFrame:
-    assert frame.pixels is not None
-    device = predictor.engine.device
-    with torch.autocast(device.type, enabled=False):
-        embedding = predictor.network.embed(frame.pixels[None].to(device)).half().cpu()
-    return TrainingFrame(None, embedding[0], frame.masks, frame.place)
 
 
 @dataclass(frozen=True, eq=False)

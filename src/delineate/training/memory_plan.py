@@ -9,7 +9,7 @@ batch 3); on a GPU it was not measured.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -18,7 +18,7 @@ from torch import nn
 from delineate.core.errors import ModelError
 from delineate.models.sam import Sam
 from delineate.training.activations import of_decoder, of_shape
-from delineate.training.encoder_adapters import AdapterOptions, adapted_layers
+from delineate.training.encoder_adapters import AdapterOptions, adapted_layers, decoder_layers
 from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy
 
@@ -80,14 +80,19 @@ def estimated(network: Sam, recipe: Finetune, gpu: bool) -> Estimate:
     decoder = sum(p.numel() for p in host.mask_decoder.parameters())
     everything = sum(p.numel() for p in host.parameters())
     part = recipe.part
-    learned = adapter_parameters(host.vision_encoder, recipe.adapter) if recipe.adapter else encoder
-    trained = (learned if part is not TrainedPart.DECODER else 0) + (decoder if part is not TrainedPart.ENCODER else 0)
+    if recipe.adapter and part is TrainedPart.DECODER:
+        trained = low_rank_parameters(host.mask_decoder, decoder_layers(host.mask_decoder), recipe.adapter.rank)
+    else:
+        learned = adapter_parameters(host.vision_encoder, recipe.adapter) if recipe.adapter else encoder
+        trained = (learned if part is not TrainedPart.DECODER else 0) + (
+            decoder if part is not TrainedPart.ENCODER else 0
+        )
     share = 1.0 if recipe.loop.precision == "fp32" else HALVED
     pictures = max(1, -(-recipe.batch // recipe.of_each))
     kept = of_shape(network.shape)
     shape = network.shape
     rounds = 1 if recipe.prompts is PromptPolicy.SAM_MED2D else SIMULATIONS[recipe.prompts].rounds + 1
-    heads = recipe.batch * rounds * of_decoder(shape.side // shape.patch)
+    heads = recipe.batch * rounds * of_decoder(shape.side // shape.patch // recipe.stride)
     if recipe.keeps_embeddings:
         around = max(kept.inputs, default=0) * 16  # embedding one picture, nothing kept
         activations = max(heads * size, around * size)
@@ -163,5 +168,10 @@ def _smaller(recipe: Finetune, said: tuple[str, ...]) -> Iterator[tuple[Finetune
 
 def adapter_parameters(encoder: nn.Module, adapter: AdapterOptions) -> int:
     """How many numbers adapters in an encoder have."""
-    layers = [encoder.get_submodule(name) for name in adapted_layers(encoder, adapter.mlp)]
-    return sum(adapter.rank * sum(layer.weight.shape) for layer in layers if isinstance(layer, nn.Linear))
+    return low_rank_parameters(encoder, adapted_layers(encoder, adapter.mlp), adapter.rank)
+
+
+def low_rank_parameters(module: nn.Module, names: Sequence[str], rank: int) -> int:
+    """How many numbers adapters beside some layers have."""
+    layers = [module.get_submodule(name) for name in names]
+    return sum(rank * sum(layer.weight.shape) for layer in layers if isinstance(layer, nn.Linear))

@@ -20,16 +20,24 @@ from delineate.training.prompt_simulation import (
     Rng,
     bounding_box,
     click_in,
+    correcting_click,
     error_clicks,
+    jittered_box,
     noisy_box,
     outward_box,
     shifted_box,
+    spoiled,
+    wrong_box,
 )
 
 SIDE = 1024  # distances below are pixels at this side
 MEDSAM_OUTWARD = 20.0  # LiteMedSAM's 5 pixels at 256 are the same
 MED2D_SHIFT, MED2D_SIDE = 5.0, 256
 MED2D_ROUNDS, MED2D_COUNTS = 8, (1, 3, 5, 9)
+INTERACTIVE_ROUNDS = 2
+SLOPPIEST = 0.3  # of a side: how far the sides of a box may be off
+SCRIBBLED = 4, 9  # clicks along a scribble: at least, fewer than
+SLOPPY_MEASURED = 0.2
 SAM_ROUNDS = 10  # eight clicks and two rounds without a new prompt follow the first
 
 
@@ -39,6 +47,7 @@ class PromptPolicy(StrEnum):
     POINT = "point"  # MedSAM's point extension
     SAM_ITERATIVE = "sam_iterative"
     SAM_MED2D = "sam_med2d"
+    INTERACTIVE = "interactive"  # whatever a person may do
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +58,21 @@ class SampledPrompts:
     labels    (O, N): 1 on it, 0 not on it, -1 padding
     boxes     (O, 4), or None
     feedback  the answer before goes in as a mask prompt
+    outlines  (O, S, S) drawn before, which go in as a mask prompt; or None
     """
 
     points: NDArray[np.float64] | None = None
     labels: NDArray[np.int64] | None = None
     boxes: NDArray[np.float64] | None = None
     feedback: bool = False
+    outlines: NDArray[np.bool_] | None = None
 
     def tensors(self, device: torch.device, masks: torch.Tensor | None = None) -> SamPrompts:
-        """As the network takes them; ``masks`` are what goes back where ``feedback`` is on."""
+        """As the network takes them; ``masks`` are what goes in as a mask prompt."""
         points = None if self.points is None else torch.from_numpy(self.points).float().to(device)
         labels = None if self.labels is None else torch.from_numpy(self.labels).to(device)
         boxes = None if self.boxes is None else torch.from_numpy(self.boxes).float().to(device)
-        return SamPrompts(points, labels, boxes, masks if self.feedback else None)
+        return SamPrompts(points, labels, boxes, masks)
 
 
 First = Callable[[Rng, NDArray[np.bool_]], SampledPrompts]
@@ -131,9 +142,48 @@ def med2d_then(
     return _with_clicks(rng, SampledPrompts(), outlines, masks, int(rng.choice(MED2D_COUNTS)))
 
 
+def interactive_first(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
+    """A box of any care, a click or a few, a scribble, or an outline that is nearly right; one kind a batch."""
+    match int(rng.choice(4, p=(0.35, 0.4, 0.1, 0.15))):
+        case 0:
+            amount = rng.uniform(0, SLOPPIEST)
+            return SampledPrompts(boxes=np.array([jittered_box(rng, mask, amount) for mask in masks]))
+        case 1:
+            return _clicked(rng, masks, int(rng.choice((1, 2, 3), p=(0.7, 0.2, 0.1))))
+        case 2:
+            return _clicked(rng, masks, int(rng.integers(*SCRIBBLED)))
+        case _:
+            drawn = np.stack([spoiled(rng, mask) for mask in masks])
+            return replace(_corrected(rng, SampledPrompts(), drawn, masks), feedback=False, outlines=drawn)
+
+
+def interactive_then(
+    rng: Rng, given: SampledPrompts, outlines: NDArray[np.bool_], masks: NDArray[np.bool_], number: int
+) -> SampledPrompts:
+    """One more click on the largest error, mostly in its middle, with the answer before."""
+    return _corrected(rng, given, outlines, masks)
+
+
+def _clicked(rng: Rng, masks: NDArray[np.bool_], count: int) -> SampledPrompts:
+    """Clicks on each structure; every other first one is in the middle."""
+    points = [[click_in(rng, mask, n == 0 and rng.random() < 0.5) for n in range(count)] for mask in masks]
+    return SampledPrompts(np.array(points), np.ones((len(masks), count), np.int64))
+
+
+def _corrected(rng: Rng, given: SampledPrompts, outlines: MaskArray, masks: MaskArray) -> SampledPrompts:
+    clicks = [correcting_click(rng, found, mask) for found, mask in zip(outlines, masks, strict=True)]
+    points = np.stack([np.zeros((1, 2)) if one is None else one[0] for one in clicks])
+    labels = np.stack([np.full(1, -1) if one is None else one[1].astype(np.int64) for one in clicks])
+    return _added(given, points, labels)
+
+
 def _with_clicks(rng: Rng, given: SampledPrompts, outlines: MaskArray, masks: MaskArray, count: int) -> SampledPrompts:
     drawn = [error_clicks(rng, found, mask, count) for found, mask in zip(outlines, masks, strict=True)]
-    points, labels = np.stack([d[0] for d in drawn]), np.stack([d[1] for d in drawn]).astype(np.int64)
+    return _added(given, np.stack([d[0] for d in drawn]), np.stack([d[1] for d in drawn]).astype(np.int64))
+
+
+def _added(given: SampledPrompts, points: NDArray[np.float64], labels: NDArray[np.int64]) -> SampledPrompts:
+    """Clicks after those that were given, with the answer before."""
     if given.points is not None and given.labels is not None:
         points = np.concatenate([given.points, points], axis=1)
         labels = np.concatenate([given.labels, labels], axis=1)
@@ -146,7 +196,23 @@ SIMULATIONS: dict[PromptPolicy, Simulation] = {
     PromptPolicy.POINT: Simulation(one_point),
     PromptPolicy.SAM_ITERATIVE: Simulation(sam_first, sam_then, SAM_ROUNDS),
     PromptPolicy.SAM_MED2D: Simulation(med2d_first, med2d_then, MED2D_ROUNDS),
+    PromptPolicy.INTERACTIVE: Simulation(interactive_first, interactive_then, INTERACTIVE_ROUNDS),
 }
+
+
+def measured_prompts(policy: PromptPolicy) -> tuple[Callable[[NDArray[np.bool_]], SampledPrompts], ...]:
+    """What is measured with, always the same: exact prompts; for all that a person may do also a sloppy box, a click.
+
+    The mean over these says whether weights are better, so that none is bought with another.
+    """
+    if policy is not PromptPolicy.INTERACTIVE:
+        return (lambda masks: exact_prompts(policy, masks),)
+    rng = np.random.default_rng(0)
+    return (
+        lambda masks: exact_prompts(policy, masks),
+        lambda masks: SampledPrompts(boxes=np.array([wrong_box(rng, mask, SLOPPY_MEASURED) for mask in masks])),
+        lambda masks: exact_prompts(PromptPolicy.POINT, masks),
+    )
 
 
 def exact_prompts(policy: PromptPolicy, masks: NDArray[np.bool_]) -> SampledPrompts:

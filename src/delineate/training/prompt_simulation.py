@@ -63,6 +63,14 @@ def correcting_click(rng: Rng, outline: MaskArray, truth: MaskArray) -> tuple[ND
     return np.array([[x, y]]), np.array([truth[int(y), int(x)]])
 
 
+def wrong_box(rng: Rng, mask: MaskArray, share: float) -> NDArray[np.float64]:
+    """The bounding box, each side moved by just ``share`` of its length, in or out, within the picture."""
+    box = bounding_box(mask)
+    lengths = np.array([box[2] - box[0], box[3] - box[1]] * 2)
+    height, width = mask.shape
+    return np.clip(box + rng.choice((-1, 1), 4) * share * lengths, 0, (width, height, width, height))
+
+
 def outward_box(rng: Rng, mask: MaskArray, most: float) -> tuple[float, float, float, float]:
     """The bounding box, each side moved outwards by 0 to ``most`` pixels by itself, within the picture (MedSAM)."""
     x0, y0, x1, y1 = bounding_box(mask)

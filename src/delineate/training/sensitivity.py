@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from delineate.training.prompt_policies import SampledPrompts
-from delineate.training.prompt_simulation import bounding_box, click_in
+from delineate.training.prompt_simulation import click_in, wrong_box
 from delineate.training.run_files import LOG
 
 BOX_ERRORS = (0, 5, 10, 20)  # per cent of a side, each side moved by that, in or out
@@ -54,7 +54,7 @@ def prompt_sensitivity(objective: Measured) -> Sensitivity:
 
     def boxes(share: float) -> Callable[[NDArray[np.bool_]], SampledPrompts]:
         rng = np.random.default_rng(SEED)
-        return lambda masks: SampledPrompts(boxes=np.array([_wrong_box(rng, mask, share) for mask in masks]))
+        return lambda masks: SampledPrompts(boxes=np.array([wrong_box(rng, mask, share) for mask in masks]))
 
     def clicks(kind: str) -> Callable[[NDArray[np.bool_]], SampledPrompts]:
         rng = np.random.default_rng(SEED)
@@ -127,13 +127,6 @@ def verdict(before: float, best: float, kept: bool, probes: Sequence[ProbedPromp
             f"measured in training. Worse with {worse}. Keep the model you had, or train at a lower rate."
         )
     return f"Better as it was measured in training ({gain}), but worse with {worse}: use it with careful prompts only."
-
-
-def _wrong_box(rng: np.random.Generator, mask: NDArray[np.bool_], share: float) -> NDArray[np.float64]:
-    box = bounding_box(mask)
-    lengths = np.array([box[2] - box[0], box[3] - box[1]] * 2)
-    height, width = mask.shape
-    return np.clip(box + rng.choice((-1, 1), 4) * share * lengths, 0, (width, height, width, height))
 
 
 def _click(rng: np.random.Generator, mask: NDArray[np.bool_], kind: str) -> tuple[float, float]:

@@ -54,6 +54,10 @@ class FinetuneRequest(Request):
     flips: float | None = Field(
         default=None, ge=0, le=1, description="Chance that a picture is mirrored, for each axis."
     )
+    minutes: float | None = Field(default=None, gt=0, description="Of training, at most; the rate falls with them.")
+    embeddings: Path | None = Field(
+        default=None, description="Folder where embeddings of a frozen encoder stay for other runs."
+    )
     teacher: ModelName | None = Field(default=None, description="For lite_medsam: whose embeddings are learned first.")
     held_out: float = Field(default=0.25, ge=0, lt=1, description="Share of subjects to measure on.")
     seed: int = Field(default=0, ge=0, description="Of the split and the prompts.")
@@ -161,6 +165,8 @@ def _wishes(
         resume=request.resume,
         teacher=None if request.teacher is None else build(request.teacher, options),
         flips=request.flips,
+        minutes=request.minutes,
+        embeddings=request.embeddings,
     )
     if request.memory is None:
         return wishes, ()

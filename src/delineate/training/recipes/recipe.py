@@ -28,6 +28,8 @@ class RecipeOverrides:
     probe    measure how much the answer depends on the prompt
     frames, objects  of a clip, for systems of SAM 2's shape
     flips     chance of a picture being mirrored along each axis, for systems of SAM's shape
+    minutes   budget of wall-clock time
+    embeddings  folder where embeddings of a frozen encoder stay for other runs
     progress  called after every step with it, the last step, and the minutes left
     """
 
@@ -50,11 +52,13 @@ class RecipeOverrides:
     frames: int | None = None
     objects: int | None = None
     flips: float | None = None
+    minutes: float | None = None
+    embeddings: Path | None = None
     progress: Callable[[int, int, float], None] | None = None
 
     def of_loop(self, loop: LoopOptions) -> LoopOptions:
         """A recipe's options for the loop, with what was asked for."""
-        names = ("steps", "rate", "every", "ema", "accumulate", "precision")
+        names = ("steps", "rate", "every", "ema", "accumulate", "precision", "minutes")
         asked = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return replace(loop, seed=self.seed, resume=self.resume, progress=self.progress, **asked)
 
@@ -67,11 +71,12 @@ class RecipeOverrides:
                 "Leave --teacher out, or take --recipe lite_medsam. See also: delineate distill",
             )
         asked = {n: getattr(self, n) for n in ("batch", "part", "held_out", "flips") if getattr(self, n) is not None}
-        if self.adapter is not None and self.part is None and recipe.part is TrainedPart.DECODER:
+        adapter = self.adapter or recipe.adapter
+        if recipe.adapter is None and adapter is not None and self.part is None and recipe.keeps_embeddings:
             asked["part"] = TrainedPart.ALL
         return replace(
-            recipe, loop=self.of_loop(recipe.loop), adapter=self.adapter, checkpointing=self.checkpointing,
-            probe=self.probe, **asked,
+            recipe, loop=self.of_loop(recipe.loop), adapter=adapter, checkpointing=self.checkpointing,
+            probe=self.probe, embeddings=self.embeddings, **asked,
         )  # fmt: skip
 
     def of_distillation(self, recipe: Distillation) -> Distillation:
