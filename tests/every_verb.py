@@ -31,6 +31,10 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "replay": (("onnxruntime.manifest.json", "--input", SCAN),),
     "auto": ((SCAN, *TINY, "--points-per-side", "2", "-o", "auto.png"),),
+    "oneshot": (
+        ("data/images/case1.png", "--support", SCAN, "data/masks/case0.png", "--places", "1", "--threshold", "0.3",
+         "-o", "oneshot"),
+    ),
     "inspect": ((SCAN,),),
     "clean": (("onnxruntime.png", "--largest", "-o", "cleaned.png"),),
     "demo": (("-o", "demo"),),

@@ -43,6 +43,16 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"input": "ct.nii.gz", "asked": LOG, "force": True},
     ),
     "auto": ({"input": "a.png", "settings": {"points_per_side": 8}, "frame": 2, "output": {"overwrite": True}},),
+    "oneshot": (
+        {
+            "supports": [["a.png", "a_mask.png"], ["b.png", "b_mask.png"]],
+            "targets": ["scans"],
+            "output": "outlined",
+            "structures": ["2", "liver"],
+            "features": {"name": "lite_medsam"},
+            "threshold": 0.4,
+        },
+    ),
     "replay": ({"manifest": "a.manifest.json", "input": "a.png", "output": {"path": "b.png"}, "force": True},),
     "inspect": ({"input": "a.tif", "reading": {"pages": "video"}},),
     "clean": ({"input": "a.nii.gz", "label": ["liver"], "largest": True, "grow": 2.5, "inside": "body"},),

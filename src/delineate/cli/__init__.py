@@ -18,6 +18,7 @@ from delineate.cli import (
     evaluate,
     inspect,
     models,
+    oneshot,
     replay,
     segment,
     serve,
@@ -25,7 +26,7 @@ from delineate.cli import (
     train,
 )
 from delineate.cli.console import print_version, tell_warnings
-from delineate.cli.groups import Command, CommandGroup, GroupedCommand
+from delineate.cli.groups import Command, CommandGroup, GroupedCommand, PairedCommand
 from delineate.cli.guard import close_streams, run
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ dataset_app = typer.Typer(help="Labeled scans.", no_args_is_help=True)
 bench_app = typer.Typer(invoke_without_command=True, cls=CommandGroup)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
 app.command(cls=GroupedCommand)(segment.segment)
+app.command(cls=PairedCommand)(oneshot.oneshot)
 app.command(cls=GroupedCommand)(replay.replay)
 app.command(cls=GroupedCommand)(auto.auto)
 app.command(cls=GroupedCommand)(inspect.inspect)

@@ -97,6 +97,26 @@ class GroupedCommand(Command):
                 formatter.write_dl(records)
 
 
+class PairedCommand(GroupedCommand):
+    """And options that are repeatable take two values each: ``--support IMAGE MASK``. They come one after the other."""
+
+    PAIRED = ("--support",)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        rest = list(args)
+        while rest:
+            word = rest.pop(0)
+            if word not in self.PAIRED:
+                spread.append(word)
+                continue
+            pair, rest = rest[:2], rest[2:]
+            if len(pair) < 2 or any(one.startswith("--") for one in pair):
+                ctx.fail(f"{word} takes two values: an image and its mask.")
+            spread += [word, pair[0], word, pair[1]]
+        return super().parse_args(ctx, spread)
+
+
 def _options(group: Any) -> list[Parameter]:
     hints = get_type_hints(group, include_extras=True)
     found = []

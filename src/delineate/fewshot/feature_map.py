@@ -101,6 +101,13 @@ class FeatureMap:
         lengths = np.linalg.norm(self.values, axis=0, keepdims=True)
         return np.asarray(self.values / np.maximum(lengths, np.float32(1e-4)))
 
+    def resampled(self, cells: int) -> Array:
+        """(C, cells, cells), bilinear, over the frame alone: no padding, each side its whole length."""
+        grid = self.grid
+        down = _linear(cells, grid.rows, grid.scale[0] * grid.height / cells, grid.origin[0])
+        across = _linear(cells, grid.columns, grid.scale[1] * grid.width / cells, grid.origin[1])
+        return np.asarray(down @ self.values @ across.T)
+
 
 @runtime_checkable
 class FeatureExtractor(Protocol):

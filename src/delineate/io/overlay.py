@@ -51,6 +51,11 @@ def contact_sheet(scan: Scan, segmentation: Segmentation) -> Image.Image:
     return sheet
 
 
+def frame_tile(scan: Scan, segmentation: Segmentation, frame: int) -> Image.Image:
+    """One frame as it stands on a contact sheet."""
+    return _tile(scan, segmentation, frame, display_window(scan))
+
+
 def save_film(scan: Scan, segmentation: Segmentation, path: Path, rate: float | None = None) -> None:
     """The video with its outlines as MP4 (H.264); one frame in memory at a time."""
     window = display_window(scan)
@@ -114,10 +119,11 @@ def _tile(scan: Scan, segmentation: Segmentation, frame: int, window: tuple[floa
     pen = ImageDraw.Draw(image)
     scores = [f"{o.scores[frame]:.2f}" for o in segmentation.objects if frame in o.masks and frame in o.scores]
     if scan.kind is not ScanKind.IMAGE:
-        _text(pen, (6, 4), f"{scan.frame_word} {frame}" + (f"   confidence {' '.join(scores)}" if scores else ""), 14)
+        confidence = f"   confidence {' '.join(scores)}" if scores else ""
+        write_text(pen, (6, 4), f"{scan.frame_word} {frame}{confidence}", 14)
     if right and down:
-        _text(pen, (image.width - 14, image.height // 2 - 8), right, 14)
-        _text(pen, (image.width // 2 - 4, image.height - 20), down, 14)
+        write_text(pen, (image.width - 14, image.height // 2 - 8), right, 14)
+        write_text(pen, (image.width // 2 - 4, image.height - 20), down, 14)
     return image
 
 
@@ -129,7 +135,8 @@ def _sides(scan: Scan) -> tuple[str, str]:
     return scan.grid.axis_codes[x], scan.grid.axis_codes[y]
 
 
-def _text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int) -> None:
+def write_text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int) -> None:
+    """Write on a picture, so that it can be read on any ground."""
     pen.text(at, text, fill=PAPER, font=ImageFont.load_default(size), stroke_width=2, stroke_fill=INK)
 
 
@@ -142,5 +149,5 @@ def _legend(sheet: Image.Image, segmentation: Segmentation, scan: Scan, top: int
             amount = segmentation.volume_mm3(one.name)
             size = f"  {amount / 1000:.1f} ml" if scan.kind is ScanKind.VOLUME else f"  {amount / 100:.1f} cm2"
         text = f"{one.name}{size}"
-        _text(pen, (x + 20, top + 7), text, 14)
+        write_text(pen, (x + 20, top + 7), text, 14)
         x += 40 + int(ImageDraw.Draw(sheet).textlength(text, font=ImageFont.load_default(14)))

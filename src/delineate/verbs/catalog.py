@@ -16,6 +16,7 @@ from delineate.verbs.distill import DistillRequest, DistillResult, distill
 from delineate.verbs.doctor import DoctorRequest, DoctorResult, doctor
 from delineate.verbs.inspect import InspectRequest, InspectResult, inspect
 from delineate.verbs.label_files import LabelResult
+from delineate.verbs.oneshot import OneshotRequest, OneshotResult, oneshot
 from delineate.verbs.repeat import call
 from delineate.verbs.replay import ReplayRequest, ReplayResult, replay
 from delineate.verbs.request import Progress, Request, Result, valid
@@ -58,6 +59,7 @@ VERBS: Final[dict[str, Verb]] = {
     for verb in (
         Verb("segment", SegmentRequest, segment, SegmentResult),
         Verb("auto", AutoRequest, auto, AutoResult),
+        Verb("oneshot", OneshotRequest, oneshot, OneshotResult),
         Verb("replay", ReplayRequest, replay, ReplayResult),
         Verb("inspect", InspectRequest, inspect, InspectResult),
         Verb("clean", CleanRequest, clean, LabelResult),

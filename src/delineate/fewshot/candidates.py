@@ -1,0 +1,190 @@
+"""Candidate outlines of a structure on a target, each with what speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
+from delineate.fewshot.coarse_to_prompts import KeptComponents, PromptOptions, box_of, coarse_to_prompts
+from delineate.fewshot.descriptors import Descriptors, gray_and_color
+from delineate.fewshot.feature_map import Array
+from delineate.fewshot.placement import Placement, warped
+from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
+
+Mask = NDArray[np.bool_]
+BINS = 24  # of the histograms of gray values
+MOST_COMPONENTS = 8  # of a coarse mask that are refined
+
+
+class Origin(StrEnum):
+    """What a candidate was made by."""
+
+    COARSE = "labels transferred"
+    PLACED = "the support's mask where it fits best"
+    COARSE_BOX = "boxes around the coarse components, refined"
+    COARSE_MASK = "the coarse mask, refined"
+    PLACED_BOX = "a box where the support fits best, refined"
+    PLACED_MASK = "the support's mask where it fits best, refined"
+    FOLLOWED = "followed from the support, put where it fits best"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """An outline (height, width), and what speaks for it, each 0 to 1.
+
+    predicted_iou  by the model that refined it; 1 where none did
+    presence       that the structure is there at all, by the same
+    coarse         Dice of it with the transferred probabilities
+    shape          Dice of it with the support's mask as it was placed; of several components: how alike in area
+    intensities    overlap of the histogram inside it with that inside the support's mask, gray by gray
+    contrast       overlap of the histograms around the two
+    placed         likeness of the support's template at its place
+    agreement      mean Dice with the other candidates
+    """
+
+    mask: Mask
+    origin: Origin
+    predicted_iou: float = 1.0
+    presence: float = 1.0
+    coarse: float = 0.0
+    shape: float = 0.0
+    intensities: float = 0.0
+    contrast: float = 0.0
+    placed: float = 0.0
+    agreement: float = 0.0
+
+    @property
+    def evidence(self) -> NDArray[np.float64]:
+        """What ``quality`` weighs."""
+        return np.array([
+            self.predicted_iou, self.presence, self.coarse, self.shape, self.intensities, self.contrast, self.placed,
+            self.agreement,
+        ])  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A structure on a support."""
+
+    frame: Frame
+    mask: Mask
+    descriptors: Descriptors
+    cells: Array  # the mask on the grid
+
+
+@dataclass(frozen=True, eq=False)
+class Refiner:
+    """A promptable model with a target it has encoded; None asks no model: coarse masks alone."""
+
+    predictor: FramePredictor
+    features: Features
+
+    @property
+    def follows(self) -> bool:
+        """Whether it takes a support as an earlier frame, by its look, and not only by a box around the mask."""
+        return self.predictor.capabilities.chain_options
+
+
+def overlap(one: NDArray[np.floating] | Mask, other: NDArray[np.floating] | Mask) -> float:
+    """Dice of two masks, or of a mask and probabilities (soft)."""
+    total = float(one.sum()) + float(other.sum())
+    return 2 * float((one * other).sum()) / total if total else 0.0
+
+
+def coarse_candidates(probability: Array, target: Frame, refiner: Refiner | None) -> list[Candidate]:
+    """The transferred mask itself, and refined by boxes and as a mask."""
+    mask = probability > 0.5
+    if not mask.any():
+        return []
+    found = [Candidate(mask, Origin.COARSE)]
+    if refiner is None:
+        return found
+    options = PromptOptions(KeptComponents.ALL, points=None, min_area=max(4, round(0.02 * mask.sum())))
+    parts = coarse_to_prompts(probability, options)[:MOST_COMPONENTS]
+    queries = [Query(part.prompts) for part in parts] + [Query(FramePrompts(mask=mask))]
+    *boxes, whole = refiner.predictor.decode(refiner.features, queries)
+    if boxes:
+        union = np.logical_or.reduce([answer.mask for answer in boxes])
+        score = float(np.mean([answer.score for answer in boxes]))
+        presence = float(np.mean([answer.presence for answer in boxes]))
+        found.append(Candidate(union, Origin.COARSE_BOX, score, presence))
+    found.append(Candidate(whole.mask, Origin.COARSE_MASK, whole.score, whole.presence))
+    return found
+
+
+def placed_candidates(
+    shown: Shown, places: Sequence[Placement], target: Frame, refiner: Refiner | None
+) -> list[Candidate]:
+    """The support's mask put to each place, and what a promptable model makes of it there."""
+    found: list[Candidate] = []
+    queries: list[Query] = []
+    about: list[tuple[Origin, Mask, Placement]] = []
+    for place in places:
+        mask = warped(shown.mask, place, target.size, outside=0.0)
+        if not mask.any():
+            continue
+        found.append(Candidate(mask, Origin.PLACED, shape=1.0, placed=place.score))
+        if refiner is None:
+            continue
+        about += [(Origin.PLACED_BOX, mask, place), (Origin.PLACED_MASK, mask, place)]
+        queries += [Query(FramePrompts(box=box_of(mask))), Query(FramePrompts(mask=mask))]
+        if refiner.follows:
+            pixels = warped(shown.frame.pixels, place, target.size)
+            reference = refiner.predictor.encode(Frame.of(pixels))
+            about.append((Origin.FOLLOWED, mask, place))
+            queries.append(Query(reference=ReferenceFrame(reference, mask)))
+    if refiner is not None and queries:
+        answers = refiner.predictor.decode(refiner.features, queries)
+        for (origin, mask, place), answer in zip(about, answers, strict=True):
+            shape = overlap(answer.mask, mask)
+            found.append(Candidate(answer.mask, origin, answer.score, answer.presence, shape=shape, placed=place.score))
+    return found
+
+
+def weighed(
+    candidates: Sequence[Candidate], probability: Array, target: Frame, target_gray: Array, supports: Sequence[Shown]
+) -> list[Candidate]:
+    """The candidates that are not empty, with the evidence that does not depend on how they were made."""
+    kept = [one for one in candidates if one.mask.any()]
+    looks = [_look(one.frame, gray_and_color(one.frame)[0], one.mask) for one in supports]
+    areas = float(np.mean([one.mask.mean() for one in supports]))
+    out = []
+    for one in kept:
+        look = _look(target, target_gray, one.mask)
+        inside = max(float(np.minimum(look[0], other[0]).sum()) for other in looks)
+        around = max(float(np.minimum(look[1], other[1]).sum()) for other in looks)
+        area = float(one.mask.mean())
+        shape = one.shape if one.placed or one.shape else min(area, areas) / max(area, areas)
+        others = [overlap(one.mask, other.mask) for other in kept if other is not one]
+        out.append(
+            replace(
+                one,
+                coarse=overlap(one.mask, probability),
+                shape=shape,
+                intensities=inside,
+                contrast=around,
+                agreement=float(np.mean(others)) if others else 0.0,
+            )
+        )
+    return out
+
+
+def _look(frame: Frame, gray: Array, mask: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Histograms of gray values inside a mask, and in its box grown by half, outside of it."""
+    x0, y0, x1, y1 = (int(edge) for edge in box_of(mask))
+    down, across = (y1 - y0) // 4 + 2, (x1 - x0) // 4 + 2
+    part = slice(max(y0 - down, 0), y1 + down), slice(max(x0 - across, 0), x1 + across)
+    near, inside = gray[part], mask[part]
+    return _histogram(near[inside]), _histogram(near[~inside])
+
+
+def _histogram(values: Array) -> NDArray[np.float64]:
+    counts = np.bincount(np.clip((values * BINS).astype(np.intp), 0, BINS - 1), minlength=BINS).astype(float)
+    counts = np.convolve(counts, (0.25, 0.5, 0.25), mode="same")
+    return np.asarray(counts / max(counts.sum(), 1e-9))

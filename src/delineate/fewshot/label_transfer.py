@@ -1,0 +1,94 @@
+"""Labels carried from supports to a target, cell by cell, by how alike cells look and how near they lie.
+
+Patch-based label fusion (Coupé et al., NeuroImage 2011) on network features: each target cell takes the mean label of
+all support cells, weighted by likeness. How much the place counts follows from how well the frames are aligned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.fewshot.descriptors import Descriptors
+from delineate.fewshot.feature_map import Array
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """How cells are compared.
+
+    feature_weight    of the cosine of two cells' features
+    intensity_weight  of the squared difference of their intensities
+    near, far         standard deviations of the place, in shares of the frame, of aligned and of unrelated frames
+    """
+
+    feature_weight: float = 15.0
+    intensity_weight: float = 15.0
+    near: float = 0.07
+    far: float = 0.5
+
+    def spread(self, alignment: float) -> float:
+        """The standard deviation of the place for an alignment from 0 to 1."""
+        return float(self.far * (self.near / self.far) ** min(max(alignment, 0.0), 1.0))
+
+
+def cosines(target: Descriptors, support: Descriptors) -> Array:
+    """Of each target cell (rows) with each support cell (columns)."""
+    return np.asarray(target.features.reshape(len(target.features), -1).T @ _flat(support.features))
+
+
+def alignment(likeness: Array) -> float:
+    """How well two frames are aligned: the likeness of cells at the same place, between that of any two and the best.
+
+    1: the most alike cell lies at the same place everywhere; 0: the place says nothing.
+    """
+    same, best, any_two = np.diag(likeness).mean(), likeness.max(axis=1).mean(), likeness.mean()
+    return float(np.clip((same - any_two) / max(float(best - any_two), 1e-6), 0, 1))
+
+
+def transferred(
+    target: Descriptors,
+    supports: Sequence[Descriptors],
+    labels: Sequence[NDArray[np.float32]],
+    options: TransferOptions | None = None,
+    likeness: Sequence[Array] | None = None,
+) -> Array:
+    """Probabilities (L, n, n) of each structure on the target.
+
+    labels    of each support, (L, n, n): the share of each cell that a structure covers
+    likeness  ``cosines`` with each support, where they are known already
+    """
+    options = options or TransferOptions()
+    likeness = [cosines(target, one) for one in supports] if likeness is None else likeness
+    logits = []
+    for support, alike in zip(supports, likeness, strict=True):
+        spread = options.spread(alignment(alike))
+        logit = options.feature_weight * alike - _squared(target.intensities, support.intensities) * np.float32(
+            options.intensity_weight
+        )
+        logits.append(logit - _distances(target.cells) / np.float32(2 * spread**2))
+    joined = np.concatenate(logits, axis=1)
+    weights = np.exp(joined - joined.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    values = np.concatenate([one.reshape(len(one), -1) for one in labels], axis=1)
+    return np.asarray(values @ weights.T, np.float32).reshape(-1, target.cells, target.cells)
+
+
+def _flat(values: Array) -> Array:
+    return values.reshape(len(values), -1)
+
+
+def _squared(one: Array, other: Array) -> Array:
+    """Squared distances of every cell of one (rows) to every cell of the other, over channels both have."""
+    channels = min(len(one), len(other))
+    a, b = _flat(one[:channels]), _flat(other[:channels])
+    return np.asarray((a * a).sum(axis=0)[:, None] + (b * b).sum(axis=0)[None] - 2 * (a.T @ b))
+
+
+def _distances(cells: int) -> Array:
+    """Squared distances between cells, in shares of the frame."""
+    y, x = (axis.ravel() / np.float32(cells) for axis in np.mgrid[:cells, :cells].astype(np.float32))
+    return np.asarray((y[:, None] - y[None]) ** 2 + (x[:, None] - x[None]) ** 2)

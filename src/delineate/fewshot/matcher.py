@@ -1,0 +1,181 @@
+"""Structures of a few labeled frames, found and outlined on another frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.core.frame import Frame
+from delineate.fewshot.candidates import (
+    Candidate,
+    Mask,
+    Origin,
+    Refiner,
+    Shown,
+    coarse_candidates,
+    overlap,
+    placed_candidates,
+    weighed,
+)
+from delineate.fewshot.descriptors import Descriptors, gray_and_color
+from delineate.fewshot.feature_map import Array, FeatureExtractor
+from delineate.fewshot.features import feature_map
+from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, transferred
+from delineate.fewshot.placement import placements
+from delineate.fewshot.quality import quality
+from delineate.predictors.frame_predictor import EmbeddingFeatures, FramePredictor
+
+SAME = 0.6  # Dice from which on two candidates mean the same thing
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """A labeled frame.
+
+    masks  by the structure's name, bool (height, width); a structure that is not on it is left out
+    part   where it lies among the slices that hold the structure, 0 to 1, for supports taken from a volume
+    """
+
+    frame: Frame
+    masks: Mapping[str, Mask]
+    part: float | None = None
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """How much is tried.
+
+    refine   ask the promptable model; else coarse masks alone
+    places   of each structure that are looked at
+    """
+
+    refine: bool = True
+    places: int = 3
+    transfer: TransferOptions = field(default_factory=TransferOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A structure on a target.
+
+    mask        bool (height, width)
+    similarity  the Dice it is expected to have, 0 to 1, from all that speaks for it
+    origin      what made the outline
+    coarse      the mask that labels alone give, without a promptable model
+    """
+
+    mask: Mask
+    similarity: float
+    origin: Origin
+    coarse: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A frame that is looked at: what is compared of it, and what the promptable model made of it."""
+
+    frame: Frame
+    descriptors: Descriptors
+    refiner: Refiner | None
+    gray: Array
+
+
+class Matcher:
+    """Finds on other frames what a few supports show.
+
+    Parameters
+    ----------
+    extractor
+        What describes frames.
+    supports
+        At least one; all structures of all of them are looked for.
+    predictor
+        Refines; None: coarse masks alone.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        supports: Sequence[Support],
+        predictor: FramePredictor | None = None,
+        options: MatchOptions | None = None,
+    ) -> None:
+        self.options = options or MatchOptions()
+        self.extractor = extractor
+        self.predictor = predictor if self.options.refine else None
+        self.supports = tuple(supports)
+        self._described = [Descriptors.of(one.frame, extractor.features(one.frame)) for one in supports]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The structures, in the order in which supports name them."""
+        return tuple(dict.fromkeys(name for one in self.supports for name in one.masks))
+
+    def target(self, frame: Frame) -> Target:
+        """Describe and encode a frame; once, where both are done by one network."""
+        encoded = None if self.predictor is None else self.predictor.encode(frame)
+        own = self.predictor is getattr(self.extractor, "predictor", None)
+        shared = own and isinstance(encoded, EmbeddingFeatures)
+        features = feature_map(encoded) if shared else self.extractor.features(frame)
+        refiner = None if self.predictor is None else Refiner(self.predictor, encoded)
+        return Target(frame, Descriptors.of(frame, features), refiner, gray_and_color(frame)[0])
+
+    def match(self, frame: Frame, use: Sequence[int] | None = None) -> dict[str, Match]:
+        """Outline every structure on a frame.
+
+        use  numbers of the supports that are compared; default: all
+        """
+        target = self.target(frame)
+        chosen = range(len(self.supports)) if use is None else use
+        described = [self._described[n] for n in chosen]
+        supports = [self.supports[n] for n in chosen]
+        likeness = [cosines(target.descriptors, one) for one in described]
+        names = tuple(dict.fromkeys(name for one in supports for name in one.masks))
+        cells = [
+            np.stack([one.mask(support.masks[name]) if name in support.masks else _nothing(one) for name in names])
+            for support, one in zip(supports, described, strict=True)
+        ]
+        probabilities = transferred(target.descriptors, described, cells, self.options.transfer, likeness)
+        matches = {}
+        for n, name in enumerate(names):
+            shown = [
+                (Shown(support.frame, support.masks[name], one, of_cells[n]), alignment(alike))
+                for support, one, of_cells, alike in zip(supports, described, cells, likeness, strict=True)
+                if name in support.masks
+            ]
+            probability = target.descriptors.grid.to_frame(probabilities[n])
+            matches[name] = self._best(target, probability, shown)
+        return matches
+
+    def _best(self, target: Target, probability: Array, shown: Sequence[tuple[Shown, float]]) -> Match:
+        candidates = coarse_candidates(probability, target.frame, target.refiner)
+        each = max(1, round(self.options.places / len(shown)))
+        for support, aligned in shown:
+            spread = self.options.transfer.spread(aligned)
+            places = placements(target.descriptors, support.descriptors, support.cells, spread, each)
+            candidates += placed_candidates(support, places, target.frame, target.refiner)
+        ranked = _ranked(weighed(candidates, probability, target.frame, target.gray, [one for one, _ in shown]))
+        coarse = probability > 0.5
+        if not ranked:
+            return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
+        score, best = ranked[0]
+        return Match(_voted(ranked), score, best.origin, coarse)
+
+
+def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
+    return sorted(((quality(one.evidence), one) for one in candidates), key=lambda pair: -pair[0])
+
+
+def _voted(ranked: Sequence[tuple[float, Candidate]]) -> NDArray[np.bool_]:
+    """Pixels by majority of the candidates that mean the same as the best one, the better ones counting more."""
+    best = ranked[0][1]
+    alike = [(score**2, one.mask) for score, one in ranked if overlap(one.mask, best.mask) > SAME]
+    share = sum(weight * mask for weight, mask in alike) / sum(weight for weight, _ in alike)
+    return np.asarray(share > 0.5)
+
+
+def _nothing(descriptors: Descriptors) -> Array:
+    return np.zeros((descriptors.cells, descriptors.cells), np.float32)

@@ -1,0 +1,1 @@
+"""Structures shown on a few labeled scans, outlined on others: pictures, volumes and videos."""

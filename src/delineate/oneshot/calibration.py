@@ -1,0 +1,101 @@
+"""When a structure counts as found: what its own supports say of themselves and of frames without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from delineate.core.frame import Frame
+from delineate.fewshot.matcher import Matcher
+
+SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it
+LEAST, MOST = 0.15, 0.6
+TURN, GROWTH, GAMMA, NOISE = 8.0, 1.12, 0.8, 0.03  # degrees, factor, exponent, share of the range
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Of one structure.
+
+    similarity  from which on it counts as found
+    present     mean similarity where it is: on other supports, or on changed copies of the only one
+    absent      mean similarity on the supports with the structure painted over
+    """
+
+    similarity: float
+    present: float
+    absent: float
+
+
+def calibrated(matcher: Matcher) -> dict[str, Threshold]:
+    """The threshold of each structure, from the supports alone."""
+    present: dict[str, list[float]] = {name: [] for name in matcher.names}
+    absent: dict[str, list[float]] = {name: [] for name in matcher.names}
+    several = len(matcher.supports) > 1
+    for n, support in enumerate(matcher.supports):
+        others = [m for m in range(len(matcher.supports)) if m != n] if several else None
+        seen = support.frame if several else changed(support.frame)
+        for name, match in matcher.match(seen, others).items():
+            if name in support.masks:
+                present[name].append(match.similarity)
+        for name, mask in support.masks.items():
+            without = painted_over(support.frame, mask)
+            absent[name].append(matcher.match(without, others)[name].similarity if _shows(matcher, others, name) else 0)
+    return {name: _between(present[name], absent[name]) for name in matcher.names}
+
+
+def _shows(matcher: Matcher, others: Sequence[int] | None, name: str) -> bool:
+    chosen = range(len(matcher.supports)) if others is None else others
+    return any(name in matcher.supports[n].masks for n in chosen)
+
+
+def _between(present: Sequence[float], absent: Sequence[float]) -> Threshold:
+    high, low = float(np.mean(present or [1.0])), float(np.mean(absent or [0.0]))
+    return Threshold(float(np.clip(low + SHARE * (high - low), LEAST, MOST)), high, low)
+
+
+def changed(frame: Frame) -> Frame:
+    """A frame turned, enlarged, brightened and with noise: another picture of the same."""
+    pixels = frame.pixels.astype(np.float32)
+    size = np.array(pixels.shape[:2], float)
+    turn = np.deg2rad(TURN)
+    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / GROWTH
+    offset = size / 2 - matrix @ (size / 2)
+
+    def moved(channel: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(ndimage.affine_transform(channel, matrix, offset, order=1, mode="nearest"))
+
+    channels = [moved(pixels)] if pixels.ndim == 2 else [moved(pixels[..., c]) for c in range(pixels.shape[2])]
+    low, high = float(pixels.min()), float(pixels.max())
+    spread = max(high - low, 1e-6)
+    noise = np.random.default_rng(0).normal(0, NOISE, pixels.shape[:2])
+    out = [low + spread * np.clip(((c - low) / spread) ** GAMMA + noise, 0, 1) for c in channels]
+    return _like(frame, np.stack(out, axis=2) if pixels.ndim == 3 else out[0])
+
+
+def painted_over(frame: Frame, mask: NDArray[np.bool_]) -> Frame:
+    """A frame without a structure: in its place a part of the frame that does not show it, its edges blended."""
+    pixels = frame.pixels.astype(np.float32)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    height, width = mask.shape
+    best: tuple[float, tuple[int, int]] = (np.inf, (height // 2, width // 2))
+    tall, wide = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    for down, across in ((-tall, 0), (tall, 0), (0, -wide), (0, wide), (-tall, -wide), (tall, wide)):
+        covered = float((mask & np.roll(mask, (down, across), (0, 1))).sum())
+        inside = rows[0] - down >= 0 and rows[-1] - down < height and columns[0] - across >= 0
+        inside = inside and columns[-1] - across < width
+        cost = covered + (0 if inside else mask.sum())
+        best = min(best, (cost, (int(down), int(across))))
+    soft = ndimage.gaussian_filter(ndimage.binary_dilation(mask, iterations=2).astype(np.float32), 2)
+    soft = soft if pixels.ndim == 2 else soft[..., None]
+    return _like(frame, pixels * (1 - soft) + np.roll(pixels, best[1], (0, 1)) * soft)
+
+
+def _like(frame: Frame, pixels: NDArray[np.float32]) -> Frame:
+    kind = frame.pixels.dtype
+    whole = np.rint(pixels) if kind.kind in "iu" else pixels
+    return replace(Frame.of(whole.astype(kind)), modality=frame.modality, window=frame.window)

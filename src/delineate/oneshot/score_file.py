@@ -1,0 +1,82 @@
+"""The scores of a run as CSV: a row for each structure of each target, read again when a run goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from delineate.core.errors import InputError
+from delineate.io.atomic import write_bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one structure on one target.
+
+    similarity  the Dice it is expected to have
+    threshold   from which on it counts as found
+    frame       where it was matched best
+    seconds     of the whole target
+    file        of the outlines, in the folder of the run
+    error       why the target was left out; "" where it was not
+    """
+
+    target: str
+    structure: str = ""
+    similarity: float = 0.0
+    threshold: float = 0.0
+    found: bool = False
+    frame: int = 0
+    origin: str = ""
+    seconds: float = 0.0
+    file: str = ""
+    error: str = ""
+
+    @property
+    def margin(self) -> float:
+        """Similarity over the threshold; -1 for a target that was left out."""
+        return -1.0 if self.error else self.similarity - self.threshold
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """All rows, in one go: the file is whole at any time."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [one.name for one in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        numbers = {"similarity": f"{row.similarity:.4f}", "threshold": f"{row.threshold:.4f}"}
+        writer.writerow({**asdict(row), **numbers, "seconds": f"{row.seconds:.2f}", "found": int(row.found)})
+    write_bytes(path, text.getvalue().encode())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of an earlier run; none where there is no file. Raises InputError for a file that was damaged."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return [_row(one) for one in csv.DictReader(stream)]
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError("E-SCORES", f"{path} is no file of scores: {error}.", "Choose another -o.") from None
+
+
+def _row(cells: dict[str, str]) -> Row:
+    return Row(
+        cells["target"],
+        cells["structure"],
+        float(cells["similarity"]),
+        float(cells["threshold"]),
+        cells["found"] == "1",
+        int(cells["frame"]),
+        cells["origin"],
+        float(cells["seconds"]),
+        cells["file"],
+        cells["error"],
+    )

@@ -1,0 +1,243 @@
+"""The verb ``oneshot``: structures shown on one labeled scan, or a few, outlined on all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final, cast
+
+from pydantic import Field
+
+from delineate.core.errors import DelineateError, ModelError, OutputError
+from delineate.core.hashing import sha256_of
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
+from delineate.fewshot.features import extractor_of
+from delineate.fewshot.matcher import Matcher, MatchOptions, Support
+from delineate.io.atomic import write_bytes
+from delineate.io.naming import default_output
+from delineate.io.opening import open_scan
+from delineate.io.options import ReadOptions
+from delineate.io.outputs import Outputs
+from delineate.io.saving import outline_files, write_outlines
+from delineate.oneshot.calibration import Threshold, calibrated
+from delineate.oneshot.examples import Example, read_example, require_alike
+from delineate.oneshot.scans import ScanFindings, find_on_scan
+from delineate.oneshot.score_file import Row, read_rows, write_rows
+from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
+from delineate.oneshot.targets import targets_in
+from delineate.predictors.capabilities import Scope
+from delineate.predictors.frame_predictor import FramePredictor, Predictor
+from delineate.verbs.records import RequestRecord
+from delineate.verbs.request import ModelChoice, Overwrite, Progress, Request
+
+SCORES, SHEET, RECORD, TILES = "scores.csv", "contact_sheet.png", "request.json", "tiles"
+UNRECORDED: Final = ("targets", "output", "overwrite", "resume")  # may differ where a run goes on
+
+
+class OneshotRequest(Request):
+    """Everything ``oneshot`` needs to know."""
+
+    supports: tuple[tuple[Path, Path], ...] = Field(description="An image and a file of labels, each.")
+    targets: tuple[Path, ...] = Field(description="Scans, and folders of them.")
+    output: Path = Field(description="Folder for outlines, scores and the contact sheet.")
+    structures: tuple[str, ...] = Field(default=(), description="By name or label value; none: all there are.")
+    model: ModelChoice = Field(default=ModelChoice(), description="Refines, and follows through volumes and videos.")
+    features: ModelChoice | None = Field(default=None, description="What frames are compared by; default: the model.")
+    reading: ReadOptions = ReadOptions()
+    refine: bool = Field(default=True, description="Ask the model; else coarse masks alone.")
+    places: int = Field(default=3, ge=1, le=12, description="Places of each structure that are looked at.")
+    threshold: float | None = Field(
+        default=None, ge=0, le=1, description="Similarity from which on a structure is found; default: by the supports."
+    )
+    any_modality: bool = Field(default=False, description="Also targets whose files say another modality.")
+    frames: bool = Field(default=False, description="A folder of pictures is one video, not many targets.")
+    overwrite: Overwrite = False
+    resume: bool = Field(default=False, description="Go on with a folder that was begun; what is done stays.")
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Every file that is read, and the folders of targets."""
+        shown = [path for pair in self.supports for path in pair]
+        models = [*self.model.files, *(self.features.files if self.features else ())]
+        return (*shown, *self.targets, *models)
+
+
+@dataclass(frozen=True)
+class OneshotResult:
+    """What became of every structure on every target, and where it was written."""
+
+    rows: tuple[Row, ...]
+    thresholds: dict[str, Threshold]
+    output: Path
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """Targets that could not be read or written."""
+        return tuple(row for row in self.rows if row.error)
+
+    def as_json(self) -> dict[str, Any]:
+        limits = {name: one.similarity for name, one in self.thresholds.items()}
+        return {"output": str(self.output), "thresholds": limits, "rows": [row.as_json() for row in self.rows]}
+
+
+def oneshot(request: OneshotRequest, progress: Progress | None = None) -> OneshotResult:
+    """Outline on every target what the supports show, and write outlines, scores and a contact sheet.
+
+    Each target is written when it is done. One that cannot be read keeps none of the others: its row says why.
+
+    Raises
+    ------
+    DelineateError
+        For supports that show nothing that can be looked for, a model that is not there, and outputs that must not be
+        written; for all of these before the first target.
+    """
+    examples = [read_example(image, mask, request.reading, request.structures) for image, mask in request.supports]
+    targets = targets_in(
+        request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair}
+    )
+    done = _begun(request)
+    predictor = _frame_predictor(request.model.build())
+    compared = predictor if request.features is None else request.features.build()
+    supports = [one for example in examples for one in example.supports()]
+    options = MatchOptions(refine=request.refine, places=request.places)
+    matcher = Matcher(extractor_of(compared), _of_all(supports), predictor, options)
+    thresholds = _thresholds(matcher, request.threshold)
+    rows = [row for target in targets for row in done.get(target.name, ())]
+    for number, target in enumerate(targets):
+        if target.name not in done:
+            rows += _on_target(request, target.path, target.name, examples, matcher, thresholds, predictor)
+            write_rows(rows, request.output / SCORES)
+        if progress is not None:
+            progress(number + 1, len(targets))
+    write_rows(rows, request.output / SCORES)
+    save_sheet(_entries(rows, request.output), request.output / SHEET)
+    return OneshotResult(tuple(rows), thresholds, request.output)
+
+
+def _of_all(supports: Sequence[Support]) -> list[Support]:
+    return [one for one in supports if one.masks]
+
+
+def _frame_predictor(predictor: Predictor) -> FramePredictor:
+    if predictor.capabilities.scope is not Scope.FRAME:
+        raise ModelError(
+            "E-ONESHOT-MODEL",
+            f"{predictor.record.name} does not answer prompts on single frames.",
+            "Name another: -m quill",
+        )
+    return cast("FramePredictor", predictor)
+
+
+def _thresholds(matcher: Matcher, given: float | None) -> dict[str, Threshold]:
+    if given is not None:
+        return {name: Threshold(given, 1.0, 0.0) for name in matcher.names}
+    return calibrated(matcher)
+
+
+def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
+    """What an earlier run in the output folder has done, by target; the folder is made if it is not there.
+
+    Raises OutputError for a folder that is there without ``resume`` or ``overwrite``, or was begun otherwise.
+    """
+    record = RequestRecord.of("oneshot", request)
+    path = request.output / RECORD
+    if request.output.exists() and not request.output.is_dir():
+        raise OutputError("E-OUTPUT-FOLDER", f"{request.output} is a file.", "Name a folder: -o FOLDER")
+    occupied = request.output.is_dir() and any(request.output.iterdir())
+    if occupied and not (request.resume or request.overwrite):
+        raise OutputError(
+            "E-OUTPUT-EXISTS", f"The folder {request.output} is not empty.", "Give --resume to go on, or another -o."
+        )
+    earlier = RequestRecord.read(path) if occupied else None
+    done: dict[str, list[Row]] = {}
+    if occupied and request.resume:
+        if earlier is None or _compared(earlier.request) != _compared(record.request):
+            raise OutputError(
+                "E-RESUME-OTHER",
+                f"{request.output} was begun with other supports, models or options.",
+                "Repeat the command it was begun with, or choose another -o.",
+            )
+        for row in read_rows(request.output / SCORES):
+            if not row.error and (not row.file or (request.output / row.file).exists()):
+                done.setdefault(row.target, []).append(row)
+    request.output.mkdir(parents=True, exist_ok=True)
+    (request.output / TILES).mkdir(exist_ok=True)
+    shown = "".join(sha256_of(path) for pair in request.supports for path in pair if path.is_file())
+    write_bytes(
+        path,
+        record.model_copy(update={"request": {**record.request, "content": shown[:128]}})
+        .model_dump_json(indent=1)
+        .encode(),
+    )
+    return done
+
+
+def _compared(recorded: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in recorded.items() if name not in (*UNRECORDED, "content")}
+
+
+def _on_target(
+    request: OneshotRequest,
+    path: Path,
+    name: str,
+    examples: Sequence[Example],
+    matcher: Matcher,
+    thresholds: dict[str, Threshold],
+    predictor: FramePredictor,
+) -> list[Row]:
+    """The rows of one target; its outlines are written."""
+    began = perf_counter()
+    try:
+        with open_scan(path, request.reading) as scan:
+            if not request.any_modality:
+                require_alike(examples, scan)
+            limits = {one: threshold.similarity for one, threshold in thresholds.items()}
+            found = find_on_scan(scan, matcher, limits, _empty(scan, examples), predictor)
+            seconds = perf_counter() - began
+            file = _write(request, scan, name, found)
+    except DelineateError as error:
+        return [Row(name, error=f"{error.code}: {error.message}")]
+    return [
+        Row(name, one.name, one.similarity, limits[one.name], one.found, one.frame, one.origin, seconds, file)
+        for one in found.findings
+    ]
+
+
+def _empty(scan: Scan, examples: Sequence[Example]) -> Segmentation:
+    """The structures of all supports on another scan, each with its label and color, not outlined."""
+    empty = Segmentation.empty(scan)
+    for example in examples:
+        for one in example.labels.objects:
+            if one.name not in empty:
+                free = all(other.label != one.label for other in empty.objects)
+                empty = empty.adding(one.name, one.color, one.label if free else None)
+    return empty
+
+
+def _write(request: OneshotRequest, scan: Scan, name: str, found: ScanFindings) -> str:
+    target = request.output / f"{name}{_ending(scan)}"
+    tile = request.output / TILES / f"{name}.png"
+    files = outline_files(target, scan.kind)
+    with Outputs((*files, tile), request.files, request.overwrite or request.resume) as outputs:
+        write_outlines(found.segmentation, files, scan, outputs)
+        frame = max(found.findings, key=lambda one: one.similarity).frame if found.findings else 0
+        save_tile(scan, found.segmentation, frame, outputs.stage(tile))
+    return target.name
+
+
+def _ending(scan: Scan) -> str:
+    usual = default_output(replace(scan, file=None)).name
+    return usual.removeprefix("scan")
+
+
+def _entries(rows: Sequence[Row], folder: Path) -> list[SheetEntry]:
+    entries = []
+    for target in dict.fromkeys(row.target for row in rows):
+        own = [row for row in rows if row.target == target]
+        worst = min(own, key=lambda row: row.margin)
+        about = worst.error or f"{worst.structure}: {worst.similarity:.2f}{'' if worst.found else ', not found'}"
+        entries.append(SheetEntry(folder / TILES / f"{target}.png", target, worst.margin, about))
+    return entries

@@ -1,0 +1,93 @@
+"""Labels transferred, structures placed, candidates weighed: on pictures where the answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from delineate.core.frame import Frame
+from delineate.fewshot.descriptors import Descriptors
+from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, transferred
+from delineate.fewshot.matcher import Matcher, MatchOptions, Support
+from delineate.fewshot.parts import part_of, support_slices
+from delineate.fewshot.placement import Placement, placements, warped
+from delineate.quill.dense_features import QuillExtractor
+from delineate.quill.predictor import SHIPPED, QuillPredictor
+from fewshot.example_pictures import blob_picture
+
+EXTRACTOR = QuillExtractor(SHIPPED, side=256, threads=1)
+
+
+def described(picture: np.ndarray) -> Descriptors:
+    frame = Frame.of(picture)
+    return Descriptors.of(frame, EXTRACTOR.features(frame))
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+@pytest.fixture(scope="module")
+def support() -> tuple[np.ndarray, np.ndarray]:
+    return blob_picture(0, 80, 50, 18)
+
+
+@pytest.fixture(scope="module")
+def target() -> tuple[np.ndarray, np.ndarray]:
+    return blob_picture(1, 95, 62, 21)
+
+
+def test_a_picture_is_aligned_with_itself_and_less_with_a_moved_one(support: tuple, target: tuple) -> None:
+    one = described(support[0])
+    assert alignment(cosines(one, one)) == pytest.approx(1, abs=1e-4)
+    assert alignment(cosines(described(np.roll(target[0], 60, axis=1)), one)) < 0.7
+
+
+def test_labels_go_where_the_structure_went(support: tuple, target: tuple) -> None:
+    one, other = described(support[0]), described(target[0])
+    (probability,) = transferred(other, [one], [one.mask(support[1])[None]])
+    assert probability.min() >= 0 and probability.max() <= 1
+    assert dice(other.grid.to_frame(probability) > 0.5, target[1]) > dice(support[1], target[1])
+
+
+def test_the_structure_is_placed_where_it_lies(support: tuple, target: tuple) -> None:
+    one, other = described(support[0]), described(target[0])
+    best, *others = placements(other, one, one.mask(support[1]), TransferOptions().far)
+    assert best.moved == pytest.approx((62.5 / 120, 95.5 / 150), abs=0.04)
+    assert 0.9 <= best.scale <= 1.3
+    assert all(best.score >= place.score for place in others)
+
+
+def test_a_placed_picture_and_its_mask_lie_where_the_placement_says() -> None:
+    mask = np.zeros((60, 80), bool)
+    mask[20:30, 30:50] = True
+    place = Placement(1.5, (25 / 60, 40 / 80), (0.5, 0.25))
+    out = warped(mask, place, (120, 160), outside=0.0)
+    rows, columns = np.nonzero(out)
+    assert (rows.mean() + 0.5) / 120 == pytest.approx(0.5, abs=0.01)
+    assert (columns.mean() + 0.5) / 160 == pytest.approx(0.25, abs=0.01)
+    assert out.sum() == pytest.approx(mask.sum() * 4 * 1.5**2, rel=0.05)
+    same = Placement(1.0, (0.5, 0.5), (0.5, 0.5))
+    assert np.array_equal(warped(mask, same, mask.shape, outside=0.0), mask)
+
+
+def test_a_structure_is_found_outlined_and_missed_where_it_is_not(support: tuple, target: tuple) -> None:
+    shown = Support(Frame.of(support[0]), {"blob": support[1]})
+    matcher = Matcher(EXTRACTOR, [shown], QuillPredictor(threads=1), MatchOptions(places=2))
+    match = matcher.match(Frame.of(target[0]))["blob"]
+    absent = matcher.match(Frame.of(blob_picture(2, 95, 62, 21, shown=False)[0]))["blob"]
+    assert dice(match.mask, target[1]) > 0.9
+    assert match.similarity > absent.similarity + 0.1
+
+
+def test_coarse_masks_ask_no_model(support: tuple, target: tuple) -> None:
+    shown = Support(Frame.of(support[0]), {"blob": support[1]})
+    coarse = Matcher(EXTRACTOR, [shown], None, MatchOptions(refine=False)).match(Frame.of(target[0]))["blob"]
+    assert coarse.mask.any()
+    assert 0 <= coarse.similarity <= 1
+
+
+def test_support_slices_lie_in_the_middle_of_each_part() -> None:
+    assert support_slices(range(10, 40)) == [15, 25, 35]
+    assert support_slices([4, 5]) == [5]
+    assert [part_of(z, 0, 30) for z in (-3, 0, 9, 10, 20, 30, 99)] == [0, 0, 0, 1, 2, 2, 2]

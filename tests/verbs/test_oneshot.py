@@ -1,0 +1,93 @@
+"""``delineate oneshot``: pictures, a volume, what is not found, what goes on, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from delineate.core.errors import DelineateError
+from delineate.labels.reading import open_segmentation
+from delineate.oneshot.score_file import read_rows
+from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest, oneshot
+from delineate.verbs.request import ModelChoice
+from fewshot.example_pictures import blob_picture
+
+
+def save(picture: np.ndarray, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture.astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("blobs")
+    picture, mask = blob_picture(0, 80, 50, 18)
+    save(picture, folder / "support.png")
+    save(3 * mask, folder / "support_mask.png")
+    for n, shown in enumerate((True, False)):
+        save(blob_picture(n + 1, 95, 62, 21, shown)[0], folder / "targets" / f"t{n}.png")
+    return folder
+
+
+def request(folder: Path, output: Path, **changes: object) -> OneshotRequest:
+    fields = {
+        "supports": ((folder / "support.png", folder / "support_mask.png"),),
+        "targets": (folder / "targets",),
+        "output": output,
+        "model": ModelChoice(threads=1),
+        "places": 1,
+        **changes,
+    }
+    return OneshotRequest.model_validate(fields)
+
+
+def test_targets_are_outlined_scored_and_shown_and_a_run_goes_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (folder / "targets" / "broken.png").write_bytes(b"no picture")
+    done = oneshot(request(folder, out, targets=(folder / "targets", folder / "targets" / "broken.png")))
+    by_name = {row.target: row for row in done.rows}
+    assert by_name["t0"].found and not by_name["t1"].found
+    assert by_name["broken"].error
+    assert (out / SHEET).is_file()
+    outlines = open_segmentation(out / by_name["t0"].file).segmentation
+    truth = blob_picture(1, 95, 62, 21)[1]
+    (one,) = outlines.objects
+    assert one.label == 3
+    mask = one.masks[0].decode()
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.9
+
+    (folder / "targets" / "broken.png").unlink()
+    save(blob_picture(5, 70, 55, 20)[0], folder / "targets" / "t2.png")
+    before = (out / by_name["t0"].file).stat().st_mtime_ns
+    again = oneshot(request(folder, out, resume=True))
+    assert (out / by_name["t0"].file).stat().st_mtime_ns == before
+    assert [row.target for row in again.rows] == ["t0", "t1", "t2"]
+    assert [row.target for row in read_rows(out / SCORES)] == ["t0", "t1", "t2"]
+    (folder / "targets" / "t2.png").unlink()
+    with pytest.raises(DelineateError, match="not empty"):
+        oneshot(request(folder, out))
+    with pytest.raises(DelineateError, match="other supports"):
+        oneshot(request(folder, out, resume=True, places=3))
+
+
+BAD = {
+    "another grid": (np.zeros((40, 50)), {}, "E-SUPPORT-GRID"),
+    "an empty mask": (np.zeros((120, 150)), {}, "E-SUPPORT-EMPTY"),
+    "no such label": (np.ones((120, 150)), {"structures": ("7",)}, "E-SUPPORT-LABEL"),
+    "no target": (np.ones((120, 150)), {"targets": ()}, "E-TARGETS-NONE"),
+}
+
+
+@pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
+def test_bad_supports_are_refused_before_anything_is_written(folder: Path, tmp_path: Path, case: tuple) -> None:
+    mask, changes, code = case
+    path = save(mask, tmp_path / "mask.png")
+    supports = ((folder / "support.png", path),)
+    with pytest.raises(DelineateError) as caught:
+        oneshot(request(folder, tmp_path / "out", supports=supports, **changes))
+    assert caught.value.code == code
+    assert not (tmp_path / "out").exists()
