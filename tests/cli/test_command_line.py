@@ -16,8 +16,7 @@ def streams_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("words", "option"),
     [
-        pytest.param(["segment", "a.png", "--label", "LV", "--label", "RV"], "--label", id="label"),
-        pytest.param(["segment", "a.nii", "--frame", "3", "--box", "1,1,9,9", "--frame", "9"], "--frame", id="frame"),
+        pytest.param(["segment", "a.nii", "--film", "--variant", "a", "--variant", "b"], "--variant", id="segment"),
         pytest.param(["segment", "a.nii", "-o", "x", "--output", "y"], "--output", id="two-spellings"),
         pytest.param(["segment", "a.nii", "--space=RAS", "--space", "LPS"], "--space", id="with-equals"),
         pytest.param(["segment", "a.nii", "--prompts", "a.json", "--prompts", "b.json"], "--prompts", id="prompts"),

@@ -28,6 +28,7 @@ from delineate.cli import (
 from delineate.cli.console import print_version, tell_warnings
 from delineate.cli.groups import Command, CommandGroup, GroupedCommand, PairedCommand
 from delineate.cli.guard import close_streams, run
+from delineate.cli.ordered import OrderedCommand
 
 app = typer.Typer(
     name="delineate",
@@ -41,8 +42,8 @@ models_app = typer.Typer(help="Model files.", no_args_is_help=True)
 dataset_app = typer.Typer(help="Labeled scans.", no_args_is_help=True)
 bench_app = typer.Typer(invoke_without_command=True, cls=CommandGroup)
 train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
-app.command(cls=GroupedCommand)(segment.segment)
 app.command(cls=PairedCommand)(oneshot.oneshot)
+app.command(cls=OrderedCommand)(segment.segment)
 app.command(cls=GroupedCommand)(replay.replay)
 app.command(cls=GroupedCommand)(auto.auto)
 app.command(cls=GroupedCommand)(inspect.inspect)

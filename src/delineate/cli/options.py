@@ -134,7 +134,13 @@ class PropagationGroup:
 
     @property
     def chosen(self) -> PropagationOptions | None:
-        """None where nothing was chosen. Raises PromptError for what is not offered."""
+        """None where nothing was chosen. Raises PromptError for what is not offered, or would not be done."""
+        if self.frame_only and self != PropagationGroup(frame_only=True):
+            raise PromptError(
+                "E-OPTION-UNUSED",
+                "With --frame-only nothing is followed, and a way of following is given.",
+                "Leave it out.",
+            )
         return following(
             memory=self.memory,
             stride=self.stride,

@@ -1,4 +1,4 @@
-"""The published JSON schemas of prompt logs and manifests: ``python -m delineate.schemas`` writes them anew."""
+"""JSON schemas of prompts, prompt logs and manifests, as published; ``python -m delineate.schemas`` makes them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from pydantic import BaseModel
 
 from delineate.core.manifest import Manifest
 from delineate.core.prompt_log import PromptLog
+from delineate.core.written_prompts import WrittenStructures
 
 FOLDER = Path(__file__).parent
-MODELS: dict[str, type[BaseModel]] = {"prompts.schema.json": PromptLog, "manifest.schema.json": Manifest}
+MODELS: dict[str, type[BaseModel]] = {
+    "structures.schema.json": WrittenStructures,
+    "prompts.schema.json": PromptLog,
+    "manifest.schema.json": Manifest,
+}
 
 
 def schema_text(model: type[BaseModel]) -> str:

@@ -143,8 +143,9 @@ class PropagationRun:
 
     def _open(self, name: str, track: ObjectTrack) -> list[_Reach]:
         """Where an object is followed from: outlines that were not followed yet, or how far that came."""
-        low, high = track.span or (0, self._frames)
         event, directions = self.event, self.event.following.directions
+        limited = event.first is not None or event.stop is not None  # by a person: that counts more than a box
+        low, high = (None if limited else track.span) or (0, self._frames)
         first = max(low, event.first or 0)
         stop = min(high, self._frames if event.stop is None else event.stop)
         reaches = []

@@ -108,9 +108,15 @@ class ObjectTrack:
 
     @property
     def span(self) -> tuple[int, int] | None:
-        """The frames a 3D box allows."""
-        spans = [p.placed.span for p in self.prompts if p.placed.span]
-        return (min(s[0] for s in spans), max(s[1] for s in spans)) if spans else None
+        """The frames ``first`` to ``stop`` (excluded) between the ends of 3D boxes and all else it was prompted on.
+
+        A box on one frame says nothing of the others.
+        """
+        spans = [p.placed.span for p in self.prompts if p.placed.span and p.placed.span[1] - p.placed.span[0] > 1]
+        if not spans:
+            return None
+        frames = [p.placed.frame for p in self.prompts]
+        return min(*(s[0] for s in spans), *frames), max(*(s[1] for s in spans), *(frame + 1 for frame in frames))
 
     def queries(self, frame: int) -> tuple[FramePrompts, ...]:
         """What was asked on a frame, in order, since an outline was drawn there last: a query for each event."""

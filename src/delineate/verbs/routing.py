@@ -30,15 +30,16 @@ def _kinds(request: SegmentRequest) -> Iterable[PromptKind]:
             if isinstance(event, AddPrompt | AddPrompts):
                 yield from (PromptKind(prompt.type) for prompt in event.prompts)
         return
-    yield from (PromptKind(prompt.type) for prompt in asked.prompts)
-    if asked.mask is not None:
-        yield PromptKind.MASK
-    if asked.markers is not None:
-        yield PromptKind.BOX
+    for target in request.targets:
+        yield from (PromptKind(prompt.type) for prompt in target.prompts)
+        if target.mask is not None:
+            yield PromptKind.MASK
+        if target.markers is not None:
+            yield PromptKind.BOX
 
 
 def _followed(request: SegmentRequest) -> bool:
     asked = request.asked
     if isinstance(asked, PromptLog):
         return any(isinstance(event, Propagate) for event in asked.current)
-    return asked.propagate
+    return any(target.propagate for target in request.targets)

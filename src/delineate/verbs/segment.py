@@ -8,11 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from delineate.core.errors import Notice, OutputError, PromptError
+from delineate.core.errors import OutputError
 from delineate.core.manifest import RunRecord
 from delineate.core.prompt_log import PromptLog
-from delineate.core.prompts import Prompt
-from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.naming import beside, default_output
 from delineate.io.opening import open_scan
@@ -26,7 +24,6 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings
-from delineate.verbs.prompt_files import marker_prompts, mask_prompt
 from delineate.verbs.request import (
     ModelChoice,
     ModelName,
@@ -39,38 +36,23 @@ from delineate.verbs.request import (
 )
 from delineate.verbs.routing import routed
 from delineate.verbs.second_opinion import second_model, with_second_opinion
+from delineate.verbs.targets import SegmentTarget as SegmentTarget
+from delineate.verbs.targets import follow, require_followed, target_prompts
 
 _A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
-
-
-class SegmentTarget(Request):
-    """One structure, and what says where it is."""
-
-    name: str = "structure"
-    prompts: tuple[Prompt, ...] = ()
-    mask: Path | None = Field(default=None, description="A file with its outline on one frame.")
-    markers: Path | None = Field(default=None, description="A volume with marks on some slices.")
-    frame: int | None = Field(default=None, description="The slice of the mask file that is meant.")
-    mask_label: int | None = Field(default=None, description="Which of several labels in the mask or the markers.")
-    one_by_one: bool | None = Field(
-        default=None,
-        description="Answer prompts on one frame one after the other, or as one query; default: as suits the model.",
-    )
-    propagate: bool = Field(default=True, description="Follow it to the other frames.")
-    following: PropagationOptions | None = None
 
 
 class SegmentRequest(Request):
     """Everything ``segment`` needs to know.
 
-    asked  one structure with its prompts, or the log of an earlier session
+    asked  a structure with its prompts, or several, or the log of an earlier session
     force  apply a log that was made on another file
     """
 
     input: Path
     reading: ReadOptions = ReadOptions()
     model: ModelChoice = ModelChoice()
-    asked: SegmentTarget | PromptLog
+    asked: SegmentTarget | tuple[SegmentTarget, ...] | PromptLog
     guards: GuardSettings | None = None
     second_opinion: ModelName | None = Field(
         default=None, description='Asked about the outlines; "": lite_medsam, or quill where that answers.'
@@ -79,20 +61,31 @@ class SegmentRequest(Request):
     force: bool = False
 
     @property
+    def targets(self) -> tuple[SegmentTarget, ...]:
+        """The structures that are pointed at; none where a log says all."""
+        match self.asked:
+            case PromptLog():
+                return ()
+            case SegmentTarget():
+                return (self.asked,)
+        return self.asked
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The structures there will be."""
-        return self.asked.objects if isinstance(self.asked, PromptLog) else (self.asked.name,)
+        if isinstance(self.asked, PromptLog):
+            return self.asked.objects
+        return tuple(dict.fromkeys(target.name for target in self.targets))
 
     @property
     def prompts_nothing(self) -> bool:
         """Whether nothing says where a structure is: enough for a model with classes of its own."""
-        asked = self.asked
-        return isinstance(asked, SegmentTarget) and not (asked.prompts or asked.mask or asked.markers)
+        return not isinstance(self.asked, PromptLog) and not any(target.says_where for target in self.targets)
 
     @property
     def files(self) -> tuple[Path | None, ...]:
         """Every file that is read."""
-        own = (self.asked.mask, self.asked.markers) if isinstance(self.asked, SegmentTarget) else ()
+        own = tuple(file for target in self.targets for file in (target.mask, target.markers))
         return (self.input, *self.model.files, *own)
 
 
@@ -137,10 +130,8 @@ def segment(
     names = request.names if predictor is None else class_names(predictor)
     outlines = outline_files(target, scan.kind, names if request.output.split else None)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
-    if request.output.film and scan.kind is not ScanKind.VIDEO:
-        text = f"A film is made of a video, and this is {_A[scan.kind]}: there is none."
-        scan = scan.with_notices(Notice("W-NO-FILM", text))
-    film = beside(target, ".film.mp4") if request.output.film and scan.kind is ScanKind.VIDEO else None
+    require_film(request.output, scan)
+    film = beside(target, ".film.mp4") if request.output.film else None
     require_no_stale_film(beside(target, ".film.mp4"), film is not None)
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
     with Outputs(files, (*request.files, *inputs), request.output.overwrite) as outputs:
@@ -161,6 +152,13 @@ def segment(
     return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, request.model, session)
 
 
+def require_film(output: OutputChoice, scan: Scan) -> None:
+    """Raise OutputError for a film of what does not move."""
+    if output.film and scan.kind is not ScanKind.VIDEO:
+        text = f"A film is made of a video, and this is {_A[scan.kind]}: there is none."
+        raise OutputError("E-NO-FILM", text, "Leave --film out; the preview shows the outlines.")
+
+
 def require_no_stale_film(path: Path, written: bool) -> None:
     """Raise OutputError for a film of an earlier run that would stand beside the outlines of this one."""
     if path.exists() and not written:
@@ -171,49 +169,24 @@ def require_no_stale_film(path: Path, written: bool) -> None:
 
 def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None) -> Session:
     """The scan with what is asked done to it."""
-    asked = request.asked
-    if isinstance(asked, PromptLog):
-        return Session.replay(scan, asked, predictor, progress, request.force, request.guards)
+    if isinstance(request.asked, PromptLog):
+        return Session.replay(scan, request.asked, predictor, progress, request.force, request.guards)
     dense = predictor.capabilities.scope is Scope.DENSE
-    prompts, notices = _prompts(asked, scan) if not (dense and request.prompts_nothing) else ([], ())
-    session = Session(scan.with_notices(*notices), predictor, request.guards)
+    pointed = () if dense and request.prompts_nothing else request.targets
+    given = [(target, *target_prompts(target, scan)) for target in pointed]
+    require_followed(request.targets, scan)
+    session = Session(
+        scan.with_notices(*(notice for *_, notices in given for notice in notices)), predictor, request.guards
+    )
     if dense:
         session.predict(progress)
-    if prompts and asked.name not in session.segmentation:
-        session.add_object(asked.name)
-    if prompts:
-        session.prompt_all(prompts, asked.name, asked.one_by_one)
-    if len(scan) > 1 and asked.propagate:
-        marked = [prompt.frame for prompt in prompts if prompt.frame is not None] if asked.markers else []
-        first, stop = (min(marked), max(marked) + 1) if marked else (None, None)
-        session.propagate((), first, stop, progress, asked.following)
+    for target, prompts, _ in given:
+        if target.name not in session.segmentation:
+            session.add_object(target.name)
+        session.prompt_all(prompts, target.name, target.one_by_one)
+    if len(scan) > 1:
+        follow(session, request.targets, progress)
     return session
-
-
-def _prompts(asked: SegmentTarget, scan: Scan) -> tuple[list[Prompt], tuple[Notice, ...]]:
-    """What says where the structure is, files read; and what should be known about it."""
-    prompts: list[Prompt] = []
-    notices: tuple[Notice, ...] = ()
-    if asked.mask_label is not None and asked.mask is None and asked.markers is None:
-        raise PromptError(
-            "E-OPTION", "--mask-label says which label of a mask is meant, and there is no mask.", "Give --mask FILE."
-        )
-    if asked.mask is not None:
-        drawn, notices = mask_prompt(asked.mask, scan, asked.frame, asked.mask_label)
-        prompts.append(drawn)
-    if asked.markers is not None:
-        marks, about = marker_prompts(asked.markers, scan, asked.mask_label)
-        prompts += marks
-        notices += about
-    prompts += asked.prompts
-    if not prompts:
-        raise PromptError(
-            "E-PROMPT-NONE",
-            "Nothing says which structure is meant.",
-            "Point at it with --box x0,y0,x1,y1, with --point x,y, with --mask FILE, or with --text WORDS "
-            "(or give --prompts FILE). See also: delineate inspect FILE",
-        )
-    return prompts, notices
 
 
 def _run_record(request: SegmentRequest, session: Session) -> RunRecord:

@@ -13,8 +13,8 @@ from delineate.training.recipes import kd_sam, lite_medsam, mobile_sam
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
 _FILES = (
-    "quick", "interactive", "medsam", "medsam_point", "lite_medsam", "sam_med2d", "sam_iterative", "sam2", "surgical_sam2",
-    "medsam2", "biosam2",
+    "quick", "interactive", "medsam", "medsam_point", "lite_medsam", "sam_med2d", "sam_iterative", "sam2",
+    "surgical_sam2", "medsam2", "biosam2",
 )  # fmt: skip
 RECIPES: Registry[Recipe] = Registry(
     "delineate.recipes",

@@ -1,0 +1,148 @@
+"""The structures that ``segment`` is asked for: what says where each one is, and how far it is followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from delineate.core.errors import Notice, PromptError
+from delineate.core.json_file import parse_json
+from delineate.core.prompt_log import require_file
+from delineate.core.prompts import Prompt
+from delineate.core.propagation_options import PropagationOptions
+from delineate.core.scan import Scan
+from delineate.core.written_prompts import WrittenStructures, is_written
+from delineate.session import Session
+from delineate.verbs.prompt_files import marker_prompts, mask_prompt
+from delineate.verbs.request import Progress, Request
+
+
+class SegmentTarget(Request):
+    """One structure, and what says where it is."""
+
+    name: str = "structure"
+    prompts: tuple[Prompt, ...] = ()
+    mask: Path | None = Field(default=None, description="A file with its outline on one frame.")
+    markers: Path | None = Field(default=None, description="A volume with marks on some slices.")
+    frame: int | None = Field(default=None, description="The slice of the mask file that is meant.")
+    mask_label: int | None = Field(default=None, description="Which of several labels in the mask or the markers.")
+    limit: tuple[int, int] | None = Field(default=None, description="First and last frame it may be followed to.")
+    one_by_one: bool | None = Field(
+        default=None,
+        description="Answer prompts on one frame one after the other, or as one query; default: as suits the model.",
+    )
+    propagate: bool = Field(default=True, description="Follow it to the other frames.")
+    following: PropagationOptions | None = None
+
+    @property
+    def says_where(self) -> bool:
+        return bool(self.prompts or self.mask or self.markers)
+
+
+def written_structures(file: Path) -> WrittenStructures | None:
+    """The short JSON of structures by name in a file; None for a log or a manifest.
+
+    Raises PromptError for structures that are not well written.
+    """
+    require_file(file)
+    try:
+        content = file.read_bytes()
+        data = parse_json(content)
+    except (OSError, ValueError):
+        return None  # what reads logs says why
+    return WrittenStructures.parse(content, file.name) if is_written(data) else None
+
+
+def written_targets(
+    written: WrittenStructures, propagate: bool = True, following: PropagationOptions | None = None
+) -> tuple[SegmentTarget, ...]:
+    """Raises PromptError for numbers that are no prompt."""
+    return tuple(
+        SegmentTarget(
+            name=name,
+            prompts=written.prompts(name),
+            limit=written.limit(name),
+            propagate=propagate,
+            following=following,
+        )
+        for name in written.root
+    )
+
+
+def target_prompts(target: SegmentTarget, scan: Scan) -> tuple[tuple[Prompt, ...], tuple[Notice, ...]]:
+    """What says where a structure is, files read; and what should be known about it."""
+    prompts: list[Prompt] = []
+    notices: tuple[Notice, ...] = ()
+    if target.mask_label is not None and target.mask is None and target.markers is None:
+        raise PromptError(
+            "E-OPTION", "--mask-label says which label of a mask is meant, and there is no mask.", "Give --mask FILE."
+        )
+    if target.mask is not None:
+        drawn, notices = mask_prompt(target.mask, scan, target.frame, target.mask_label)
+        prompts.append(drawn)
+    if target.markers is not None:
+        marks, about = marker_prompts(target.markers, scan, target.mask_label)
+        prompts += marks
+        notices += about
+    prompts += target.prompts
+    if not prompts:
+        raise PromptError(
+            "E-PROMPT-NONE",
+            "Nothing says which structure is meant.",
+            "Point at it with --box x0,y0,x1,y1, with --point x,y, with --mask FILE, or with --text WORDS "
+            "(or give --prompts FILE). See where: delineate inspect FILE --picture where.png",
+        )
+    return tuple(prompts), notices
+
+
+def follow(session: Session, targets: Sequence[SegmentTarget], progress: Progress | None) -> None:
+    """Follow structures that were pointed at, those with the same limits and the same way together.
+
+    Raises PromptError for a structure that was pointed at beyond its limit.
+    """
+    runs: dict[tuple[tuple[int, int] | None, str], list[SegmentTarget]] = {}
+    for target in targets:
+        if target.propagate:
+            limit = _limit(session, target)
+            how = "" if target.following is None else target.following.model_dump_json()
+            runs.setdefault((limit, how), []).append(target)
+    for (limit, _), together in runs.items():
+        names = [target.name for target in together]
+        every = set(names) >= set(session.segmentation.names)
+        first, stop = (None, None) if limit is None else (limit[0], limit[1] + 1)
+        session.propagate(() if every else names, first, stop, progress, together[0].following)
+
+
+def require_followed(targets: Sequence[SegmentTarget], scan: Scan) -> None:
+    """Raise PromptError for ways and limits of following where nothing is followed."""
+    for target in targets:
+        chosen = [
+            word for word, given in (("--limit", target.limit), ("a way of following", target.following)) if given
+        ]
+        if chosen and not (target.propagate and len(scan) > 1):
+            why = "nothing is followed with --frame-only" if len(scan) > 1 else f"{scan.kind.value}s have one frame"
+            raise PromptError("E-OPTION-UNUSED", f"{chosen[0]} is given, and {why}.", "Leave it out.")
+
+
+def _limit(session: Session, target: SegmentTarget) -> tuple[int, int] | None:
+    """The first and the last frame a structure may be followed to; of marks, those that are marked."""
+    track = session.tracks.get(target.name)
+    pointed = sorted(track.prompted) if track is not None else []
+    if target.limit is None:
+        return (pointed[0], pointed[-1]) if target.markers and pointed else None
+    first, last = target.limit
+    word, frames = session.scan.frame_word, len(session.scan)
+    if not 0 <= first <= last < frames:
+        raise PromptError(
+            "E-LIMIT", f"--limit {first}-{last} is not within {word} 0 to {frames - 1}.", "Give the first and the last."
+        )
+    beyond = [frame for frame in pointed if not first <= frame <= last]
+    if beyond:
+        raise PromptError(
+            "E-LIMIT",
+            f'"{target.name}" is pointed at on {word} {beyond[0]}, beyond --limit {first}-{last}.',
+            "Let the limit include every frame that is pointed at.",
+        )
+    return first, last
