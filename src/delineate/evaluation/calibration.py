@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from delineate.predictors.second_opinion import OpinionMap
 
@@ -34,7 +33,7 @@ class Calibration:
     correlation: float
 
     @classmethod
-    def of(cls, said: Sequence[float], reached: Sequence[float]) -> Self:
+    def of(cls, said: ArrayLike, reached: ArrayLike) -> Self:
         """From one number each a structure; there is at least one."""
         one, other = np.asarray(said, dtype=float), np.asarray(reached, dtype=float)
         gaps = 0.0

@@ -181,7 +181,7 @@ def _opinion_rows(done: Comparison) -> Iterator[list[str]]:
     for how, found in done.asked.items():
         given = {"box": "the same box", "outline": "the box around the outline"}[how]
         for confidence, said in (("the first model's", found.said), ("with the agreement", found.left_out())):
-            yield [given, confidence, *_calibrated(Calibration.of(said.tolist(), found.reached.tolist()))]
+            yield [given, confidence, *_calibrated(Calibration.of(said, found.reached))]
 
 
 def _agreement(done: Comparison) -> str:
