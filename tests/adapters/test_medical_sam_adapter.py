@@ -1,8 +1,9 @@
-"""A paper's adapter from its first step to the exported file: Medical SAM Adapter's bottleneck (arXiv 2304.12620)."""
+"""Medical SAM Adapter: counts, identity, a second writing of the equations, what depends on what, files, training."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,101 +11,415 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 pytest.importorskip("transformers")
-pytest.importorskip("onnx")
 
-import onnxruntime
+from transformers import SamModel
 
-from delineate.adapters.slots import DecoderSlot, Insertion, Slot, insert
-from delineate.compute.engine import Engine, Precision
-from delineate.models.sam import Sam, SamPrompts
-from delineate.predictors.export.bundle import export_system
+from delineate.adapters.depth import DepthAttention, DepthGrid, depth_grid
+from delineate.adapters.freeze import FreezeTable
+from delineate.adapters.lowrank import RankBudget, orthogonality
+from delineate.adapters.slots import SlotContext
+from delineate.checkpoints.store import import_checkpoint
+from delineate.checkpoints.system_file import write_system
+from delineate.core.errors import ModelError
+from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape
+from delineate.models.sam2 import Sam2Maps
+from delineate.systems import BuildOptions, build
+from delineate.systems.medical_sam_adapter import adapt, policy
+from delineate.systems.registry import system_of_file
 from host_cases import drawn
-from training_discs import tiny_predictor
+from narrow_systems import narrow_card, narrow_file, narrow_network, row_of
+from tiny_networks import tiny_sam, tiny_sam2
+from training_parts import trained
 
-SCALE = 0.5  # of what is added beside the MLP
-BOX = torch.tensor([[40.0, 50.0, 180.0, 200.0]])
-DISC = ((torch.arange(64.0)[:, None] - 31) ** 2 + (torch.arange(64.0)[None] - 27) ** 2 < 300).float()[None, None]
-
-
-class Bottleneck(nn.Module):
-    """Narrow, activate, widen; after attention with a way around, beside the MLP without and scaled."""
-
-    def __init__(self, width: int, beside: bool) -> None:
-        super().__init__()
-        self.down, self.up, self.beside = nn.Linear(width, width // 4), nn.Linear(width // 4, width), beside
-
-    def forward(self, x: Tensor, *given: object) -> Tensor:
-        made = self.up(F.gelu(self.down(given[0] if self.beside and isinstance(given[0], Tensor) else x)))
-        return SCALE * made if self.beside else x + made
+OPTIONS = {"device": "cpu", "precision": "fp32"}
+SIDE = 128
+BOXES = torch.tensor([[10.0, 20, 80, 90], [30, 20, 100, 110]])
 
 
-PLAN = (
-    Insertion(Slot.ATTENTION_OUTPUT, lambda width, _: Bottleneck(width, beside=False)),
-    Insertion(Slot.MLP_PARALLEL, lambda width, _: Bottleneck(width, beside=True)),
-    Insertion(DecoderSlot.HYPER, lambda width, _: Bottleneck(width, beside=False)),
-    Insertion(DecoderSlot.MLP_PARALLEL, lambda width, _: Bottleneck(width, beside=True)),
-    Insertion(DecoderSlot.IMAGE_UPDATE, lambda width, _: Bottleneck(width, beside=False)),
+def count(part: nn.Module) -> int:
+    return sum(p.numel() for p in part.parameters())
+
+
+@pytest.mark.parametrize(
+    ("variant", "encoder", "added"),
+    [
+        ("", SamEncoder.VIT_B, 1_789_056),
+        ("", SamEncoder.VIT_L, 6_343_680),
+        ("", SamEncoder.VIT_H, 13_194_240),  # "13 M" of the paper
+        ("released", SamEncoder.VIT_B, 10_651_392),
+        ("released", SamEncoder.VIT_L, 37_840_896),
+        ("released", SamEncoder.VIT_H, 78_796_800),
+        ("lora", SamEncoder.VIT_B, 516_096),
+        ("lora", SamEncoder.VIT_L, 1_376_256),
+        ("lora", SamEncoder.VIT_H, 2_293_760),
+        ("adalora", SamEncoder.VIT_B, 516_096 + 12 * 4 * 4),  # and the values between the matrices
+    ],
 )
+def test_what_is_added_to_the_encoder(variant: str, encoder: SamEncoder, added: int) -> None:
+    with torch.device("meta"):
+        network = Sam(SamShape(encoder))
+        before = count(network.host.vision_encoder)
+        adapt(network.host, variant)
+    assert count(network.host.vision_encoder) - before == added
 
 
-def logits(network: Sam, pixels: Tensor) -> Tensor:
-    return network.decode(network.embed(pixels), SamPrompts(boxes=BOX), multimask=False)[0]
+HOSTED = {
+    "SAM's ViT": lambda: tiny_sam(side=SIDE),
+    "TinyViT": lambda: tiny_sam(SamEncoder.TINY_VIT, SIDE),
+    "Hiera": lambda: tiny_sam2(),
+}
 
 
-def trained(network: Sam, pixels: Tensor) -> None:
-    """Two steps of the adapters alone."""
-    adapters = [p for m in network.modules() if isinstance(m, Bottleneck) for p in m.parameters()]
-    network.requires_grad_(False)
-    for parameter in adapters:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.Adam(adapters, 1e-2)
-    before = [p.clone() for p in adapters]
-    for _ in range(2):
-        optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(logits(network, pixels), DISC).backward()
-        optimizer.step()
-    assert len(adapters) == 4 * (2 * 3 + 3 * 2)
-    assert all(not torch.equal(p, old) for p, old in zip(adapters, before, strict=True))
+def embedded(network: Any, pixels: Tensor, depth: int) -> Tensor:
+    found = network.embed(pixels, SlotContext(depth=depth))
+    return found.coarse if isinstance(found, Sam2Maps) else found
 
 
-def test_an_adapter_in_encoder_and_decoder_answers_alike_everywhere(tmp_path: Path) -> None:
-    predictor = tiny_predictor(alive=True)
-    network, pixels = predictor.network, drawn(1, 1, 3, 256, 256)
+def answered(network: Any) -> Tensor:
+    """Two boxes on one picture."""
+    side = network.shape.side
+    found = network.embed(drawn(1, 1, 3, side, side))
+    if isinstance(found, Sam2Maps):
+        labels = torch.tensor([[2, 3]] * 2, dtype=torch.int32)
+        return network.decode(found.coarse, found, BOXES.view(2, 2, 2), labels).logits
+    return network.decode(found, SamPrompts(boxes=BOXES), True)[0]
+
+
+@pytest.mark.parametrize("variant", ["", "lora", "adalora"])
+@pytest.mark.parametrize("host", HOSTED)
+def test_it_begins_as_the_host(host: str, variant: str) -> None:
+    """Bit for bit, in two and in three dimensions; names of the host's weights stay."""
+    network = HOSTED[host]()
+    names, pixels = set(network.host.state_dict()), drawn(1, 2, 3, network.shape.side, network.shape.side)
     with torch.inference_mode():
-        plain = logits(network, pixels)
-    torch.manual_seed(0)
-    insert(network.host, *PLAN)
-    trained(network, pixels)
+        plain, answer = embedded(network, pixels, 1), answered(network)
+        adapt(network.host, variant, volumes=True)
+        assert torch.equal(embedded(network, pixels, 2), plain)
+        assert torch.equal(answered(network), answer)
+    assert names < set(network.host.state_dict())
 
-    learning = logits(network, pixels).detach()
-    with torch.inference_mode():
-        used = logits(network, pixels)
-        engine = Engine(torch.device("cpu"), Precision.BF16)
-        with engine.encoding():
-            embedding = network.embed(pixels).float()
-        low = network.decode(embedding, SamPrompts(boxes=BOX), multimask=False)[0]
-    card = export_system(predictor, tmp_path)
 
-    def run(part: str, **inputs: Tensor) -> Tensor:
-        session = onnxruntime.InferenceSession(str(tmp_path / card["parts"][part]["file"]))
-        return torch.from_numpy(session.run(None, {name: value.numpy() for name, value in inputs.items()})[0])
+class Rewritten:
+    """The paper's equations on the host library's own modules: nothing of ours but the weights."""
 
-    elsewhere = run(
-        "decoder",
-        image_embeddings=run("encoder", pixels=pixels),
-        point_coords=BOX.view(1, 2, 2),
-        point_labels=torch.tensor([[2.0, 3.0]]),
-        mask_input=torch.zeros(1, 1, 64, 64),
-        has_mask_input=torch.zeros(1),
-    )[:, :1]
+    def __init__(self, network: Sam, slices: int, released: bool) -> None:
+        self.w, self.slices, self.released = network.host.state_dict(), slices, released
+        self.host = SamModel(network.host.config).eval()
+        self.host.load_state_dict({k: v for k, v in self.w.items() if k in self.host.state_dict()})
+        self.act = F.gelu if released else F.relu
 
-    largest = float(used.abs().max())
-    gaps = {
-        name: float((one - used).abs().max()) / largest
-        for name, one in {"learning": learning, "bf16": low, "exported": elsewhere, "without": plain}.items()
-    }
-    print(gaps)
-    assert gaps["without"] > 0.2, "two steps changed nothing"
-    assert gaps["learning"] < 1e-4 and gaps["exported"] < 1e-3 and gaps["bf16"] < 0.05
-    assert torch.equal(learning > 0, used > 0) and torch.equal(elsewhere > 0, used > 0)
-    assert float(((low > 0) != (used > 0)).float().mean()) < 0.02
+    def bottleneck(self, name: str, x: Tensor) -> Tensor:
+        w = self.w
+        return (
+            self.act(x @ w[f"{name}.down.weight"].T + w[f"{name}.down.bias"]) @ w[f"{name}.up.weight"].T
+            + (w[f"{name}.up.bias"])
+        )
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        encoder = self.host.vision_encoder
+        x = encoder.patch_embed(pixels) + encoder.pos_embed
+        for number, layer in enumerate(encoder.layers):
+            x = self.block(f"vision_encoder.layers.{number}", layer, x)
+        return encoder.neck(x)
+
+    def block(self, name: str, layer: Any, x: Tensor) -> Tensor:
+        n, (h, w) = layer.layer_norm1(x), x.shape[1:3]
+        if layer.window_size:
+            size = layer.window_size
+            if self.released:  # windows first, then the norm
+                windows, padded = layer.window_partition(x, size)
+                windows = layer.layer_norm1(windows)
+            else:
+                windows, padded = layer.window_partition(n, size)
+            y = layer.window_unpartition(layer.attn(windows)[0], size, padded, (h, w))
+        else:
+            y = layer.attn(n)[0]
+        y = y + self.bottleneck(f"{name}.attention_output", y)
+        if self.slices > 1:
+            y = y + self.depth(name, layer, n)
+        x = x + y
+        n = layer.layer_norm2(x)
+        return x + layer.mlp(n) + 0.5 * self.bottleneck(f"{name}.mlp_parallel", n)
+
+    def depth(self, name: str, layer: Any, n: Tensor) -> Tensor:
+        """Place by place: attention among its slices, one row of them."""
+        out = torch.empty_like(n)
+        for row in range(n.shape[1]):
+            for column in range(n.shape[2]):
+                line = n[:, row, column][None, None]  # one clip
+                out[:, row, column] = self.bottleneck(f"{name}.attention_parallel.adapter", layer.attn(line)[0])[0, 0]
+        return out
+
+    def decode(self, embedding: Tensor, boxes: Tensor) -> Tensor:
+        """Every object by itself, on its own copy of the image."""
+        host, decoder = self.host, self.host.mask_decoder
+        sparse, dense = host.prompt_encoder(None, None, boxes[:, None], None)
+        f = embedding.shape[-1]
+        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+        found = []
+        centers = (torch.arange(f) + 0.5) / f
+        grid = torch.stack(torch.meshgrid(centers, centers, indexing="xy"), dim=-1)
+        places = host.shared_image_embedding(grid).flatten(0, 1)[None]
+        for prompt in sparse[:, 0]:
+            q = first = torch.cat([own, prompt])[None]
+            k = (embedding + dense[:1]).flatten(2).transpose(1, 2)
+            for number, layer in enumerate(decoder.transformer.layers):
+                q, k = self.two_way(number, layer, q, k, first, places, prompt)
+            last = decoder.transformer.final_attn_token_to_image
+            q = decoder.transformer.layer_norm_final_attn(q + attended(last, q + first, k + places, k))
+            x = k.transpose(1, 2).view(1, 256, f, f)
+            x = F.gelu(decoder.upscale_layer_norm(decoder.upscale_conv1(x)))
+            x = F.gelu(decoder.upscale_conv2(x))
+            found.append((decoder.output_hypernetworks_mlps[0](q[:, 1]) @ x.flatten(2)[0]).view(1, 4 * f, 4 * f))
+        return torch.stack(found)
+
+    def two_way(
+        self, number: int, layer: Any, q: Tensor, k: Tensor, first: Tensor, places: Tensor, prompt: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        name = f"mask_decoder.transformer.layers.{number}"
+        skip = layer.skip_first_layer_pe
+        asked = q if skip else q + first
+        q = layer.layer_norm1((0 if skip else q) + attended(layer.self_attn, asked, asked, q))
+        q = q + attended(layer.cross_attn_token_to_image, q + first, k + places, k)
+        q = layer.layer_norm2(self.hyper(f"{name}.hyper", q, prompt))
+        q = layer.layer_norm3(q + layer.mlp(q) + 0.5 * self.bottleneck(f"{name}.mlp_parallel", q))
+        changed = k + attended(layer.cross_attn_image_to_token, k + places, q + first, q)
+        return q, layer.layer_norm4(changed + self.bottleneck(f"{name}.image_update", changed))
+
+    def hyper(self, name: str, q: Tensor, prompt: Tensor) -> Tensor:
+        w = {key.removeprefix(f"{name}."): value for key, value in self.w.items() if key.startswith(f"{name}.")}
+        e, r = q @ w["down.weight"].T + w["down.bias"], len(w["down.bias"])
+        each = [(p @ w["generators.0.weight"].T + w["generators.0.bias"]).view(r, r) for p in prompt]
+        e = e @ (sum(each) / len(each))
+        e = (e - e.mean(-1, keepdim=True)) / (e.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+        e = (e * w["norms.0.weight"] + w["norms.0.bias"]).clamp(min=0)
+        return q + e @ w["up.weight"].T + w["up.bias"]
+
+
+def attended(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k') v, head by head."""
+    q, k, v = attention.q_proj(q)[0], attention.k_proj(k)[0], attention.v_proj(v)[0]
+    heads = attention.num_attention_heads
+    mixed = [
+        torch.softmax(a @ b.T / a.shape[1] ** 0.5, dim=-1) @ c
+        for a, b, c in zip(q.chunk(heads, 1), k.chunk(heads, 1), v.chunk(heads, 1), strict=True)
+    ]
+    return attention.out_proj(torch.cat(mixed, dim=1))[None]
+
+
+@pytest.mark.parametrize(
+    ("system", "variant", "slices"),
+    [
+        pytest.param("medical_sam_adapter", "", 1, id="paper-2D"),
+        pytest.param("medical_sam_adapter_3d", "", 4, id="paper-3D"),
+        pytest.param("medical_sam_adapter", "released", 1, id="released-2D"),
+    ],
+)
+@torch.no_grad()
+def test_agrees_with_the_equations_written_again(system: str, variant: str, slices: int) -> None:
+    network = narrow_network(narrow_card(system, variant))
+    again = Rewritten(network, slices, variant == "released")
+    pixels = drawn(2, slices, 3, 128, 128)
+    found, wanted = network.embed(pixels, SlotContext(depth=slices)), again.embed(pixels)
+    gaps = {"embedding": (found - wanted).abs().max() / wanted.abs().max()}
+    if not variant:
+        masks, _ = network.decode(found[:1], SamPrompts(boxes=BOXES), multimask=False)
+        expected = again.decode(found[:1], BOXES)
+        gaps["masks"] = (masks - expected).abs().max() / expected.abs().max()
+    print({name: f"{float(gap):.1e}" for name, gap in gaps.items()})
+    assert gaps["embedding"] < 1e-5 and gaps.get("masks", 0) < 1e-3, gaps  # heads: rounding, as beside any writing
+
+
+class Alone(nn.Module):
+    """Keeps what a depth pass alone adds."""
+
+    def __init__(self, inner: DepthAttention) -> None:
+        super().__init__()
+        self.inner, self.gave = inner, None
+
+    def forward(self, normed: Tensor, attention: Any, context: SlotContext) -> Tensor:
+        self.tokens = normed
+        self.gave = self.inner(normed, attention, context)
+        return self.gave
+
+
+@pytest.mark.parametrize("host", HOSTED)
+def test_a_depth_pass_sees_the_slices_at_a_place_and_nothing_else(host: str) -> None:
+    """In windowed and global blocks, and where queries are pooled; clips do not see each other."""
+    network = HOSTED[host]()
+    adapt(network.host, volumes=True)
+    blocks = [m for m in network.host.vision_encoder.modules() if hasattr(m, "attention_parallel")]
+    for block in blocks:
+        nn.init.normal_(block.attention_parallel.adapter.up.weight)
+        block.attention_parallel = Alone(block.attention_parallel)
+    side = network.shape.side
+    embedded(network, drawn(1, 6, 3, side, side), 3)  # two clips of three
+    for block in blocks:
+        probe, tokens = block.attention_parallel.gave, block.attention_parallel.tokens
+        ratio = tokens.shape[1] // probe.shape[1]
+        (gradient,) = torch.autograd.grad(probe[4, 1, 2].square().sum(), tokens, retain_graph=True)
+        where = gradient.abs().sum(-1).nonzero().tolist()
+        assert {slice_ for slice_, _, _ in where} == {3, 4, 5}
+        assert all(row // ratio == 1 and column // ratio == 2 for _, row, column in where)
+
+
+@pytest.mark.parametrize(
+    ("slices", "kind", "grid"),
+    [
+        (1, DepthGrid.REFERENCE, (1, 1)),  # where the released code never ends
+        (4, DepthGrid.REFERENCE, (1, 4)),
+        (9, DepthGrid.REFERENCE, (1, 9)),
+        (16, DepthGrid.REFERENCE, (2, 8)),
+        (96, DepthGrid.REFERENCE, (8, 12)),
+        (16, DepthGrid.SQUARE, (4, 4)),
+        (7, DepthGrid.SQUARE, (1, 7)),
+        (96, DepthGrid.LINE, (1, 96)),
+    ],
+)
+def test_how_slices_lie(slices: int, kind: DepthGrid, grid: tuple[int, int]) -> None:
+    assert depth_grid(slices, kind) == grid
+
+
+def test_prompts_make_the_weights_of_the_decoders_adapter() -> None:
+    """With everything else the same, the hyper-prompt adapter alone answers otherwise to another prompt."""
+    network = narrow_network(narrow_card("medical_sam_adapter"))
+    adapter = network.host.mask_decoder.transformer.layers[0].hyper
+    tokens = drawn(1, 1, 5, 256)
+    one, other = (adapter(tokens, SlotContext(prompt=drawn(seed, 1, 2, 256))) - tokens for seed in (2, 3))
+    assert (one - other).abs().max() > 0.05 * one.abs().max()
+    assert torch.equal(adapter(tokens, SlotContext(prompt=drawn(2, 1, 0, 256))), tokens)
+
+
+def legacy(network: Any) -> dict[str, Tensor]:
+    """The released layout of a network's weights."""
+    import re
+
+    from native_names import native_names
+
+    back = (
+        (r"\.attention_output\.down\.", ".Space_Adapter.D_fc1."),
+        (r"\.attention_output\.up\.", ".Space_Adapter.D_fc2."),
+        (r"\.mlp_parallel\.down\.", ".MLP_Adapter.D_fc1."), (r"\.mlp_parallel\.up\.", ".MLP_Adapter.D_fc2."),
+        (r"\.attention_parallel\.adapter\.down\.", ".Depth_Adapter.D_fc1."),
+        (r"\.attention_parallel\.adapter\.up\.", ".Depth_Adapter.D_fc2."),
+    )  # fmt: skip
+    named = native_names(network.host.state_dict())
+    for pattern, replacement in back:
+        named = {re.sub(pattern, replacement, key): value for key, value in named.items()}
+    return named
+
+
+@pytest.mark.parametrize("rel", ["rel_h", "rel_pos_h"])
+def test_a_released_file_loads_whole(rel: str, tmp_path: Path) -> None:
+    """Wrapped as training wrote it; relative positions under either name."""
+    card = narrow_card("medical_sam_adapter", "released")
+    network, fresh = narrow_network(card), narrow_network(card, seed=1)
+    state = legacy(network)
+    if rel == "rel_h":
+        state = {k.replace(".rel_pos_h", ".rel_h").replace(".rel_pos_w", ".rel_w"): v for k, v in state.items()}
+    path = tmp_path / "checkpoint_best.pth"
+    torch.save({"epoch": 3, "model": "sam", "state_dict": state, "path_helper": {"prefix": "logs"}}, path)
+    assert system_of_file(path) == "medical_sam_adapter"
+    row_of("medical_sam_adapter").files.load(BuildOptions(checkpoint=path), fresh.host)
+    loaded = fresh.host.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in network.host.state_dict().items())
+
+
+def test_what_learned_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the host it was trained with; refused beside another."""
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "store"))
+    system = "medical_sam_adapter_lite_medsam"
+    card = narrow_card(system, side=256).model_copy(update={"host": "lite_medsam"})
+    network = narrow_network(card)
+    rules = policy()
+    learned = rules.names(network.host)
+    path = tmp_path / "learned.safetensors"
+    write_system(path, network.host.state_dict(), card, learned)
+    host = Sam(network.shape)
+    host.host.load_state_dict(network.host.state_dict(), strict=False)
+    with pytest.raises(ModelError) as caught:
+        build(f"{system}={path}", BuildOptions(**OPTIONS))
+    assert caught.value.code == "E-MODEL-WEIGHTS" and "lite_medsam" in caught.value.hint
+    torch.save(host.host.state_dict(), tmp_path / "host.pth")
+    kept = import_checkpoint("lite_medsam", tmp_path / "host.pth")
+    found = build(f"{system}={path}", BuildOptions(**OPTIONS)).network.host.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in network.host.state_dict().items())
+    assert path.stat().st_size < 0.2 * kept.stat().st_size
+    changed = host.host.state_dict()
+    changed["mask_decoder.iou_token.weight"] = changed["mask_decoder.iou_token.weight"] + 1
+    torch.save(changed, tmp_path / "host.pth")
+    import_checkpoint("lite_medsam", tmp_path / "host.pth")
+    with pytest.raises(ModelError) as caught:
+        build(f"{system}={path}", BuildOptions(**OPTIONS))
+    assert caught.value.code == "E-MODEL-HOST"
+
+
+def test_host_weights_load_and_are_not_mistaken_for_trained_ones(tmp_path: Path) -> None:
+    host = tiny_sam(SamEncoder.TINY_VIT_LITE)
+    path = tmp_path / "host.pth"
+    torch.save(host.host.state_dict(), path)
+    system = "medical_sam_adapter_lite_medsam"
+    with pytest.raises(ModelError) as caught:
+        build(f"{system}={path}", BuildOptions(**OPTIONS))
+    assert caught.value.code == "E-MODEL-PARTS"
+    begun = build(f"{system}={path}", BuildOptions(**OPTIONS, untrained=True)).network
+    begun_with = begun.host.state_dict()
+    assert all(torch.equal(begun_with[name], value) for name, value in host.host.state_dict().items())
+
+
+def test_a_file_says_which_system_it_is(tmp_path: Path) -> None:
+    path = narrow_file(tmp_path, narrow_card("medical_sam_adapter_3d", depth=3))
+    predictor = build(str(path), BuildOptions(**OPTIONS))
+    assert predictor.record.name == "medical_sam_adapter_3d" and predictor.depth == 3
+    with pytest.raises(ModelError) as caught:
+        build(f"medical_sam_adapter={path}", BuildOptions(**OPTIONS))
+    assert caught.value.code == "E-MODEL-SYSTEM"
+
+
+@pytest.mark.parametrize("variant", ["", "released", "lora", "adalora"])
+def test_exactly_what_the_policy_says_learns(variant: str) -> None:
+    network = narrow_network(narrow_card("medical_sam_adapter_3d", variant))
+    table = policy(variant).apply(network.host)
+    masks, _ = network.decode(
+        network.embed(drawn(1, 2, 3, 128, 128), SlotContext(depth=2)), SamPrompts(boxes=BOXES), multimask=False
+    )
+    masks.square().mean().backward()
+    learned = {name for name, p in network.host.named_parameters() if p.grad is not None}
+    unused = r"iou_|mask_tokens|output_hypernetworks_mlps\.[123]"  # of the outlines that were not asked for
+    switched = {name for name, p in network.host.named_parameters() if p.requires_grad}
+    import re
+
+    assert learned <= switched and all(re.search(unused, name) for name in switched - learned)
+    assert table.trained == sum(p.numel() for p in network.host.parameters() if p.requires_grad) > 0
+    assert str(table).splitlines()[-1].split() == ["all", f"{table.trained:,}", f"{table.frozen:,}"]
+    assert FreezeTable.of(network.host) == table
+
+
+@pytest.mark.parametrize("variant", ["", "adalora"])
+def test_twenty_steps_of_the_common_loop(variant: str, tmp_path: Path) -> None:
+    """Parts alone, on three slices that see each other."""
+    network = narrow_network(narrow_card("medical_sam_adapter_3d", variant))
+    pixels = drawn(1, 3, 3, 128, 128)
+    truth = ((torch.arange(32.0)[:, None] - 13) ** 2 + (torch.arange(32.0) - 14) ** 2 < 70).float().expand(3, 1, 32, 32)
+
+    def loss() -> Tensor:
+        boxes = torch.tensor([[20.0, 16, 92, 86]]).expand(3, 4)
+        embedding = network.embed(pixels, SlotContext(depth=3))
+        masks, _ = network.decode(embedding, SamPrompts(boxes=boxes), multimask=False)
+        return F.binary_cross_entropy_with_logits(masks, truth)
+
+    assert trained(tmp_path, network.host, policy(variant), loss) < 0.9
+
+
+def test_a_budget_leaves_the_values_that_matter() -> None:
+    """AdaLoRA: from all values to the target, along a cubic; one with a gradient stays, others go."""
+    network = narrow_network(narrow_card("medical_sam_adapter", "adalora"))
+    budget = RankBudget(network.host, target=2, steps=20, warm=2, final=4)
+    layers = budget.layers
+    assert budget.left(2) == 4 * len(layers) and budget.left(16) == 2 * len(layers) and budget.left(9) < budget.left(5)
+    for layer in layers:
+        layer.values.data.fill_(1.0)
+        layer.values.grad = torch.tensor([0.0, 0.1, 3.0, 2.0])
+    budget.stepped(20)
+    assert all(layer.values.tolist() == [0, 0, 1, 1] for layer in layers)
+    assert float(orthogonality(network.host).detach()) > 0

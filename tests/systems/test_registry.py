@@ -15,13 +15,14 @@ from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
 from delineate.systems import SYSTEMS, BuildOptions, build
 
-FIELDS = ("summary", "prompts", "propagation", "propagation_note", "profile", "training", "citation", "license")
+FIELDS = ("summary", "propagation_note", "profile", "training", "citation", "license")
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_says_what_it_is(name: str) -> None:
     system = SYSTEMS[name]
     assert all(getattr(system, field) for field in FIELDS)
+    assert bool(system.propagation) <= bool(system.prompts)
     assert any(word in system.citation for word in ("arXiv", "Nature", "repository"))
 
 

@@ -132,13 +132,25 @@ class Replaced:
 
     module  the host's own, such as attention with its ``qkv``; attention takes any map, window or line of tokens
     run     what the host does with it, such as cutting the map into windows
+    lines   attention among the tokens of any grid (N, h, w, C), queries not pooled; None: ``module`` itself
+    pool    what the host does to a map of answers where it pools queries
     """
 
     module: nn.Module
     run: Callable[[Any], Any]
+    lines: Callable[[Tensor], Tensor] | None = None
+    pool: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, x: Any) -> Any:
         return self.run(x)
+
+    def among(self, x: Tensor) -> Tensor:
+        """Attention among the tokens of every grid (N, h, w, C), as they are."""
+        return self.module(x) if self.lines is None else self.lines(x)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """A map (B, H, W, C) with as many rows and columns as the host goes on with."""
+        return x if self.pool is None else self.pool(x)
 
 
 class Slotted(nn.Module):
@@ -181,7 +193,7 @@ class Slotted(nn.Module):
     def instead(self, slot: StrEnum, own: Replaced, x: Any, context: SlotContext) -> Any:
         """What a replacing slot gives; each module stands in for the one before it, the first one for the host's."""
         for module in self.filling(slot):
-            own = Replaced(own.module, _bound(module, own, context))
+            own = replace(own, run=_bound(module, own, context))
         return own(x)
 
 

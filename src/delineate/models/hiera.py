@@ -6,6 +6,7 @@ Parameters and key names stay those of ``transformers``, results too up to round
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,8 +36,9 @@ Maps = tuple[Tensor, ...]
 class HieraAttention(Sam2MultiScaleAttention):
     """(B, H, W, C) -> (B, H', W', C'), queries pooled where a stage begins."""
 
-    def forward(self, hidden_states: Tensor, **_: object) -> Tensor:
-        return self.proj(self.mixed(self.qkv(hidden_states)))
+    def forward(self, hidden_states: Tensor, pooled: bool = True, **_: object) -> Tensor:
+        """``pooled``: whether queries are pooled where a stage begins; of lines through slices they are not."""
+        return self.proj(self.mixed(self.qkv(hidden_states), pooled))
 
     def in_windows(self, x: Tensor, window: int, sides: tuple[int, int]) -> Tensor:
         """The same in each window of a map, for an answer of so many rows and columns.
@@ -46,12 +48,12 @@ class HieraAttention(Sam2MultiScaleAttention):
         nothing = self.qkv(x.new_zeros(1, x.shape[3]))[0]
         return self.proj(joined(self.mixed(cut(self.qkv(x), window, nothing)), sides))
 
-    def mixed(self, qkv: Tensor) -> Tensor:
+    def mixed(self, qkv: Tensor, pooled: bool = True) -> Tensor:
         """softmax(q k') v of a map (B, H, W, 3 C')."""
         b, h, w = qkv.shape[:3]
         heads = self.num_attention_heads
         q, k, v = qkv.view(b, h * w, 3, heads, -1).unbind(2)
-        if self.query_stride:
+        if self.query_stride and pooled:
             q = F.max_pool2d(q.reshape(b, h, w, -1).permute(0, 3, 1, 2), self.query_stride, self.query_stride)
             h, w = q.shape[-2:]
             q = q.permute(0, 2, 3, 1).reshape(b, h * w, heads, -1)
@@ -88,7 +90,7 @@ class HieraBlock(Slotted, Sam2MultiScaleBlock):
         if self.dim != self.dim_out:
             x = do_pool(self.proj(normed), self.query_stride)
         normed = self.through(Slot.ATTENTION_INPUT, normed, context)
-        attention = Replaced(self.attn, self._attended)
+        attention = Replaced(self.attn, self._attended, partial(self.attn, pooled=False), self._pooled)
         mixed = self.instead(Slot.ATTENTION, attention, normed, context)
         y = x + self.through(Slot.ATTENTION_OUTPUT, mixed, context)
         y = self.plus(Slot.ATTENTION_PARALLEL, y, normed, attention, context)
@@ -96,6 +98,9 @@ class HieraBlock(Slotted, Sam2MultiScaleBlock):
         normed = self.layer_norm2(y)
         z = self.plus(Slot.MLP_PARALLEL, y + self.mlp(normed), y, normed, context)
         return self.through(Slot.AFTER, z, context)
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        return do_pool(x, self.query_stride) if self.query_stride else x
 
     def _attended(self, x: Tensor) -> Tensor:
         if self.window_size == 0:

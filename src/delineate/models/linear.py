@@ -19,10 +19,14 @@ BETWEEN = 3 << 19  # numbers between two layers at a time, so that they stay in 
 
 
 class Linear(nn.Linear):
-    """Tokens (..., C) -> (..., C')."""
+    """Tokens (..., C) -> (..., C'), plus what a module named ``delta`` gives, where one was put beside it."""
+
+    takes_delta = True
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear(input, self.weight, self.bias)
+        y = linear(input, self.weight, self.bias)
+        delta = self._modules.get("delta")
+        return y if delta is None else y + delta(input)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -16,6 +16,7 @@ from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.cells import Cells
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
+from delineate.models.sizes import NetworkSizes
 from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
 from delineate.models.variants import SamEncoder
 
@@ -47,16 +48,29 @@ class SamShape:
     encoder  which image encoder
     side     pixels along a side of the input
     size     another size of ViT than the encoder's own (for tests)
+    masks    mask tokens beside the first
+    placed   whether a ViT has a table of positions and relative positions
     """
 
     encoder: SamEncoder = SamEncoder.VIT_B
     side: int = 1024
     size: VitSize | None = None
+    masks: int = 3
+    placed: bool = True
 
     @property
     def patch(self) -> int:
         """Input pixels along a side of one cell of the embedding."""
         return 4 if self.encoder is SamEncoder.TINY_VIT_LITE else 16
+
+
+def shape_of(encoder: SamEncoder, side: int, sizes: NetworkSizes | None = None) -> SamShape:
+    """The published shape of an encoder, or another that ``sizes`` of a file give."""
+    if sizes is None:
+        return SamShape(encoder, side)
+    vit = sizes.vit
+    size = None if vit is None else VitSize(vit.width, vit.depth, vit.heads, vit.global_blocks)
+    return SamShape(encoder, sizes.side or side, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,15 +130,19 @@ class Sam(nn.Module):
         (O, 3 or 1, 4 f, 4 f) and the predicted IoU (O, 3 or 1). Where only some ``cells`` are decoded, the prompts'
         masks and the logits are of those.
         """
-        sparse, dense = self.host.prompt_encoder(
+        sparse, dense = self.prompt_tokens(prompts)
+        if prompts.masks is None:
+            dense = cells.of(dense)
+        return self._heads(embedding, sparse, dense, multimask, context, cells)
+
+    def prompt_tokens(self, prompts: SamPrompts) -> tuple[Tensor | None, Tensor]:
+        """Encoded prompts: sparse (O, 1, T, 256), None where there are none, and dense (O or 1, 256, f, f)."""
+        return self.host.prompt_encoder(
             input_points=None if prompts.points is None else prompts.points[:, None],
             input_labels=None if prompts.labels is None else prompts.labels[:, None],
             input_boxes=None if prompts.boxes is None else prompts.boxes[:, None],
             input_masks=prompts.masks,
         )
-        if prompts.masks is None:
-            dense = cells.of(dense)
-        return self._heads(embedding, sparse, dense, multimask, context, cells)
 
     def decode_tokens(
         self, embedding: Tensor, tokens: Tensor, multimask: bool, context: SlotContext = NO_CONTEXT
@@ -181,10 +199,12 @@ def _config(shape: SamShape) -> SamConfig:
         mlp_dim=4 * size.width,
         initializer_range=0.02,
         num_pos_feats=128,
+        use_abs_pos=shape.placed,
+        use_rel_pos=shape.placed,
     )
     return SamConfig(
         vision_config=vision,
         prompt_encoder_config=SamPromptEncoderConfig(image_size=shape.side, patch_size=shape.patch),
-        mask_decoder_config=SamMaskDecoderConfig(layer_norm_eps=NATIVE_EPS),
+        mask_decoder_config=SamMaskDecoderConfig(layer_norm_eps=NATIVE_EPS, num_multimask_outputs=shape.masks),
         initializer_range=0.02,
     )

@@ -86,25 +86,23 @@ class Merge(nn.Module):
 class WindowAttention(nn.Module):
     """Attention within a window, with a learned bias for each distance between rows and columns.
 
-    The rows of ``qkv`` are ordered head by head: query, key, value of head 0, then of head 1, and so on.
+    The rows of ``qkv`` are ordered head by head: query, key, value of head 0, then of head 1, and so on. Other grids
+    than windows are taken too; what is further apart than a window is wide counts as that far.
     """
 
     def __init__(self, width: int, window: int) -> None:
         super().__init__()
-        self.heads = width // HEAD_WIDTH
+        self.heads, self.window = width // HEAD_WIDTH, window
         self.norm = nn.LayerNorm(width)
         self.qkv = Linear(width, 3 * width)
         self.proj = Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(self.heads, window * window))
-        rows = torch.arange(window).repeat_interleave(window)
-        columns = torch.arange(window).repeat(window)
-        distance = (rows[:, None] - rows[None]).abs() * window + (columns[:, None] - columns[None]).abs()
         self.distance: Tensor
-        self.register_buffer("distance", distance, persistent=False)
+        self.register_buffer("distance", distances(window, window, window), persistent=False)
         self._bias = Derived()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows (B, window, window, C), normed already -> the same."""
+        """Windows (B, window, window, C) or other grids, normed already -> the same."""
         return self.proj(self.mixed(self.qkv(x)))
 
     def in_windows(self, x: Tensor, window: int) -> Tensor:
@@ -118,18 +116,31 @@ class WindowAttention(nn.Module):
 
     def mixed(self, qkv: Tensor) -> Tensor:
         """softmax(q k' + bias) v of windows (B, window, window, 3 C)."""
-        b, side = qkv.shape[:2]
-        n = side * side
-        q, k, v = qkv.view(b, n, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
-        biases, distance = self.attention_biases, self.distance
-        bias = self._bias.get(lambda: biases[:, distance].to(q.dtype), biases, key=(q.dtype, distance.device))
+        b, h, w = qkv.shape[:3]
+        q, k, v = qkv.view(b, h * w, self.heads, 3, HEAD_WIDTH).permute(3, 0, 2, 1, 4)
+        bias = self._bias_of(h, w, q)
         if bf16_is_used(q):
             scores = q * HEAD_WIDTH**-0.5 @ k.transpose(-1, -2)
             scores += bias
             mixed = scores.softmax(dim=-1) @ v
         else:
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        return mixed.transpose(1, 2).reshape(b, side, side, -1)
+        return mixed.transpose(1, 2).reshape(b, h, w, -1)
+
+    def _bias_of(self, h: int, w: int, q: Tensor) -> Tensor:
+        """(heads, h w, h w) of a grid."""
+        biases = self.attention_biases
+        if (h, w) != (self.window, self.window):
+            return biases[:, distances(h, w, self.window).to(biases.device)].to(q.dtype)
+        distance = self.distance
+        return self._bias.get(lambda: biases[:, distance].to(q.dtype), biases, key=(q.dtype, distance.device))
+
+
+def distances(h: int, w: int, window: int) -> Tensor:
+    """(h w, h w): which of a window's biases stands for each pair of places on a grid of h rows and w columns."""
+    rows, columns = torch.arange(h).repeat_interleave(w), torch.arange(w).repeat(h)
+    apart = [(one[:, None] - one[None]).abs().clamp(max=window - 1) for one in (rows, columns)]
+    return apart[0] * window + apart[1]
 
 
 class Mlp(nn.Module):

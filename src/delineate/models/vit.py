@@ -22,7 +22,12 @@ class VitFeedForward(SamMLPBlock):
 
 
 class VitBlock(Slotted, SamVisionLayer):
-    """(B, H, W, C) -> the same."""
+    """(B, H, W, C) -> the same.
+
+    pads_first  windows are filled up before the norm, which makes the filling its bias (Medical SAM Adapter's code)
+    """
+
+    pads_first: bool = False
 
     @property
     def window(self) -> int:  # type: ignore[override]
@@ -50,11 +55,13 @@ class VitBlock(Slotted, SamVisionLayer):
         attention = self.attn
         if (
             isinstance(attention, VitAttention)
+            and not self.pads_first
             and overhangs(x, self.window_size)
             and untouched(VitAttention, attention)
         ):
             return attention.in_windows(x, self.window_size)
-        return joined(self.attn(cut(x, self.window_size)), (x.shape[1], x.shape[2]))
+        filling = self.layer_norm1.bias if self.pads_first else None
+        return joined(self.attn(cut(x, self.window_size, filling)), (x.shape[1], x.shape[2]))
 
 
 class VitEncoder(Slotted, SamVisionEncoder):

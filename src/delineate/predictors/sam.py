@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delineate.adapters.slots import SlotContext
 from delineate.compute.engine import Engine
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
@@ -70,6 +71,15 @@ class SamPredictor:
         return SamFeatures(embedding.float(), place)
 
     @torch.inference_mode()
+    def encode_clip(self, frames: Sequence[Frame]) -> list[SamFeatures]:
+        """Embed frames or slices that follow each other, together: adapters between them see their neighbors."""
+        prepared = [self.behavior.profile.prepare(frame) for frame in frames]
+        pixels = torch.from_numpy(np.stack([one for one, _ in prepared])).to(self.engine.device)
+        with self.engine.encoding():
+            embeddings = self.network.embed(pixels, SlotContext(depth=len(frames)))
+        return [SamFeatures(one[None].float(), at) for one, (_, at) in zip(embeddings, prepared, strict=True)]
+
+    @torch.inference_mode()
     def decode(self, features: SamFeatures, queries: Sequence[Query]) -> list[Candidates]:
         """Outline what the prompts point at; a reference alone becomes a box, a little larger.
 
@@ -120,7 +130,9 @@ class SamPredictor:
             corners = following_corners(reference.mask, place, self.behavior.margin, by_area)
         points = labels = boxes = masks = None
         if len(prompts.points):
-            points = torch.from_numpy(place.points(prompts.points))[None].to(device)
+            placed = place.points(prompts.points)
+            placed = placed[:, ::-1].copy() if self.behavior.swapped_points else placed
+            points = torch.from_numpy(placed)[None].to(device)
             labels = torch.from_numpy(prompts.labels.astype(np.int64))[None].to(device)
         if corners is not None:
             corners = truncated(corners) if self.behavior.whole else corners

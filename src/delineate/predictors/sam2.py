@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delineate.adapters.slots import SlotContext
 from delineate.compute.engine import Engine
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
@@ -92,6 +93,20 @@ class Sam2Predictor:
             maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
         fine = (maps.fine[0].float(), maps.fine[1].float())
         return Sam2Features(Sam2Maps(maps.coarse.float(), fine, maps.places.float()), place)
+
+    @torch.inference_mode()
+    def encode_clip(self, frames: Sequence[Frame]) -> list[Sam2Features]:
+        """Embed frames or slices that follow each other, together: adapters between them see their neighbors."""
+        prepared = [self.image_profile(self.network.side).prepare(frame) for frame in frames]
+        pixels = torch.from_numpy(np.stack([one for one, _ in prepared])).to(self.engine.device)
+        with self.engine.encoding():
+            maps = self.network.embed(pixels, SlotContext(depth=len(frames)))
+        coarse, places = maps.coarse.float(), maps.places[:1].float()
+        fine = [level.float() for level in maps.fine]
+        return [
+            Sam2Features(Sam2Maps(coarse[n][None], (fine[0][n][None], fine[1][n][None]), places), at)
+            for n, (_, at) in enumerate(prepared)
+        ]
 
     @torch.inference_mode()
     def decode(self, features: Sam2Features, queries: Sequence[Query]) -> list[Candidates]:

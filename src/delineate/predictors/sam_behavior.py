@@ -27,6 +27,7 @@ class SamBehavior:
 
     margin    pixels of the input a box is enlarged by when a structure is followed to the next frame
     whole     box corners are cut to whole pixels of the input (LiteMedSAM)
+    swapped_points  clicks are given as row and column, as the weights learned them (Medical SAM Adapter's code)
     """
 
     profile: Profile
@@ -34,3 +35,4 @@ class SamBehavior:
     mask_prompt: MaskPrompt = MaskPrompt.LOGITS
     margin: float = 5.0
     whole: bool = False
+    swapped_points: bool = False

@@ -108,6 +108,29 @@ LITE_MEDSAM: Final = Profile(
     "litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, MaskDecoding.CROPPED,
     coordinates=Coordinates.SIDE,
 )  # fmt: skip
+SAM_SQUARE: Final = Profile(
+    "sam square", 1024, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, MaskDecoding.LOGITS_DIRECT
+)
+# Medical SAM Adapter's code until April 2025: without SAM's mean and deviation
+MEDICAL_SAM_ADAPTER: Final = Profile(
+    "medical sam adapter", 1024, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.UNIT, NONE, MaskDecoding.LOGITS_DIRECT
+)
+# heart ultrasound: scaled over the clip by the predictor, padded to a square; and stretched, frame by frame
+MEDIVISTA_SAM: Final = Profile(
+    "medivista sam", 128, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.UNIT, NONE, MaskDecoding.LOGITS
+)
+MEDIVISTA: Final = Profile(
+    "medivista", 256, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.MIN_MAX, NONE, MaskDecoding.LOGITS_DIRECT
+)
+CLASSES_512: Final = Profile(
+    "classes at 512", 512, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.UNIT, NONE, MaskDecoding.LOGITS_DIRECT
+)
+SAM_ADAPTER: Final = Profile(
+    "sam adapter", 1024, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, MaskDecoding.LOGITS_DIRECT
+)
+SAM_UNET: Final = Profile(
+    "sam unet", 256, Fit.LONGEST_SIDE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, MaskDecoding.LOGITS
+)
 SAM_MED2D: Final = Profile(
     "sammed2d", 256, Fit.SQUARE, Filter.NEAREST, Scale.BYTES, IMAGENET_255, MaskDecoding.CENTERED
 )

@@ -22,7 +22,7 @@ SHIPPED = "quill"  # the model that comes with the package
 AUTO = "auto"  # no model: the choice is left to the table of what was measured (``routing``)
 _PAPERS = (
     "sam", "mobile_sam", "medsam", "medsam_text", "lite_medsam", "sam_med2d", "sam2", "surgical_sam2", "medsam2",
-    "biosam2", "efficient_tam", "edge_tam",
+    "biosam2", "efficient_tam", "edge_tam", "medical_sam_adapter",
 )  # fmt: skip
 SYSTEMS: Registry[System] = Registry(
     "delineate.systems",
@@ -37,11 +37,14 @@ def build(model: str = SHIPPED, options: BuildOptions | None = None, system: str
 
     Its ``capabilities`` say which protocol it follows: FramePredictor, VolumePredictor or DensePredictor.
 
-    model   an exported system is given by its folder, or by the ``model.json`` in it
+    model   a name, a file, or SYSTEM=FILE; an exported system is given by its folder, or by the ``model.json`` in it
     system  which system a checkpoint belongs to; found from the file unless several share its layout
     Raises ModelError for unknown names and for files no system here reads.
     """
     options = options or BuildOptions()
+    before, equals, file = model.rpartition("=")
+    if equals and before in SYSTEMS and system in (None, before):
+        model, system = file, before
     if system is not None and system not in SYSTEMS:
         raise _unknown(system)
     if model == AUTO:
@@ -133,13 +136,26 @@ def _shapes(path: Path) -> dict[str, Shape]:
 
 def _from_checkpoint(path: Path, options: BuildOptions, system: str | None) -> Any:
     try:
-        return _built(SYSTEMS[system or system_of_file(path)], replace(options, checkpoint=path))
+        return _built(SYSTEMS[system or _said_by(path) or system_of_file(path)], replace(options, checkpoint=path))
     except ModelError as error:
         likely = [one.name for one, _ in systems_with_layout(_shapes(path))] if error.code == "E-MODEL-KEYS" else []
         if not likely or system in likely:
             raise
         hint = f"The file looks like {likely[0]}: --system {' | '.join(likely)}"
         raise ModelError(error.code, error.message, hint) from error
+
+
+def _said_by(path: Path) -> str | None:
+    """The system a file of ours says it is; None of other files."""
+    if path.suffix != ".safetensors":
+        return None
+    from delineate.systems.building import needs_torch
+
+    needs_torch(path.name)
+    from delineate.checkpoints.system_file import read_card
+
+    card = read_card(path)
+    return card.system if card is not None and card.system in SYSTEMS else None
 
 
 def _unknown_layout(shapes: Mapping[str, Shape], file: str) -> ModelError:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.download import Source
 from delineate.compute.threads import usable_threads
 from delineate.predictors.capabilities import PromptKind, Propagation
@@ -80,6 +81,8 @@ class System:
         The file that comes with the package, if any.
     download
         Where the published file can be fetched, if it can.
+    policy
+        By variant, which of its parameters learn; None where recipes say it.
     variants
         What else it can be built as, and what is different then; the default is not among them.
     """
@@ -100,4 +103,5 @@ class System:
     layout: CheckpointLayout | None = None
     weights: Path | None = None
     download: Source | None = None
+    policy: Callable[[str], FreezePolicy] | None = None
     variants: Mapping[str, str] = field(default_factory=dict)

@@ -77,7 +77,7 @@ Threads = Annotated[int, Field(description="Of the CPU; 0: all.")]
 
 def model_file(model: str) -> Path | None:
     """The file that a model is named by, or the folder of an exported system; None for a system's name."""
-    path = Path(model)
+    path = Path(model if Path(model).is_file() else model.rpartition("=")[2])
     return path if path.is_file() or is_bundle(path) else None
 
 

@@ -12,7 +12,7 @@ from delineate.systems.registry import system_named
 from delineate.systems.system import System
 from delineate.verbs.request import Request
 
-INTERNAL: Final = ("build", "layout", "weights", "download")  # fields that say nothing to a reader
+INTERNAL: Final = ("build", "layout", "weights", "download", "policy")  # fields that say nothing to a reader
 
 
 class SystemsRequest(Request):

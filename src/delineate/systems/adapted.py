@@ -1,0 +1,164 @@
+"""Weights of systems that put a paper's parts into a host: published files, our own, or the host's to start from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from delineate.core.errors import ModelError
+from delineate.systems.on_graph import no_weights
+from delineate.systems.system import BuildOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from delineate.checkpoints.reading import Weights
+    from delineate.checkpoints.system_file import SystemCard
+
+Renaming = Callable[["Weights"], "Weights"]
+
+
+@dataclass(frozen=True)
+class AdaptedWeights:
+    """Where the weights of an adapted host come from.
+
+    name         of the system
+    start        the system whose weights its host starts from
+    renamed      published names to the network's
+    host_names   the host's published names to the network's
+    fresh        patterns of the names that are the paper's own: no host's file has them, or not in this shape
+    dropped      patterns of the host's names that have no place in this network
+    """
+
+    name: str
+    start: str
+    renamed: Renaming
+    host_names: Renaming
+    fresh: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+
+    def card(self, options: BuildOptions) -> SystemCard | None:
+        """What the file says of itself, where this package wrote it: needed before the network is made.
+
+        Raises ModelError if it is another system's.
+        """
+        from delineate.checkpoints.system_file import read_card
+
+        path = self._file(options)
+        card = None if path is None else read_card(path)
+        if path is not None and card is not None and card.system != self.name:
+            raise ModelError(
+                "E-MODEL-SYSTEM", f"{path.name} holds weights of {card.system}, not of {self.name}.",
+                f"Say: -m {card.system}={path}",
+            )  # fmt: skip
+        return card
+
+    def load(self, options: BuildOptions, network: nn.Module) -> str:
+        """Put weights into a network; the sha256 of their file, or "random weights".
+
+        Raises ModelError where there is no file, or it does not fit, and where parts would be untrained unwanted.
+        """
+        from delineate.checkpoints.reading import read_weights
+        from delineate.checkpoints.store import cached_path
+        from delineate.core.hashing import sha256_of
+
+        path = self._file(options)
+        if path is None:
+            if not options.untrained:
+                raise no_weights(self.name)
+            host = cached_path(self.start)
+            if host is None:
+                return "random weights"
+            self.load_host(network, read_weights(host), host.name)
+            return f"{self.start} {sha256_of(host)}, the rest random"
+        weights = read_weights(path)
+        card = self.card(options)
+        if card is not None and not card.is_whole:
+            self._load_learned(network, weights, card, path)
+        elif _is_ours(network, weights):
+            self._load_whole(network, weights, path, options)
+        else:
+            found = self.renamed(weights)
+            found = found if _is_ours(network, found) else self.host_names(weights)
+            self._load_whole(network, found, path, options)
+        return sha256_of(path)
+
+    def load_host(self, network: nn.Module, weights: Weights, file: str) -> None:
+        """Put a host's own weights into the network: all but what is the paper's own.
+
+        Raises ModelError if any is missing, left over or of another shape.
+        """
+        from delineate.checkpoints.loading import COUNTERS
+        from delineate.checkpoints.matching import require_match
+
+        if not any(name in weights for name in network.state_dict()):
+            weights = self.host_names(weights)
+        given = {n: v for n, v in weights.items() if not _matches(n, (*self.fresh, *self.dropped))}
+        shapes = {n: tuple(v.shape) for n, v in network.state_dict().items() if not _matches(n, self.fresh)}
+        counters = {name: shape for name, shape in shapes.items() if name.endswith(COUNTERS)}
+        wanted = {name: shape for name, shape in shapes.items() if name not in counters}
+        require_match(wanted, {n: tuple(v.shape) for n, v in given.items()}, file, optional=counters)
+        network.load_state_dict(given, strict=False)
+
+    def _file(self, options: BuildOptions) -> Path | None:
+        from delineate.checkpoints.store import cached_path
+
+        return options.checkpoint or cached_path(self.name)
+
+    def _load_whole(self, network: nn.Module, weights: Weights, path: Path, options: BuildOptions) -> None:
+        from delineate.checkpoints.loading import load_all
+
+        if any(_matches(name, self.fresh) and name in weights for name in network.state_dict()):
+            load_all(network, weights, path.name)
+            return
+        if not options.untrained:
+            raise ModelError(
+                "E-MODEL-PARTS",
+                f"{path.name} holds weights of the host alone, none of what {self.name} puts into it.",
+                f"Give a checkpoint of {self.name}; or add --untrained to begin from these.",
+            )
+        self.load_host(network, weights, path.name)
+
+    def _load_learned(self, network: nn.Module, weights: Weights, card: SystemCard, path: Path) -> None:
+        """What learned, beside the host's weights that are kept on this machine."""
+        from delineate.checkpoints.adapter_file import fingerprint
+        from delineate.checkpoints.matching import require_match
+        from delineate.checkpoints.reading import read_weights
+        from delineate.checkpoints.store import cached_path
+
+        host = cached_path(card.host)
+        if host is None:
+            raise ModelError(
+                "E-MODEL-WEIGHTS", f"{path.name} was trained beside {card.host}, which is not on this machine.",
+                f"Fetch it: delineate models pull {card.host}",
+            )  # fmt: skip
+        self.load_host(network, read_weights(host), host.name)
+        state = network.state_dict()
+        wanted = {n: tuple(state[n].shape) for n in weights if n in state}
+        require_match(wanted, {n: tuple(v.shape) for n, v in weights.items()}, path.name)
+        if fingerprint({n: v for n, v in state.items() if n not in weights}) != card.host_sha256:
+            raise ModelError(
+                "E-MODEL-HOST", f"{path.name} was trained beside other weights of {card.host} than those kept here.",
+                f"Fetch the published ones anew: delineate models pull {card.host}",
+            )  # fmt: skip
+        network.load_state_dict(weights, strict=False)
+
+
+def _is_ours(network: nn.Module, weights: Weights) -> bool:
+    """Whether a file's names are those of the network."""
+    names = set(network.state_dict())
+    return len(names & set(weights)) > len(names) // 2
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(re.search(pattern, name) for pattern in patterns)
+
+
+def require_torch_backend(name: str, options: BuildOptions, why: str) -> None:
+    """Raise ModelError where another backend is asked for than what a system can be computed by."""
+    if options.encoder_backend != "torch":
+        raise ModelError("E-BACKEND", f"{name} is computed by torch alone: {why}.", "Leave --backend out.")

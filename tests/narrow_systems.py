@@ -1,0 +1,46 @@
+"""Narrow networks of systems with a paper's parts, with weights that make every part count, and files of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.systems import SYSTEMS
+from tiny_networks import TINY_VIT_SIZE, lively
+
+VIT = VitSizes(
+    width=TINY_VIT_SIZE.width,
+    depth=TINY_VIT_SIZE.depth,
+    heads=TINY_VIT_SIZE.heads,
+    global_blocks=TINY_VIT_SIZE.global_blocks,
+)
+
+
+def row_of(system: str) -> Any:
+    """What a system is built from."""
+    return SYSTEMS[system].build.__self__  # type: ignore[attr-defined]
+
+
+def narrow_card(system: str, variant: str = "", classes: tuple[str, ...] = (), **sizes: Any) -> SystemCard:
+    vit = VIT if getattr(row_of(system), "encoder", "") == "vit_b" else None
+    return SystemCard(
+        system=system, variant=variant, classes=classes, sizes=NetworkSizes(**({"side": 128, "vit": vit} | sizes))
+    )
+
+
+def narrow_network(card: SystemCard, seed: int = 0, alive: bool = True) -> Any:
+    """The system's network in the card's sizes."""
+    torch.manual_seed(seed)
+    network = row_of(card.system).network(card.variant, card).eval()
+    return lively(network, seed) if alive else network
+
+
+def narrow_file(folder: Path, card: SystemCard, network: Any | None = None) -> Path:
+    """A file that ``-m SYSTEM=FILE`` opens."""
+    path = folder / f"{card.system}.safetensors"
+    write_system(path, (network or narrow_network(card)).host.state_dict(), card)
+    return path
