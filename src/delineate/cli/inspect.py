@@ -16,14 +16,23 @@ from delineate.cli.groups import grouped
 def inspect(
     input: Annotated[Path, typer.Argument(help="Image, volume, video, DICOM folder or folder of frames.")],
     reading: options.Reading,
+    picture: Annotated[
+        Path | None, typer.Option(help="Write a PNG of one frame with rulers in the numbers prompts use.")
+    ] = None,
+    frame: Annotated[int | None, typer.Option(help="Frame of the picture.  [default: the middle one]")] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show what a scan is: size, geometry, intensities, kind of picture, and the command to start with."""
+    """Show what a scan is: size, geometry, intensities, kind of picture, and the command to start with.
+
+    delineate inspect heart.nii.gz --picture where.png --frame 3
+    """
     from delineate.verbs.inspect import InspectRequest
     from delineate.verbs.inspect import inspect as run
 
-    card = run(InspectRequest(input=input, reading=reading.options)).as_json()
+    request = InspectRequest(input=input, reading=reading.options, picture=picture, frame=frame, overwrite=overwrite)
+    card = run(request).as_json()
     if json:
         result_json(card)
         return
@@ -41,4 +50,6 @@ def inspect(
             table.add_row(name.replace("_", " "), escape(printable(text)))
     console = Console()
     console.print(Panel(table, title=escape(printable(input.name)), title_align="left", expand=False))
+    if picture is not None:
+        result(f"Picture:     {picture}")
     result(f"Start with:  {card['command']}")

@@ -14,6 +14,7 @@ from delineate.cli.ordered import Typed, typed
 from delineate.cli.pointing import Pointing, targets
 from delineate.cli.second_opinion import SecondOpinion
 from delineate.cli.segment_report import print_result
+from delineate.cli.where_picture import offer_picture
 from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
@@ -67,8 +68,13 @@ def segment(
             None,
         )
     request = opinion.wanted(request)
-    with progress_bar(f"Following {', '.join(request.names)}", talking.quiet or talking.json) as progress:
-        result = run(request, progress, check, (pointing.prompts,))
+    try:
+        with progress_bar(f"Following {', '.join(request.names)}", talking.quiet or talking.json) as progress:
+            result = run(request, progress, check, (pointing.prompts,))
+    except PromptError as error:
+        if not (talking.quiet or talking.json):
+            offer_picture(error, input, reading.options)
+        raise
     print_result(result, talking)
 
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
-from delineate.io.overlay import INK, frame_tile, write_text
+from delineate.io.frame_view import INK, write
+from delineate.io.overlay import frame_tile
 from delineate.io.own_files import png_mark
 
 TILE = 240  # pixels along the longer side
@@ -57,8 +58,8 @@ def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
                 sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
         color = DOUBTFUL if one.margin < 0.15 else FINE
         pen.rectangle([x - 2, y - 2, x + TILE + 1, y + TILE + 1], outline=color, width=2)
-        write_text(pen, (x, y + TILE + 3), _cut(one.caption, 32), 13)
-        write_text(pen, (x, y + TILE + 20), _cut(one.about, 36), 12)
+        write(pen, (x, y + TILE + 3), _cut(one.caption, 32), 13)
+        write(pen, (x, y + TILE + 20), _cut(one.about, 36), 12)
     sheet.save(path, "PNG", pnginfo=png_mark())
 
 

@@ -1,4 +1,4 @@
-"""JSON schemas of prompts, prompt logs and manifests, as published; ``python -m delineate.schemas`` makes them."""
+"""JSON schemas of prompts, prompt logs and manifests, as published; ``python -m delineate.schemas`` writes them."""
 
 from __future__ import annotations
 

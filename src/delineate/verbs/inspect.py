@@ -8,14 +8,19 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from delineate.core.errors import OutputError, PromptError
 from delineate.core.grid import Placement
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.terminal_text import command
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
+from delineate.io.outputs import Outputs
+from delineate.io.own_files import png_mark
+from delineate.io.ruler_picture import ruler_picture
 from delineate.preprocess.display import shown_window
-from delineate.verbs.request import Request
+from delineate.verbs.request import Overwrite, Request
 
 BARS: Final = " ▁▂▃▄▅▆▇█"
 SAMPLED_FRAMES: Final = 9
@@ -27,6 +32,9 @@ class InspectRequest(Request):
 
     input: Path
     reading: ReadOptions = ReadOptions()
+    picture: Path | None = Field(default=None, description="A PNG to write: a frame with rulers that prompts count in.")
+    frame: int | None = Field(default=None, description="The frame of the picture; by default the middle one.")
+    overwrite: Overwrite = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,23 @@ def inspect(request: InspectRequest) -> InspectResult:
 
     Raises InputError if the file cannot be read.
     """
-    return describe(open_scan(request.input, request.reading))
+    scan = open_scan(request.input, request.reading)
+    if request.picture is not None:
+        save_ruler_picture(scan, request.picture, request.frame, request.overwrite)
+    elif request.frame is not None:
+        raise PromptError("E-OPTION-UNUSED", "--frame says which frame is drawn, and no --picture is.", "Leave it out.")
+    return describe(scan)
+
+
+def save_ruler_picture(scan: Scan, path: Path, frame: int | None = None, overwrite: bool = False) -> None:
+    """Write a frame of a scan with rulers in the numbers that prompts use, as PNG.
+
+    Raises OutputError where it cannot be written, InputError for a frame that there is not.
+    """
+    if path.suffix.lower() != ".png":
+        raise OutputError("E-OUTPUT-FORMAT", f'"{path.name}" is no name of a picture.', "Give --picture NAME.png.")
+    with Outputs([path], [scan.file.path if scan.file else None], overwrite) as outputs:
+        ruler_picture(scan, frame).save(outputs.stage(path), "PNG", pnginfo=png_mark())
 
 
 def describe(scan: Scan) -> InspectResult:

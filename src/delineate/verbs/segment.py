@@ -24,6 +24,7 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings
+from delineate.verbs.remarks import remarks_of
 from delineate.verbs.request import (
     ModelChoice,
     ModelName,
@@ -146,7 +147,7 @@ def segment(
         manifest = session.manifest(records).model_copy(update={"run": run})
         manifest = with_second_opinion(manifest, session, second, progress)
         write_manifest(manifest, outputs.stage(manifest_file))
-        save_preview(session.scan, session.segmentation, outputs.stage(preview))
+        save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
     return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, request.model, session)
