@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from delineate.cli import app
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.systems import SYSTEMS, BuildOptions
@@ -37,6 +39,11 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "inspect": ((SCAN,),),
     "clean": (("onnxruntime.png", "--largest", "-o", "cleaned.png"),),
+    "combine": (("onnxruntime.png", "--rename", "structure = disc", "-o", "combined.png"),),
+    "fill-between": (("drawn.npz", "-o", "filled.npz"),),
+    "measure": (("onnxruntime.png", "--scan", SCAN, "-o", "measured.csv"),),
+    "compare": (("onnxruntime.png", "cleaned.png", "--picture", "compared.png"),),
+    "convert": (("onnxruntime.png", "-o", "converted.nii.gz"),),
     "demo": (("-o", "demo"),),
     "doctor": ((),),
     "distill": (
@@ -100,6 +107,9 @@ def _prepare(folder: Path) -> None:
         return replace(one, record=record_of("tiny_sam", sha256, "Apache-2.0", "", one.engine))
 
     discs(folder / "data", 4)
+    drawn = np.zeros((5, 16, 16), np.uint8)
+    drawn[[0, 4], 4:9, 4:9] = 1
+    np.savez(folder / "drawn.npz", segs=drawn)
     torch.save(tiny_predictor(side=128).network.host.state_dict(), folder / "tiny.pt")
     SYSTEMS["tiny_sam"] = replace(SYSTEMS["sam_vit_b"], name="tiny_sam", build=built)  # type: ignore[index]
     bench.bench = partial(_hasty, bench.bench)  # type: ignore[assignment]

@@ -56,6 +56,11 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
     "replay": ({"manifest": "a.manifest.json", "input": "a.png", "output": {"path": "b.png"}, "force": True},),
     "inspect": ({"input": "a.tif", "reading": {"pages": "video"}},),
     "clean": ({"input": "a.nii.gz", "label": ["liver"], "largest": True, "grow": 2.5, "inside": "body"},),
+    "combine": ({"inputs": ["a.nii.gz", "b.mha"], "how": "minus", "make": ["w = a - b"], "rename": ["a = c"]},),
+    "fill-between": ({"input": "a.nii.gz", "label": ["liver"], "axis": "S", "largest_gap": 4},),
+    "measure": ({"input": "a.nii.gz", "scan": "ct.nii.gz", "space": "LPS", "output": "t.csv", "slices": "s.csv"},),
+    "compare": ({"first": "a.nii.gz", "second": "b.nii.gz", "tolerance": 1.5, "picture": "d.png"},),
+    "convert": ({"input": "a.nii.gz", "reading": {"index": 2}, "like": "ct.nrrd", "output": "a.seg.nrrd"},),
     "demo": ({"output": "here"},),
     "doctor": ({},),
     "systems": ({}, {"name": "medsam"}),
@@ -86,7 +91,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 CASES = [pytest.param(name, data, id=f"{name} {n}") for name, many in REQUESTS.items() for n, data in enumerate(many)]
 PRINTED = {"json", "quiet", "debug"}  # options that say how to print, not what to do
-BY_GROUPS = {"segment", "auto", "replay", "inspect"}  # whose options are not the fields of their requests one by one
+BY_GROUPS = {"segment", "auto", "replay", "inspect", "convert"}  # options are not fields of their requests one by one
 
 
 def test_every_command_is_in_the_catalog_and_nothing_else() -> None:

@@ -11,12 +11,17 @@ from delineate.cli import (
     auto,
     bench,
     clean,
+    combine,
+    compare,
+    convert,
     dataset,
     demo,
     distill,
     doctor,
     evaluate,
+    fill_between,
     inspect,
+    measure,
     models,
     oneshot,
     replay,
@@ -48,6 +53,11 @@ app.command(cls=GroupedCommand)(replay.replay)
 app.command(cls=GroupedCommand)(auto.auto)
 app.command(cls=GroupedCommand)(inspect.inspect)
 app.command(cls=Command)(clean.clean)
+app.command(cls=Command)(combine.combine)
+app.command("fill-between", cls=Command)(fill_between.fill_between)
+app.command(cls=Command)(measure.measure)
+app.command(cls=Command)(compare.compare)
+app.command(cls=GroupedCommand)(convert.convert)
 app.command(cls=Command)(demo.demo)
 app.command(cls=Command)(doctor.doctor)
 app.command(cls=GroupedCommand)(distill.distill)

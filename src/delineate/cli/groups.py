@@ -42,7 +42,7 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def request_of(kind: type[AnyRequest], *groups: Any, **more: Any) -> AnyRequest:
+def request_of(kind: type[AnyRequest], /, *groups: Any, **more: Any) -> AnyRequest:
     """A request from what was typed. Raises InputError, naming the option, for a value that it does not take."""
     from delineate.verbs.request import valid
 
@@ -67,11 +67,16 @@ class _OnceEach:
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Examples at the end of the help, each on a line of its own."""
-        lines = EXAMPLES.get(ctx.command_path.rpartition("delineate ")[2], ())
+        lines = EXAMPLES.get(_verb(ctx), ())
         if lines:
             with formatter.section("Examples"):
                 formatter.write("".join(f"{' ' * formatter.current_indent}{line}\n" for line in lines))
         super().format_epilog(ctx, formatter)  # type: ignore[misc]
+
+
+def _verb(ctx: Any) -> str:
+    """The words of a command behind the program's name."""
+    return "" if ctx.parent is None else f"{_verb(ctx.parent)} {ctx.info_name}".strip()
 
 
 class Command(_OnceEach, TyperCommand):

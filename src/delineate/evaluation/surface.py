@@ -8,6 +8,7 @@ to cut the surface (Nikolov et al. 2021, doi 10.2196/26151, the definition most 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations, product
@@ -82,6 +83,20 @@ class SurfaceDistances:
         near = self.truth_sizes[self.truth_to_predicted <= tolerance].sum()
         near += self.predicted_sizes[self.predicted_to_truth <= tolerance].sum()
         return float(near / total) if total else float("nan")
+
+    def mean(self) -> float:
+        """The mean distance, mm, of either surface from the other one (ASSD); infinite without one, nan without any."""
+        total = self.truth_sizes.sum() + self.predicted_sizes.sum()
+        if not total:
+            return float("nan")
+        summed = (self.truth_to_predicted * self.truth_sizes).sum()
+        return float((summed + (self.predicted_to_truth * self.predicted_sizes).sum()) / total)
+
+    @classmethod
+    def joined(cls, parts: Sequence[SurfaceDistances]) -> SurfaceDistances:
+        """All pieces of several, such as the frames of a video."""
+        names = ("truth_to_predicted", "truth_sizes", "predicted_to_truth", "predicted_sizes")
+        return cls(*(np.concatenate([np.empty(0), *(getattr(one, name) for one in parts)]) for name in names))
 
     def hausdorff(self, share: float = 0.95) -> float:
         """The distance, mm, that ``share`` of either surface stays within (HD95); infinite without one."""

@@ -10,12 +10,18 @@ from typing import Any, Final
 from delineate.verbs import bench, dataset, evaluate, finetune, models, systems
 from delineate.verbs.auto import AutoRequest, AutoResult, auto
 from delineate.verbs.clean import CleanRequest, clean
+from delineate.verbs.combine import CombineRequest, combine
 from delineate.verbs.compare import CompareRequest, CompareResult, compare
+from delineate.verbs.compare_labels import CompareLabelsRequest, CompareLabelsResult
+from delineate.verbs.compare_labels import compare as compare_labels
+from delineate.verbs.convert import ConvertRequest, ConvertResult, convert
 from delineate.verbs.demo import DemoRequest, DemoResult, demo
 from delineate.verbs.distill import DistillRequest, DistillResult, distill
 from delineate.verbs.doctor import DoctorRequest, DoctorResult, doctor
+from delineate.verbs.fill_between import FillBetweenRequest, fill_between
 from delineate.verbs.inspect import InspectRequest, InspectResult, inspect
 from delineate.verbs.label_files import LabelResult
+from delineate.verbs.measure import MeasureRequest, MeasureResult, measure
 from delineate.verbs.oneshot import OneshotRequest, OneshotResult, oneshot
 from delineate.verbs.repeat import call
 from delineate.verbs.replay import ReplayRequest, ReplayResult, replay
@@ -63,6 +69,11 @@ VERBS: Final[dict[str, Verb]] = {
         Verb("replay", ReplayRequest, replay, ReplayResult),
         Verb("inspect", InspectRequest, inspect, InspectResult),
         Verb("clean", CleanRequest, clean, LabelResult),
+        Verb("combine", CombineRequest, combine, LabelResult),
+        Verb("fill-between", FillBetweenRequest, fill_between, LabelResult),
+        Verb("measure", MeasureRequest, measure, MeasureResult),
+        Verb("compare", CompareLabelsRequest, compare_labels, CompareLabelsResult),
+        Verb("convert", ConvertRequest, convert, ConvertResult),
         Verb("demo", DemoRequest, demo, DemoResult),
         Verb("doctor", DoctorRequest, doctor, DoctorResult),
         Verb("serve", ServeRequest, serve, ServeResult),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from delineate.core.errors import Notice, OutputError
-from delineate.core.grid import Placement
+from delineate.core.grid import Grid, Placement
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import replacing
@@ -44,24 +45,35 @@ def write_nifti(
     elif scan.geometry is not None:
         image = label_image(labels, header_with(scan.geometry))
     else:
-        kind = nib.Nifti2Image if max(labels.shape) > LONGEST_AXIS else nib.Nifti1Image
-        image = kind(labels, scan.grid.affine)
-        code = 1 if scan.grid.placement is Placement.WORLD else 0
-        image.set_sform(scan.grid.affine, code=code)
-        image.set_qform(scan.grid.affine, code=code if scan.grid.skew_degrees < 0.01 else 0, strip_shears=True)
-        image.header.set_xyzt_units("mm" if scan.grid.placement is not Placement.PIXELS else "unknown")
+        image = placed_image(labels, scan.grid)
         image.header.set_intent("label")
     names = {str(o.label): {"name": o.name, "color": o.color} for o in segmentation.objects}
     text = json.dumps({"mark": MARK, "delineate_labels": names}, ensure_ascii=False).encode()
     # first, as it marks the file as ours (own_files), and a kept extension may be long
     image.header.extensions.insert(0, nib.nifti1.Nifti1Extension(COMMENT_CODE, text))
+    write_planes(image, path, segmentation.label_planes(overlap))
+
+
+def placed_image(voxels: NDArray[Any], grid: Grid) -> Any:
+    """Voxels (i, j, k) under a header of their own, on a grid; NIfTI-2 where an axis is too long for NIfTI-1."""
+    kind = nib.Nifti2Image if max(voxels.shape) > LONGEST_AXIS else nib.Nifti1Image
+    image = kind(voxels, grid.affine, dtype=voxels.dtype)
+    code = 1 if grid.placement is Placement.WORLD else 0
+    image.set_sform(grid.affine, code=code)
+    image.set_qform(grid.affine, code=code if grid.skew_degrees < 0.01 else 0, strip_shears=True)
+    image.header.set_xyzt_units("mm" if grid.placement is not Placement.PIXELS else "unknown")
+    return image
+
+
+def write_planes(image: Any, path: Path, pieces: Iterable[NDArray[Any]]) -> None:
+    """A header, and voxels (k, j, i) that come piece by piece; gzipped if the name says so."""
     image.update_header()
     header, stored = image.header, image.get_data_dtype()
     header.set_slope_inter(1, 0)
     with replacing(path) as temporary, _packed(temporary, path.name.lower().endswith(".gz")) as stream:
         header.write_to(stream)
         stream.write(bytes(header.get_data_offset() - stream.tell()))
-        for planes in segmentation.label_planes(overlap):
+        for planes in pieces:
             stream.write(planes.astype(stored, copy=False).tobytes())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,21 @@ def write_npz(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overl
     arrays["kind"] = np.array(str(segmentation.kind))
     if placed:
         arrays |= {"spacing": np.array(scan.grid.spacing), "spacing_order": np.array("xyz")}
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        _store(archive, "segs", shape, segmentation.label_dtype, pieces)
+    with replacing(path) as temporary, store_mark(temporary) as archive:
+        store_array(archive, "segs", shape, segmentation.label_dtype, pieces)
         for name, array in arrays.items():
-            _store(archive, name, array.shape, array.dtype, [array])
+            store_array(archive, name, array.shape, array.dtype, [array])
+
+
+@contextmanager
+def store_mark(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive to store arrays in, with the mark that it is this program's."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        yield archive
         archive.comment = MARK.encode()
 
 
-def _store(
+def store_array(
     archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], pieces: Iterable[NDArray[Any]]
 ) -> None:
     """An array of an npz, written piece by piece; its bytes depend on nothing but its values."""

@@ -17,7 +17,9 @@ def write_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Over
 
     The structures' names are the value of the key ``delineate_labels``, as JSON.
     """
-    header = nrrd_header(segmentation, 1) + f"{KEY}:={key_value(names_text(segmentation))}\n"
+    header = (
+        nrrd_header(segmentation.grid, segmentation.label_dtype) + f"{KEY}:={key_value(names_text(segmentation))}\n"
+    )
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.encode() + b"\n")
         with gzip.GzipFile("", "wb", 6, stream, mtime=0) as packed:

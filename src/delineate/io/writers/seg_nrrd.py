@@ -5,22 +5,30 @@ from __future__ import annotations
 import gzip
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
-from delineate.core.grid import Placement
+from delineate.core.grid import Grid, Placement
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import PIECE_BYTES, Overlap, Segmentation, SegmentedObject
 from delineate.io.atomic import replacing
 from delineate.io.own_files import MARK
 
+_TYPES: Final = {
+    "i1": "signed char", "u1": "unsigned char", "i2": "short", "u2": "unsigned short", "i4": "int",
+    "u4": "unsigned int", "i8": "long long int", "u8": "unsigned long long int", "f4": "float", "f8": "double",
+}  # fmt: skip
+
 
 def write_seg_nrrd(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overlap) -> None:
     """Header and gzipped voxels (layer first where there are several), a few planes in memory at a time."""
     layers = _layers(segmentation)
     parts = [replace(segmentation, objects=tuple(layer)) for layer in layers] or [segmentation]
-    header = nrrd_header(segmentation, len(parts)) + _segment_fields(segmentation, layers)
+    header = nrrd_header(
+        segmentation.grid, segmentation.label_dtype, "list" if len(parts) > 1 else "", len(parts)
+    ) + _segment_fields(segmentation, layers)
     dtype, room = segmentation.label_dtype, PIECE_BYTES // len(parts)
     with replacing(path) as temporary, temporary.open("wb") as stream:
         stream.write(header.encode() + b"\n")
@@ -49,28 +57,28 @@ def _meet(masks: dict[int, Rle], taken: dict[int, Rle]) -> bool:
     return any(frame in taken and mask.intersection(taken[frame]) > 0 for frame, mask in masks.items())
 
 
-def _shape(segmentation: Segmentation) -> tuple[int, int, int]:
-    width, height, depth = (*segmentation.grid.shape, 1)[:3]
-    return width, height, depth
+def nrrd_header(grid: Grid, dtype: np.dtype[Any], first_kind: str = "", first: int = 1) -> str:
+    """The fields of an NRRD file on a grid, gzipped.
 
-
-def nrrd_header(segmentation: Segmentation, layers: int) -> str:
-    """The fields of an NRRD file of labels, gzipped, on the grid; layers of overlapping ones first."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ segmentation.grid.affine
+    first_kind  what the first axis is where it does not lie in space, and ``first`` how long: layers of overlapping
+                labels (``list``), colors (``RGB-color``); "" for none
+    """
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.affine
     vectors = [f"({','.join(repr(float(v)) for v in lps[:3, axis])})" for axis in range(3)]
-    several = layers > 1
-    sizes = (layers, *_shape(segmentation)) if several else _shape(segmentation)
-    known = segmentation.grid.placement is Placement.WORLD
+    several = bool(first_kind)
+    width, height, depth = (*grid.shape, 1)[:3]
+    sizes = (first, width, height, depth) if several else (width, height, depth)
+    known = grid.placement is Placement.WORLD
     lines = [
         "NRRD0004",
         "# Complete NRRD file format specification at: http://teem.sourceforge.net/nrrd/format.html",
         f"# {MARK}",
-        f"type: {'unsigned char' if segmentation.label_dtype == np.uint8 else 'unsigned short'}",
+        f"type: {_TYPES[dtype.str.lstrip('<|=>')]}",
         f"dimension: {len(sizes)}",
         f"space: {'left-posterior-superior' if known else '3D-right-handed'}",
         f"sizes: {' '.join(str(n) for n in sizes)}",
         f"space directions: {'none ' if several else ''}{' '.join(vectors)}",
-        f"kinds: {'list ' if several else ''}domain domain domain",
+        f"kinds: {f'{first_kind} ' if several else ''}domain domain domain",
         "endian: little",
         "encoding: gzip",
         f"space origin: ({','.join(repr(float(v)) for v in lps[:3, 3])})",

@@ -1,0 +1,84 @@
+"""``delineate compare``: two files of labels held against each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from delineate.cli import options
+from delineate.cli.clean import LABELS
+from delineate.cli.console import result, result_json, tell
+from delineate.cli.groups import request_of
+from delineate.cli.measure import table_lines
+
+if TYPE_CHECKING:
+    from delineate.labels.compare import Comparison
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help=f"The truth, or the first reader. {LABELS}")],
+    second: Annotated[Path, typer.Argument(help="What is held against it, on the same grid.")],
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="A structure to compare; may be repeated.  [default: all]")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Of the normalized surface Dice, mm.")] = 2.0,
+    scan: Annotated[Path | None, typer.Option(help="The scan they lie on, for the picture.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw here (.png) where they differ.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the table here: .csv, .json or .md.")
+    ] = None,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compare two files of labels: Dice, IoU, NSD, HD95, mean distance and volumes; draw where they differ.
+
+    Structures are matched by name, or by label value where a file has no names.
+    """
+    from delineate.verbs.compare_labels import CompareLabelsRequest
+    from delineate.verbs.compare_labels import compare as run
+
+    request = request_of(
+        CompareLabelsRequest,
+        first=first,
+        second=second,
+        label=tuple(label or ()),
+        tolerance=tolerance,
+        scan=scan,
+        picture=picture,
+        output=output,
+        overwrite=overwrite,
+    )
+    done = run(request)
+    if json:
+        result_json(done.as_json())
+        return
+    if not quiet:
+        for notice in done.notices:
+            tell(f"Note: {notice.message}")
+    for line in table_lines([_shown(one, tolerance) for one in done.comparisons]):
+        result(line)
+    if not done.comparisons:
+        result("no structures")
+    for path in done.files:
+        result(f"  {path}")
+
+
+def _shown(one: Comparison, tolerance: float) -> dict[str, str]:
+    length = "mm" if one.unit in ("ml", "cm2") else "px"
+    digits = 2 if length == "mm" else 0
+    change = "" if one.percent is None else f" ({one.percent:+.1f} %)"
+    return {
+        "structure": one.structure,
+        "Dice": f"{one.dice:.3f}",
+        "IoU": f"{one.iou:.3f}",
+        f"NSD at {tolerance:g} {length}": f"{one.nsd:.3f}",
+        f"HD95 {length}": f"{one.hd95:.2f}",
+        f"mean {length}": f"{one.assd:.2f}",
+        f"first {one.unit}": f"{one.first:.{digits}f}",
+        f"second {one.unit}": f"{one.second:.{digits}f}",
+        "difference": f"{one.difference:+.{digits}f}{change}",
+    }
