@@ -55,6 +55,7 @@ def test_tables_say_who_is_better(done: comparison.Comparison) -> None:
     assert set(found) == {f"compare-{name}" for name in names}
     assert all(text.strip() for text in found.values()) and "| **1.000** |" in found["compare-overview"]
     assert "lite_medsam is better than quill by 0.02 Dice or more on 0 of 3 data sets." in words(done)
+    assert "quill is better than lite_medsam by 0.02 Dice or more on 3 of 3 data sets: clip (1.000 : " in words(done)
     assert as_markdown(done).count("\n## ") == len(found)
 
 

@@ -17,6 +17,7 @@ from delineate.evaluation.video_protocols import KEPT, MEAN
 from delineate.io.own_files import MARK
 
 CLEARLY = 0.02  # Dice between two models of a data set from which on words name it
+MOST_NAMED = 5  # of those
 AGREEING = 0.9
 _CALIBRATED = (0.05, 0.2, 0.4)  # box errors of the table of calibration
 
@@ -94,10 +95,10 @@ def words(done: Comparison) -> str:
             for line in lines
             if line.values[better] - line.values[worse] >= CLEARLY
         ]
-        said.append(
-            f"{better} is better than {worse} by {CLEARLY} Dice or more on {len(named)} of {len(gaps)} data sets"
-        )
-        said[-1] += f": {', '.join(named)}." if named else "."
+        more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        shown = f": {', '.join(named[:MOST_NAMED])}{more}." if named else "."
+        count = f"{len(named)} of {len(gaps)} data sets"
+        said.append(f"{better} is better than {worse} by {CLEARLY} Dice or more on {count}{shown}")
     return "\n\n".join(said)
 
 
@@ -142,33 +143,25 @@ def _calibrated(found: Calibration) -> list[str]:
 
 def routing_table(done: Comparison) -> str:
     """What ``-m auto`` goes by."""
-    return markdown_table(
+    first, routes = done.models[0], done.routing.routes
+    head = ["modality", "prompt", "cases (subjects, sets)", first, "model", "", "difference", "95 %", "auto takes"]
+    rows = [
         [
-            "modality",
-            "prompt",
-            "cases (subjects, sets)",
-            done.models[0],
-            "model",
-            "",
-            "difference",
-            "95 %",
-            "auto takes",
-        ],
-        [
-            [
-                one.modality,
-                f"{one.prompt}, {one.through}",
-                f"{one.cases} ({one.subjects}, {len(one.datasets)})",
-                number(one.mean_default, 3),
-                one.model,
-                number(one.mean, 3),
-                f"{one.difference:+.3f}",
-                f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}" if one.interval else "–",
-                one.model if one.better else done.models[0],
-            ]
-            for one in done.routing.routes
-        ],
-    )
+            one.modality,
+            f"{one.prompt}, {one.through}",
+            f"{one.cases} ({one.subjects}, {len(one.datasets)})",
+            number(one.mean_default, 3),
+            one.model,
+            number(one.mean, 3),
+            f"{one.difference:+.3f}",
+            f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}" if one.interval else "–",
+            one.model if one.better else first,
+        ]
+        for one in routes
+    ]
+    better = sum(one.better for one in routes)
+    said = f"On {better} of these {len(routes)} kinds another model than {first} was clearly better."
+    return markdown_table(head, rows) + f"\n\n{said}"
 
 
 def opinion_table(done: Comparison) -> str:
