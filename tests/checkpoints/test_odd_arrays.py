@@ -16,10 +16,7 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from delineate.checkpoints import key_maps  # noqa: E402
-from delineate.checkpoints.loading import (
-    load_all,
-    put_adapter,
-)
+from delineate.checkpoints.loading import load_all, put_adapter  # noqa: E402
 from delineate.checkpoints.reading import read_weights  # noqa: E402
 from delineate.checkpoints.vocabulary import BYTES, Vocabulary  # noqa: E402
 from delineate.core.errors import DelineateError, ModelError  # noqa: E402

@@ -1,4 +1,4 @@
-"""The recipe for all that a person may do: adapters in the decoder, learned on a part of the cells, on kept embeddings."""
+"""The recipe for all that a person may do: adapters in the decoder, learned on some cells of kept embeddings."""
 
 from __future__ import annotations
 
