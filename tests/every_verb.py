@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from delineate.cli import app
+from delineate.cli.guard import DONE, EMPTY
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.systems import SYSTEMS, BuildOptions
 
@@ -134,7 +135,7 @@ def main(folder: Path, seconds: float) -> int:
                 code = app([*verb.split(), *words], standalone_mode=False)
             except Exception as error:
                 code = f"{type(error).__name__}: {error}"
-            failed += bool(code)
+            failed += code not in (None, DONE, EMPTY)  # untrained networks may outline nothing
             spent = time.monotonic() - started
             sys.stderr.write(f"{'FAILED' if code else 'done'} {verb} ({spent:.1f} s): {code or ''}\n")
     while time.monotonic() - began < seconds:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.core.errors import ModelError
+from delineate.core.file_names import plain_name
 from delineate.io.atomic import replacing, write_bytes
 
 LONGEST = 1 << 16  # bytes of a record
@@ -20,7 +21,7 @@ def _plain(name: str) -> str:
     plain = PurePosixPath(name).name == PureWindowsPath(name).name == name
     if not plain or name in ("", ".", "..") or not name.isprintable():
         raise ValueError("it has to be a plain file name")
-    return name
+    return plain_name(name)
 
 
 class StoreRecord(BaseModel):

@@ -96,7 +96,7 @@ def delineate(
 
 
 def main() -> None:
-    """Run the command line: exit code 0 done, 1 a case failed, 2 bad input, 130 interrupted."""
+    """Run the command line: ``cli.guard`` has the exit codes."""
     tell_warnings(quiet=not {"-q", "--quiet"}.isdisjoint(sys.argv))
     code = run(app, sys.argv[1:])
     close_streams()

@@ -10,6 +10,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
 from delineate.cli.groups import grouped
+from delineate.cli.segment_report import NOTHING, end
 
 
 @grouped
@@ -60,8 +61,9 @@ def auto(
     )
     if json:
         result_json(done.as_json())
-        return
-    result(f"{len(done.found)} outlines")
-    for path in done.files:
-        result(f"  {path}")
-    tell(f"Again: {done.again}")
+    else:
+        result(f"{len(done.found)} outlines" if done.found else NOTHING)
+        for path in done.files:
+            result(f"  {path}")
+        tell(f"Again: {done.again}")
+    end(done)

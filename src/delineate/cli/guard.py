@@ -1,6 +1,7 @@
 """One guard around every verb: whatever stops a run becomes one sentence with a code, and an exit code.
 
-0 done, 1 a case failed or a comparison differs, 2 bad input and whatever else stops a run, 130 interrupted.
+0 done, 1 a case failed or a comparison differs, 2 bad input and whatever else stops a run, 3 nothing was outlined,
+4 stopped on the way with what was done until then written, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from delineate.cli.console import report_error, tell, write_results
 from delineate.core.errors import DelineateError, foreseen
 from delineate.core.terminal_text import command
 
-DONE, STOPPED, INTERRUPTED = 0, 2, 130
+DONE, DIFFERS, STOPPED, EMPTY, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:

@@ -10,7 +10,8 @@ import typer
 from delineate.cli import distill, evaluate, options, train
 from delineate.cli.console import progress_bar, result_json, tell
 from delineate.cli.groups import grouped
-from delineate.cli.segment_report import print_result
+from delineate.cli.guard import DIFFERS
+from delineate.cli.segment_report import end, print_result
 
 if TYPE_CHECKING:
     from delineate.verbs.request import Result
@@ -61,7 +62,9 @@ def replay(
     elif done.same is False:
         changed = ", ".join(done.libraries) or "the same versions"
         tell(f"The {what} differ from those of the first run. Libraries: {changed}.")
-        raise typer.Exit(1)
+        raise typer.Exit(DIFFERS)
+    if isinstance(done.run, RunResult):
+        end(done.run)
 
 
 def _print(done: Result, talking: options.PrintOptions) -> None:

@@ -13,7 +13,7 @@ from delineate.cli.groups import grouped
 from delineate.cli.ordered import Typed, typed
 from delineate.cli.pointing import Pointing, targets
 from delineate.cli.second_opinion import SecondOpinion
-from delineate.cli.segment_report import print_result
+from delineate.cli.segment_report import end, print_result
 from delineate.cli.where_picture import offer_picture
 from delineate.core.errors import PromptError
 
@@ -76,6 +76,7 @@ def segment(
             offer_picture(error, input, reading.options)
         raise
     print_result(result, talking)
+    end(result)
 
 
 def _asked(

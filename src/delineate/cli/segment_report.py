@@ -1,23 +1,29 @@
-"""What ``segment`` and ``replay`` print: what was found, where it was written, how to do it again."""
+"""What verbs that outline print: what was found, where it was written, how to do it again; and how they end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
+from delineate.cli.guard import EMPTY, PARTIAL
 
 if TYPE_CHECKING:
     from delineate.core.manifest import ObjectRecord
     from delineate.core.scan import Scan
     from delineate.verbs.request import RunResult
 
+NOTHING = "Nothing was outlined: no pixel of any structure. Look at the preview, and point elsewhere."
 MOST_DOUBTS = 8  # frames to look at that are named
 
 
 def print_result(done: RunResult, talking: options.PrintOptions) -> None:
     """A line an object, then the files; with --json the whole manifest."""
+    from delineate.verbs.outcome import Outcome
+
     if talking.json:
         result_json(done.as_json())
         return
@@ -36,6 +42,28 @@ def print_result(done: RunResult, talking: options.PrintOptions) -> None:
         result(f"  {path}")
     if not talking.quiet:
         tell(f"Again: {done.again}")
+    if done.outcome is not Outcome.DONE:
+        tell(_stopped(done) if done.manifest.stopped else NOTHING)
+
+
+def end(done: RunResult) -> None:
+    """End the command with the exit code of what came of it."""
+    from delineate.verbs.outcome import Outcome
+
+    code = {Outcome.EMPTY: EMPTY, Outcome.PARTIAL: PARTIAL}.get(done.outcome)
+    if code is not None:
+        raise typer.Exit(code)
+
+
+def _stopped(done: RunResult) -> str:
+    """The last line of a run that could not go on."""
+    stopped = done.manifest.stopped
+    assert stopped is not None
+    far = f"after {stopped.done} of {stopped.total} frames" if stopped.done else "on the first frame"
+    return (
+        f"Partial: following stopped {far} [{stopped.code}]: {stopped.message} What was outlined until then is kept, "
+        f"and {done.manifest_file.name} says that it is partial. {stopped.hint}"
+    ).rstrip()
 
 
 def _found(one: ObjectRecord, scan: Scan) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,6 +38,27 @@ class ClosableSource(Protocol):
     def close(self) -> None:
         """Let go of the file, for good."""
         ...
+
+
+def readable(source: FrameSource, numbers: Iterable[int]) -> Iterator[tuple[int, Pixels]]:
+    """Those of the frames that can be read, with their numbers.
+
+    Raises InputError where none can, or the file was closed.
+    """
+    damaged: InputError | None = None
+    some = False
+    for number in numbers:
+        try:
+            pixels = source.read(number)
+        except InputError as error:
+            if error.code == CLOSED:
+                raise
+            damaged = damaged or error
+            continue
+        some = True
+        yield number, pixels
+    if damaged is not None and not some:
+        raise damaged
 
 
 @dataclass(frozen=True, slots=True)

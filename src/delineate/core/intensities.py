@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import InputError
-from delineate.core.frame_source import FrameSource, Pixels
+from delineate.core.frame_source import FrameSource, Pixels, readable
 
 SAMPLED_VALUES: Final = 2**25  # larger scans of fractions are sampled evenly: every n-th value of every frame
 COUNTED_BITS: Final = 16  # whole numbers of so many bits are counted, so that percentiles are exact at any size
+BLOCK: Final = 2**20  # values that are counted at a time
 ROBUST_PERCENTILES: Final = (0.1, 99.99)  # the range of a scan, without single odd voxels
 DISPLAY_PERCENTILES: Final = (0.5, 99.5)  # of the values above zero (MedSAM)
 
@@ -157,18 +158,23 @@ class Intensities:
 
     @cached_property
     def statistics(self) -> IntensityStatistics:
-        """Computed when they are first needed: the scan is read through once. Least and greatest value are exact."""
+        """Computed when they are first needed: the scan is read through once. Least and greatest value are exact.
+
+        Frames that cannot be read do not take part: whoever needs one of them is told.
+        """
         numbers = self._numbers
         if self.dtype.kind in "iu" and self.dtype.itemsize * 8 <= COUNTED_BITS:
             first = int(np.iinfo(self.dtype).min)
             counts = np.zeros(2 ** (self.dtype.itemsize * 8), np.int64)
-            for n in numbers:
-                counts += np.bincount(self.source.read(n).ravel().astype(np.int64) - first, minlength=len(counts))
+            for _, values in readable(self.source, numbers):
+                flat = values.ravel()
+                for start in range(0, flat.size, BLOCK):
+                    block = flat[start : start + BLOCK].astype(np.int64)
+                    counts += np.bincount(block - first, minlength=len(counts))
             return IntensityStatistics.counted(counts, first)
         step = max(1, -(-len(numbers) * int(np.prod(self.source.shape[1:])) // SAMPLED_VALUES))
         sample, extents = [], []
-        for n in numbers:
-            values = self.source.read(n)
+        for _, values in readable(self.source, numbers):
             sample.append(values.ravel()[::step])
             extents.append(_extent(values))
         found = IntensityStatistics.of(np.concatenate(sample))
@@ -180,7 +186,7 @@ class Intensities:
         """The least and the greatest finite value: all that is needed of a scan whose window is known."""
         if "statistics" in self.__dict__:
             return self.statistics.minimum, self.statistics.maximum
-        return _around([_extent(self.source.read(n)) for n in self._numbers])
+        return _around([_extent(values) for _, values in readable(self.source, self._numbers)])
 
     @property
     def _numbers(self) -> list[int]:

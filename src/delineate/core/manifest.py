@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from delineate.core.errors import PromptError
+from delineate.core.file_names import plain_name
 from delineate.core.grid import Placement
 from delineate.core.intensities import IntensityWindow
 from delineate.core.json_file import parse_json, renamed, validated
@@ -30,14 +31,7 @@ class WindowRecord(_Record):
     source: str
 
 
-def _plain(name: str) -> str:
-    """A file's name without a folder: a record from elsewhere leads nowhere."""
-    if name in (".", "..") or any(c in name for c in "/\\\0"):
-        raise ValueError(f"{name!r} is no plain file name")
-    return name
-
-
-FileName = Annotated[str, AfterValidator(_plain)]
+FileName = Annotated[str, AfterValidator(plain_name)]  # a record from elsewhere leads nowhere
 
 
 class InputRecord(_Record):
@@ -112,6 +106,20 @@ class OutputRecord(_Record):
     sha256: str
 
 
+class StopRecord(_Record):
+    """What stopped a run on its way: the outlines are those of the frames it had come to.
+
+    code, message, hint  of the error
+    done, total          frames that had been followed, both ways counted, and all there were; 0 where not even one was
+    """
+
+    code: str
+    message: str
+    hint: str = ""
+    done: int = 0
+    total: int = 0
+
+
 class RunRecord(_Record):
     """What was asked beside the prompts: with them, enough to do the run again.
 
@@ -155,6 +163,7 @@ class Manifest(_Record):
     notices: list[str] = Field(default_factory=list)
     prompts: PromptLog
     run: RunRecord | None = None
+    stopped: StopRecord | None = Field(default=None, description="Of a partial result: what stopped the run.")
 
     @model_validator(mode="before")
     @classmethod

@@ -179,8 +179,14 @@ class Scan:
                 "Choose one of these.",
             )
         self._require_open()
-        with reading(self._name, what=f"cannot be read at {self.frame_word} {index}"):
-            found = self.source.read(index)
+        where = f"{self.frame_word} {index}"
+        try:
+            with reading(self._name, what=f"cannot be read at {where}"):
+                found = self.source.read(index)
+        except InputError as error:
+            if len(self) == 1 or where in error.message.lower():
+                raise
+            raise type(error)(error.code, f"{where.capitalize()}: {error.message}", error.hint) from error
         if found.shape != tuple(self.source.shape[1:]) or not np.can_cast(found.dtype, self.dtype, "safe"):
             raise InputError(
                 "E-FRAME-OTHER",

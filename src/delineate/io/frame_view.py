@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from delineate.core.errors import InputError
 from delineate.core.grid import Placement
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Color
@@ -81,7 +82,7 @@ class FrameView:
 
     def picture(self, scan: Scan, frame: int, window: tuple[float, float]) -> Image.Image:
         """One frame without anything drawn on it."""
-        image = Image.fromarray(shown(scan.pixels(frame), window))
+        image = Image.fromarray(shown_frame(scan, frame, window))
         return self.turned(image.resize((self.width, self.height), Image.Resampling.BICUBIC))
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -115,3 +116,13 @@ def write(
     """Text that can be read on any ground; returns its width."""
     pen.text(at, text, fill=color, font=font(size), stroke_width=2, stroke_fill=INK, anchor=anchor)
     return float(pen.textlength(text, font=font(size)))
+
+
+def shown_frame(scan: Scan, frame: int, window: tuple[float, float]) -> NDArray[np.uint8]:
+    """A frame as RGB (height, width, 3); where it cannot be read, a dark one that says so, as others are to be seen."""
+    try:
+        return shown(scan.pixels(frame), window)
+    except InputError:
+        blank = Image.new("RGB", (scan.width, scan.height), INK)
+        write(ImageDraw.Draw(blank), (6, 24), f"{scan.frame_word} {frame} cannot be read", 14)
+        return np.asarray(blank)

@@ -18,10 +18,10 @@ from delineate.core.grid import Placement
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Color, Segmentation
-from delineate.io.frame_view import INK, PAPER, FrameView, write
+from delineate.io.frame_view import INK, PAPER, FrameView, shown_frame, write
 from delineate.io.outline_colors import outline_colors
 from delineate.io.own_files import MARK, png_mark
-from delineate.preprocess.display import display_window, shown
+from delineate.preprocess.display import display_window
 
 MOST_TILES, LEAST_TILES, DOUBTS = 12, 4, 6
 SHEET: Final = 16_000_000  # pixels of all tiles together, where there are more than LEAST_TILES
@@ -51,7 +51,7 @@ def overlay_frame(
     colors: Mapping[str, Color] | None = None,
 ) -> NDArray[np.uint8]:
     """One frame with its outlines, (height, width, 3) uint8, at the frame's own resolution."""
-    picture = shown(scan.pixels(frame), window)
+    picture = shown_frame(scan, frame, window)
     masks = {one.name: one.masks[frame].decode() for one in segmentation.objects if frame in one.masks}
     own = {one.name: one.color for one in segmentation.objects}
     return _painted(picture, masks, colors or own)
@@ -71,7 +71,7 @@ def contact_sheet(scan: Scan, segmentation: Segmentation, remarks: Remarks | Non
     remarks, window = remarks or Remarks(), display_window(scan)
     view = FrameView.of(scan)
     numbers = _chosen(segmentation, remarks, int(np.clip(SHEET // (view.width * view.height), LEAST_TILES, MOST_TILES)))
-    colors = outline_colors(segmentation, ((n, shown(scan.pixels(n), window)) for n in numbers))
+    colors = outline_colors(segmentation, ((n, shown_frame(scan, n, window)) for n in numbers))
     tiles = [_tile(scan, segmentation, number, view, window, colors, remarks) for number in numbers]
     columns = min(len(tiles), 4 if len(tiles) > 3 else len(tiles))
     rows = -(-len(tiles) // columns)
@@ -87,7 +87,7 @@ def contact_sheet(scan: Scan, segmentation: Segmentation, remarks: Remarks | Non
 def frame_tile(scan: Scan, segmentation: Segmentation, frame: int) -> Image.Image:
     """One frame as it stands on a contact sheet."""
     window = display_window(scan)
-    colors = outline_colors(segmentation, [(frame, shown(scan.pixels(frame), window))])
+    colors = outline_colors(segmentation, [(frame, shown_frame(scan, frame, window))])
     return _tile(scan, segmentation, frame, FrameView.of(scan), window, colors, Remarks())
 
 
@@ -99,7 +99,7 @@ def save_film(scan: Scan, segmentation: Segmentation, path: Path, rate: float | 
         rate = (len(times) - 1) / (times[-1] - times[0]) if times and len(times) > 1 and times[-1] > times[0] else 20.0
     seen = sorted({frame for one in segmentation.objects for frame in one.frames}) or [0]
     some = [seen[n] for n in np.unique(np.linspace(0, len(seen) - 1, 5).astype(int))]
-    colors = outline_colors(segmentation, ((n, shown(scan.pixels(n), window)) for n in some))
+    colors = outline_colors(segmentation, ((n, shown_frame(scan, n, window)) for n in some))
     with av.open(str(path), "w", format="mp4") as film:
         film.metadata["comment"] = MARK
         stream = film.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.frame_source import readable
 from delineate.core.intensities import IntensityWindow
-from delineate.core.scan import ModalityName, Scan, ScanKind
+from delineate.core.scan import CheckedFrames, ModalityName, Scan, ScanKind
 
 CT_SOFT_TISSUE = (-160.0, 240.0)  # Hounsfield units
 SAMPLED_FRAMES = 7
@@ -31,7 +32,8 @@ def shown_window(scan: Scan) -> IntensityWindow:
     if scan.dtype == np.uint8 and scan.kind is not ScanKind.VOLUME:
         return IntensityWindow(0.0, 255.0, "all of 8 bits")
     numbers = np.unique(np.linspace(0, len(scan) - 1, min(len(scan), SAMPLED_FRAMES)).astype(int))
-    sample = np.concatenate([_exact(scan.pixels(int(n)).ravel()[::7]) for n in numbers])
+    frames = readable(CheckedFrames(scan), (int(n) for n in numbers))
+    sample = np.concatenate([_exact(pixels.ravel()[::7]) for _, pixels in frames])
     sample = sample[np.isfinite(sample)]
     if not sample.size:
         return IntensityWindow(0.0, 1.0, "no value is finite")

@@ -242,11 +242,7 @@ class Session:
         end, rather than being ended by a change from another thread. Raises PromptError for a way the predictor does
         not have.
         """
-        run = self._begin(objects, first, stop, following)
-        for frame in self._carried_on(run):
-            if progress is not None:
-                progress(frame.done, frame.total)
-        return run.complete
+        return self._follow(_propagate(objects, first, stop, following), progress)
 
     def propagating(
         self,
@@ -260,7 +256,15 @@ class Session:
         Outlines appear in ``segmentation`` as it goes, in blocks of frames; all of it is one event and one undo. Close
         the generator to cancel: what was followed so far stays, and the log records how far that is.
         """
-        return self._carried_on(self._begin(objects, first, stop, following))
+        return self._carried_on(self._begin(_propagate(objects, first, stop, following)))
+
+    def do(self, event: Event, progress: Progress | None = None) -> None:
+        """Do an event of a log. Whatever stops a propagation, an error too, what was followed until then stays."""
+        if isinstance(event, Propagate):
+            self._follow(event, progress)
+            return
+        with self._changing():
+            self._do(event, progress)
 
     def undo(self) -> bool:
         """Take the last event back (a propagation that runs: all of it); False if there is none."""
@@ -289,6 +293,26 @@ class Session:
 
         Raises PromptError if the log was made on another scan, unless ``force`` is given.
         """
+        session = cls.for_log(scan, log, predictor, force, guards, features, limits)
+        for event in log.current:
+            session.do(event, progress)
+        return session
+
+    @classmethod
+    def for_log(
+        cls,
+        scan: Scan,
+        log: PromptLog,
+        predictor: Predictor | None = None,
+        force: bool = False,
+        guards: GuardSettings | None = None,
+        features: FeatureStore | None = None,
+        limits: SessionLimits | None = None,
+    ) -> Session:
+        """A session on a scan that a log was made on, its slices as the log counts them; nothing of the log is done.
+
+        Raises PromptError as ``replay`` does.
+        """
         sha256 = scan.file.sha256 if scan.file else ""
         if log.scan_sha256 and sha256 and log.scan_sha256 != sha256 and not force:
             raise PromptError(
@@ -298,10 +322,7 @@ class Session:
             )
         if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
             scan = scan.sliced_along(log.slice_axis)
-        session = cls(scan, predictor, guards, features, limits)
-        for event in log.current:
-            session._do(event, progress)
-        return session
+        return cls(scan, predictor, guards, features, limits)
 
     # --- how it is done ------------------------------------------------------------------------------------------
 
@@ -333,10 +354,14 @@ class Session:
     def _recalled(self, number: int) -> tuple[SessionState, Event]:
         return self._history.state_at(number - 1), self.log.events[number - 1]
 
-    def _begin(
-        self, objects: Sequence[str], first: int | None, stop: int | None, following: PropagationOptions | None
-    ) -> PropagationRun:
-        event = Propagate(objects=tuple(objects), first=first, stop=stop, following=following or PropagationOptions())
+    def _follow(self, event: Propagate, progress: Progress | None) -> bool:
+        run = self._begin(event)
+        for frame in self._carried_on(run):
+            if progress is not None:
+                progress(frame.done, frame.total)
+        return run.complete
+
+    def _begin(self, event: Propagate) -> PropagationRun:
         with self._changing():
             self._running = self._changes.propagation(self._history.now.state, event)
             return self._running
@@ -365,6 +390,12 @@ class Session:
             record, state = run.record, run.cast_weights()
             step(record, state)
             run.put_down = record
+
+
+def _propagate(
+    objects: Sequence[str], first: int | None, stop: int | None, following: PropagationOptions | None
+) -> Propagate:
+    return Propagate(objects=tuple(objects), first=first, stop=stop, following=following or PropagationOptions())
 
 
 def _free_name(segmentation: Segmentation) -> str:

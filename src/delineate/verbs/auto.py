@@ -68,7 +68,7 @@ class AutoResult(RunResult):
             {"area": f.mask.area, "box": f.box, "predicted_iou": f.iou, "stability": f.stability, "click": f.click}
             for f in self.found
         ]
-        return {"files": [str(file) for file in self.files], "found": rows}
+        return {"outcome": self.outcome, "files": [str(file) for file in self.files], "found": rows}
 
 
 def auto(

@@ -27,6 +27,7 @@ from delineate.io.options import ReadOptions
 from delineate.predictors.bundle_card import is_bundle
 from delineate.predictors.frame_predictor import Predictor
 from delineate.systems import BuildOptions, build
+from delineate.verbs.outcome import Outcome
 
 COMPUTING: Final = ("numpy", "scipy", "onnxruntime", "openvino", "torch", "transformers")  # may change a pixel
 NAMES_ONLY: Final = {"paths": "names"}  # context of a dump that names files without their folders
@@ -140,8 +141,14 @@ class RunResult:
     manifest_file: Path
     model: ModelChoice
 
+    @property
+    def outcome(self) -> Outcome:
+        """Whether it came to its end, and whether there is anything in it."""
+        return Outcome.of(self.manifest)
+
     def as_json(self) -> dict[str, Any]:
-        return {"files": [str(file) for file in self.files], "manifest": self.manifest.model_dump(mode="json")}
+        files = [str(file) for file in self.files]
+        return {"outcome": self.outcome, "files": files, "manifest": self.manifest.model_dump(mode="json")}
 
     @property
     def again(self) -> str:

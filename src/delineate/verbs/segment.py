@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from delineate.core.errors import OutputError
 from delineate.core.manifest import RunRecord
-from delineate.core.prompt_log import PromptLog
+from delineate.core.prompt_log import Event, PromptLog
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.naming import beside, default_output
 from delineate.io.opening import open_scan
@@ -24,6 +24,7 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings
+from delineate.verbs.outcome import done_as_far_as_possible
 from delineate.verbs.remarks import remarks_of
 from delineate.verbs.request import (
     ModelChoice,
@@ -38,7 +39,7 @@ from delineate.verbs.request import (
 from delineate.verbs.routing import routed
 from delineate.verbs.second_opinion import second_model, with_second_opinion
 from delineate.verbs.targets import SegmentTarget as SegmentTarget
-from delineate.verbs.targets import follow, require_followed, target_prompts
+from delineate.verbs.targets import propagations, require_followed, target_prompts
 
 _A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
 
@@ -105,6 +106,9 @@ def segment(
 ) -> SegmentResult:
     """Outline what is prompted, follow it, and write outlines, manifest, preview and film: all of them or none.
 
+    Where a frame that cannot be read, or whatever else, stops a structure from being followed, what was outlined until
+    then is written, and the manifest says what stopped it (``Outcome.PARTIAL``).
+
     Parameters
     ----------
     request
@@ -140,11 +144,12 @@ def segment(
         if check is not None:
             check(predictor)
         second = second_model(request, check)
-        session = _session(request, scan, predictor, progress)
+        session, events = _session(request, scan, predictor, progress)
+        stopped = done_as_far_as_possible(session, events, progress)
         write_outlines(session.segmentation, outlines, session.scan, outputs, keep_header=request.output.keep_header)
         records = [output_record(outputs.stage(file), format_of(file)) for file in outlines]
         run = _run_record(request, session).model_copy(update={"routed": why})
-        manifest = session.manifest(records).model_copy(update={"run": run})
+        manifest = session.manifest(records).model_copy(update={"run": run, "stopped": stopped})
         manifest = with_second_opinion(manifest, session, second, progress)
         write_manifest(manifest, outputs.stage(manifest_file))
         save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session))
@@ -168,10 +173,13 @@ def require_no_stale_film(path: Path, written: bool) -> None:
         )
 
 
-def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None) -> Session:
-    """The scan with what is asked done to it."""
+def _session(
+    request: SegmentRequest, scan: Scan, predictor: Predictor, progress: Progress | None
+) -> tuple[Session, Sequence[Event]]:
+    """The scan with what is prompted outlined, and the events that are still to be done."""
     if isinstance(request.asked, PromptLog):
-        return Session.replay(scan, request.asked, predictor, progress, request.force, request.guards)
+        session = Session.for_log(scan, request.asked, predictor, request.force, request.guards)
+        return session, request.asked.current
     dense = predictor.capabilities.scope is Scope.DENSE
     pointed = () if dense and request.prompts_nothing else request.targets
     given = [(target, *target_prompts(target, scan)) for target in pointed]
@@ -185,9 +193,7 @@ def _session(request: SegmentRequest, scan: Scan, predictor: Predictor, progress
         if target.name not in session.segmentation:
             session.add_object(target.name)
         session.prompt_all(prompts, target.name, target.one_by_one)
-    if len(scan) > 1:
-        follow(session, request.targets, progress)
-    return session
+    return session, propagations(session, request.targets) if len(scan) > 1 else ()
 
 
 def _run_record(request: SegmentRequest, session: Session) -> RunRecord:

@@ -9,14 +9,14 @@ from pydantic import Field
 
 from delineate.core.errors import Notice, PromptError
 from delineate.core.json_file import parse_json
-from delineate.core.prompt_log import require_file
+from delineate.core.prompt_log import Propagate, require_file
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan
 from delineate.core.written_prompts import WrittenStructures, is_written
 from delineate.session import Session
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
-from delineate.verbs.request import Progress, Request
+from delineate.verbs.request import Request
 
 
 class SegmentTarget(Request):
@@ -97,8 +97,8 @@ def target_prompts(target: SegmentTarget, scan: Scan) -> tuple[tuple[Prompt, ...
     return tuple(prompts), notices
 
 
-def follow(session: Session, targets: Sequence[SegmentTarget], progress: Progress | None) -> None:
-    """Follow structures that were pointed at, those with the same limits and the same way together.
+def propagations(session: Session, targets: Sequence[SegmentTarget]) -> list[Propagate]:
+    """How structures that were pointed at are to be followed, those with the same limits and the same way together.
 
     Raises PromptError for a structure that was pointed at beyond its limit.
     """
@@ -108,11 +108,14 @@ def follow(session: Session, targets: Sequence[SegmentTarget], progress: Progres
             limit = _limit(session, target)
             how = "" if target.following is None else target.following.model_dump_json()
             runs.setdefault((limit, how), []).append(target)
+    events = []
     for (limit, _), together in runs.items():
         names = [target.name for target in together]
         every = set(names) >= set(session.segmentation.names)
         first, stop = (None, None) if limit is None else (limit[0], limit[1] + 1)
-        session.propagate(() if every else names, first, stop, progress, together[0].following)
+        following = together[0].following or PropagationOptions()
+        events.append(Propagate(objects=() if every else tuple(names), first=first, stop=stop, following=following))
+    return events
 
 
 def require_followed(targets: Sequence[SegmentTarget], scan: Scan) -> None:

@@ -5,6 +5,7 @@ A pixel's place is IPP + column * dx * row cosines + row * dy * column cosines, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,8 +131,8 @@ def _require_agreement(stack: _Stack) -> None:
 
 
 def _require_same(stack: _Stack, name: str, unit: str = "") -> None:
-    values = [one.tags.numbers(name) if unit else one.tags.words(name) for one in stack.slices]
-    usual = max(values, key=values.count)
+    values = [tuple(one.tags.numbers(name) if unit else one.tags.words(name)) for one in stack.slices]
+    usual, _ = Counter(values).most_common(1)[0]
     for one, value in zip(stack.slices, values, strict=True):
         differs = not np.allclose(value, usual, rtol=1e-3) if unit and len(value) == len(usual) else value != usual
         if differs:

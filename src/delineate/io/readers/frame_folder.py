@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import DelineateError, InputError, Notice
+from delineate.core.frame_source import SteadyFrames
 from delineate.core.grid import Grid, Placement
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan, SourceFile
@@ -168,8 +169,9 @@ def _stacked(folder: Path, frames: FolderFrames, options: ReadOptions) -> Scan:
     """The pictures as slices of a volume, at unknown distances."""
     check_volume(folder, frames.shape[:3], int(np.prod(frames.shape[3:])) * frames.dtype.itemsize, options)
     stack = np.empty(frames.shape, frames.dtype)
+    source = SteadyFrames(frames) if options.skip_damaged else frames
     for n in range(len(stack)):
-        stack[n] = frames.read(n)
+        stack[n] = source.read(n)
     voxels = stack.transpose(2, 1, 0, *range(3, stack.ndim))
     grid = Grid(voxels.shape[:3], placement=Placement.PIXELS)
     return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, folder, volume=True))

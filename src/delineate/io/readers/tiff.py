@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.frame_source import SteadyFrames
 from delineate.core.grid import Grid, Placement
 from delineate.core.scan import Scan
 from delineate.core.terminal_text import printable
@@ -83,7 +84,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if kind is Pages.VIDEO:
         return Scan.from_frames(frames, modality=guess(frames.read(0), path), notices=(*notices, *frames.notices))
     check_volume(path, frames.shape[:3], int(np.prod(frames.shape[3:])) * frames.dtype.itemsize, options)
-    return _volume(path, frames, spacing, notices)
+    return _volume(path, frames, spacing, notices, options.skip_damaged)
 
 
 def read_still(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[Notice, ...]]:
@@ -180,11 +181,16 @@ def _not_finite(pixels: NDArray[Any]) -> tuple[Notice, ...]:
 
 
 def _volume(
-    path: Path, frames: TiffFrames, spacing: tuple[float, float, float] | None, notices: tuple[Notice, ...]
+    path: Path,
+    frames: TiffFrames,
+    spacing: tuple[float, float, float] | None,
+    notices: tuple[Notice, ...],
+    skip_damaged: bool,
 ) -> Scan:
     stack = np.empty(frames.shape, frames.dtype)
+    source = SteadyFrames(frames) if skip_damaged else frames
     for n in range(len(stack)):
-        stack[n] = frames.read(n)
+        stack[n] = source.read(n)
     frames.close()
     voxels = stack.transpose(2, 1, 0, *range(3, stack.ndim))
     shape = voxels.shape[:3]

@@ -1,0 +1,70 @@
+"""How a run that outlines ended: to its end, with nothing found, or stopped on its way with what was done till then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+from delineate.core.errors import DelineateError, InputError, PromptError, foreseen
+from delineate.core.manifest import Manifest, StopRecord
+from delineate.core.prompt_log import Event, Propagate
+from delineate.core.scan import ScanKind
+from delineate.session import Session
+from delineate.session.changes import Progress
+
+SKIP: Final = "--skip-damaged"
+
+
+class Outcome(StrEnum):
+    """Programs choose by it what to do next; the command line has an exit code for each."""
+
+    DONE = "done"
+    EMPTY = "empty"  # no pixel of any structure
+    PARTIAL = "partial"  # stopped on the way; what was outlined until then is kept
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Outcome:
+        if manifest.stopped is not None:
+            return cls.PARTIAL
+        return cls.DONE if any(one.pixels for one in manifest.objects) else cls.EMPTY
+
+
+def done_as_far_as_possible(
+    session: Session, events: Iterable[Event], progress: Progress | None = None
+) -> StopRecord | None:
+    """Do events one after the other; gives what stopped a structure from being followed, None if nothing did.
+
+    What was outlined and followed until then stays in the session, to be written as a partial result. What is wrong
+    with a prompt, or with a way of following that the model does not have, is raised: nothing was done then.
+    """
+    done, total = 0, 0
+
+    def counted(now: int, all: int) -> None:
+        nonlocal done, total
+        done, total = now, all
+        if progress is not None:
+            progress(now, all)
+
+    for event in events:
+        done, total = 0, 0
+        try:
+            session.do(event, counted)
+        except PromptError:
+            raise
+        except Exception as error:
+            outlined = any(one.area for one in session.segmentation.objects)
+            if not isinstance(event, Propagate) or not outlined:
+                raise
+            known = foreseen(error)
+            hint = _way_on(known, session)
+            return StopRecord(code=known.code, message=known.message, hint=hint, done=done, total=total)
+    return None
+
+
+def _way_on(error: DelineateError, session: Session) -> str:
+    """What to do, with the option that goes on without a frame where there is one."""
+    goes_on = isinstance(error, InputError) and session.scan.kind is ScanKind.VIDEO
+    if goes_on and SKIP not in error.hint:
+        return f"{error.hint} To go on without the frame: {SKIP}.".lstrip()
+    return error.hint
