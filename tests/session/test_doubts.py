@@ -9,7 +9,7 @@ from delineate.core.prompts import Box, Lasso, Mask, Point
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
 from delineate.session import Session
-from delineate.session.doubts import ValueRanges, nothing_to_see, points_at_background
+from delineate.session.doubts import DOUBTED, ValueRanges, nothing_to_see, points_at_background
 
 
 def picture(dtype: type = np.uint8) -> np.ndarray:
@@ -85,6 +85,7 @@ def ring(share: float) -> np.ndarray:
     return mask
 
 
+NOISE = ValueRanges.of(np.random.default_rng(0).integers(0, 255, (100, 100), dtype=np.uint8))
 CLICK = FramePrompts(np.array([[3.0, 3.0]]), np.array([True]))
 
 
@@ -100,7 +101,57 @@ CLICK = FramePrompts(np.array([[3.0, 3.0]]), np.array([True]))
     ],
 )
 def test_an_outline_round_the_frame_is_doubted(mask: np.ndarray, prompts: FramePrompts, told: bool) -> None:
-    assert [n.code for n in points_at_background(mask, prompts, "slice 3")] == ["W-OUTLINE-BACKGROUND"] * told
+    assert [n.code for n in points_at_background(mask, prompts, "slice 3", NOISE)] == ["W-OUTLINE-BACKGROUND"] * told
+
+
+def body() -> np.ndarray:
+    """A bright body with a dark hole, in noisy air."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 12, (96, 128)).astype(np.int16)
+    pixels[20:80, 24:104] = rng.integers(140, 160, (60, 80))
+    pixels[40:60, 50:80] = rng.integers(0, 12, (20, 30))
+    return pixels
+
+
+@pytest.mark.parametrize("change", [lambda a: a, lambda a: a - 1000, lambda a: np.stack([a] * 3, -1).astype(np.uint8),
+                                    lambda a: np.where(a > 150, np.nan, a).astype(np.float32)],
+                         ids=["MRI", "CT", "color", "NaN"])  # fmt: skip
+def test_a_click_on_the_air_around_is_doubted_and_one_in_a_dark_hole_is_not(change: object) -> None:
+    ranges = ValueRanges.of(change(body()))  # type: ignore[operator]
+    air = np.zeros((96, 128), bool)
+    air[:20] = True
+    hole = np.zeros((96, 128), bool)
+    hole[40:60, 50:80] = True
+    tissue = np.zeros((96, 128), bool)
+    tissue[20:, 24:104] = True
+    for at, mask, told in (((60, 8), air, 1), ((64, 50), hole, 0), ((40, 30), tissue, 0)):
+        click = FramePrompts(np.array([at], float), np.array([True]))
+        assert len(points_at_background(mask, click, "the picture", ranges)) == told, at
+
+
+@pytest.mark.parametrize("kind", ["image", "volume", "video"])
+def test_a_doubted_outline_says_so_in_its_confidence_and_in_what_follows_from_it(kind: str) -> None:
+    """All there is of a frame is dark, and bright to the predictor that is asked."""
+    from bright_predictor import BrightPredictor
+
+    blank = np.full((4, 40, 48), 120, np.uint8)
+    scan = {
+        "image": lambda: Scan.from_image(blank[0]),
+        "volume": lambda: Scan.from_volume(blank.transpose(2, 1, 0), slice_axis=2),
+        "video": lambda: Scan.from_frames(blank),
+    }[kind]()
+    session = Session(scan, BrightPredictor())
+    frame = None if kind == "image" else 1
+    answer = session.prompt(Point(20, 20, frame=frame), "a")
+    assert answer.score == DOUBTED and session.tracks["a"].warnings == {
+        frame or 0: "nothing can be seen where it was prompted"
+    }
+    if kind != "image":
+        session.propagate()
+        one = session.segmentation["a"]
+        assert one.frames == (0, 1, 2, 3) and max(one.scores.values()) == DOUBTED
+    session.prompt(Mask.from_array(np.eye(40, 48, dtype=bool), frame=frame), "a")
+    assert session.tracks["a"].warnings.get(frame or 0) is None and session.segmentation["a"].scores[frame or 0] == 1
 
 
 def test_words_point_nowhere() -> None:

@@ -13,6 +13,8 @@ from delineate.core.errors import PromptError
 from delineate.core.resolve import ResolvedPrompt
 from delineate.core.scan import Scan
 from delineate.core.volume_prompts import VolumePrompts
+from delineate.predictors import answers
+from delineate.predictors.answers import classified, segmented
 from delineate.predictors.capabilities import PromptKind, Propagation, Scope
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, RememberingPredictor
 from delineate.predictors.scan_predictors import DensePredictor, VolumePredictor
@@ -73,14 +75,14 @@ class _InVolume(_OnFrames):
         self, name: str, placed: Sequence[ResolvedPrompt], on_frame: Callable[[], Candidates]
     ) -> Mapping[int, Candidates]:
         queries = {name: VolumePrompts.of(placed)}
-        return cast(VolumePredictor, self.predictor).segment(self.scan, queries).get(name, {})
+        return segmented(cast(VolumePredictor, self.predictor), self.scan, queries).get(name, {})
 
 
 @dataclass(frozen=True)
 class _Dense(_OnFrames):
     def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
         names = class_names(self.predictor)
-        for frame, values in cast(DensePredictor, self.predictor).predict(self.scan):
+        for frame, values in classified(cast(DensePredictor, self.predictor), self.scan):
             labels, sureness = _labels(values)
             for number in np.unique(labels[labels > 0]):
                 mask = labels == number
@@ -127,7 +129,7 @@ def require_answered(predictor: Predictor, kind: PromptKind) -> None:
 
 def class_names(predictor: Predictor) -> tuple[str, ...]:
     """The structures a predictor outlines without a prompt; none for those that are prompted."""
-    return cast(DensePredictor, predictor).classes if predictor.capabilities.scope is Scope.DENSE else ()
+    return answers.class_names(cast(DensePredictor, predictor)) if predictor.capabilities.scope is Scope.DENSE else ()
 
 
 def _labels(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

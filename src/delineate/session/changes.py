@@ -27,10 +27,11 @@ from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, resolve_p
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
+from delineate.predictors.answers import decoded
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.session.answering import answering_for, answering_on, class_names, require_answered
-from delineate.session.doubts import ValueRanges, nothing_to_see, points_at_background
+from delineate.session.doubts import DOUBTED, WORDS, ValueRanges, nothing_to_see, points_at_background
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.propagation import PropagationRun
 from delineate.session.state import ObjectTrack, RecordedPrompt, SessionState, StoredCandidates
@@ -146,11 +147,15 @@ class Changes:
             offer = offers[name, frame] = StoredCandidates.of(answer, number)
             if answer.logits is not None:
                 self._store.put(offer, answer.logits, answer.logits.nbytes)
-        if join(together)[0][frame].drawn is None:
-            notices = (*notices, *self._doubts(frame, prompts, mask))
+        doubts = self._doubts(frame, prompts, mask) if join(together)[0][frame].drawn is None else ()
+        notices = (*notices, *doubts)
         self._store.discard(before)  # logits go back with the next click alone; undo has them computed again
         state = replace(state, offers=offers, notices=tuple(dict.fromkeys((*state.notices, *notices))))
-        state = self._settled(state, name, frame, Rle.encode(mask), score)
+        state = self._settled(state, name, frame, Rle.encode(mask), min(score, DOUBTED) if doubts else score)
+        if doubts:
+            track = state.tracks[name]
+            told = {**track.warnings, frame: WORDS[doubts[0].code]}
+            state = state.with_track(name, replace(track, warnings=told))
         return self._with_others(state, name, frame, outlines), answer
 
     def previewed(self, state: SessionState, event: AddPrompt | AddPrompts) -> Candidates:
@@ -247,7 +252,8 @@ class Changes:
         feedback = None
         if previous is not None and offer is not None and offer.logits and known in offer.masks:
             feedback = self._logits(offer)[offer.masks.index(known)]  # else locked pixels or a person changed it
-        return self.predictor.decode(self._encoded(frame), [Query(prompts, previous, feedback=feedback)])[0]
+        size = (self.scan.height, self.scan.width)
+        return decoded(self.predictor, self._encoded(frame), [Query(prompts, previous, feedback=feedback)], size)[0]
 
     def _logits(self, offer: StoredCandidates) -> NDArray[np.float32]:
         """What an outline was made of: kept, or the prompt is answered once more."""
@@ -306,4 +312,4 @@ class Changes:
             self._ranges[frame] = ValueRanges.of(self.scan.pixels(frame))
         where = "the picture" if self.scan.kind is ScanKind.IMAGE else f"{self.scan.frame_word} {frame}"
         blank = nothing_to_see(self._ranges[frame], prompts, where)
-        return blank or points_at_background(mask, prompts, where)
+        return blank or points_at_background(mask, prompts, where, self._ranges[frame])

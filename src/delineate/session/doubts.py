@@ -15,6 +15,12 @@ from delineate.core.resolve import FramePrompts
 BLOCK: Final = 8  # pixels along a side of the parts whose values are remembered
 SURROUNDINGS: Final = 0.5  # of a prompt's longer side, on each side: what models look at beside it
 LEAST_SURROUNDINGS: Final = 16  # pixels
+DOUBTED: Final = 0.3  # the most that the confidence of a doubted outline is
+WORDS: Final = {  # what is said of the frame, in short
+    "W-PICTURE-BLANK": "nothing can be seen where it was prompted",
+    "W-OUTLINE-BACKGROUND": "it may be the background",
+}
+DARK: Final = 0.1  # of the range of a frame's values: what is no brighter is as dark as air
 BACKGROUND_SHARE, BACKGROUND_BORDERS = 0.1, 3  # of the frame, and its borders that an outline of background reaches
 
 
@@ -48,6 +54,19 @@ class ValueRanges:
         low, high = self.low[down, across].min(axis=(0, 1)), self.high[down, across].max(axis=(0, 1))
         return bool((low >= high).all())
 
+    def is_dark(self, points: NDArray[np.float64]) -> bool:
+        """Whether all blocks with a point (x, y) are among the darkest of the frame, in every channel."""
+        rows, columns = self.low.shape[:2]
+        x = np.clip(points[:, 0] // BLOCK, 0, columns - 1).astype(int)
+        y = np.clip(points[:, 1] // BLOCK, 0, rows - 1).astype(int)
+        middle = (self.low[y, x].astype(float) + self.high[y, x]) / 2
+        finite = np.isfinite(self.low.astype(float)) & np.isfinite(self.high.astype(float))
+        if not finite.any():
+            return False
+        low = np.percentile(self.low[finite], 1)
+        high = np.percentile(self.high[finite], 99)
+        return bool(high > low and (middle <= low + DARK * (high - low)).all())
+
 
 def _blocks(reduce: np.ufunc, planes: NDArray[Any]) -> NDArray[Any]:
     starts = [np.arange(0, length, BLOCK) for length in planes.shape[:2]]
@@ -65,17 +84,23 @@ def nothing_to_see(ranges: ValueRanges, prompts: FramePrompts, where: str) -> tu
     return (Notice("W-PICTURE-BLANK", text),)
 
 
-def points_at_background(mask: NDArray[np.bool_], prompts: FramePrompts, where: str) -> tuple[Notice, ...]:
-    """A notice where clicks alone gave an outline (height, width) that reaches round the frame, as background does."""
+def points_at_background(
+    mask: NDArray[np.bool_], prompts: FramePrompts, where: str, ranges: ValueRanges
+) -> tuple[Notice, ...]:
+    """A notice where clicks alone gave an outline (height, width) of what is background by all appearance.
+
+    It reaches round the frame; or it reaches a border, and the clicks are where the frame is darkest.
+    """
     if prompts.box is not None or prompts.mask is not None or not prompts.labels.any():
         return ()
     borders = sum(bool(edge.any()) for edge in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
-    if mask.mean() < BACKGROUND_SHARE or borders < BACKGROUND_BORDERS:
+    if mask.mean() >= BACKGROUND_SHARE and borders >= BACKGROUND_BORDERS:
+        seen = f"The outline on {where} covers {mask.mean():.0%} of it and reaches its borders on {borders} sides"
+    elif borders and ranges.is_dark(prompts.points[prompts.labels]):
+        seen = f"The click on {where} is where it is darkest, and the outline reaches its border"
+    else:
         return ()
-    text = (
-        f"The outline on {where} covers {mask.mean():.0%} of it and reaches its borders on {borders} sides: the click "
-        "may be on the background. Click on the structure, or draw a box around it."
-    )
+    text = f"{seen}: the click may be on the background. Click on the structure, or draw a box around it."
     return (Notice("W-OUTLINE-BACKGROUND", text),)
 
 

@@ -209,7 +209,8 @@ class PropagationRun:
         cleared = {frame for reach in reaches for frame in reach.news if frame not in track.prompted}
         masks: dict[int, Rle | None] = dict.fromkeys(cleared)
         masks |= {one.frame: rle for one, rle in steps}
-        scores = {one.frame: one.step.confidence for one, _ in steps if not one.step.lost}
+        most = {reach.anchor.frame: self._most_confidence(name, reach.source) for reach in reaches}
+        scores = {one.frame: min(one.step.confidence, most[one.anchor]) for one, _ in steps if not one.step.lost}
         warnings = {f: w for f, w in track.warnings.items() if f not in cleared}
         warnings |= {one.frame: ", ".join(one.step.drift) for one, _ in steps if one.step.drift and not one.ended}
         ended = {f: d for f, d in track.ended.items() if f not in cleared}
@@ -217,6 +218,11 @@ class PropagationRun:
         track = replace(track, followed=self._ranges(track, reaches), warnings=warnings, ended=ended)
         segmentation = state.segmentation.with_masks(name, masks, scores)
         return replace(state, segmentation=segmentation).with_track(name, track)
+
+    def _most_confidence(self, name: str, source: int) -> float:
+        """What follows from an outline that was doubted where it was prompted is as doubtful as that."""
+        doubted = source in self.state.tracks[name].warnings
+        return self.state.segmentation[name].scores.get(source, 1.0) if doubted else 1.0
 
     def _ranges(self, track: ObjectTrack, reaches: list[_Reach]) -> dict[int, FollowedFrom]:
         """What has been followed from each outline by now; a frame belongs to the outline it was followed from last."""

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
+from delineate.predictors.answers import decoded, outlined
 from delineate.predictors.frame_predictor import (
     Candidates,
     ChainedCandidates,
     ChainingPredictor,
+    ChainOptions,
     Features,
     FramePredictor,
     Query,
@@ -68,7 +70,7 @@ class ChainTracker:
         if mask is None:
             last = self._last.get(name)
             previous = last.mask if last is not None and last.features is features else None
-            answer = self.predictor.decode(features, [Query(prompts, previous)])[0]
+            answer = decoded(self.predictor, features, [Query(prompts, previous)], frame.pixels.shape[:2])[0]
             mask, score = answer.mask, answer.score
         step = self._guard.start(name, frame, mask, score)
         if step.lost:
@@ -92,17 +94,30 @@ class ChainTracker:
         All structures are asked for together, and then those that were not found.
         """
         if not self.predictor.capabilities.chain_options:
-            answers = self.predictor.decode(features, [Query(reference=one) for one in references])
+            answers = decoded(self.predictor, features, [Query(reference=one) for one in references], self._size)
             return [(answer, False) for answer in answers]
         options = self.guards.chain
         chaining = cast(ChainingPredictor, self.predictor)
-        near = chaining.follow(features, references, replace(options, search=1.0))
+        near = self._followed(chaining, features, references, replace(options, search=1.0))
         missed = [n for n, answer in enumerate(near) if sureness(answer) < self.guards.presence]
         if options.search <= 1 or not missed:
             return [(answer, False) for answer in near]
-        far = dict(zip(missed, chaining.follow(features, [references[n] for n in missed], options), strict=True))
+        again = self._followed(chaining, features, [references[n] for n in missed], options)
+        far = dict(zip(missed, again, strict=True))
         jumped = {n for n, answer in far.items() if sureness(answer) >= max(self.guards.presence, sureness(near[n]))}
         return [(far[n], True) if n in jumped else (answer, False) for n, answer in enumerate(near)]
+
+    def _followed(
+        self, chaining: ChainingPredictor, features: Features, references: Sequence[ReferenceFrame], how: ChainOptions
+    ) -> list[ChainedCandidates]:
+        def ask() -> Sequence[ChainedCandidates]:
+            return chaining.follow(features, references, how)
+
+        return outlined(self.predictor, ask, len(references), self._size)
+
+    @property
+    def _size(self) -> tuple[int, int] | None:
+        return None if self._now is None else self._now[0].pixels.shape[:2]
 
     def _step(self, name: str, frame: Frame, features: Features, answer: Candidates, jumped: bool) -> Step:
         last = self._last[name]

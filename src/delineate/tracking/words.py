@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 from delineate.tracking.guards import Guard, GuardSettings
 from delineate.tracking.tracker import Step
@@ -42,7 +43,7 @@ class WordTracker:
             return {}
         features = (self.encode or self.predictor.encode)(frame)
         queries = [Query(FramePrompts(text=words)) for words in self._words.values()]
-        answers = zip(self._words, self.predictor.decode(features, queries), strict=True)
+        answers = zip(self._words, decoded(self.predictor, features, queries, frame.pixels.shape[:2]), strict=True)
         return {name: self._guard.judge(name, frame, answer) for name, answer in answers}
 
     def add(self, name: str, prompts: FramePrompts) -> Step:
