@@ -15,6 +15,7 @@ import numpy as np
 
 from delineate.compute.threads import usable_cores
 from delineate.core import telemetry
+from delineate.core.entry_point_groups import GROUPS, unread_entry_points
 from delineate.core.frame import Frame
 from delineate.core.registry import Registry
 from delineate.core.resolve import FramePrompts
@@ -78,7 +79,7 @@ def _installed(package: str) -> str:
 
 
 def _left_out() -> dict[str, str]:
-    """Entry points of other distributions that could not be used, by table."""
+    """Entry points of other distributions that could not be used, by table, and those of no table."""
     tables: list[Registry[Any]] = [SYSTEMS, FORMATS, OUTLINE_METRICS]
     if find_spec("torch") is not None:
         from delineate.memory.policies import POLICIES
@@ -86,6 +87,7 @@ def _left_out() -> dict[str, str]:
 
         tables += [POLICIES, RECIPES]
     failures = [f"{name} of {table.group}: {why}" for table in tables for name, why in table.failures.items()]
+    failures += unread_entry_points({*GROUPS, *(table.group for table in tables)})
     return {"left out": "; ".join(printable(one) for one in failures)} if failures else {}
 
 
