@@ -26,6 +26,24 @@ def palette(path: Path) -> None:
     picture.save(path)
 
 
+def white_first(mode: str) -> Callable[[Path], None]:
+    """A mask of black and white that a program gave a palette in which white comes first."""
+
+    def write(path: Path) -> None:
+        picture = Image.fromarray(1 - BYTES)
+        picture.putpalette([255, 255, 255, 0, 0, 0] if mode == "gray" else [250, 255, 255, 0, 0, 0])
+        picture.save(path)
+
+    return write
+
+
+def colors_as_they_come(path: Path) -> None:
+    """The structure is red and number 0, the background black and number 2; number 1 is not used."""
+    picture = Image.fromarray(np.where(DISC, 0, 2).astype(np.uint8))
+    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 0])
+    picture.save(path)
+
+
 def ink(path: Path) -> None:
     Image.fromarray(np.dstack([np.full((96, 128), 255, np.uint8)] * 3 + [BYTES * 255])).save(path)
 
@@ -52,6 +70,12 @@ def picture(values: np.ndarray, **how: object) -> Callable[[Path], None]:
         pytest.param("m.png", picture(BYTES.astype(np.uint16) * 65535), [], id="sixteen-bits"),
         pytest.param("m.png", picture(np.dstack([BYTES * 200, BYTES * 0, BYTES * 0])), [], id="red-on-black"),
         pytest.param("m.png", palette, [], id="palette"),
+        *(
+            pytest.param(f"m.{end}", white_first(mode), [], id=f"white-first-{mode}-{end}")
+            for end in ("gif", "png", "tif", "bmp")
+            for mode in ("gray", "RGB")
+        ),
+        pytest.param("m.gif", colors_as_they_come, [], id="colors-as-they-come"),
         pytest.param("m.png", ink, [], id="ink-on-nothing"),
         pytest.param("m.png", opaque, [], id="opaque"),
         pytest.param("m.png", soft_edges, ["W-MASK-GRAY"], id="soft-edges"),

@@ -18,6 +18,7 @@ from delineate.io.limits import check_frames, check_picture, check_volume
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import png16
 from delineate.io.readers.modality import guess
+from delineate.io.readers.palette import label_numbers
 
 ALLOWED = ("PNG", "JPEG", "JPEG2000", "BMP", "GIF", "WEBP", "TIFF")
 ALPHA_DROPPED = Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored.")
@@ -28,6 +29,7 @@ ROTATED = Notice(
 )
 MOST_PIXELS = {"GIF": 2731, "JPEG": 8192}  # to a byte of a file: the longest runs either format has
 ALWAYS_PIXELS = 1 << 20  # that a file of any size may say it has
+PART = 1 << 20  # pixels that are taken over from Pillow at a time
 KEPT_BYTES = 1 << 27  # of an animation's decoded pictures where it is read backwards
 
 
@@ -65,18 +67,13 @@ def page_pixels(path: Path, options: ReadOptions, index: int | None) -> tuple[ND
                 pixels = _deep(picture, path, options, notices)
             else:
                 _tell_depth(picture, path, notices)
-                pixels = np.asarray(_plain(picture, path, options, notices))
+                pixels = _array(_plain(picture, path, options, notices), notices)
         except InputError:
             raise
         except MemoryError:
             raise
         except Exception as error:  # Pillow's decoders raise whatever damaged bytes make them
             raise damaged(path, error) from None
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        notices.append(ALPHA_DROPPED)
-        pixels = pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
     if min(pixels.shape[:2]) < 2:
         raise InputError(
             "E-PICTURE-TINY",
@@ -131,6 +128,27 @@ def _deep(picture: Image.Image, path: Path, options: ReadOptions, notices: list[
     return upright(pixels, turn)
 
 
+def _array(picture: Image.Image, notices: list[Notice]) -> NDArray[Any]:
+    """Pixels without transparency, some rows at a time: beside what Pillow holds there is one copy, not three.
+
+    Black and white become 0 and 255.
+    """
+    bands = len(picture.getbands())
+    if bands in (2, 4):
+        notices.append(ALPHA_DROPPED)
+    rows = max(1, PART // max(1, picture.width))
+    whole: NDArray[Any] | None = None
+    for top in range(0, picture.height, rows):
+        part = np.asarray(picture.crop((0, top, picture.width, min(picture.height, top + rows))))
+        if part.dtype == bool:
+            part = part.astype(np.uint8) * np.uint8(255)
+        part = {2: part[..., 0], 4: part[..., :3]}.get(bands, part)
+        if whole is None:
+            whole = np.empty((picture.height, *part.shape[1:]), part.dtype)
+        whole[top : top + len(part)] = part
+    return np.asarray(picture) if whole is None else whole
+
+
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Pixels turned as an EXIF or TIFF orientation, 1 to 8, says."""
     if orientation >= 5:
@@ -179,7 +197,9 @@ def _plain(picture: Image.Image, path: Path, options: ReadOptions, notices: list
         notices.append(Notice("W-CMYK", "The picture holds print colors (CMYK); they were converted to RGB."))
         return _to_rgb(picture, icc)
     if picture.mode == "P" and options.palette_indices:
-        return picture
+        numbers, said = label_numbers(picture)
+        notices.extend(said)
+        return Image.fromarray(numbers)
     if picture.mode == "P":
         return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     if picture.mode in ("PA", "La", "RGBa", "HSV", "LAB", "YCbCr", "RGBX"):
