@@ -7,7 +7,7 @@ LOWEST := .venv-lowest
 TEST_TOOLS := pytest==8.3.4 pytest-timeout==2.3.1 hypothesis==6.123.0
 LOWEST_TESTS := tests/core tests/session tests/io --ignore=tests/session/test_features.py --ignore=tests/session/test_stress.py
 
-.PHONY: demo test check docs gallery tables test-lowest clean
+.PHONY: demo test check page docs gallery tables test-lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/delineate demo --output $(OUTPUT)
@@ -21,6 +21,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell src tests tools docs Makefile *.md *.toml
+
+# The browser page in the package, built from web/: needs node.
+page:
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 # The site, in build/site; a warning is an error. `make test` builds it, too.
 docs: $(VENV)/.dev
