@@ -73,7 +73,10 @@ def test_links_lead_somewhere() -> None:
         assert (REPOSITORY / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["box-2d", "bench", "volume-box", "video-mask", "clicks-2d-summary", "compare-overview"])
+TABLES = ["box-2d", "bench", "volume-box", "video-mask", "clicks-2d-summary", "compare-overview"]
+
+
+@pytest.mark.parametrize("name", TABLES)
 def test_measured_tables_are_filled(name: str) -> None:
     found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", TEXT, flags=re.DOTALL)
     assert found and found[1].count("|") > 8, "run: make tables"

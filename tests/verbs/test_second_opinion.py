@@ -155,6 +155,7 @@ def test_a_pair_that_was_not_measured_keeps_its_confidence(tmp_path: Path, monke
     done = asked(picture(tmp_path / "a.png"))
     assert done.manifest.objects[0].confidence[0] == pytest.approx(0.9, abs=1e-3)
     assert any("was not measured" in notice for notice in done.manifest.notices)
+    assert [one.code for one in done.notices] == ["W-SECOND-OPINION"]
 
 
 @pytest.mark.parametrize(

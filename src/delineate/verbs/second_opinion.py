@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from delineate.core.errors import PromptError
+from delineate.core.errors import Notice, PromptError
 from delineate.core.manifest import Manifest
 from delineate.predictors.capabilities import PromptKind, Scope
 from delineate.predictors.frame_predictor import FramePredictor, Predictor
@@ -54,14 +54,19 @@ def with_second_opinion(
     table = _measured(session.predictor, second)
     found = opinions(session, second, table, progress)
     name = second.record.name
-    notices = list(manifest.notices)
-    if table is None:
-        text = f"How right {session.predictor.record.name} is where {name} agrees was not measured"
-        notices.append(f"{text}: its confidence is its own.")
+    notices = [*manifest.notices, *(notice.message for notice in opinion_notices(session.predictor, second))]
     run = None if manifest.run is None else manifest.run.model_copy(update={"second_opinion": name})
     objects = [with_opinions(one, found.get(one.name, {}), name) for one in manifest.objects]
     update = {"objects": objects, "second_opinion": second.record, "notices": notices, "run": run}
     return manifest.model_copy(update=update)
+
+
+def opinion_notices(first: Predictor, second: Predictor | None) -> tuple[Notice, ...]:
+    """What a person should know of a second opinion: whether anything was measured of these two models."""
+    if second is None or _measured(first, second) is not None:
+        return ()
+    text = f"How right {first.record.name} is where {second.record.name} agrees was not measured"
+    return (Notice("W-SECOND-OPINION", f"{text}: its confidence is its own."),)
 
 
 def _measured(first: Predictor, second: Predictor) -> OpinionTable | None:

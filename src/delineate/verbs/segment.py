@@ -37,7 +37,7 @@ from delineate.verbs.request import (
     recorded,
 )
 from delineate.verbs.routing import routed
-from delineate.verbs.second_opinion import second_model, with_second_opinion
+from delineate.verbs.second_opinion import opinion_notices, second_model, with_second_opinion
 from delineate.verbs.targets import SegmentTarget as SegmentTarget
 from delineate.verbs.targets import propagations, require_followed, target_prompts
 
@@ -152,10 +152,11 @@ def segment(
         manifest = session.manifest(records).model_copy(update={"run": run, "stopped": stopped})
         manifest = with_second_opinion(manifest, session, second, progress)
         write_manifest(manifest, outputs.stage(manifest_file))
-        save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session))
+        save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session, manifest.objects))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
-    return SegmentResult(session.scan, session.notices, manifest, files, manifest_file, request.model, session)
+        notices = (*session.notices, *opinion_notices(predictor, second))
+    return SegmentResult(session.scan, notices, manifest, files, manifest_file, request.model, session)
 
 
 def require_film(output: OutputChoice, scan: Scan) -> None:
