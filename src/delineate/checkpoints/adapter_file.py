@@ -116,7 +116,11 @@ class AdapterFile:
     def read(cls, path: Path) -> AdapterFile:
         """Raises ModelError if there is no such file, or it holds no adapter."""
         if not path.is_file():
-            raise ModelError("E-ADAPTER", f"There is no adapter at {path}.", "Check the path.")
+            raise ModelError(
+                "E-ADAPTER",
+                f"There is no adapter at {path}.",
+                "Check the path; those that ship: delineate systems NAME",
+            )
         with reading(path, "E-ADAPTER", ModelError, "cannot be read", WAY_OUT):
             arrays, said = read_safetensors(path)
         matrices: dict[str, dict[str, NDArray[Any]]] = {}

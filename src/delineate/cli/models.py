@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
+from delineate.core.terminal_text import command
 
 Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing: only say whether the file is here.")]
 
@@ -43,6 +44,8 @@ def pull(
     else:
         result(str(done.file))
         tell(f"Its license: {done.license}")
+        for adapter, taught in done.adapters.items():
+            tell(f"For {taught}: {command('-m', done.name, '--adapter', adapter)}")
 
 
 def imported(

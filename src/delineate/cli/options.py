@@ -31,7 +31,12 @@ Backend = Annotated[str, typer.Option("--backend", help="What computes: auto, to
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
 Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
 Variant = Annotated[str, typer.Option("--variant", help="Where authors do it in two ways: delineate systems NAME.")]
-Adapter = Annotated[Path | None, typer.Option("--adapter", help="What train finetune --peft wrote, put into -m.")]
+Adapter = Annotated[
+    Path | None,
+    typer.Option(
+        "--adapter", help="What train finetune --peft wrote, put into -m; or the name of one that ships (systems NAME)."
+    ),
+]
 Vocabulary = Annotated[Path | None, typer.Option("--vocabulary", help="Word pieces for --text (CLIP's file).")]
 Memory = Annotated[
     str | None, typer.Option("--memory", help="Frames it is compared with: window, pruning, cross-image; or chain.")

@@ -90,6 +90,8 @@ def _built(system: System, options: BuildOptions) -> Any:
             f'{system.name} has no variant "{options.variant}".',
             f"It has {', '.join(system.variants)}." if system.variants else "Leave it out.",
         )
+    if options.adapter is not None:
+        options = replace(options, adapter=system.adapter_file(options.adapter))
     return system.build(options)
 
 

@@ -13,6 +13,8 @@ from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import Predictor
 from delineate.systems.layout import CheckpointLayout
 
+ADAPTERS = Path(__file__).parent / "adapters"  # that ship
+
 
 @dataclass(frozen=True)
 class BuildOptions:
@@ -26,7 +28,7 @@ class BuildOptions:
     backend     what computes: torch, onnx, openvino; auto: ONNX Runtime where the package has the system's graph and
                 nothing but inference on the CPU is asked for, else torch. Quill is run by ONNX Runtime or by OpenVINO
     vocabulary  file of word pieces, for systems that read; None for the one that was pulled
-    adapter     a trained adapter that is put into the weights, or None
+    adapter     a trained adapter that is put into the weights: a file, or the name of one that ships; or None
     variant     which of a system's ``variants``, where its authors do a thing in two ways; "" for its default
     """
 
@@ -85,6 +87,8 @@ class System:
         By variant, which of its parameters learn; None where recipes say it.
     variants
         What else it can be built as, and what is different then; the default is not among them.
+    adapters
+        Adapters that come with the package, by the name ``--adapter`` takes, and what each teaches the system.
     """
 
     name: str
@@ -105,3 +109,9 @@ class System:
     download: Source | None = None
     policy: Callable[[str], FreezePolicy] | None = None
     variants: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, str] = field(default_factory=dict)
+
+    def adapter_file(self, given: Path) -> Path:
+        """The file of an adapter that ships, where it is named; else the one that is given."""
+        shipped = str(given) in self.adapters and not given.is_file()
+        return ADAPTERS / f"{self.name}_{given}.safetensors" if shipped else given

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,12 @@ class PullModelRequest(Request):
 
 @dataclass(frozen=True)
 class PullModelResult:
-    """The file that is here now."""
+    """The file that is here now; adapters that ship for it, by name, and what each teaches."""
 
     name: str
     file: Path
     license: str
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"file": str(self.file)}
@@ -100,7 +102,7 @@ def pull_model(request: PullModelRequest, progress: Progress | None = None) -> P
     if here is None:
         assert system.download is not None
         here = store.pull(name, system.download, progress, request.offline)
-    return PullModelResult(name, here, system.license)
+    return PullModelResult(name, here, system.license, system.adapters)
 
 
 class ImportModelRequest(Request):

@@ -89,7 +89,9 @@ class ModelChoice(Request):
         default="quill", description="A system's name, a model file, an exported system's folder, or auto (segment)."
     )
     system: SystemName = None
-    adapter: Path | None = Field(default=None, description="A trained adapter that is put into the weights.")
+    adapter: Path | None = Field(
+        default=None, description="A trained adapter that is put into the weights, or the name of one that ships."
+    )
     variant: str = Field(default="", description="One of a system's variants, where its authors do it in two ways.")
     vocabulary: Path | None = Field(default=None, description="Word pieces, for systems that read.")
     untrained: Untrained = False
