@@ -46,16 +46,26 @@ class FramePrompts:
         """The outline that a person drew, bool (height, width): it is taken as it is; None where they pointed."""
         return self.mask if self.box is None and not len(self.points) else None
 
-    def joined(self, later: FramePrompts) -> FramePrompts:
-        """These prompts and later ones: points add up (the later on a pixel wins), others replace."""
-        pixels = set(map(tuple, np.round(later.points).tolist()))
-        keep = np.array([tuple(at) not in pixels for at in np.round(self.points).tolist()], dtype=bool)
-        return FramePrompts(
-            np.concatenate([self.points[keep], later.points]),
-            np.concatenate([self.labels[keep], later.labels]),
-            self.box if later.box is None else later.box,
-            self.mask if later.mask is None else later.mask,
-            self.text if later.text is None else later.text,
+    @classmethod
+    def joined(cls, given: Sequence[FramePrompts]) -> FramePrompts:
+        """Prompts in the order they were given: points add up (the later on a pixel wins), others replace."""
+        if len(given) == 1:
+            return given[0]
+        points = np.concatenate([one.points for one in given])
+        labels = np.concatenate([one.labels for one in given])
+        if len(points):
+            order = np.repeat(np.arange(len(given)), [len(one.points) for one in given])
+            _, pixel = np.unique(np.round(points), axis=0, return_inverse=True)
+            last = np.zeros(len(points), int)
+            np.maximum.at(last, pixel.ravel(), order)
+            keep = order == last[pixel.ravel()]
+            points, labels = points[keep], labels[keep]
+        return cls(
+            points,
+            labels,
+            next((one.box for one in reversed(given) if one.box is not None), None),
+            next((one.mask for one in reversed(given) if one.mask is not None), None),
+            next((one.text for one in reversed(given) if one.text is not None), None),
         )
 
 
@@ -120,15 +130,13 @@ def resolve_prompt(prompt: Prompt, scan: Scan, across: bool = False) -> Resolved
 
 def join(placed: Sequence[ResolvedPrompt]) -> tuple[dict[int, FramePrompts], tuple[Notice, ...]]:
     """Placed prompts of one object gathered by frame, in the order they were given."""
-    frames: dict[int, FramePrompts] = {}
-    notices: list[Notice] = []
+    given: dict[int, list[FramePrompts]] = {}
     for one in placed:
-        before = frames.get(one.frame)
-        after = one.prompts if before is None else before.joined(one.prompts)
-        if before is not None and len(after.points) < len(before.points) + len(one.prompts.points):
-            notices.append(Notice("W-POINT-TWICE", "Two points share a pixel: the later one counts."))
-        frames[one.frame] = after
-        notices.extend(one.notices)
+        given.setdefault(one.frame, []).append(one.prompts)
+    frames = {frame: FramePrompts.joined(prompts) for frame, prompts in given.items()}
+    notices = [notice for one in placed for notice in one.notices]
+    if any(len(frames[frame].points) < sum(len(one.points) for one in prompts) for frame, prompts in given.items()):
+        notices.append(Notice("W-POINT-TWICE", "Two points share a pixel: the later one counts."))
     return frames, tuple(dict.fromkeys(notices))
 
 

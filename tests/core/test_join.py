@@ -1,0 +1,74 @@
+"""Prompts of one object gathered by frame: as if each were joined to those before it, however many there are."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import numpy as np
+import pytest
+
+from delineate.core.prompts import Point
+from delineate.core.resolve import FramePrompts, ResolvedPrompt, join
+from delineate.core.scan import Scan
+from delineate.session import Session
+
+from bright_predictor import BrightPredictor  # isort: skip
+
+
+def one_after_the_other(given: list[FramePrompts]) -> FramePrompts:
+    """What joining means: every prompt takes pixels from those before it."""
+    points, labels = given[0].points, given[0].labels
+    box, mask, text = given[0].box, given[0].mask, given[0].text
+    for later in given[1:]:
+        pixels = {tuple(at) for at in np.round(later.points).tolist()}
+        keep = np.array([tuple(at) not in pixels for at in np.round(points).tolist()], bool)
+        points, labels = np.concatenate([points[keep], later.points]), np.concatenate([labels[keep], later.labels])
+        box = box if later.box is None else later.box
+        mask = mask if later.mask is None else later.mask
+        text = text if later.text is None else later.text
+    return FramePrompts(points, labels, box, mask, text)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_joining_all_at_once_is_joining_one_by_one(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    given = []
+    for _ in range(rng.integers(1, 12)):
+        count = rng.integers(0, 6)
+        given.append(
+            FramePrompts(
+                rng.integers(0, 6, (count, 2)) + rng.choice([0, 0.5, -0.5, 0.2], (count, 2)),
+                rng.random(count) > 0.5,
+                (0.0, 0.0, float(rng.integers(1, 9)), 5.0) if rng.random() > 0.7 else None,
+                rng.random((6, 6)) > 0.5 if rng.random() > 0.7 else None,
+                "liver" if rng.random() > 0.7 else None,
+            )
+        )
+    expected = one_after_the_other(given)
+    frames, notices = join([ResolvedPrompt(3, one) for one in given])
+    for name in ("points", "labels", "box", "mask", "text"):
+        found, wanted = getattr(frames[3], name), getattr(expected, name)
+        assert np.array_equal(found, wanted) if isinstance(wanted, np.ndarray) else found == wanted, name
+    twice = len(expected.points) < sum(len(one.points) for one in given)
+    assert bool(notices) == twice
+
+
+def test_many_clicks_on_one_frame_are_replayed_in_proportion() -> None:
+    """Four times the clicks take about four times as long, and what the model itself takes; once it was sixty times."""
+    pixels = np.full((64, 64), 180, np.uint8)
+
+    def seconds(clicks: int) -> float:
+        session, rng = Session(Scan.from_image(pixels), BrightPredictor()), np.random.default_rng(0)
+        session.prompt(Point(1, 1), "a")
+        log = session.log
+        events = [
+            log.events[0].model_copy(update={"prompt": Point(*at), "new": log.events[0].new if n == 0 else None})  # type: ignore[union-attr]
+            for n, at in enumerate(rng.uniform(0, 63, (clicks, 2)))
+        ]
+        log = log.model_copy(update={"events": tuple(events), "done": len(events)})
+        began = process_time()
+        Session.replay(Scan.from_image(pixels), log, BrightPredictor())
+        return process_time() - began
+
+    seconds(20)
+    assert seconds(400) < 12 * seconds(100)
