@@ -170,11 +170,19 @@ def _of_folder(path: Path) -> LabelNames:
     return {int(one["label"]): LabelName(_name(one["name"]), _color(one.get("color"))) for one in tracks}
 
 
+def _of_dicom(path: Path) -> LabelNames:
+    from delineate.io.readers.dicom import tags_of
+    from delineate.io.readers.dicom_seg import segment_names
+
+    return {number: LabelName(_name(name)) for number, name in segment_names(tags_of(path)).items()}
+
+
 _READ: Final[dict[str, Callable[[Path], LabelNames]]] = {
     "NIfTI": _of_nifti,
     "NRRD": _of_nrrd,
     "MetaImage": _of_metaimage,
     "TIFF": _of_tiff,
+    "DICOM SEG": _of_dicom,
     "PNG": _of_png,
     "npz": _of_npz,
     "folder of frames": _of_folder,

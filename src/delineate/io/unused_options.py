@@ -15,6 +15,7 @@ FOLLOWED: dict[str, frozenset[str]] = {
     "nifti": frozenset({"index", "pages", "affine", "to_gray"}),
     "nrrd": frozenset({"index"}),
     "mgh": frozenset({"index"}),
+    "nibabel_volume": frozenset({"index"}),
     "metaimage": frozenset(),
     "npz": frozenset({"spacing_order"}),
     "npy": frozenset({"spacing_order"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from delineate.core.errors import Notice, PromptError
 from delineate.core.prompts import Box, Mask
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.opening import open_scan
+from delineate.io.readers.dicom_rtstruct import contours_on, is_structure_set
 from delineate.tracking.markers import marker_boxes
 from delineate.verbs.drawn_masks import one_structure, picture_values
+
+TOLD: Final = ("W-DICOM-SEG", "W-RTSTRUCT", "W-LABELS-OVERLAP")  # of a file of labels, beside what is done to it
 
 
 def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = None) -> tuple[Mask, tuple[Notice, ...]]:
@@ -25,7 +29,7 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
     Raises PromptError for an empty mask and for one that does not overlap the scan.
     """
     path = Path(path)
-    drawn = open_scan(path)
+    drawn = _drawn(path, scan)
     if scan.kind is not ScanKind.VOLUME or drawn.kind is not ScanKind.VOLUME:
         flat, notices = one_structure(picture_values(path), path.name, label)
         return _mask(flat, frame, path), notices
@@ -49,7 +53,7 @@ def marker_prompts(path: Path, scan: Scan, label: int | None = None) -> tuple[li
     if scan.kind is not ScanKind.VOLUME:
         raise PromptError("E-MARKS-VOLUME", f"--markers are for volumes; this is a {scan.kind.value}.", "Use --box.")
     path = Path(path)
-    drawn = open_scan(path)
+    drawn = _drawn(path, scan)
     if drawn.kind is not ScanKind.VOLUME:
         raise PromptError(
             "E-MARKS-GRID", f"{path.name} is no volume, but a {drawn.kind.value}.", "Draw on the scan itself."
@@ -57,6 +61,11 @@ def marker_prompts(path: Path, scan: Scan, label: int | None = None) -> tuple[li
     voxels, notices = _on_grid(drawn, scan, path, "E-MARKS-GRID", label)
     slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
     return marker_boxes(slices.transpose(0, 2, 1)), notices
+
+
+def _drawn(path: Path, scan: Scan) -> Scan:
+    """What is drawn in a file: contours of radiotherapy are filled on the scan's grid."""
+    return contours_on(path, scan) if is_structure_set(path) else open_scan(path, palette_indices=True)
 
 
 def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:
@@ -73,6 +82,7 @@ def _on_grid(
 ) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
     """The drawn voxels of one structure on the scan's grid, and what was done to bring them there."""
     voxels, notices = one_structure(drawn.voxels(), path.name, label)
+    notices = (*notices, *(one for one in drawn.notices if one.code in TOLD))
     fit = fit_of(drawn.grid, scan.grid)
     if fit is Fit.SAME:
         return voxels, notices

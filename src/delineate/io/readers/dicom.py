@@ -19,6 +19,7 @@ from delineate.core.scan import Scan, SourceFile
 from delineate.core.terminal_text import excerpt
 from delineate.io.limits import check_picture
 from delineate.io.options import Pages, ReadOptions
+from delineate.io.readers import dicom_seg
 from delineate.io.readers.dicom_pixels import pixel_bytes
 from delineate.io.readers.dicom_scan import clip, image, unplaced_volume, volume
 from delineate.io.readers.dicom_series import Choice, choices_of, chosen
@@ -78,11 +79,11 @@ def read(path: Path, options: ReadOptions) -> Scan:
         raise InputError(
             "E-DICOM-DICOMDIR", f"{path.name} is a DICOMDIR, an index.", "Name the folder of one study instead."
         )
+    if dicom_seg.is_segmentation(one.tags) and options.palette_indices:
+        return dicom_seg.read(path, one.tags, options)
     if not one.has_picture:
         kind = excerpt(one.tags.text("Modality"), 16) or "unknown"
-        raise InputError(
-            "E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {kind}).", "Name the image series it is of."
-        )
+        raise InputError("E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {kind}).", _instead(kind))
     slices = _slices(one, options)
     if len(slices) == 1:
         return image(slices[0])
@@ -95,6 +96,20 @@ def read(path: Path, options: ReadOptions) -> Scan:
         notices = (*notices, ASSUMED)
     file = SourceFile(path, "DICOM", sha256_of(path), f"#{choice.position}" if len(choices) > 1 else "")
     return replace(scan, file=file).with_notices(*notices)
+
+
+def tags_of(path: Path) -> Tags:
+    """All that a file says beside its pixels. Raises InputError where it cannot be read."""
+    one = _opened(path)
+    if one is None:
+        raise InputError("E-DICOM-DAMAGED", f"{path.name} is not a readable DICOM file.", "Copy or export it again.")
+    return one.tags
+
+
+def _instead(kind: str) -> str:
+    """What to do with a file that is no picture."""
+    of = {"SEG": "--mask, or as labels", "RTSTRUCT": "--mask"}.get(kind)
+    return "Name the image series it is of" + (f", and give this with {of}." if of else ".")
 
 
 def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Scan:

@@ -73,7 +73,7 @@ class PixelReader:
         mirror  of MONOCHROME1 pictures: the sum that a value and its inverted one have, as ``mirror_of`` gives it
         Whole-number results of the rescaling stay whole numbers (int16 where they fit), others become float32.
         """
-        stored = self._decoded(frame)
+        stored = self.stored(frame)
         if self._data.get("PhotometricInterpretation") == "PALETTE COLOR":
             stored = apply_color_lut(stored, self._data)
             stored = (stored // 256).astype(np.uint8) if stored.max(initial=0) > 255 else stored.astype(np.uint8)
@@ -96,15 +96,28 @@ class PixelReader:
     def close(self) -> None:
         self._stream.close()
 
-    def _decoded(self, frame: int) -> NDArray[Any]:
+    def stored(self, frame: int) -> NDArray[Any]:
+        """A picture as it is stored."""
         data, meta = self._data, getattr(self._data, "file_meta", None)
         if meta is None or "TransferSyntaxUID" not in meta:
             data.ensure_file_meta()
             data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        self._require_bits(frame)
         try:
             return np.asarray(pixel_array(data, index=frame))
         except Exception as error:  # decoders raise whatever damaged bytes make them
             raise _refusal(self._path, data.file_meta.TransferSyntaxUID, error) from None
+
+    def _require_bits(self, frame: int) -> None:
+        """That pixels of one bit are there: pydicom takes what is missing of them for zeros."""
+        data = self._data
+        if data.get("BitsAllocated") != 1 or data.file_meta.TransferSyntaxUID.is_encapsulated:
+            return
+        end = -(-(frame + 1) * int(data.get("Rows") or 0) * int(data.get("Columns") or 0) // 8)
+        here = self._stream.seek(0, 2)
+        self._stream.seek(self._start)
+        if here - self._start < end:
+            raise _damaged(self._path, ValueError(f"frame {frame} ends at byte {end} of {here - self._start}"))
 
     def _point_at_pixels(self) -> None:
         """The pixels stay in the file: the tag's value is the stream, standing where they begin."""
@@ -119,6 +132,7 @@ class PixelReader:
             kind = head[4:6].decode()
             self._stream.read(4)
         self._data[tag] = DataElement(tag, kind, self._stream)
+        self._start = self._stream.tell()
 
 
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0009), (0x7FE0, 0x0008))
