@@ -26,12 +26,15 @@ import torch
 from delineate.core.prompts import Box, Mask, Prompt, Text
 from delineate.core.propagation_options import MemoryRule, PropagationOptions
 from delineate.core.scan import Scan
+from delineate.models.deeplab import DeepLabShape
+from delineate.models.dino_shapes import DinoShape
 from delineate.models.medsam_text import MedSamText
 from delineate.models.sam import VIT_SIZES, Sam, SamEncoder, SamShape
 from delineate.models.sam2 import HIERA_SIZES, Sam2, Sam2Shape, Sam2Size
 from delineate.predictors.capabilities import PromptKind, Scope
 from delineate.session import Session
 from delineate.systems import SYSTEMS, BuildOptions
+from delineate.systems.one_shot_shaped import OneShotShaped
 from delineate.systems.sam2_shaped import Sam2Shaped
 from delineate.systems.sam_shaped import SamShaped
 
@@ -57,6 +60,11 @@ def small(name: str) -> Any:
         row = replace(row, profile=replace(row.profile, side=SIDE))
     elif isinstance(row, Sam2Shaped):
         row = replace(row, side=SIDE)
+    elif isinstance(row, OneShotShaped):
+        refiner = row.refiner and replace(row.refiner, name="tiny", encoder=SamEncoder.TINY_VIT)
+        refiner = refiner and replace(refiner, profile=replace(refiner.profile, side=SIDE))
+        size = DeepLabShape((1, 1, 1, 1), 8, 16) if row.encoder is None else DinoShape(48, 2, 3, side=56)
+        row = replace(row, side=112, refiner=refiner, size=size)
     elif row is not None:
         row = replace(row, profile=replace(row.profile, side=min(SIDE, row.profile.side)))
     return row.build(OPTIONS) if row is not None else SYSTEMS[name].build(OPTIONS)
@@ -87,6 +95,10 @@ SCANS: dict[str, Callable[[], Scan]] = {"image": image, "volume": volume, "video
 def asked(name: str, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> Prompt:
     """A box in the middle, or words, on the second frame."""
     frame = min(1, len(scan) - 1)
+    if SYSTEMS[name].prompts == {PromptKind.MASK}:
+        drawn = np.zeros((48, 64), dtype=bool)
+        drawn[8:40, 12:52] = True
+        return Mask.from_array(drawn, frame=frame)
     if SYSTEMS[name].prompts != {PromptKind.TEXT}:
         return Box(12, 8, 52, 40, frame=frame)
     from delineate.checkpoints.vocabulary import Vocabulary

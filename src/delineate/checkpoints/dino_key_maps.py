@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING, Final
 
 from delineate.checkpoints.key_maps import Rules, renamed
 from delineate.core.errors import ModelError
+from delineate.models.dino_shapes import DinoShape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from delineate.checkpoints.reading import Weights
 
-_WRAPPERS: Final = ("teacher.", "student.", "backbone.", "encoder.")  # of training code and of systems built on top
+_WRAPPERS: Final = (
+    "vision_encoder.",
+    "host.",
+    "teacher.",
+    "student.",
+    "backbone.",
+    "encoder.",
+)  # of training code and of systems built on top
 _DROPPED: Final = ("dino_head.", "ibot_head.", "rope_embed.", "local_cls_norm.")
 DINOV2: Final[Rules] = (
     (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),  # blocks in chunks, as they are trained
@@ -48,6 +56,8 @@ DINOV3: Final[Rules] = (
     (r"^blocks\.", "model.layer."),
     (r"^layer\.", "model.layer."),  # files for transformers
 )
+_PATCHES: Final = "embeddings.patch_embeddings.projection.weight"
+HEAD: Final = 64  # channels of a head in all published sizes
 _FUSED: Final = {
     ".attention.qkv.": (".attention.q_proj.", ".attention.k_proj.", ".attention.v_proj."),
     ".mlp.w12.": (".mlp.gate_proj.", ".mlp.up_proj."),
@@ -68,6 +78,44 @@ def dinov3_weights(native: Weights) -> Weights:
     return {
         k: v for k, v in named.items() if not k.endswith((".k_proj.bias", ".bias_mask", "rope_embeddings.inv_freq"))
     }
+
+
+def dino_weights(native: Weights, rotary: bool) -> Weights:
+    """Files of DINOv2, or of DINOv3, whose positions are rotary."""
+    return dinov3_weights(native) if rotary else dinov2_weights(native)
+
+
+def dino_shape(native: Weights) -> DinoShape:
+    """The size of the network that a file's arrays are of.
+
+    Raises ModelError where they are no DINOv2's and no DINOv3's.
+    """
+    from delineate.models.dino import DINO_SHAPES
+
+    rotary = not any(key.endswith(("pos_embed", "position_embeddings")) for key in native)
+    named = dino_weights(native, rotary)
+    sizes = {key: tuple(value.shape) for key, value in named.items()}
+    patches = sizes.get("embeddings.patch_embeddings.weight" if rotary else _PATCHES, ())
+    token = sizes.get("embeddings.cls_token", ())
+    blocks = {int(found[1]) for key in sizes if (found := re.match(r"(?:encoder|model)\.layer\.(\d+)\.", key))}
+    if len(patches) != 4 or len(token) != 3 or not blocks:
+        raise ModelError("E-MODEL-KEYS", "The file holds no DINOv2 and no DINOv3.", "Is it this system's?")
+    width, depth = token[-1], max(blocks) + 1
+    heads = next((one.heads for one in DINO_SHAPES.values() if (one.width, one.depth) == (width, depth)), 0)
+    table = sizes.get("embeddings.position_embeddings", (1, 1, 0))
+    cells = round((table[1] - 1) ** 0.5) if len(table) == 3 else 0
+    block = "model.layer.0.mlp" if rotary else "encoder.layer.0.mlp"
+    return DinoShape(
+        width,
+        depth,
+        heads or max(width // HEAD, 1),
+        patches[-1],
+        sizes.get("embeddings.register_tokens", (1, 0, 0))[1],
+        f"{block}.gate_proj.weight" in sizes,
+        rotary,
+        sizes.get(f"{block}.up_proj.weight", (0,))[0] if rotary else 0,
+        cells * patches[-1],
+    )
 
 
 def _unwrapped(native: Weights) -> Weights:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from delineate.checkpoints.reading import Weights
+    from delineate.models.deeplab import DeepLabShape
 from delineate.core.errors import ModelError
 
 Array = TypeVar("Array")  # a tensor, or numpy's array
@@ -142,6 +143,25 @@ def sam_weights(native: Mapping[str, Array]) -> dict[str, Array]:
     tiny = any(key.startswith("image_encoder.patch_embed.seq.") for key in native)
     named = renamed(native, (*(TINY_VIT if tiny else VIT), *SAM_HEADS), dropped)
     return _with_positions(named)
+
+
+def alpnet_weights(native: Weights) -> Weights:
+    """SSL-ALPNet's files; what its encoder has of DeepLab's pooling pyramid and classifiers is not used."""
+    unused = ("asppconv.", "aspp_out.", "classifier.", "aux_classifier.")
+    return renamed({key.removeprefix("encoder."): value for key, value in native.items()}, (), unused)
+
+
+def deeplab_shape(native: Weights) -> DeepLabShape:
+    """The size of the trunk that a file's arrays are of. Raises ModelError where they are of none."""
+    from delineate.models.deeplab import DeepLabShape
+
+    named = {key.removeprefix("vision_encoder."): value for key, value in alpnet_weights(native).items()}
+    found = [re.match(r"backbone\.layer(\d)\.(\d+)\.conv1\.weight$", key) for key in named]
+    depths = [max((int(m[2]) + 1 for m in found if m and int(m[1]) == stage), default=0) for stage in range(1, 5)]
+    stem, last = named.get("backbone.conv1.weight"), named.get("localconv.weight")
+    if stem is None or last is None or not all(depths):
+        raise ModelError("E-MODEL-KEYS", "The file holds no encoder of SSL-ALPNet.", "Is it this system's?")
+    return DeepLabShape((depths[0], depths[1], depths[2], depths[3]), len(stem), len(last))
 
 
 def medsam_text_weights(native: Weights) -> Weights:

@@ -157,6 +157,17 @@ class Intensities:
         return self.source.dtype
 
     @cached_property
+    def moments(self) -> tuple[float, float]:
+        """Mean and standard deviation of all finite values; computed when first needed."""
+        count, total, squares = 0, 0.0, 0.0
+        for n in self._numbers:
+            values = self.source.read(n).astype(np.float64)
+            values = values[np.isfinite(values)]
+            count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
+        mean = total / max(count, 1)
+        return float(mean), float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
+
+    @cached_property
     def statistics(self) -> IntensityStatistics:
         """Computed when they are first needed: the scan is read through once. Least and greatest value are exact.
 

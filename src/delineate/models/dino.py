@@ -7,8 +7,6 @@ factor that is a little too large; everything published on top of it saw those p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,56 +20,18 @@ from transformers import (
     DINOv3ViTConfig,
     DINOv3ViTModel,
 )
-from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings
+from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings, Dinov2Layer
+from transformers.models.dinov2_with_registers.modeling_dinov2_with_registers import Dinov2WithRegistersLayer
+from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTLayer
 
 from delineate.core.errors import ModelError
+from delineate.models.dino_shapes import DINO_SHAPES as DINO_SHAPES
+from delineate.models.dino_shapes import DinoShape as DinoShape
 from delineate.models.hosts import open_host
-from delineate.models.variants import DinoVariant, PositionInterpolation
+from delineate.models.variants import PositionInterpolation
 
-TRAINED_SIDE = 518  # pixels along a side that DINOv2's positions belong to
 OFFSET = 0.1  # cells that its authors add before they divide
-
-
-@dataclass(frozen=True)
-class DinoShape:
-    """What is needed to build one.
-
-    width, depth, heads  of the transformer
-    patch      pixels along a side of a token
-    registers  tokens beside the class token that are no patches
-    gated      whether its MLPs are gated (SwiGLU)
-    rotary     positions turn queries and keys (DINOv3); else a table of them is added (DINOv2)
-    inner      width between the layers of an MLP of DINOv3; 0: four times the width
-    side       pixels that the table of positions belongs to
-    """
-
-    width: int
-    depth: int
-    heads: int
-    patch: int = 14
-    registers: int = 0
-    gated: bool = False
-    rotary: bool = False
-    inner: int = 0
-    side: int = TRAINED_SIDE
-
-
-_V2 = {
-    "s": DinoShape(384, 12, 6),
-    "b": DinoShape(768, 12, 12),
-    "l": DinoShape(1024, 24, 16),
-    "g": DinoShape(1536, 40, 24, gated=True),
-}
-_v3 = partial(DinoShape, patch=16, registers=4, rotary=True)
-DINO_SHAPES = {
-    **{DinoVariant(f"dinov2_vit{size}14"): shape for size, shape in _V2.items()},
-    **{DinoVariant(f"dinov2_vit{size}14_reg"): replace(shape, registers=4) for size, shape in _V2.items()},
-    DinoVariant.V3_S: _v3(384, 12, 6),
-    DinoVariant.V3_S_PLUS: _v3(384, 12, 6, gated=True, inner=1536),
-    DinoVariant.V3_B: _v3(768, 12, 12),
-    DinoVariant.V3_L: _v3(1024, 24, 16),
-    DinoVariant.V3_H_PLUS: _v3(1280, 32, 20, gated=True, inner=5120),
-}
+DINO_BLOCKS = (Dinov2Layer, Dinov2WithRegistersLayer, DINOv3ViTLayer)
 
 
 class OffsetPositions(Dinov2Embeddings):

@@ -43,6 +43,7 @@ class NetworkKind(StrEnum):
     SAM = "sam"
     SAM2 = "sam2"
     SAM_TEXT = "sam-text"
+    FEATURES = "features"  # an encoder whose features are compared, and nothing behind it
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ class System:
         What else it can be built as, and what is different then; the default is not among them.
     adapters
         Adapters that come with the package, by the name ``--adapter`` takes, and what each teaches the system.
+    built_from
+        The systems whose files it is built from; none where it has a file of its own.
     """
 
     name: str
@@ -110,6 +112,7 @@ class System:
     policy: Callable[[str], FreezePolicy] | None = None
     variants: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, str] = field(default_factory=dict)
+    built_from: tuple[str, ...] = ()
 
     def adapter_file(self, given: Path) -> Path:
         """The file of an adapter that ships, where it is named; else the one that is given."""

@@ -49,11 +49,14 @@ def adapted_layers(encoder: nn.Module, mlp: bool = False) -> list[str]:
 
     Raises ModelError if the encoder has no attention that is known here.
     """
+    from delineate.models.dino import DINO_BLOCKS
+
+    parts = ("attn", "attention", *(["mlp"] if mlp else []))
     found = [
         f"{name}.{part}.{layer}"
         for name, block in encoder.named_modules()
-        if isinstance(block, Slotted)
-        for part in ("attn", "mlp")[: 1 + mlp]
+        if isinstance(block, (Slotted, *DINO_BLOCKS))
+        for part in parts
         for layer, module in getattr(block, part, nn.Identity()).named_children()
         if isinstance(module, nn.Linear)
     ]
