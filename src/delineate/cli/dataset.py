@@ -93,3 +93,41 @@ def synthesize(
         return
     result(f"{done.pictures} pictures, {done.structures} structures")
     tell(f"Written: {output}")
+
+
+def prepare(
+    kind: Annotated[str, typer.Argument(help="chaos, btcv or polyps.")],
+    folder: Annotated[Path, typer.Argument(help="The set as it was unpacked.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder.")],
+    size: Annotated[int, typer.Option("--size", help="Pixels along a side of a slice: 256 or 672.")] = 256,
+    superpixels: Annotated[str, typer.Option("--superpixels", help="felzenszwalb, slic or none.")] = "felzenszwalb",
+    min_size: Annotated[int, typer.Option("--min-size", help="Pixels of the smallest superpixel.")] = 400,
+    sequence: Annotated[
+        str, typer.Option("--sequence", help="Of CHAOS: T2SPIR, T1DUAL/InPhase, T1DUAL/OutPhase, CT.")
+    ] = "T2SPIR",
+    without: Annotated[list[str] | None, typer.Option("--without", help="Test sets of polyps to leave out.")] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Bring a public set to the size and intensities of one-shot papers, with superpixels to train from."""
+    from delineate.verbs.dataset import PrepareDatasetRequest, prepare_dataset
+
+    request = request_of(
+        PrepareDatasetRequest,
+        kind=kind,
+        folder=folder,
+        output=output,
+        size=size,
+        superpixels=None if superpixels == "none" else superpixels,
+        min_size=min_size,
+        sequence=sequence,
+        without=tuple(without or ()),
+    )
+    with progress_bar("Preparing", quiet or json) as progress:
+        done = prepare_dataset(request, progress)
+    if json:
+        result_json(done.as_json())
+        return
+    result(f"{done.cases} cases")
+    tell(f"Written: {output}")

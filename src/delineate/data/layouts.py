@@ -9,6 +9,9 @@ VOS               ``JPEGImages/VIDEO/*.jpg``, ``Annotations/VIDEO/*.png``, there
 SA-Med2D          ``SAMed2D_v1.json``, ``images``, ``masks``; names as modality--dataset--case--axis_slice
 COCO              a JSON of images, annotations and categories; pictures beside it or in folders
 EndoVis           ``SEQUENCE/left_frames``, with ``ground_truth/NAME_labels`` or color-coded ``labels``
+CHAOS             ``MR/ID/T2SPIR/{DICOM_anon, Ground}``, ``CT/ID/{DICOM_anon, Ground}``, there or in ``Train_Sets``
+BTCV              ``img/img0001.nii.gz``, ``label/label0001.nii.gz``, there or in ``RawData/Training``
+polyps            ``TrainDataset/{images, masks}``, ``TestDataset/SET/{images, masks}``
 MedSAM npz        npz files with ``imgs`` and ``gts``, in folders or not; pairs ``imgs/NAME.npy``, ``gts/NAME.npy``
 CAMUS             ``patient0001_2CH_ED.nii.gz`` beside ``..._gt.nii.gz``, in folders or not
 images and masks  two folders (images and masks, labels, annotations or gt), files or folders of frames of one name
@@ -23,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delineate.core.errors import InputError
-from delineate.data import challenge_npz, coco, endovis, mask_folders, nnunet, sa_med2d, shards
+from delineate.data import abdominal, challenge_npz, coco, endovis, mask_folders, nnunet, polyps, sa_med2d, shards
 from delineate.data.cases import MANIFEST, Case, Task, Use, load_cases
 from delineate.data.confined import DataFolder
 from delineate.data.label_pictures import pictures
@@ -99,6 +102,9 @@ LAYOUTS = (
     Layout("VOS", lambda home: bool(_vos_roots(home.root)), _vos),
     Layout("SA-Med2D", sa_med2d.fits, sa_med2d.read),
     Layout("COCO", coco.fits, coco.read),
+    Layout("CHAOS", abdominal.fits_chaos, abdominal.read_chaos),
+    Layout("BTCV", abdominal.fits_btcv, abdominal.read_btcv),
+    Layout("polyps", polyps.fits, polyps.read),
     Layout("EndoVis", endovis.fits, endovis.read),
     Layout("MedSAM npz", challenge_npz.fits, challenge_npz.read),
     Layout("images and masks", mask_folders.two_folders, mask_folders.read_two_folders),

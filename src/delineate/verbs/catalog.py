@@ -91,6 +91,7 @@ VERBS: Final[dict[str, Verb]] = {
         Verb("dataset check", dataset.CheckDatasetRequest, dataset.check_dataset, dataset.CheckDatasetResult),
         Verb("dataset shard", dataset.ShardDatasetRequest, dataset.shard_dataset, dataset.ShardDatasetResult),
         Verb("dataset synthesize", SynthesizeDatasetRequest, synthesize_dataset, SynthesizeDatasetResult),
+        Verb("dataset prepare", dataset.PrepareDatasetRequest, dataset.prepare_dataset, dataset.PrepareDatasetResult),
         Verb("models list", models.ListModelsRequest, models.list_models, models.ListModelsResult),
         Verb("models pull", models.PullModelRequest, models.pull_model, models.PullModelResult),
         Verb("models import", models.ImportModelRequest, models.import_model, models.ImportModelResult),

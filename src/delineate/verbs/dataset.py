@@ -11,6 +11,8 @@ from pydantic import Field
 from delineate.core.errors import PromptError
 from delineate.data import check, shards
 from delineate.data.layouts import read_dataset
+from delineate.data.prepare import Preparation, PublicSet, prepare
+from delineate.data.superpixels import Method, Superpixels
 from delineate.verbs.request import FollowLinks, Overwrite, Progress, Request
 
 
@@ -90,3 +92,40 @@ def shard_dataset(request: ShardDatasetRequest, progress: Progress | None = None
     size = shards.bytes_of(request.size)
     written = shards.write_shards(cases, request.output, size, request.split, request.seed, progress)
     return ShardDatasetResult(layout, written, request.output)
+
+
+class PrepareDatasetRequest(Request):
+    """Everything ``dataset prepare`` needs to know."""
+
+    kind: PublicSet = Field(description="chaos, btcv or polyps.")
+    folder: Path = Field(description="The set as it was unpacked.")
+    output: Path = Field(description="New folder for volumes or pictures, superpixels and a manifest.")
+    size: int = Field(default=256, ge=32, le=2048, description="Pixels along a side of a slice: 256 or 672.")
+    superpixels: Method | None = Field(default=Method.FELZENSZWALB, description="How slices are divided; None: not.")
+    min_size: int = Field(default=400, ge=1, description="Pixels of the smallest superpixel.")
+    sequence: str = Field(default="T2SPIR", description="Of CHAOS: T2SPIR, T1DUAL/InPhase, T1DUAL/OutPhase, CT.")
+    without: tuple[str, ...] = Field(default=(), description="Test sets of polyps that are left out, such as CVC-300.")
+
+
+@dataclass(frozen=True)
+class PrepareDatasetResult:
+    """How many cases were prepared, and where."""
+
+    cases: int
+    output: Path
+
+    def as_json(self) -> dict[str, Any]:
+        return {"cases": self.cases, "output": str(self.output)}
+
+
+def prepare_dataset(request: PrepareDatasetRequest, progress: Progress | None = None) -> PrepareDatasetResult:
+    """Bring a public set to the size and intensities of one-shot papers, with superpixels to train from.
+
+    Raises InputError for a folder that is laid out otherwise, OutputError for an output that is there.
+    """
+    divided = None
+    if request.superpixels is not None:
+        divided = Superpixels(request.superpixels, request.min_size, size=request.min_size)
+    how = Preparation(request.size, divided, request.sequence, request.without)
+    count = prepare(request.kind, request.folder, request.output, how, progress)
+    return PrepareDatasetResult(count, request.output)
