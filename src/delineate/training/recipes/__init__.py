@@ -23,6 +23,8 @@ RECIPES: Registry[Recipe] = Registry(
         *(f"delineate.training.recipes.{file}:RECIPE" for file in _FILES),
         "delineate.quill.train.recipe:RECIPE",
         "delineate.training.recipes.medsam2:FOLLOW_UP",
+        "delineate.training.recipes.alpnet:RECIPE",
+        "delineate.training.recipes.alpnet:FOR_SAM",
     ),
 )
 DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {
