@@ -20,6 +20,7 @@ from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation import (
     click_protocols,
     laptop_script,
+    one_shot_protocols,
     opinion_protocol,
     picture_protocols,
     scan_protocols,
@@ -136,6 +137,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         *slice_protocols.PROTOCOLS,
         *volume_protocols.PROTOCOLS,
         *scan_protocols.PROTOCOLS,
+        *one_shot_protocols.PROTOCOLS,
         *video_protocols.PROTOCOLS,
         *click_protocols.PROTOCOLS,
         *laptop_script.PROTOCOLS,

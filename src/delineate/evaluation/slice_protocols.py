@@ -73,7 +73,7 @@ class EverySlice:
                 found[target.label][frame] = Rle.encode(answer.mask)
                 seconds[target.label] += each
         for target in targets:
-            yield _sliced_outcome(case, target, found[target.label], seconds[target.label])
+            yield sliced_outcome(case, target, found[target.label], seconds[target.label])
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ def assembled(scan: Scan, masks: dict[int, Rle]) -> NDArray[np.bool_]:
     return voxels
 
 
-def _sliced_outcome(case: LabeledScan, target: Target, masks: dict[int, Rle], seconds: float) -> Outcome:
+def sliced_outcome(case: LabeledScan, target: Target, masks: dict[int, Rle], seconds: float) -> Outcome:
+    """The outcome of a structure that was outlined slice by slice (``masks`` by frame), for the columns MEDSAM."""
     spacing = case.scan.frame_spacing[::-1]
     scores = {f: outline_scores(case.truth(f, target), mask.decode(), spacing) for f, mask in masks.items()}
     values = {f"{key}{SLICE}": _mean_of(scores.values(), key) for key in (Metric.DICE, Metric.NSD)}

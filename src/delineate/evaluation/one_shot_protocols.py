@@ -1,0 +1,151 @@
+"""Protocols of one labeled example: a structure shown on one scan is looked for on the others of its data set.
+
+As SSL-ALPNet evaluates abdominal CT and MR (arXiv 2007.09886: five folds, three slices of the next scan after the
+fold), and ProtoSAM polyps (arXiv 2407.07042: one training picture). Of volumes Dice is given of the whole and as the
+mean over slices: the papers' tables mix the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from time import perf_counter
+
+from delineate.core.errors import InputError
+from delineate.core.rle import Rle
+from delineate.data.cases import Case, LabeledScan, Target, Task, Use, rng_of
+from delineate.data.layouts import read_dataset
+from delineate.evaluation.protocol import Outcome, Protocol
+from delineate.evaluation.slice_protocols import MEDSAM, sliced_outcome
+from delineate.io.readers.frame_folder import natural_order
+from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
+
+FOLDS = 5
+PARTS = 3  # of the slices that show an organ
+OPENED = 2  # supports that stay open
+
+
+@dataclass(frozen=True)
+class NextScan:
+    """Volumes: the support is the first scan after the query's fold that shows the organ, three slices of it.
+
+    The slices are those in the middle of each third of its slices; each slice of the query is compared with that of its
+    own third. Only slices of the query that show the organ are asked for.
+    """
+
+    parts: int = PARTS
+    folds: int = FOLDS
+
+    def __call__(
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+    ) -> Iterator[Outcome]:
+        kept: dict[tuple[str, int], Features] = {}
+        for target in targets:
+            support, shown = _showing(after_fold(siblings(case.case), case.case, self.folds), target.name)
+            slices = slices_with(support, shown)
+            frames = slices_with(case, target)
+            found: dict[int, Rle] = {}
+            start = perf_counter()
+            for frame in frames:
+                middle = slices[part_middle(part_of(frame, frames, self.parts), self.parts, len(slices))]
+                key = support.case.id, middle
+                if key not in kept:
+                    kept[key] = predictor.encode(support.scan.frame(middle))
+                reference = ReferenceFrame(kept[key], support.truth(middle, shown))
+                own = "", frame
+                if own not in kept:
+                    kept[own] = predictor.encode(case.scan.frame(frame))
+                found[frame] = Rle.encode(predictor.decode(kept[own], [Query(reference=reference)])[0].mask)
+            yield sliced_outcome(case, target, found, perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class OnePicture:
+    """Pictures: one picture that shows the structure, the same for all; of the training part where there is one."""
+
+    def __call__(
+        self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
+    ) -> Iterator[Outcome]:
+        for target in targets:
+            others = [one for one in siblings(case.case, training=True) if one.id != case.case.id]
+            order = rng_of(seed, "one picture", target.name).permutation(len(others))
+            support, shown = _showing([others[n] for n in order], target.name)
+            start = perf_counter()
+            (frame,) = case.frames
+            (middle,) = support.frames
+            known = predictor.encode(support.scan.frame(middle))
+            reference = ReferenceFrame(known, support.truth(middle, shown))
+            answer = predictor.decode(predictor.encode(case.scan.frame(frame)), [Query(reference=reference)])[0]
+            yield sliced_outcome(case, target, {frame: Rle.encode(answer.mask)}, perf_counter() - start)
+
+
+def siblings(case: Case, training: bool = False) -> list[Case]:
+    """The cases of a case's data set, in order of their names; with ``training`` of the training part, if there is one.
+
+    Raises InputError for a case that belongs to no folder.
+    """
+    if not case.home.root.is_dir():
+        raise InputError("E-EVAL-SUPPORT", f"{case.id} belongs to no data set.", "Name the folder: --data DIR")
+    cases = [one for one in _all(case.home.root, case.home.follow_links) if one.task is case.task]
+    alike = [one for one in cases if one.dataset == case.dataset]
+    if training:
+        taught = [one for one in cases if one.use is Use.TRAIN and one.modality == case.modality]
+        same = [one for one in taught if one.dataset == case.dataset]
+        alike = same or ([one for one in taught if one.dataset == "TrainDataset"]) or alike
+    return sorted(alike, key=lambda one: natural_order(Path(one.id)))
+
+
+def after_fold(cases: Sequence[Case], case: Case, folds: int) -> list[Case]:
+    """All cases, beginning with the first one after the fold a case is in, those of its own fold left out."""
+    place = next(n for n, one in enumerate(cases) if one.id == case.id)
+    borders = [round(fold * len(cases) / folds) for fold in range(folds + 1)]
+    fold = next(n for n in range(folds) if borders[n] <= place < borders[n + 1])
+    start, stop = borders[fold], borders[fold + 1]
+    return [*cases[stop:], *cases[:start]]
+
+
+def part_of(frame: int, frames: Sequence[int], parts: int) -> int:
+    """In which part of the slices from the first to the last one that shows the organ a slice lies."""
+    first, last = frames[0], frames[-1]
+    return min(max(int((frame - first) / max((last - first) / parts, 1e-9)), 0), parts - 1)
+
+
+def part_middle(part: int, parts: int, count: int) -> int:
+    """The place in a list of slices of the middle of a part: 1/6, 1/2 and 5/6 of it for three parts."""
+    return min(int((2 * part + 1) / (2 * parts) * count), count - 1)
+
+
+def slices_with(case: LabeledScan, target: Target) -> list[int]:
+    """The frames that show a structure."""
+    return [frame for frame in case.frames if case.truth(frame, target).any()]
+
+
+def _showing(cases: Sequence[Case], name: str) -> tuple[LabeledScan, Target]:
+    """The first of some cases that shows a structure, opened. Raises InputError where none does."""
+    for case in cases:
+        opened = _opened(case)
+        target = next((one for one in opened.targets(10_000, 0) if one.name == name), None)
+        if target is not None:
+            return opened, target
+    raise InputError(
+        "E-EVAL-SUPPORT", f"No other scan of the data set shows {name}, so nothing can be its example.", "Add scans."
+    )
+
+
+@lru_cache(maxsize=OPENED)
+def _opened(case: Case) -> LabeledScan:
+    return case.open()
+
+
+@lru_cache(maxsize=1)
+def _all(root: Path, follow_links: bool) -> tuple[Case, ...]:
+    return tuple(read_dataset(root, follow_links)[1])
+
+
+PROTOCOLS = (
+    Protocol("one-shot-volume", NextScan.__doc__ or "", (Task.VOLUME,), MEDSAM, False, NextScan()),
+    Protocol("one-shot-volume-1", "The same with one slice, the middle.", (Task.VOLUME,), MEDSAM, False, NextScan(1)),
+    Protocol("one-shot-image", OnePicture.__doc__ or "", (Task.IMAGE,), MEDSAM, False, OnePicture()),
+)
