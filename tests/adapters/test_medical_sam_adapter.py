@@ -344,6 +344,9 @@ def test_what_learned_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     kept = import_checkpoint("lite_medsam", tmp_path / "host.pth")
     found = build(f"{system}={path}", BuildOptions(**OPTIONS)).network.host.state_dict()
     assert all(torch.equal(found[name], value) for name, value in network.host.state_dict().items())
+    beside = row_of(system).network("", card)  # the same through --adapter
+    row_of(system).files.load(BuildOptions(adapter=path), beside.host)
+    assert all(torch.equal(beside.host.state_dict()[name], value) for name, value in found.items())
     assert path.stat().st_size < 0.2 * kept.stat().st_size
     changed = host.host.state_dict()
     changed["mask_decoder.iou_token.weight"] = changed["mask_decoder.iou_token.weight"] + 1

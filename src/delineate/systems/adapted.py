@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from delineate.core.errors import ModelError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from delineate.checkpoints.reading import Weights
     from delineate.checkpoints.system_file import SystemCard
 
+ENCODER = "vision_encoder."  # names of the image encoder begin so
 Renaming = Callable[["Weights"], "Weights"]
 
 
@@ -30,7 +31,8 @@ class AdaptedWeights:
     start        the system whose weights its host starts from
     renamed      published names to the network's
     host_names   the host's published names to the network's
-    fresh        patterns of the names that are the paper's own: no host's file has them, or not in this shape
+    fresh        patterns of the names that are the paper's own: no host's file has them
+    remade       patterns of names that a host's file has, but not in this shape
     dropped      patterns of the host's names that have no place in this network
     """
 
@@ -39,6 +41,7 @@ class AdaptedWeights:
     renamed: Renaming
     host_names: Renaming
     fresh: tuple[str, ...]
+    remade: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
     def card(self, options: BuildOptions) -> SystemCard | None:
@@ -58,10 +61,30 @@ class AdaptedWeights:
         return card
 
     def load(self, options: BuildOptions, network: nn.Module) -> str:
-        """Put weights into a network; the sha256 of their file, or "random weights".
+        """Put weights, and an adapter, into a network; the sha256 of their file (of both), or "random weights".
 
         Raises ModelError where there is no file, or it does not fit, and where parts would be untrained unwanted.
         """
+        import hashlib
+
+        from delineate.checkpoints.adapter_file import put_adapter
+        from delineate.checkpoints.system_file import read_card
+        from delineate.core.hashing import sha256_of
+
+        adapter = options.adapter
+        if adapter is None:
+            return self._load(options, network)
+        if (card := read_card(adapter)) is not None:  # what learned alone: a file of its own, beside its host
+            if card.is_whole:
+                raise ModelError(
+                    "E-ADAPTER", f"{adapter.name} holds a whole system.", f"Say: -m {card.system}={adapter}"
+                )
+            return self._load(replace(options, checkpoint=adapter), network)
+        sha256 = self._load(options, network)
+        put_adapter(network, adapter)
+        return hashlib.sha256((sha256 + sha256_of(adapter)).encode()).hexdigest()
+
+    def _load(self, options: BuildOptions, network: nn.Module) -> str:
         from delineate.checkpoints.reading import read_weights
         from delineate.checkpoints.store import cached_path
         from delineate.core.hashing import sha256_of
@@ -83,7 +106,8 @@ class AdaptedWeights:
             self._load_whole(network, weights, path, options)
         else:
             found = self.renamed(weights)
-            found = found if _is_ours(network, found) else self.host_names(weights)
+            if not any(_matches(name, self.fresh) for name in found):
+                found = self.host_names(weights)
             self._load_whole(network, found, path, options)
         return sha256_of(path)
 
@@ -97,8 +121,9 @@ class AdaptedWeights:
 
         if not any(name in weights for name in network.state_dict()):
             weights = self.host_names(weights)
-        given = {n: v for n, v in weights.items() if not _matches(n, (*self.fresh, *self.dropped))}
-        shapes = {n: tuple(v.shape) for n, v in network.state_dict().items() if not _matches(n, self.fresh)}
+        own = (*self.fresh, *self.remade)
+        given = {n: v for n, v in weights.items() if not _matches(n, (*own, *self.dropped))}
+        shapes = {n: tuple(v.shape) for n, v in network.state_dict().items() if not _matches(n, own)}
         counters = {name: shape for name, shape in shapes.items() if name.endswith(COUNTERS)}
         wanted = {name: shape for name, shape in shapes.items() if name not in counters}
         require_match(wanted, {n: tuple(v.shape) for n, v in given.items()}, file, optional=counters)
@@ -106,13 +131,20 @@ class AdaptedWeights:
 
     def _file(self, options: BuildOptions) -> Path | None:
         from delineate.checkpoints.store import cached_path
+        from delineate.checkpoints.system_file import read_card
 
+        if options.adapter is not None and read_card(options.adapter) is not None:
+            return options.adapter
         return options.checkpoint or cached_path(self.name)
 
     def _load_whole(self, network: nn.Module, weights: Weights, path: Path, options: BuildOptions) -> None:
         from delineate.checkpoints.loading import load_all
 
         if any(_matches(name, self.fresh) and name in weights for name in network.state_dict()):
+            beside = {n: v for n, v in network.state_dict().items() if n not in weights}
+            if beside and all(n.startswith(ENCODER) and not _matches(n, self.fresh) for n in beside):
+                self._load_start(network, path)  # what learned alone was published
+                weights = {**{n: network.state_dict()[n] for n in beside}, **weights}
             load_all(network, weights, path.name)
             return
         if not options.untrained:
@@ -122,6 +154,19 @@ class AdaptedWeights:
                 f"Give a checkpoint of {self.name}; or add --untrained to begin from these.",
             )
         self.load_host(network, weights, path.name)
+
+    def _load_start(self, network: nn.Module, path: Path) -> None:
+        """The host's own weights, which a published file leaves out. Raises ModelError where they are not here."""
+        from delineate.checkpoints.reading import read_weights
+        from delineate.checkpoints.store import cached_path
+
+        host = cached_path(self.start)
+        if host is None:
+            raise ModelError(
+                "E-MODEL-WEIGHTS", f"{path.name} holds what learned beside {self.start}, which is not on this machine.",
+                f"Fetch it: delineate models pull {self.start}",
+            )  # fmt: skip
+        self.load_host(network, read_weights(host), host.name)
 
     def _load_learned(self, network: nn.Module, weights: Weights, card: SystemCard, path: Path) -> None:
         """What learned, beside the host's weights that are kept on this machine."""

@@ -11,6 +11,7 @@ from delineate.models.variants import SamEncoder
 from delineate.predictors.capabilities import Propagation
 from delineate.preprocess.profiles import SAM
 from delineate.systems.layout import CheckpointLayout
+from delineate.systems.sam import INSERTED
 from delineate.systems.sam_shaped import PROMPTS, SamShaped
 from delineate.systems.system import System
 
@@ -21,6 +22,7 @@ def tiny_vit_layout(kernel: int, *file_names: str) -> CheckpointLayout:
         "SAM with TinyViT",
         {"image_encoder.patch_embed.seq.0.c.weight": (None, None, kernel, kernel)},
         holds=("mask_decoder.",),
+        lacks=INSERTED,
         file_names=file_names,
     )
 

@@ -22,7 +22,8 @@ SHIPPED = "quill"  # the model that comes with the package
 AUTO = "auto"  # no model: the choice is left to the table of what was measured (``routing``)
 _PAPERS = (
     "sam", "mobile_sam", "medsam", "medsam_text", "lite_medsam", "sam_med2d", "sam2", "surgical_sam2", "medsam2",
-    "biosam2", "efficient_tam", "edge_tam", "medical_sam_adapter", "alpnet", "protosam",
+    "biosam2", "efficient_tam", "edge_tam", "medical_sam_adapter", "medivista", "sam_unet", "class_peers", "alpnet",
+    "protosam",
 )  # fmt: skip
 SYSTEMS: Registry[System] = Registry(
     "delineate.systems",

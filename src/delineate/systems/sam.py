@@ -23,6 +23,8 @@ TRAINING = (
 )
 
 
+# in names of what papers put into SAM
+INSERTED = ("Space_Adapter.", ".prompt_generator.", "temporal_attn.", "w_a_000", "q_FacTs_000", "med_token")
 VIT_WIDTHS = {"b": 768, "l": 1024, "h": 1280}
 
 
@@ -32,7 +34,7 @@ def vit_layout(width: int, side: int, *file_names: str) -> CheckpointLayout:
         f"SAM with a ViT of width {width} at {side} px",
         {"image_encoder.pos_embed": (1, side // 16, side // 16, width)},
         holds=("mask_decoder.",),
-        lacks=(".Adapter.", "prompt_encoder.text_encoder."),
+        lacks=(".Adapter.", "prompt_encoder.text_encoder.", *INSERTED),
         file_names=file_names,
     )
 
