@@ -16,7 +16,7 @@ from delineate.core.errors import PromptError
 if TYPE_CHECKING:
     from delineate.core.grid import Space
     from delineate.core.prompts import Prompt
-    from delineate.verbs.segment import SegmentTarget
+    from delineate.verbs.targets import Between, SegmentTarget
 
 Several = list[str] | None
 DEFAULT_NAME: Final = "structure"
@@ -45,6 +45,15 @@ class Pointing:
     ] = None
     limit: Annotated[
         Several, typer.Option(help="FIRST-LAST: frames the structure may be followed to, both included.")
+    ] = None
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Go on from the manifest of an earlier run, or from a file of labels."),
+    ] = None
+    undo: Annotated[int, typer.Option(min=0, help="With --from a manifest: take the last N prompts back.")] = 0
+    between: Annotated[
+        str | None,
+        typer.Option(help="Keep every drawn slice, and outline those between: interpolate (shapes) or follow."),
     ] = None
     space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel"
     one_by_one: Annotated[
@@ -81,7 +90,24 @@ def targets(typed: Typed, pointing: Pointing, following: options.PropagationGrou
     if pointing.one_by_one is not None and not any(draft.prompts or draft.mask for draft in drafts):
         choice = "--prompts-one-by-one" if pointing.one_by_one else "--prompts-together"
         raise _unused(choice, "says how prompts are answered, and there are none")
+    if pointing.between is not None and not (pointing.start or any(draft.mask or draft.markers for draft in drafts)):
+        raise _unused("--between", "is about slices between drawn ones, and no file is given")
+    if pointing.undo and pointing.start is None:
+        raise _unused("--undo", "takes back steps of an earlier run, and there is no --from")
+    if pointing.start is not None and not any(draft.says_where for draft in drafts):
+        return ()
     return tuple(draft.target(pointing, following) for draft in drafts)
+
+
+def chosen_between(pointing: Pointing) -> Between | None:
+    """Raises PromptError for a word that is not offered."""
+    from delineate.verbs.targets import Between
+
+    if pointing.between is not None and pointing.between not in list(Between):
+        raise PromptError(
+            "E-OPTION", f'--between "{pointing.between}" is not one of {", ".join(Between)}.', "Choose one of these."
+        )
+    return None if pointing.between is None else Between(pointing.between)
 
 
 @dataclass
@@ -97,8 +123,12 @@ class _Draft:
     limit: tuple[int, int] | None = None
     coordinates: bool = False
 
+    @property
+    def says_where(self) -> bool:
+        return bool(self.prompts or self.mask or self.markers)
+
     def target(self, pointing: Pointing, following: options.PropagationGroup) -> SegmentTarget:
-        from delineate.verbs.segment import SegmentTarget
+        from delineate.verbs.targets import SegmentTarget
 
         return SegmentTarget(
             name=self.name,
@@ -108,6 +138,7 @@ class _Draft:
             mask_label=self.mask_label,
             frame=self.mask_frame,
             limit=self.limit,
+            between=chosen_between(pointing) if self.mask or self.markers else None,
             one_by_one=pointing.one_by_one,
             propagate=not following.frame_only,
             following=following.chosen,

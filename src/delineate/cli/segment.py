@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from delineate.cli import options
 from delineate.cli.console import progress_bar
 from delineate.cli.groups import grouped
 from delineate.cli.ordered import Typed, typed
-from delineate.cli.pointing import Pointing, targets
+from delineate.cli.pointing import Pointing, chosen_between, targets
 from delineate.cli.second_opinion import SecondOpinion
 from delineate.cli.segment_report import end, print_result
 from delineate.cli.where_picture import offer_picture
@@ -46,13 +47,11 @@ def segment(
     from delineate.verbs.replay import request_from
     from delineate.verbs.segment import SegmentRequest
     from delineate.verbs.segment import segment as run
-    from delineate.verbs.targets import written_structures
 
-    if pointing.prompts is not None and written_structures(pointing.prompts) is None:
-        if pointing.says_anything or following != options.PropagationGroup():
-            raise _told_twice(pointing.prompts)
+    told = _told(pointing, following)
+    if told is not None:
         request, check = request_from(
-            pointing.prompts,
+            told,
             input,
             writing.choice,
             None if machine == options.Machine() else machine.choice,
@@ -60,13 +59,12 @@ def segment(
             pointing.force,
         )
     else:
-        asked = _asked(typed(context), pointing, following)
-        request, check = (
-            SegmentRequest(
-                input=input, reading=reading.options, model=machine.choice, asked=asked, output=writing.choice
-            ),
-            None,
-        )
+        request, check = SegmentRequest(input=input, reading=reading.options, model=machine.choice, asked=()), None
+    if told is None or pointing.start is not None:
+        more = {"start": pointing.start, "undo": pointing.undo, "force": pointing.force, "output": writing.choice}
+        if (between := chosen_between(pointing)) is not None:
+            more["between"] = between
+        request = request.model_copy(update=more | {"asked": _asked(typed(context), pointing, following)})
     request = opinion.wanted(request)
     try:
         with progress_bar(f"Following {', '.join(request.names)}", talking.quiet or talking.json) as progress:
@@ -79,6 +77,20 @@ def segment(
     end(result)
 
 
+def _told(pointing: Pointing, following: options.PropagationGroup) -> Path | None:
+    """The record that says what was done before: a manifest or a log given as --prompts, or a manifest as --from."""
+    from delineate.core.manifest import Manifest
+    from delineate.verbs.targets import written_structures
+
+    if pointing.start is not None:
+        return None if Manifest.read(pointing.start) is None else pointing.start
+    if pointing.prompts is None or written_structures(pointing.prompts) is not None:
+        return None
+    if pointing.says_anything or following != options.PropagationGroup():
+        raise _told_twice(pointing.prompts)
+    return pointing.prompts
+
+
 def _asked(
     given: Typed, pointing: Pointing, following: options.PropagationGroup
 ) -> SegmentTarget | tuple[SegmentTarget, ...]:
@@ -88,7 +100,7 @@ def _asked(
     written = None if pointing.prompts is None else written_structures(pointing.prompts)
     if written is None:
         asked = targets(given, pointing, following)
-    elif pointing.says_anything and pointing.prompts is not None:
+    elif replace(pointing, start=None, undo=0, between=None).says_anything and pointing.prompts is not None:
         raise _told_twice(pointing.prompts)
     else:
         asked = written_targets(written, not following.frame_only, following.chosen)

@@ -89,6 +89,13 @@ class Propagate(_Event):
     stopped_after: int | None = None
 
 
+class Interpolate(_Event):
+    """Fill the frames between those an object is outlined on by a person, by the shapes there."""
+
+    event: Literal["interpolate"] = "interpolate"
+    object: str
+
+
 class Predict(_Event):
     """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each."""
 
@@ -97,7 +104,15 @@ class Predict(_Event):
 
 
 Event = Annotated[
-    AddObject | RemoveObject | LockObject | AddPrompt | AddPrompts | ChooseCandidate | Propagate | Predict,
+    AddObject
+    | RemoveObject
+    | LockObject
+    | AddPrompt
+    | AddPrompts
+    | ChooseCandidate
+    | Propagate
+    | Interpolate
+    | Predict,
     Field(discriminator="event"),
 ]
 
@@ -147,6 +162,21 @@ class PromptLog(BaseModel):
     def undone(self) -> PromptLog:
         """With the last event in force taken back."""
         return self._changed(self.events, self.done - 1)
+
+    def without_last(self, steps: int) -> PromptLog:
+        """Without the last so many things a person did, and what was followed or filled after each of them.
+
+        Raises PromptError where there are fewer.
+        """
+        done = self.done
+        for _ in range(steps):
+            while done and isinstance(self.events[done - 1], Propagate | Interpolate | Predict):
+                done -= 1
+            done -= 1
+        if done < 0:
+            count = sum(not isinstance(one, Propagate | Interpolate | Predict) for one in self.current)
+            raise PromptError("E-UNDO", f"There are {count} steps to take back, not {steps}.", "Give a smaller number.")
+        return self.model_copy(update={"events": self.events[:done], "done": done})
 
     def redone(self) -> PromptLog:
         """With the event that was undone last in force again."""

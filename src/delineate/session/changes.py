@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import Notice, PromptError
+from delineate.core.grid import Placement
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
     AddPrompts,
     ChooseCandidate,
     Event,
+    Interpolate,
     LockObject,
     Predict,
     Propagate,
@@ -27,6 +29,7 @@ from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, resolve_p
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
+from delineate.core.shape_interpolation import interpolate
 from delineate.predictors.answers import decoded
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
@@ -85,6 +88,8 @@ class Changes:
                     if progress is not None:
                         progress(frame.done, frame.total)
                 return run.cast_weights()
+            case Interpolate():
+                return self._interpolated(state, event.object)
             case Predict():
                 return self._predicted(state, event, progress)
 
@@ -210,6 +215,19 @@ class Changes:
         for name in names:
             segmentation = segmentation.with_masks(name, masks[name], scores[name])
         return replace(state, segmentation=segmentation)
+
+    def _interpolated(self, state: SessionState, name: str) -> SessionState:
+        """The state with the frames between outlined ones filled by their shapes; those outlined stay as they are."""
+        track, segmentation = state.tracks[name], state.segmentation
+        known = self.scan.grid.placement is not Placement.PIXELS
+        spacing = self.scan.frame_spacing if known else (1.0, 1.0)
+        shapes = interpolate({frame: mask.decode() for frame, mask in track.prompted.items()}, spacing)
+        masks = {frame: self._unlocked(segmentation, name, frame, mask) for frame, mask in shapes.items()}
+        one = segmentation[name]
+        bare = replace(one, scores={frame: score for frame, score in one.scores.items() if frame not in masks})
+        segmentation = segmentation.replacing(bare).with_masks(name, masks)
+        warnings = {frame: why for frame, why in track.warnings.items() if frame not in masks}
+        return replace(state, segmentation=segmentation).with_track(name, replace(track, warnings=warnings))
 
     @staticmethod
     def _unlocked(segmentation: Segmentation, name: str, frame: int, mask: NDArray[np.bool_]) -> Rle | None:

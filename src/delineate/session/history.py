@@ -62,6 +62,11 @@ class History:
         """The last step in another form: it has gone on."""
         self._step(self.now.log.with_last(event), state)
 
+    def begin_at(self, log: PromptLog, state: SessionState) -> None:
+        """Go on from a state that is known already; those before it are computed from the log when needed."""
+        self._keep(log.done, state)
+        self.now = HistoryEntry(log, state)
+
     def undo(self) -> bool:
         """A step back; False if there is none."""
         if not self.now.log.can_undo:

@@ -141,6 +141,16 @@ class PropagationRun:
         self._found.clear()
         return self.state
 
+    def as_followed(self) -> SessionState:
+        """The state as if all had been followed, with the outlines that it holds: for what an earlier run did."""
+        self.finished, state = True, self.state
+        for reach in self._reaches:
+            reach.end(*Direction)
+        for name in dict.fromkeys(reach.anchor.name for reach in self._reaches):
+            track, own = state.tracks[name], [reach for reach in self._reaches if reach.anchor.name == name]
+            state = state.with_track(name, replace(track, followed=self._ranges(track, own)))
+        return state
+
     def _open(self, name: str, track: ObjectTrack) -> list[_Reach]:
         """Where an object is followed from: outlines that were not followed yet, or how far that came."""
         event, directions = self.event, self.event.following.directions

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import Notice, PromptError
-from delineate.core.manifest import InputRecord, Manifest, OutputRecord
+from delineate.core.manifest import InputRecord, Manifest, ObjectRecord, OutputRecord
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
     AddPrompts,
     ChooseCandidate,
     Event,
+    Interpolate,
     LockObject,
     PromptLog,
     Propagate,
@@ -35,6 +36,7 @@ from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore
 from delineate.session.history import History, HistoryEntry, SessionLimits
 from delineate.session.propagation import BLOCK, PropagatedFrame, PropagationRun
+from delineate.session.restoring import restored_state
 from delineate.session.state import ObjectTrack, SessionState, object_record
 from delineate.tracking.guards import GuardSettings
 
@@ -266,6 +268,11 @@ class Session:
         with self._changing():
             self._do(event, progress)
 
+    def interpolate(self, object: str) -> None:
+        """Fill the frames between those an object was outlined on by their shapes; those stay as they are."""
+        with self._changing():
+            self._do(Interpolate(object=object))
+
     def undo(self) -> bool:
         """Take the last event back (a propagation that runs: all of it); False if there is none."""
         with self._lock:
@@ -323,6 +330,24 @@ class Session:
         if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
             scan = scan.sliced_along(log.slice_axis)
         return cls(scan, predictor, guards, features, limits)
+
+    @classmethod
+    def restored(
+        cls,
+        scan: Scan,
+        log: PromptLog,
+        outlines: Segmentation,
+        objects: Sequence[ObjectRecord],
+        predictor: Predictor | None = None,
+        guards: GuardSettings | None = None,
+    ) -> Session:
+        """The session that a log records, its outlines taken from what it wrote: nothing is followed again.
+
+        outlines  with the names of the log's structures, on the scan's grid; objects: what the manifest says of them
+        """
+        session = cls(scan, predictor, guards)
+        session._history.begin_at(log, restored_state(session._changes, log, outlines, objects))
+        return session
 
     # --- how it is done ------------------------------------------------------------------------------------------
 

@@ -36,6 +36,13 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
     voxels, notices = _on_grid(drawn, scan, path, "E-MASK-GRID", label)
     slices = np.moveaxis(voxels, scan.slice_axis, 0)
     number = int(slices.sum(axis=(1, 2)).argmax()) if frame is None else frame
+    others = int(slices.any(axis=(1, 2)).sum()) - 1
+    if frame is None and others > 0:
+        text = (
+            f"{path.name} is drawn on {others + 1} slices; the outline of slice {number}, the largest, is followed. "
+            "--between interpolate (or follow) keeps them all, --from FILE every structure in it."
+        )
+        notices = (*notices, Notice("W-MASK-SLICES", text))
     if not 0 <= number < len(slices):
         raise PromptError(
             "E-PROMPT-FRAME",
@@ -45,22 +52,42 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
     return _mask(slices[number].T, number, path), notices
 
 
+def drawn_slices(path: Path, scan: Scan, label: int | None = None) -> tuple[list[Mask], tuple[Notice, ...]]:
+    """Every slice of a volume that something is drawn on, as it is drawn.
+
+    Raises PromptError for scans that are no volume, files on another grid without a place in space, and empty ones.
+    """
+    voxels, notices = _drawn_volume(Path(path), scan, label, "--between")
+    slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
+    numbers = np.flatnonzero(slices.any(axis=(1, 2)))
+    if not len(numbers):
+        raise PromptError("E-MASK-EMPTY", f"{path.name} is empty: not one voxel is set.", "Draw on one slice or more.")
+    return [Mask.from_array(slices[n].T, frame=int(n)) for n in numbers], notices
+
+
 def marker_prompts(path: Path, scan: Scan, label: int | None = None) -> tuple[list[Box], tuple[Notice, ...]]:
     """A box for each slice between the first and the last marked one; and what should be known about the marks.
 
     Raises PromptError for scans that are no volume, marks on another grid without a place in space, and empty ones.
     """
+    voxels, notices = _drawn_volume(Path(path), scan, label, "--markers")
+    slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
+    return marker_boxes(slices.transpose(0, 2, 1)), notices
+
+
+def _drawn_volume(
+    path: Path, scan: Scan, label: int | None, option: str
+) -> tuple[NDArray[np.bool_], tuple[Notice, ...]]:
+    """The drawn voxels of one structure on the scan's grid. Raises PromptError for what is no volume."""
     if scan.kind is not ScanKind.VOLUME:
-        raise PromptError("E-MARKS-VOLUME", f"--markers are for volumes; this is a {scan.kind.value}.", "Use --box.")
-    path = Path(path)
+        text = f"{option} is for volumes; this is a {scan.kind.value}."
+        raise PromptError("E-MARKS-VOLUME", text, "Use --box, or --mask for one frame.")
     drawn = _drawn(path, scan)
     if drawn.kind is not ScanKind.VOLUME:
         raise PromptError(
             "E-MARKS-GRID", f"{path.name} is no volume, but a {drawn.kind.value}.", "Draw on the scan itself."
         )
-    voxels, notices = _on_grid(drawn, scan, path, "E-MARKS-GRID", label)
-    slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
-    return marker_boxes(slices.transpose(0, 2, 1)), notices
+    return _on_grid(drawn, scan, path, "E-MARKS-GRID", label)
 
 
 def _drawn(path: Path, scan: Scan) -> Scan:

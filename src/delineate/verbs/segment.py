@@ -38,8 +38,9 @@ from delineate.verbs.request import (
 )
 from delineate.verbs.routing import routed
 from delineate.verbs.second_opinion import opinion_notices, second_model, with_second_opinion
+from delineate.verbs.starting import Start, continued, start_files
+from delineate.verbs.targets import Between, propagations, require_followed, target_prompts
 from delineate.verbs.targets import SegmentTarget as SegmentTarget
-from delineate.verbs.targets import propagations, require_followed, target_prompts
 
 _A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
 
@@ -48,6 +49,7 @@ class SegmentRequest(Request):
     """Everything ``segment`` needs to know.
 
     asked  a structure with its prompts, or several, or the log of an earlier session
+    start  what to go on from: the manifest of an earlier run, or a file of labels
     force  apply a log that was made on another file
     """
 
@@ -55,6 +57,11 @@ class SegmentRequest(Request):
     reading: ReadOptions = ReadOptions()
     model: ModelChoice = ModelChoice()
     asked: SegmentTarget | tuple[SegmentTarget, ...] | PromptLog
+    start: Path | None = Field(default=None, description="The manifest of an earlier run, or a file of labels.")
+    undo: int = Field(default=0, ge=0, description="Of an earlier run: the last things done that are taken back.")
+    between: Between = Field(
+        default=Between.INTERPOLATE, description="Of a file of labels: how slices between drawn ones are outlined."
+    )
     guards: GuardSettings | None = None
     second_opinion: ModelName | None = Field(
         default=None, description='Asked about the outlines; "": lite_medsam, or quill where that answers.'
@@ -82,13 +89,14 @@ class SegmentRequest(Request):
     @property
     def prompts_nothing(self) -> bool:
         """Whether nothing says where a structure is: enough for a model with classes of its own."""
-        return not isinstance(self.asked, PromptLog) and not any(target.says_where for target in self.targets)
+        nothing = not any(target.says_where for target in self.targets)
+        return nothing and self.start is None and not isinstance(self.asked, PromptLog)
 
     @property
     def files(self) -> tuple[Path | None, ...]:
         """Every file that is read."""
         own = tuple(file for target in self.targets for file in (target.mask, target.markers))
-        return (self.input, *self.model.files, *own)
+        return (self.input, *self.model.files, *own, *start_files(self.start))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +189,17 @@ def _session(
     if isinstance(request.asked, PromptLog):
         session = Session.for_log(scan, request.asked, predictor, request.force, request.guards)
         return session, request.asked.current
+    if request.start is not None:
+        targets = tuple(target for target in request.targets if target.says_where)
+        require_followed(targets, scan)
+        return continued(
+            Start(request.start, request.undo, request.between, request.force),
+            targets,
+            scan,
+            predictor,
+            request.guards,
+            progress,
+        )
     dense = predictor.capabilities.scope is Scope.DENSE
     pointed = () if dense and request.prompts_nothing else request.targets
     given = [(target, *target_prompts(target, scan)) for target in pointed]

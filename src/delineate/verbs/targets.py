@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field
@@ -15,8 +16,15 @@ from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan
 from delineate.core.written_prompts import WrittenStructures, is_written
 from delineate.session import Session
-from delineate.verbs.prompt_files import marker_prompts, mask_prompt
+from delineate.verbs.prompt_files import drawn_slices, marker_prompts, mask_prompt
 from delineate.verbs.request import Request
+
+
+class Between(StrEnum):
+    """How the frames between drawn ones are outlined."""
+
+    INTERPOLATE = "interpolate"  # by the shapes drawn
+    FOLLOW = "follow"  # by the model, from the nearest drawn one
 
 
 class SegmentTarget(Request):
@@ -28,6 +36,9 @@ class SegmentTarget(Request):
     markers: Path | None = Field(default=None, description="A volume with marks on some slices.")
     frame: int | None = Field(default=None, description="The slice of the mask file that is meant.")
     mask_label: int | None = Field(default=None, description="Which of several labels in the mask or the markers.")
+    between: Between | None = Field(
+        default=None, description="Every drawn slice is kept as it is, and those between are outlined in this way."
+    )
     limit: tuple[int, int] | None = Field(default=None, description="First and last frame it may be followed to.")
     one_by_one: bool | None = Field(
         default=None,
@@ -79,10 +90,19 @@ def target_prompts(target: SegmentTarget, scan: Scan) -> tuple[tuple[Prompt, ...
         raise PromptError(
             "E-OPTION", "--mask-label says which label of a mask is meant, and there is no mask.", "Give --mask FILE."
         )
-    if target.mask is not None:
-        drawn, notices = mask_prompt(target.mask, scan, target.frame, target.mask_label)
-        prompts.append(drawn)
-    if target.markers is not None:
+    if target.between is not None and target.mask is None and target.markers is None:
+        raise PromptError(
+            "E-OPTION-UNUSED", "--between is about slices between drawn ones, and no file is.", "Give --mask FILE."
+        )
+    for file in (target.mask, target.markers):
+        if file is not None and target.between is not None:
+            drawn, about = drawn_slices(file, scan, target.mask_label)
+            prompts += drawn
+            notices += about
+    if target.mask is not None and target.between is None:
+        outline, notices = mask_prompt(target.mask, scan, target.frame, target.mask_label)
+        prompts.append(outline)
+    if target.markers is not None and target.between is None:
         marks, about = marker_prompts(target.markers, scan, target.mask_label)
         prompts += marks
         notices += about
@@ -104,7 +124,9 @@ def propagations(session: Session, targets: Sequence[SegmentTarget]) -> list[Pro
     """
     runs: dict[tuple[tuple[int, int] | None, str], list[SegmentTarget]] = {}
     for target in targets:
-        if target.propagate:
+        if target.between is Between.INTERPOLATE:
+            session.interpolate(target.name)
+        elif target.propagate:
             limit = _limit(session, target)
             how = "" if target.following is None else target.following.model_dump_json()
             runs.setdefault((limit, how), []).append(target)
@@ -130,11 +152,12 @@ def require_followed(targets: Sequence[SegmentTarget], scan: Scan) -> None:
 
 
 def _limit(session: Session, target: SegmentTarget) -> tuple[int, int] | None:
-    """The first and the last frame a structure may be followed to; of marks, those that are marked."""
+    """The first and the last frame a structure may be followed to; of drawn slices, those drawn."""
     track = session.tracks.get(target.name)
     pointed = sorted(track.prompted) if track is not None else []
     if target.limit is None:
-        return (pointed[0], pointed[-1]) if target.markers and pointed else None
+        drawn = target.markers is not None or target.between is not None
+        return (pointed[0], pointed[-1]) if drawn and pointed else None
     first, last = target.limit
     word, frames = session.scan.frame_word, len(session.scan)
     if not 0 <= first <= last < frames:

@@ -1,0 +1,241 @@
+"""Going on from what there is: an earlier run by its manifest, or a file of labels that a person drew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from delineate.core.alignment import Fit, fit_of, moved
+from delineate.core.errors import DelineateError, Notice, PromptError
+from delineate.core.manifest import Manifest
+from delineate.core.prompt_log import Event, Interpolate, PromptLog, Propagate
+from delineate.core.prompts import Mask, Prompt
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan, ScanKind
+from delineate.core.segmentation import Segmentation
+from delineate.io.saving import output_record
+from delineate.labels.reading import open_segmentation
+from delineate.predictors.frame_predictor import Predictor
+from delineate.session import Session
+from delineate.tracking.guards import GuardSettings
+from delineate.verbs.request import Progress
+from delineate.verbs.targets import Between, SegmentTarget, propagations, target_prompts
+
+
+def start_files(start: Path | None) -> tuple[Path, ...]:
+    """Every file that is read to go on from ``start``."""
+    if start is None:
+        return ()
+    manifest = Manifest.read(start)
+    return (start, *(start.parent / one.name for one in (manifest.outputs if manifest else ())))
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to go on from, and how.
+
+    undo     of an earlier run, so many of the last things a person did are taken back first
+    between  of a file of labels, how slices between drawn ones are outlined
+    force    although the run was made on another file
+    """
+
+    file: Path
+    undo: int = 0
+    between: Between = Between.INTERPOLATE
+    force: bool = False
+
+
+def continued(
+    start: Start,
+    targets: Sequence[SegmentTarget],
+    scan: Scan,
+    predictor: Predictor,
+    guards: GuardSettings | None = None,
+    progress: Progress | None = None,
+) -> tuple[Session, Sequence[Event]]:
+    """What there was, with new prompts answered, and what is still to be done: only what they change.
+
+    Raises PromptError where nothing is added, for a manifest of another scan, and for outputs that were changed since.
+    """
+    given = [(target, *target_prompts(target, scan)) for target in targets]
+    scan = scan.with_notices(*(notice for *_, notices in given for notice in notices))
+    manifest = Manifest.read(start.file)
+    if manifest is None:
+        return _drawn_on(start, given, scan, predictor, guards)
+    if not (targets or start.undo):
+        text = "Nothing is added to the earlier run, and nothing taken back."
+        raise PromptError("E-PROMPT-NONE", text, "Give a prompt such as --frame 9 --point 60,80, or --undo 1.")
+    log = manifest.prompts
+    session = earlier_session(start, manifest, scan, predictor, guards, progress)
+    before = session.segmentation.names
+    known = [(as_before(target, log, session), prompts) for target, prompts, _ in given]
+    _point(session, known)
+    filled = frozenset(event.object for event in log.current if isinstance(event, Interpolate))
+    events: list[Event] = [Interpolate(object=name) for name in {target.name for target, _ in known} & filled]
+    again = [target for target, _ in known if target.name not in filled]
+    if start.undo and any(isinstance(event, Propagate) for event in log.current):
+        named = {target.name for target in again} | filled
+        rest = [name for name in before if name not in named and session.tracks[name].prompted]
+        again += [as_before(SegmentTarget(name=name), log, session) for name in rest]
+    return session, [*events, *(propagations(session, again) if len(session.scan) > 1 else ())]
+
+
+def _drawn_on(
+    start: Start,
+    given: Sequence[tuple[SegmentTarget, tuple[Prompt, ...], tuple[Notice, ...]]],
+    scan: Scan,
+    predictor: Predictor,
+    guards: GuardSettings | None,
+) -> tuple[Session, Sequence[Event]]:
+    """The same from a file of labels."""
+    if start.undo:
+        raise PromptError("E-UNDO", "--undo takes back steps of an earlier run.", "Give --from its manifest.")
+    session = drawn_session(start.file, scan, predictor, guards)
+    drawn = session.segmentation.names
+    _point(session, [(target, prompts) for target, prompts, _ in given])
+    others = [target for target, *_ in given if target.name not in drawn]
+    rest = propagations(session, others) if len(session.scan) > 1 and others else []
+    return session, [*_fill(session, drawn, start.between), *rest]
+
+
+def _point(session: Session, given: Sequence[tuple[SegmentTarget, tuple[Prompt, ...]]]) -> None:
+    for target, prompts in given:
+        session.prompt_all(prompts, target.name, target.one_by_one)
+
+
+def earlier_session(
+    start: Start,
+    manifest: Manifest,
+    scan: Scan,
+    predictor: Predictor,
+    guards: GuardSettings | None = None,
+    progress: Progress | None = None,
+) -> Session:
+    """The session that a manifest records; its outlines are read, not computed, unless something is taken back.
+
+    Raises PromptError for a manifest of another scan, and where an output was changed since.
+    """
+    log = manifest.prompts
+    if start.undo:
+        return Session.replay(scan, log.without_last(start.undo), predictor, progress, start.force, guards)
+    if log.scan_sha256 and scan.file and log.scan_sha256 != scan.file.sha256 and not start.force:
+        raise PromptError(
+            "E-PROMPTS-OTHER-SCAN",
+            f'The run was made on another file ("{log.scan}"): its content differs from this one.',
+            "Use --force to go on all the same.",
+        )
+    if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
+        scan = scan.sliced_along(log.slice_axis)
+    outlines = _written(start.file, manifest, scan)
+    whole = all(event.stopped_after is None for event in log.current if isinstance(event, Propagate))
+    if outlines is None or not whole:
+        text = "The outlines of the earlier run cannot be read back as they were: they are computed again."
+        again = scan.with_notices(Notice("W-FROM-AGAIN", text))
+        return Session.replay(again, log, predictor, progress, start.force, guards)
+    return Session.restored(scan, log, outlines, manifest.objects, predictor, guards)
+
+
+def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> SegmentTarget:
+    """A structure's new prompts with its name, its limits and its way of following from the earlier run."""
+    names = session.segmentation.names
+    changes: dict[str, object] = {}
+    if target.name == SegmentTarget().name and target.name not in names and len(names) == 1:
+        changes["name"] = names[0]
+    earlier = [event for event in log.current if isinstance(event, Propagate)]
+    if earlier and target.propagate:
+        last, frames = earlier[-1], len(session.scan)
+        if target.following is None:
+            changes["following"] = last.following
+        if target.limit is None and (last.first is not None or last.stop is not None):
+            changes["limit"] = (last.first or 0, (frames if last.stop is None else last.stop) - 1)
+    return target.model_copy(update=changes)
+
+
+def drawn_session(file: Path, scan: Scan, predictor: Predictor, guards: GuardSettings | None = None) -> Session:
+    """A session with every structure of a label file, its name, label and color, drawn on each of its slices.
+
+    Raises InputError for files without labels, PromptError for those that lie elsewhere than the scan.
+    """
+    labels = open_segmentation(file)
+    outlines, notices = _on_scan(labels.segmentation, scan, file.name)
+    session = Session(scan.with_notices(*notices), predictor, guards)
+    for one in outlines.objects:
+        session.add_object(one.name, one.color, one.label)
+        for frame in one.frames:
+            rle = one.masks[frame]
+            drawn = Mask(height=rle.height, width=rle.width, counts=tuple(map(int, rle.counts)), frame=frame)
+            session.prompt(drawn, one.name)
+    return session
+
+
+def _fill(session: Session, names: Sequence[str], between: Between) -> Iterator[Event]:
+    """What outlines the frames between those structures are drawn on; one drawn on a single frame is followed."""
+    for name in names:
+        drawn = sorted(frame for frame, mask in session.tracks[name].prompted.items() if mask.area)
+        if len(drawn) == 1:
+            yield Propagate(objects=(name,))
+        elif drawn and len(drawn) <= drawn[-1] - drawn[0]:
+            gap = Propagate(objects=(name,), first=drawn[0], stop=drawn[-1] + 1)
+            yield Interpolate(object=name) if between is Between.INTERPOLATE else gap
+
+
+def _written(file: Path, manifest: Manifest, scan: Scan) -> Segmentation | None:
+    """What an earlier run wrote, structure by structure; None where a file is gone, or does not hold all of it."""
+    found = Segmentation.empty(scan)
+    for record in manifest.objects:
+        found = found.adding(record.name, label=record.label)
+    for output in manifest.outputs:
+        path = file.parent / output.name
+        if not path.exists():
+            return None
+        if output_record(path, output.format).sha256 != output.sha256:
+            raise PromptError(
+                "E-FROM-CHANGED",
+                f"{path.name} was changed since {file.name} was written.",
+                f"Go on from what it holds now: --from {path.name}",
+            )
+        try:
+            outlines, _ = _on_scan(open_segmentation(path).segmentation, scan, path.name)
+        except DelineateError:
+            return None
+        for one in outlines.objects:
+            name = next((record.name for record in manifest.objects if record.label == one.label), None)
+            if name is not None:
+                found = found.with_masks(name, dict(one.masks))
+    lost = any(found[record.name].area != record.pixels for record in manifest.objects)  # overlapping structures
+    return None if lost else found
+
+
+def _on_scan(labels: Segmentation, scan: Scan, name: str) -> tuple[Segmentation, tuple[Notice, ...]]:
+    """Outlines on the grid of a scan, frame by frame as the scan has them."""
+    if labels.kind is not scan.kind or (scan.kind is not ScanKind.VOLUME and labels.grid.shape != scan.grid.shape):
+        raise PromptError(
+            "E-MASK-GRID", f"{name} is on {labels.grid!r}, the scan on {scan.grid!r}.", "Draw on the scan itself."
+        )
+    if scan.kind is not ScanKind.VOLUME:
+        return labels, ()
+    fit = fit_of(labels.grid, scan.grid)
+    if fit is Fit.UNKNOWN:
+        raise PromptError(
+            "E-MASK-GRID",
+            f"{name} is on {labels.grid!r}, the scan on {scan.grid!r}, and one does not say where it is.",
+            "Draw on the scan itself.",
+        )
+    if fit is Fit.SAME and labels.slice_axis == scan.slice_axis:
+        return replace(labels, grid=scan.grid), ()
+    found, notices = Segmentation.empty(scan), ()
+    for one in labels.objects:
+        voxels = labels.voxels(one.name)
+        if fit is not Fit.SAME:
+            voxels = moved(voxels, labels.grid, scan.grid)
+            how = "nearest voxel" if fit is Fit.BETWEEN else "the same voxels in another order"
+            notices = (Notice("W-MASK-RESAMPLED", f"{name} was brought onto the grid of the scan ({how})."),)
+        slices = np.moveaxis(voxels, scan.slice_axis, 0).transpose(0, 2, 1)
+        masks = {int(n): Rle.encode(slices[n]) for n in np.flatnonzero(slices.any(axis=(1, 2)))}
+        found = found.adding(one.name, one.color, one.label).with_masks(one.name, masks)
+    if not any(one.masks for one in found.objects):
+        raise PromptError("E-MASK-ELSEWHERE", f"{name} does not overlap the scan.", "Check that both are of one study.")
+    return found, notices
