@@ -37,6 +37,9 @@ def test_a_click_on_an_uploaded_picture_is_outlined(tmp_path: Path) -> None:
         (mask,) = answer["changed"]
         assert (mask["object"], mask["frame"], area(mask)) == ("bar", 0, 24 * 32)
         assert answer["revision"] == session["revision"] + 1 and answer["can_undo"]
+        (given,) = answer["prompts"]
+        assert given["object"] == "bar" and given["prompt"]["at"] == [20.0, 20.0]
+        assert http.post(f"/api/v1/sessions/{session['id']}/undo").json()["prompts"] == []
 
 
 def test_the_same_content_is_the_same_scan_whatever_its_name(tmp_path: Path) -> None:

@@ -43,7 +43,6 @@ class Page implements Hearer {
   private brush = 6;
   private window: [number, number] | null = null;
   private masks = new Map<string, Map<number, Runs>>();
-  private prompts = new Map<string, Map<number, Prompt[]>>();
   private active: string | null = null;
   private preview: Runs | null = null;
   private previewSeq = 0;
@@ -118,9 +117,6 @@ class Page implements Hearer {
     this.busy();
     if (answer.job) this.job = answer.job;
     if (prompt && answer.object !== undefined && answer.frame !== undefined) {
-      const own = this.prompts.get(answer.object) ?? new Map<number, Prompt[]>();
-      own.set(answer.frame, [...(own.get(answer.frame) ?? []), prompt]);
-      this.prompts.set(answer.object, own);
       this.active = answer.object;
       const count = answer.candidates?.length ?? 0;
       this.candidates = count > 1 ? { object: answer.object, frame: answer.frame, count, chosen: 0 } : null;
@@ -248,7 +244,6 @@ class Page implements Hearer {
 
   private step(back: boolean): void {
     this.candidates = null;
-    this.prompts.clear();
     this.waiting.set(this.live.step(back), null);
     this.busy();
   }
@@ -308,9 +303,10 @@ class Page implements Hearer {
     });
     const color = this.structure?.color ?? [255, 213, 74];
     this.view.shown = this.preview ? [...shown, { runs: this.preview, color, preview: true }] : shown;
-    this.view.prompts = this.state.objects.flatMap((one) =>
-      (this.prompts.get(one.name)?.get(this.frame) ?? []).map((prompt) => ({ prompt, color: one.color })),
-    );
+    const colors = new Map(this.state.objects.map((one) => [one.name, one.color]));
+    this.view.prompts = this.state.prompts
+      .filter(({ object, prompt }) => colors.has(object) && prompt.frame === this.frame)
+      .map(({ object, prompt }) => ({ prompt, color: colors.get(object)! }));
     this.view.brush = this.tool === "brush" || this.tool === "eraser" ? this.brush : 0;
     this.view.draw();
     this.strip.frame = this.frame;

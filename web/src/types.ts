@@ -37,6 +37,7 @@ export interface SessionState {
   can_undo: boolean;
   can_redo: boolean;
   objects: Structure[];
+  prompts: { object: string; prompt: Prompt }[];
   notices: string[];
 }
 

@@ -15,7 +15,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from delineate.core.prompt_log import PromptLog
+from delineate.core.prompt_log import AddPrompt, AddPrompts, PromptLog
+from delineate.core.prompts import Mask
 from delineate.core.rle import Rle
 from delineate.core.segmentation import Segmentation
 from delineate.io.atomic import write_bytes
@@ -110,6 +111,13 @@ class LiveSession:
                     "volume_mm3": now.volume_mm3(one.name),
                 }
                 for one in now.objects
+            ],
+            "prompts": [
+                {"object": event.object, "prompt": prompt.model_dump(mode="json")}
+                for event in log.current
+                if isinstance(event, AddPrompt | AddPrompts) and event.object in now
+                for prompt in event.prompts
+                if not isinstance(prompt, Mask)
             ],
             "notices": [notice.message for notice in self.session.notices],
         }
