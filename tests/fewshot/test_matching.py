@@ -7,7 +7,14 @@ import pytest
 
 from delineate.core.frame import Frame
 from delineate.fewshot.descriptors import Descriptors
-from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, transferred
+from delineate.fewshot.label_transfer import (
+    TransferOptions,
+    alignment,
+    carried_back,
+    cosines,
+    pair_logits,
+    transferred,
+)
 from delineate.fewshot.matcher import Matcher, MatchOptions, Support
 from delineate.fewshot.parts import part_of, support_slices
 from delineate.fewshot.placement import Placement, placements, warped
@@ -21,6 +28,10 @@ EXTRACTOR = QuillExtractor(SHIPPED, side=256, threads=1)
 def described(picture: np.ndarray) -> Descriptors:
     frame = Frame.of(picture)
     return Descriptors.of(frame, EXTRACTOR.features(frame))
+
+
+def logits_of(target: Descriptors, support: Descriptors) -> np.ndarray:
+    return pair_logits(target, support, cosines(target, support), TransferOptions())
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
@@ -45,17 +56,28 @@ def test_a_picture_is_aligned_with_itself_and_less_with_a_moved_one(support: tup
 
 def test_labels_go_where_the_structure_went(support: tuple, target: tuple) -> None:
     one, other = described(support[0]), described(target[0])
-    (probability,) = transferred(other, [one], [one.mask(support[1])[None]])
+    (probability,) = transferred([logits_of(other, one)], [one.mask(support[1])[None]])
     assert probability.min() >= 0 and probability.max() <= 1
     assert dice(other.grid.to_frame(probability) > 0.5, target[1]) > dice(support[1], target[1])
 
 
 def test_the_structure_is_placed_where_it_lies(support: tuple, target: tuple) -> None:
     one, other = described(support[0]), described(target[0])
-    best, *others = placements(other, one, one.mask(support[1]), TransferOptions().far)
+    mask = one.mask(support[1])
+    (probability,) = transferred([logits_of(other, one)], [mask[None]])
+    best, *others = placements(other, one, mask, probability, TransferOptions().far)
     assert best.moved == pytest.approx((62.5 / 120, 95.5 / 150), abs=0.04)
     assert 0.9 <= best.scale <= 1.3
     assert all(best.score >= place.score for place in others)
+    assert others[-1].moved == others[-1].center
+
+
+def test_the_right_mask_brings_the_supports_own_back_and_a_wrong_one_does_not(support: tuple, target: tuple) -> None:
+    one, other = described(support[0]), described(target[0])
+    masks = np.stack([other.mask(target[1]), other.mask(np.roll(target[1], -50, axis=1))])
+    right, wrong = carried_back(logits_of(other, one), masks)
+    mask = one.mask(support[1])
+    assert (right * mask).sum() > 2 * (wrong * mask).sum()
 
 
 def test_a_placed_picture_and_its_mask_lie_where_the_placement_says() -> None:

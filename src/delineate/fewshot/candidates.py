@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,13 @@ from delineate.core.resolve import FramePrompts
 from delineate.fewshot.coarse_to_prompts import KeptComponents, PromptOptions, box_of, coarse_to_prompts
 from delineate.fewshot.descriptors import Descriptors, gray_and_color
 from delineate.fewshot.feature_map import Array
+from delineate.fewshot.label_transfer import carried_back
 from delineate.fewshot.placement import Placement, warped
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
 
 Mask = NDArray[np.bool_]
 BINS = 24  # of the histograms of gray values
-MOST_COMPONENTS = 8  # of a coarse mask that are refined
+MOST_COMPONENTS = 6  # of a coarse mask that are refined
 
 
 class Origin(StrEnum):
@@ -46,6 +48,8 @@ class Candidate:
     contrast       overlap of the histograms around the two
     placed         likeness of the support's template at its place
     agreement      mean Dice with the other candidates
+    back           Dice of the support's mask with what this one, as a label, says of the support
+    alike          mean cosine of its cells with the most alike cell of the structure on the supports
     """
 
     mask: Mask
@@ -58,24 +62,50 @@ class Candidate:
     contrast: float = 0.0
     placed: float = 0.0
     agreement: float = 0.0
+    back: float = 0.0
+    alike: float = 0.0
 
     @property
     def evidence(self) -> NDArray[np.float64]:
         """What ``quality`` weighs."""
         return np.array([
             self.predicted_iou, self.presence, self.coarse, self.shape, self.intensities, self.contrast, self.placed,
-            self.agreement,
+            self.agreement, self.back,
         ])  # fmt: skip
+
+    @property
+    def similarity(self) -> float:
+        """How sure it is that this is the structure: labels agree both ways, and what is inside looks the same.
+
+        The geometric mean of ``coarse``, ``back``, ``alike`` and ``intensities``.
+        """
+        return float(max(self.coarse * self.back * self.alike * self.intensities, 0.0) ** 0.25)
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A structure on a support."""
+    """A structure on a support.
+
+    cells     the mask on the grid
+    likeness  ``cosines`` of the target with the support
+    logits    ``pair_logits`` of them
+    """
 
     frame: Frame
     mask: Mask
     descriptors: Descriptors
-    cells: Array  # the mask on the grid
+    cells: Array
+    likeness: Array
+    logits: Array
+
+
+class Described(Protocol):
+    """A target, as far as candidates are weighed by it."""
+
+    @property
+    def descriptors(self) -> Descriptors: ...
+    @property
+    def gray(self) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,34 +178,58 @@ def placed_candidates(
 
 
 def weighed(
-    candidates: Sequence[Candidate], probability: Array, target: Frame, target_gray: Array, supports: Sequence[Shown]
+    candidates: Sequence[Candidate], probability: Array, target: Described, supports: Sequence[Shown]
 ) -> list[Candidate]:
-    """The candidates that are not empty, with the evidence that does not depend on how they were made."""
+    """The candidates that are not empty, with the evidence that does not depend on how they were made.
+
+    probability  (height, width), as labels alone say
+    """
     kept = [one for one in candidates if one.mask.any()]
-    looks = [_look(one.frame, gray_and_color(one.frame)[0], one.mask) for one in supports]
+    if not kept:
+        return []
+    looks = [_look(gray_and_color(one.frame)[0], one.mask) for one in supports]
     areas = float(np.mean([one.mask.mean() for one in supports]))
+    cells = np.stack([target.descriptors.mask(one.mask) for one in kept])
+    back, alike = _back(cells, supports), _alike(cells, supports)
     out = []
-    for one in kept:
-        look = _look(target, target_gray, one.mask)
-        inside = max(float(np.minimum(look[0], other[0]).sum()) for other in looks)
-        around = max(float(np.minimum(look[1], other[1]).sum()) for other in looks)
+    for one, returned, cosine in zip(kept, back, alike, strict=True):
+        look = _look(target.gray, one.mask)
         area = float(one.mask.mean())
-        shape = one.shape if one.placed or one.shape else min(area, areas) / max(area, areas)
         others = [overlap(one.mask, other.mask) for other in kept if other is not one]
         out.append(
             replace(
                 one,
                 coarse=overlap(one.mask, probability),
-                shape=shape,
-                intensities=inside,
-                contrast=around,
+                shape=one.shape or min(area, areas) / max(area, areas),
+                intensities=max(float(np.minimum(look[0], other[0]).sum()) for other in looks),
+                contrast=max(float(np.minimum(look[1], other[1]).sum()) for other in looks),
                 agreement=float(np.mean(others)) if others else 0.0,
+                back=float(returned),
+                alike=float(cosine),
             )
         )
     return out
 
 
-def _look(frame: Frame, gray: Array, mask: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _back(cells: Array, supports: Sequence[Shown]) -> NDArray[np.float64]:
+    """``Candidate.back`` of masks (K, n, n), the mean over all supports."""
+    each = [[overlap(one, shown.cells) for one in carried_back(shown.logits, cells)] for shown in supports]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _alike(cells: Array, supports: Sequence[Shown]) -> NDArray[np.float64]:
+    """``Candidate.alike`` of masks (K, n, n): the best of all supports, cell by cell."""
+    best = np.max([shown.likeness[:, _core(shown.cells)].max(axis=1) for shown in supports], axis=0)
+    flat = cells.reshape(len(cells), -1)
+    return np.asarray(flat @ best / np.maximum(flat.sum(axis=1), 1e-6))
+
+
+def _core(cells: Array) -> NDArray[np.bool_]:
+    """The cells that a structure fills most, flat."""
+    return np.asarray(cells.ravel() >= min(0.5, float(cells.max())))
+
+
+def _look(gray: Array, mask: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Histograms of gray values inside a mask, and in its box grown by half, outside of it."""
     x0, y0, x1, y1 = (int(edge) for edge in box_of(mask))
     down, across = (y1 - y0) // 4 + 2, (x1 - x0) // 4 + 2

@@ -49,39 +49,48 @@ def alignment(likeness: Array) -> float:
     return float(np.clip((same - any_two) / max(float(best - any_two), 1e-6), 0, 1))
 
 
-def transferred(
-    target: Descriptors,
-    supports: Sequence[Descriptors],
-    labels: Sequence[NDArray[np.float32]],
-    options: TransferOptions | None = None,
-    likeness: Sequence[Array] | None = None,
-) -> Array:
+def pair_logits(target: Descriptors, support: Descriptors, likeness: Array, options: TransferOptions) -> Array:
+    """How much each target cell (rows) speaks for each support cell (columns): logits, the same in both directions.
+
+    likeness  ``cosines`` of the two
+    """
+    spread = options.spread(alignment(likeness))
+    apart = np.float32(options.intensity_weight) * squared_distances(target.intensities, support.intensities)
+    logits = np.float32(options.feature_weight) * likeness - apart
+    return np.asarray(logits - _distances(target.cells) / np.float32(2 * spread**2))
+
+
+def transferred(logits: Sequence[Array], labels: Sequence[NDArray[np.float32]]) -> Array:
     """Probabilities (L, n, n) of each structure on the target.
 
-    labels    of each support, (L, n, n): the share of each cell that a structure covers
-    likeness  ``cosines`` with each support, where they are known already
+    logits  ``pair_logits`` with each support
+    labels  of each support, (L, n, n): the share of each cell that a structure covers
     """
-    options = options or TransferOptions()
-    likeness = [cosines(target, one) for one in supports] if likeness is None else likeness
-    logits = []
-    for support, alike in zip(supports, likeness, strict=True):
-        spread = options.spread(alignment(alike))
-        logit = options.feature_weight * alike - _squared(target.intensities, support.intensities) * np.float32(
-            options.intensity_weight
-        )
-        logits.append(logit - _distances(target.cells) / np.float32(2 * spread**2))
-    joined = np.concatenate(logits, axis=1)
-    weights = np.exp(joined - joined.max(axis=1, keepdims=True))
+    values = np.concatenate([_flat(one) for one in labels], axis=1)
+    return _mean_labels(np.concatenate(logits, axis=1), values, labels[0].shape[-1])
+
+
+def carried_back(logits: Array, masks: NDArray[np.float32]) -> Array:
+    """What masks (K, n, n) on the target would say of the support: probabilities (K, n, n) there.
+
+    A mask that is right brings the support's own back (reverse classification accuracy, Valindria et al., IEEE TMI
+    2017).
+    """
+    return _mean_labels(logits.T, _flat(masks), masks.shape[-1])
+
+
+def _mean_labels(logits: Array, values: Array, cells: int) -> Array:
+    """Values (L, columns) of what each row is like, averaged by the softmax of its logits: (L, cells, cells)."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
-    values = np.concatenate([one.reshape(len(one), -1) for one in labels], axis=1)
-    return np.asarray(values @ weights.T, np.float32).reshape(-1, target.cells, target.cells)
+    return np.asarray(values @ weights.T, np.float32).reshape(-1, cells, cells)
 
 
 def _flat(values: Array) -> Array:
     return values.reshape(len(values), -1)
 
 
-def _squared(one: Array, other: Array) -> Array:
+def squared_distances(one: Array, other: Array) -> Array:
     """Squared distances of every cell of one (rows) to every cell of the other, over channels both have."""
     channels = min(len(one), len(other))
     a, b = _flat(one[:channels]), _flat(other[:channels])

@@ -23,11 +23,12 @@ from delineate.fewshot.candidates import (
 from delineate.fewshot.descriptors import Descriptors, gray_and_color
 from delineate.fewshot.feature_map import Array, FeatureExtractor
 from delineate.fewshot.features import feature_map
-from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, transferred
-from delineate.fewshot.placement import placements
+from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, pair_logits, transferred
+from delineate.fewshot.placement import Placement, placements
 from delineate.fewshot.quality import quality
 from delineate.predictors.frame_predictor import EmbeddingFeatures, FramePredictor
 
+MOST_PLACES = 6  # on a target, of all supports together
 SAME = 0.6  # Dice from which on two candidates mean the same thing
 
 
@@ -62,7 +63,7 @@ class Match:
     """A structure on a target.
 
     mask        bool (height, width)
-    similarity  the Dice it is expected to have, 0 to 1, from all that speaks for it
+    similarity  ``Candidate.similarity``: how sure it is that this is the structure, 0 to 1
     origin      what made the outline
     coarse      the mask that labels alone give, without a promptable model
     """
@@ -138,31 +139,43 @@ class Matcher:
             np.stack([one.mask(support.masks[name]) if name in support.masks else _nothing(one) for name in names])
             for support, one in zip(supports, described, strict=True)
         ]
-        probabilities = transferred(target.descriptors, described, cells, self.options.transfer, likeness)
+        logits = [
+            pair_logits(target.descriptors, one, alike, self.options.transfer)
+            for one, alike in zip(described, likeness, strict=True)
+        ]
+        probabilities = transferred(logits, cells)
         matches = {}
         for n, name in enumerate(names):
             shown = [
-                (Shown(support.frame, support.masks[name], one, of_cells[n]), alignment(alike))
-                for support, one, of_cells, alike in zip(supports, described, cells, likeness, strict=True)
+                (Shown(support.frame, support.masks[name], one, of_cells[n], alike, logit), alignment(alike))
+                for support, one, of_cells, logit, alike in zip(
+                    supports, described, cells, logits, likeness, strict=True
+                )
                 if name in support.masks
             ]
-            probability = target.descriptors.grid.to_frame(probabilities[n])
-            matches[name] = self._best(target, probability, shown)
+            matches[name] = self._best(target, probabilities[n], shown)
         return matches
 
-    def _best(self, target: Target, probability: Array, shown: Sequence[tuple[Shown, float]]) -> Match:
+    def _best(self, target: Target, cells: Array, shown: Sequence[tuple[Shown, float]]) -> Match:
+        """The outline of one structure, whose probabilities on the grid labels alone gave."""
+        probability = target.descriptors.grid.to_frame(cells)
         candidates = coarse_candidates(probability, target.frame, target.refiner)
-        each = max(1, round(self.options.places / len(shown)))
+        each = self.options.places if len(shown) == 1 else min(2, self.options.places)
+        found: list[tuple[Placement, Shown]] = []
         for support, aligned in shown:
             spread = self.options.transfer.spread(aligned)
-            places = placements(target.descriptors, support.descriptors, support.cells, spread, each)
-            candidates += placed_candidates(support, places, target.frame, target.refiner)
-        ranked = _ranked(weighed(candidates, probability, target.frame, target.gray, [one for one, _ in shown]))
+            places = placements(target.descriptors, support.descriptors, support.cells, cells, spread, each)
+            found += [(place, support) for place in places]
+        for place, support in sorted(found, key=lambda pair: -pair[0].score)[:MOST_PLACES]:
+            candidates += placed_candidates(support, [place], target.frame, target.refiner)
+        structure = [one for one, _ in shown]
+        ranked = _ranked(weighed(candidates, probability, target, structure))
         coarse = probability > 0.5
         if not ranked:
             return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
-        score, best = ranked[0]
-        return Match(_voted(ranked), score, best.origin, coarse)
+        best = ranked[0][1]
+        (voted,) = weighed([Candidate(_voted(ranked), best.origin)], probability, target, structure)
+        return Match(voted.mask, voted.similarity, best.origin, coarse)
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
@@ -174,7 +187,8 @@ def _voted(ranked: Sequence[tuple[float, Candidate]]) -> NDArray[np.bool_]:
     best = ranked[0][1]
     alike = [(score**2, one.mask) for score, one in ranked if overlap(one.mask, best.mask) > SAME]
     share = sum(weight * mask for weight, mask in alike) / sum(weight for weight, _ in alike)
-    return np.asarray(share > 0.5)
+    voted = np.asarray(share > 0.5)
+    return voted if voted.any() else best.mask
 
 
 def _nothing(descriptors: Descriptors) -> Array:

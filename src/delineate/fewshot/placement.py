@@ -17,6 +17,8 @@ SCALES = (0.7, 0.84, 1.0, 1.19, 1.41)
 CHANNELS = 24  # principal components that are correlated
 INTENSITY_WEIGHT = 2.0  # against features, both centered
 RING = 0.5  # of the structure's extent around it, that the template holds too
+LABEL_WEIGHT = 1.5  # of the transferred probability inside less that around, against likeness
+PLACE_COST = 0.1  # of one standard deviation, in units of likeness
 SCALE_SPREAD = 0.5  # standard deviation of the logarithm of the scale
 
 
@@ -39,32 +41,36 @@ def placements(
     target: Descriptors,
     support: Descriptors,
     mask: Array,
+    probability: Array,
     spread: float,
     count: int = 3,
     scales: Sequence[float] = SCALES,
 ) -> list[Placement]:
-    """The best places of a structure, apart from one another, best first.
+    """The best places of a structure, apart from one another, best first; of several the last is where it was.
 
-    mask    (n, n), the share of each cell the structure covers on the support
-    spread  standard deviation of how far it may have moved, in shares of the frame
+    mask         (n, n), the share of each cell the structure covers on the support
+    probability  (n, n), of the structure on the target, as labels alone say
+    spread       standard deviation of how far it may have moved, in shares of the frame
     """
     cells = target.cells
     one, other = _reduced(support, target)
-    weights = _template(mask)
+    inside, ring = _template(mask)
     center = ndimage.center_of_mass(mask)
     offsets = (np.arange(2 * cells) + cells) % (2 * cells) - cells  # of a circular correlation
     cost = (offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * (spread * cells) ** 2)
-    spectrum = np.fft.rfft2(other, (2 * cells, 2 * cells))
+    looked_for = np.concatenate([0.5 * (inside + ring) * one, LABEL_WEIGHT * (inside - ring)[None]])
+    spectrum = np.fft.rfft2(np.concatenate([other, probability[None]]), (2 * cells, 2 * cells))
     surfaces = []
     for scale in scales:
-        scaled = np.stack([_zoomed(weights * channel, scale, center) for channel in one])
-        total = max(float(_zoomed(weights, scale, center).sum()), 1e-6)
-        raw = np.fft.irfft2((np.conj(np.fft.rfft2(scaled, (2 * cells, 2 * cells))) * spectrum).sum(axis=0))
-        surfaces.append(raw / total - PLACE_COST * (cost + np.log(scale) ** 2 / (2 * SCALE_SPREAD**2)))
-    return _peaks(np.stack(surfaces), offsets, scales, center, cells, max(2.0, 0.3 * np.sqrt(mask.sum())), count)
-
-
-PLACE_COST = 0.1  # of one standard deviation, in units of likeness
+        template = np.stack([_zoomed(channel, scale, center) for channel in looked_for]) / np.float32(scale**2)
+        raw = np.fft.irfft2((np.conj(np.fft.rfft2(template, (2 * cells, 2 * cells))) * spectrum).sum(axis=0))
+        surfaces.append(raw - PLACE_COST * (cost + np.log(scale) ** 2 / (2 * SCALE_SPREAD**2)))
+    best = _peaks(np.stack(surfaces), offsets, scales, center, cells, max(2.0, 0.3 * np.sqrt(mask.sum())), count)
+    if count == 1:
+        return best
+    here = (center[0] + 0.5) / cells, (center[1] + 0.5) / cells
+    unmoved = Placement(1.0, here, here, float(surfaces[list(scales).index(1.0)][0, 0]))
+    return [*best[: count - 1], unmoved]
 
 
 def warped(
@@ -107,12 +113,12 @@ def _reduced(support: Descriptors, target: Descriptors) -> tuple[Array, Array]:
     return first.astype(np.float32), second.astype(np.float32)
 
 
-def _template(mask: Array) -> Array:
-    """Weights (n, n) of the structure and of a ring around it, each a half."""
+def _template(mask: Array) -> tuple[Array, Array]:
+    """Weights (n, n) of the structure and of a ring around it; each sums to 1."""
     inside = mask / max(float(mask.sum()), 1e-6)
     reach = max(1, round(RING * np.sqrt(float(mask.sum()))))
     ring = ndimage.binary_dilation(mask > 0.25, iterations=reach) * (1 - mask)
-    return np.asarray(0.5 * inside + 0.5 * ring / max(float(ring.sum()), 1e-6), np.float32)
+    return inside.astype(np.float32), (ring / max(float(ring.sum()), 1e-6)).astype(np.float32)
 
 
 def _zoomed(channel: Array, scale: float, center: tuple[float, ...]) -> Array:

@@ -13,7 +13,7 @@ from delineate.core.frame import Frame
 from delineate.fewshot.matcher import Matcher
 
 SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it
-LEAST, MOST = 0.15, 0.6
+LEAST, MOST = 0.1, 0.6
 TURN, GROWTH, GAMMA, NOISE = 8.0, 1.12, 0.8, 0.03  # degrees, factor, exponent, share of the range
 
 
@@ -60,7 +60,7 @@ def _between(present: Sequence[float], absent: Sequence[float]) -> Threshold:
 
 def changed(frame: Frame) -> Frame:
     """A frame turned, enlarged, brightened and with noise: another picture of the same."""
-    pixels = frame.pixels.astype(np.float32)
+    pixels = np.nan_to_num(frame.pixels.astype(np.float32))
     size = np.array(pixels.shape[:2], float)
     turn = np.deg2rad(TURN)
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / GROWTH
@@ -73,13 +73,14 @@ def changed(frame: Frame) -> Frame:
     low, high = float(pixels.min()), float(pixels.max())
     spread = max(high - low, 1e-6)
     noise = np.random.default_rng(0).normal(0, NOISE, pixels.shape[:2])
-    out = [low + spread * np.clip(((c - low) / spread) ** GAMMA + noise, 0, 1) for c in channels]
+    shares = [np.clip((c - low) / spread, 0, 1) for c in channels]
+    out = [low + spread * np.clip(share**GAMMA + noise, 0, 1) for share in shares]
     return _like(frame, np.stack(out, axis=2) if pixels.ndim == 3 else out[0])
 
 
 def painted_over(frame: Frame, mask: NDArray[np.bool_]) -> Frame:
     """A frame without a structure: in its place a part of the frame that does not show it, its edges blended."""
-    pixels = frame.pixels.astype(np.float32)
+    pixels = np.nan_to_num(frame.pixels.astype(np.float32))
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     height, width = mask.shape
     best: tuple[float, tuple[int, int]] = (np.inf, (height // 2, width // 2))

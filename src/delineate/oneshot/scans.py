@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 class Finding:
     """What became of one structure on a scan.
 
-    similarity  the Dice it is expected to have, on its best frame
+    similarity  ``Match.similarity`` on its best frame
     found       whether that is enough
     frame       where it was matched best
     origin      what made the outline there

@@ -17,7 +17,7 @@ from delineate.io.atomic import write_bytes
 class Row:
     """What became of one structure on one target.
 
-    similarity  the Dice it is expected to have
+    similarity  ``Match.similarity``
     threshold   from which on it counts as found
     frame       where it was matched best
     seconds     of the whole target

@@ -16,6 +16,7 @@ from delineate.io.own_files import png_mark
 
 TILE = 240  # pixels along the longer side
 COLUMNS, MOST = 6, 120
+NEAR = 0.05  # margin below which a target is doubtful
 DOUBTFUL, FINE = (240, 150, 60), (120, 200, 130)
 
 
@@ -44,7 +45,7 @@ def save_tile(scan: Scan, outlines: Segmentation, frame: int, path: Path) -> Non
 
 def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
     """All targets, those nearest to the threshold first; what was found without doubt comes last."""
-    ordered = sorted(entries, key=lambda one: abs(one.margin) if one.margin < 0.15 else one.margin)[:MOST]
+    ordered = sorted(entries, key=lambda one: abs(one.margin) if one.margin < NEAR else one.margin)[:MOST]
     columns = max(1, min(COLUMNS, len(ordered)))
     rows = max(1, -(-len(ordered) // columns))
     gap, below = 8, 40
@@ -56,7 +57,7 @@ def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
             with Image.open(one.picture) as picture:
                 tile = picture.convert("RGB")
                 sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
-        color = DOUBTFUL if one.margin < 0.15 else FINE
+        color = DOUBTFUL if one.margin < NEAR else FINE
         pen.rectangle([x - 2, y - 2, x + TILE + 1, y + TILE + 1], outline=color, width=2)
         write(pen, (x, y + TILE + 3), _cut(one.caption, 32), 13)
         write(pen, (x, y + TILE + 20), _cut(one.about, 36), 12)

@@ -142,7 +142,7 @@ def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
 
     Raises OutputError for a folder that is there without ``resume`` or ``overwrite``, or was begun otherwise.
     """
-    record = RequestRecord.of("oneshot", request)
+    record = _recorded(request)
     path = request.output / RECORD
     if request.output.exists() and not request.output.is_dir():
         raise OutputError("E-OUTPUT-FOLDER", f"{request.output} is a file.", "Name a folder: -o FOLDER")
@@ -165,18 +165,19 @@ def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
                 done.setdefault(row.target, []).append(row)
     request.output.mkdir(parents=True, exist_ok=True)
     (request.output / TILES).mkdir(exist_ok=True)
-    shown = "".join(sha256_of(path) for pair in request.supports for path in pair if path.is_file())
-    write_bytes(
-        path,
-        record.model_copy(update={"request": {**record.request, "content": shown[:128]}})
-        .model_dump_json(indent=1)
-        .encode(),
-    )
+    write_bytes(path, record.model_dump_json(indent=1).encode())
     return done
 
 
+def _recorded(request: OneshotRequest) -> RequestRecord:
+    """The request, with the hash of what the supports hold."""
+    record = RequestRecord.of("oneshot", request)
+    files = [path for pair in request.supports for path in pair if path.is_file()]
+    return record.model_copy(update={"request": {**record.request, "supports_sha256": sha256_of(*files)}})
+
+
 def _compared(recorded: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in recorded.items() if name not in (*UNRECORDED, "content")}
+    return {name: value for name, value in recorded.items() if name not in UNRECORDED}
 
 
 def _on_target(

@@ -1,0 +1,94 @@
+"""Whole scans: key frames, a volume by a volume, and supports that are read from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from delineate.core.errors import InputError
+from delineate.core.frame import Modality, ModalityName
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
+from delineate.fewshot.matcher import Matcher, MatchOptions
+from delineate.labels.reading import segmentation_of
+from delineate.oneshot.examples import Example, read_example, require_alike
+from delineate.oneshot.scans import find_on_scan, frames_to_look_at, key_frames
+from delineate.oneshot.targets import targets_in
+from delineate.quill.dense_features import QuillExtractor
+from delineate.quill.predictor import SHIPPED, QuillPredictor
+from fewshot.example_pictures import blob_picture
+
+RADII = (14, 18, 20, 15)
+
+
+def volume(seed: int, x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
+    """Slices of a blob (x, y, slice) that grows and shrinks, and its mask."""
+    slices = [blob_picture(seed + n, x + n, y, radius) for n, radius in enumerate(RADII)]
+    return tuple(np.stack([one[part].T for one in slices], axis=2) for part in (0, 1))
+
+
+def test_a_volume_is_outlined_by_another_one() -> None:
+    voxels, mask = volume(0, 80, 50)
+    scan = Scan.from_volume(voxels, slice_axis=2)
+    labels = segmentation_of(Scan.from_volume(mask.astype(np.uint8), slice_axis=2))
+    supports = Example(scan, labels).supports()
+    assert [one.part for one in supports] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
+    quill = QuillPredictor(threads=1)
+    matcher = Matcher(QuillExtractor(SHIPPED, 256, 1), supports[1:2], quill, MatchOptions(places=1))
+    target, truth = volume(7, 95, 62)
+    other = Scan.from_volume(target, slice_axis=2)
+    empty = Segmentation.empty(other).adding("label 1", label=1)
+    found = find_on_scan(other, matcher, {"label 1": 0.0}, empty, quill)
+    (finding,) = found.findings
+    assert finding.found
+    outlined = found.segmentation.voxels("label 1")
+    assert 2 * (outlined & truth).sum() / (outlined.sum() + truth.sum()) > 0.85
+    nothing = find_on_scan(other, matcher, {"label 1": 1.0}, empty, quill)
+    assert not nothing.findings[0].found
+    assert nothing.segmentation.names == ("label 1",)
+    assert not nothing.segmentation["label 1"].area
+
+
+def test_long_scans_are_looked_at_in_places_and_short_ones_whole() -> None:
+    assert frames_to_look_at(5) == [0, 1, 2, 3, 4]
+    numbers = frames_to_look_at(240)
+    assert len(numbers) == 12
+    assert (numbers[0], numbers[-1]) == (10, 230)
+
+
+def test_key_frames_are_good_and_apart() -> None:
+    assert key_frames({0: 0.5, 10: 0.9, 12: 0.89, 40: 0.85, 60: 0.3}, 80) == [10, 40]
+
+
+def test_another_modality_is_refused() -> None:
+    picture, mask = blob_picture(0, 80, 50, 18)
+    labels = segmentation_of(Scan.from_image(mask.astype(np.uint8)))
+    ct, mr = (Scan.from_image(picture, modality=Modality(name)) for name in (ModalityName.CT, ModalityName.MR))
+    require_alike([Example(ct, labels)], Scan.from_image(picture))
+    with pytest.raises(InputError, match="is MR"):
+        require_alike([Example(ct, labels)], mr)
+
+
+def test_a_structure_is_named_by_its_value_or_name(tmp_path: Path) -> None:
+    picture, mask = blob_picture(0, 80, 50, 18)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    Image.fromarray((mask * 2 + np.roll(mask, 40, 1)).clip(0, 2).astype(np.uint8)).save(tmp_path / "m.png")
+    both = read_example(tmp_path / "a.png", tmp_path / "m.png")
+    only = read_example(tmp_path / "a.png", tmp_path / "m.png", wanted=("2",))
+    assert len(both.labels.objects) == 2
+    assert only.labels.names == ("label 2",)
+    assert list(only.supports()[0].masks) == ["label 2"]
+
+
+def test_folders_give_each_scan_a_name_of_its_own(tmp_path: Path) -> None:
+    for inner in ("a", "b"):
+        (tmp_path / inner).mkdir()
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / inner / "case.png")
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    support = (tmp_path / "a" / "case.png").resolve()
+    assert [one.name for one in targets_in([tmp_path], False)] == ["case", "case_2"]
+    assert [one.path.parent.name for one in targets_in([tmp_path], False, {support})] == ["b"]
+    assert [one.path.name for one in targets_in([tmp_path / "a"], True)] == ["a"]
