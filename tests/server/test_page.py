@@ -11,6 +11,7 @@ import httpx
 import nibabel as nib
 import numpy as np
 import pytest
+
 from serving import TOKEN, nifti, served, voxels
 
 PAGE = Path(__file__).resolve().parents[2] / "web"
