@@ -12,8 +12,9 @@ from scipy import ndimage
 from delineate.core.frame import Frame
 from delineate.fewshot.matcher import Matcher
 
-SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it
-LEAST, MOST = 0.1, 0.6
+SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it on other supports
+SHARE_OF_ONE = 0.25  # the same where a changed copy stands for it: another patient is less alike
+LEAST, MOST = 0.1, 0.5
 TURN, GROWTH, GAMMA, NOISE = 8.0, 1.12, 0.8, 0.03  # degrees, factor, exponent, share of the range
 
 
@@ -45,7 +46,8 @@ def calibrated(matcher: Matcher) -> dict[str, Threshold]:
         for name, mask in support.masks.items():
             without = painted_over(support.frame, mask)
             absent[name].append(matcher.match(without, others)[name].similarity if _shows(matcher, others, name) else 0)
-    return {name: _between(present[name], absent[name]) for name in matcher.names}
+    share = SHARE if several else SHARE_OF_ONE
+    return {name: _between(present[name], absent[name], share) for name in matcher.names}
 
 
 def _shows(matcher: Matcher, others: Sequence[int] | None, name: str) -> bool:
@@ -53,9 +55,9 @@ def _shows(matcher: Matcher, others: Sequence[int] | None, name: str) -> bool:
     return any(name in matcher.supports[n].masks for n in chosen)
 
 
-def _between(present: Sequence[float], absent: Sequence[float]) -> Threshold:
+def _between(present: Sequence[float], absent: Sequence[float], share: float) -> Threshold:
     high, low = float(np.mean(present or [1.0])), float(np.mean(absent or [0.0]))
-    return Threshold(float(np.clip(low + SHARE * (high - low), LEAST, MOST)), high, low)
+    return Threshold(float(np.clip(low + share * (high - low), LEAST, MOST)), high, low)
 
 
 def changed(frame: Frame) -> Frame:
