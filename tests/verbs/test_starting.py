@@ -15,6 +15,7 @@ from delineate.core.prompts import Box, Point
 from delineate.io.opening import open_scan
 from delineate.session import Session
 from delineate.session.propagation import PropagationRun
+from delineate.session.restoring import restored_session
 from delineate.verbs.replay import request_from
 from delineate.verbs.request import OutputChoice
 from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
@@ -54,7 +55,7 @@ def test_a_restored_session_is_the_session_that_was(folder: Path) -> None:
     assert manifest is not None
     scan = open_scan(folder / "a.nii.gz")
     replayed = Session.replay(scan, manifest.prompts)
-    restored = Session.restored(scan, manifest.prompts, replayed.segmentation, manifest.objects)
+    restored = restored_session(scan, manifest.prompts, replayed.segmentation, manifest.objects)
     for name in replayed.segmentation.names:
         one, other = replayed.segmentation[name], restored.segmentation[name]
         assert dict(one.masks) == dict(other.masks) and one.scores.keys() == other.scores.keys()

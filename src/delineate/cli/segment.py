@@ -15,6 +15,7 @@ from delineate.cli.ordered import Typed, typed
 from delineate.cli.pointing import Pointing, chosen_between, targets
 from delineate.cli.second_opinion import SecondOpinion
 from delineate.cli.segment_report import end, print_result
+from delineate.cli.stopping import stopping
 from delineate.cli.where_picture import offer_picture
 from delineate.core.errors import PromptError
 
@@ -33,6 +34,7 @@ def segment(
     opinion: SecondOpinion,
     reading: options.Reading,
     talking: options.PrintOptions,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the rest of this run, if stopped.")] = False,
 ) -> None:
     """Outline structures that you point at with boxes, clicks, lines, a mask, or a prompts file.
 
@@ -65,9 +67,10 @@ def segment(
         if (between := chosen_between(pointing)) is not None:
             more["between"] = between
         request = request.model_copy(update=more | {"asked": _asked(typed(context), pointing, following)})
-    request = opinion.wanted(request)
+    request = opinion.wanted(request).model_copy(update={"resume": resume})
     try:
-        with progress_bar(f"Following {', '.join(request.names)}", talking.quiet or talking.json) as progress:
+        title = f"Following {', '.join(request.names)}"
+        with progress_bar(title, talking.quiet or talking.json) as bar, stopping(bar) as progress:
             result = run(request, progress, check, (pointing.prompts,))
     except PromptError as error:
         if not (talking.quiet or talking.json):

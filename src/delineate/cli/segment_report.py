@@ -9,7 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell
-from delineate.cli.guard import EMPTY, PARTIAL
+from delineate.cli.guard import EMPTY, INTERRUPTED, PARTIAL, TERMINATED
 
 if TYPE_CHECKING:
     from delineate.core.manifest import ObjectRecord
@@ -48,9 +48,12 @@ def print_result(done: RunResult, talking: options.PrintOptions) -> None:
 
 def end(done: RunResult) -> None:
     """End the command with the exit code of what came of it."""
+    from delineate.verbs.outcome import INTERRUPTED as STOPPED_BY_HAND
     from delineate.verbs.outcome import Outcome
 
     code = {Outcome.EMPTY: EMPTY, Outcome.PARTIAL: PARTIAL}.get(done.outcome)
+    if done.manifest.stopped is not None and done.manifest.stopped.code == STOPPED_BY_HAND:
+        code = TERMINATED if done.manifest.stopped.message == "TERM." else INTERRUPTED
     if code is not None:
         raise typer.Exit(code)
 

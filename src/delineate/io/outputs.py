@@ -126,6 +126,14 @@ class Outputs:
             raise _failed(path, error) from error
         return self._staging[target.parent] / target.name
 
+    def put(self) -> None:
+        """Put what is staged in place now, as the result so far; what is staged later replaces it."""
+        self._commit()
+        for folder in self._staging.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        self._staging.clear()
+        self._done, self.overwrite = False, True
+
     def _commit(self) -> None:
         """Put everything that was staged in place; take it all back if one cannot be."""
         undo: list[_Place] = []

@@ -36,6 +36,7 @@ from delineate.predictors.frame_predictor import Candidates, FramePredictor, Pre
 from delineate.session.answering import answering_for, answering_on, class_names, require_answered
 from delineate.session.doubts import DOUBTED, WORDS, ValueRanges, nothing_to_see, points_at_background
 from delineate.session.features import FeatureKey, FeatureStore
+from delineate.session.journal import Journal
 from delineate.session.propagation import PropagationRun
 from delineate.session.state import ObjectTrack, RecordedPrompt, SessionState, StoredCandidates
 from delineate.tracking.guards import GuardSettings
@@ -107,10 +108,10 @@ class Changes:
                 made.append(AddObject(object=name, label=one.label, color=one.color))
         return Predict(objects=tuple(made))
 
-    def propagation(self, state: SessionState, event: Propagate) -> PropagationRun:
+    def propagation(self, state: SessionState, event: Propagate, journal: Journal | None = None) -> PropagationRun:
         chains = event.following.memory is MemoryRule.CHAIN  # each frame is then a picture on its own
         predictor = self._alone if chains else self.predictor
-        return PropagationRun(self.scan, predictor, self.guards, state, event, self._store.encoder(predictor))
+        return PropagationRun(self.scan, predictor, self.guards, state, event, self._store.encoder(predictor), journal)
 
     def frame_of(self, prompts: Sequence[Prompt]) -> int:
         """The one frame that prompts of a query are on. Raises PromptError where they are on several."""

@@ -14,6 +14,7 @@ from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.predictors.capabilities import Propagation as FollowsBy
 from delineate.predictors.frame_predictor import Features, FramePredictor
+from delineate.session.journal import Journal
 from delineate.session.state import FollowedFrom, ObjectTrack, SessionState
 from delineate.tracking.guards import GuardSettings
 from delineate.tracking.propagate import Anchor, Direction, Followed, VisitedFrame, propagate, territories
@@ -86,7 +87,9 @@ class PropagationRun:
         state: SessionState,
         event: Propagate,
         encode: Callable[[Frame], Features] | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self._frames = len(scan)
         self.state, self.event = state, event
         self.visited = 0
@@ -111,7 +114,8 @@ class PropagationRun:
         self._found: list[tuple[Followed, Rle | None]] = []
         anchors = [reach.anchor for reach in self._reaches]
         context = self._context(dict.fromkeys(anchor.name for anchor in anchors)) if self._remembers else ()
-        self._steps = propagate(scan, predictor, anchors, guards, event.following, encode, context)
+        where = (None, None) if journal is None else (journal.sweep, journal.position)
+        self._steps = propagate(scan, predictor, anchors, guards, event.following, encode, context, *where)
 
     @property
     def record(self) -> Propagate:
@@ -125,14 +129,27 @@ class PropagationRun:
 
     def frames(self) -> Iterator[PropagatedFrame]:
         """Follow to the end, or to where the event says that it was stopped."""
-        for visited in self._steps:
+        for visited in self._visits():
             self._take(visited)
             yield PropagatedFrame(visited.frame, visited.done, visited.total)
             if self.visited == self.event.stopped_after:
                 return
         self.finished = True
+        if self._journal is not None:
+            self._journal.finished = True
         for reach in self._reaches:
             reach.end(*Direction)
+
+    def _visits(self) -> Iterator[VisitedFrame]:
+        """The frames an earlier run visited, then those that are left."""
+        if self._journal is None:
+            yield from self._steps
+            return
+        yield from (record.visited for record in tuple(self._journal.visited))
+        if not self._journal.finished:
+            for visited in self._steps:
+                self._journal.add(visited)
+                yield visited
 
     def cast_weights(self) -> SessionState:
         """The state with all that was followed so far."""

@@ -19,9 +19,31 @@ from delineate.core.prompt_log import (
     Propagate,
 )
 from delineate.core.rle import Rle
+from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
+from delineate.predictors.frame_predictor import Predictor
 from delineate.session.changes import Changes
+from delineate.session.session import Session
 from delineate.session.state import ObjectTrack, RecordedPrompt, SessionState
+from delineate.tracking.guards import GuardSettings
+
+
+def restored_session(
+    scan: Scan,
+    log: PromptLog,
+    outlines: Segmentation,
+    objects: Sequence[ObjectRecord],
+    predictor: Predictor | None = None,
+    guards: GuardSettings | None = None,
+) -> Session:
+    """The session that a log records, its outlines taken from what it wrote: nothing is followed again.
+
+    outlines  with the names of the log's structures, on the scan's grid
+    objects   what the manifest says of them
+    """
+    session = Session(scan, predictor, guards)
+    session.begin_at(log, lambda changes: restored_state(changes, log, outlines, objects))
+    return session
 
 
 def restored_state(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import Notice, PromptError
-from delineate.core.manifest import InputRecord, Manifest, ObjectRecord, OutputRecord
+from delineate.core.manifest import InputRecord, Manifest, OutputRecord
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
@@ -35,8 +35,8 @@ from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore
 from delineate.session.history import History, HistoryEntry, SessionLimits
+from delineate.session.journal import Journal
 from delineate.session.propagation import BLOCK, PropagatedFrame, PropagationRun
-from delineate.session.restoring import restored_state
 from delineate.session.state import ObjectTrack, SessionState, object_record
 from delineate.tracking.guards import GuardSettings
 
@@ -260,10 +260,13 @@ class Session:
         """
         return self._carried_on(self._begin(_propagate(objects, first, stop, following)))
 
-    def do(self, event: Event, progress: Progress | None = None) -> None:
-        """Do an event of a log. Whatever stops a propagation, an error too, what was followed until then stays."""
+    def do(self, event: Event, progress: Progress | None = None, journal: Journal | None = None) -> None:
+        """Do an event of a log. Whatever stops a propagation, an error too, what was followed until then stays.
+
+        journal  of a propagation: what an earlier one found is taken from it, and what this one finds is added
+        """
         if isinstance(event, Propagate):
-            self._follow(event, progress)
+            self._follow(event, progress, journal)
             return
         with self._changing():
             self._do(event, progress)
@@ -272,6 +275,11 @@ class Session:
         """Fill the frames between those an object was outlined on by their shapes; those stay as they are."""
         with self._changing():
             self._do(Interpolate(object=object))
+
+    def begin_at(self, log: PromptLog, after: Callable[[Changes], SessionState]) -> None:
+        """Stand where a log ends, in a state that is known and need not be computed from it."""
+        with self._changing():
+            self._history.begin_at(log, after(self._changes))
 
     def undo(self) -> bool:
         """Take the last event back (a propagation that runs: all of it); False if there is none."""
@@ -331,24 +339,6 @@ class Session:
             scan = scan.sliced_along(log.slice_axis)
         return cls(scan, predictor, guards, features, limits)
 
-    @classmethod
-    def restored(
-        cls,
-        scan: Scan,
-        log: PromptLog,
-        outlines: Segmentation,
-        objects: Sequence[ObjectRecord],
-        predictor: Predictor | None = None,
-        guards: GuardSettings | None = None,
-    ) -> Session:
-        """The session that a log records, its outlines taken from what it wrote: nothing is followed again.
-
-        outlines  with the names of the log's structures, on the scan's grid; objects: what the manifest says of them
-        """
-        session = cls(scan, predictor, guards)
-        session._history.begin_at(log, restored_state(session._changes, log, outlines, objects))
-        return session
-
     # --- how it is done ------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -379,16 +369,16 @@ class Session:
     def _recalled(self, number: int) -> tuple[SessionState, Event]:
         return self._history.state_at(number - 1), self.log.events[number - 1]
 
-    def _follow(self, event: Propagate, progress: Progress | None) -> bool:
-        run = self._begin(event)
+    def _follow(self, event: Propagate, progress: Progress | None, journal: Journal | None = None) -> bool:
+        run = self._begin(event, journal)
         for frame in self._carried_on(run):
             if progress is not None:
                 progress(frame.done, frame.total)
         return run.complete
 
-    def _begin(self, event: Propagate) -> PropagationRun:
+    def _begin(self, event: Propagate, journal: Journal | None = None) -> PropagationRun:
         with self._changing():
-            self._running = self._changes.propagation(self._history.now.state, event)
+            self._running = self._changes.propagation(self._history.now.state, event, journal)
             return self._running
 
     def _carried_on(self, run: PropagationRun) -> Generator[PropagatedFrame, None, None]:

@@ -28,7 +28,7 @@ from delineate.predictors.frame_predictor import (
     Query,
     ReferenceFrame,
 )
-from delineate.tracking.guards import Guard, GuardSettings, sureness
+from delineate.tracking.guards import Guard, GuardSettings, KnownStructure, sureness
 from delineate.tracking.tracker import Step
 
 
@@ -45,6 +45,8 @@ class ChainTracker:
     _last: dict[str, ReferenceFrame] = field(default_factory=dict)  # where each structure was last seen
     _now: tuple[Frame, Features] | None = None
 
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)  # frames it was last seen and prompted on
+
     def __post_init__(self) -> None:
         self._guard = Guard(self.guards)
 
@@ -53,7 +55,7 @@ class ChainTracker:
         return tuple(self._last)
 
     def push(self, frame: Frame, reverse: bool = False) -> Mapping[str, Step]:
-        features = (self.encode or self.predictor.encode)(frame)
+        features = self.encoded(frame)
         self._now = (frame, features)
         answers = self._answers(features, list(self._last.values()))
         return {
@@ -77,11 +79,27 @@ class ChainTracker:
             self._last.pop(name, None)
         else:
             self._last[name] = ReferenceFrame(features, mask)
+            self.places[name] = (_number(frame), _number(frame))
         return step
 
     def remove(self, name: str) -> None:
         self._last.pop(name, None)
         self._guard.forget(name)
+
+    @property
+    def guard(self) -> Guard:
+        return self._guard
+
+    def encoded(self, frame: Frame) -> Features:
+        return (self.encode or self.predictor.encode)(frame)
+
+    def last_seen(self, name: str) -> ReferenceFrame:
+        return self._last[name]
+
+    def take_up(self, name: str, last: ReferenceFrame, places: tuple[int, int], known: KnownStructure) -> None:
+        """Go on following a structure that another tracker followed."""
+        self._last[name], self.places[name] = last, places
+        self._guard.take_up(name, known)
 
     suspend = remove
 
@@ -126,5 +144,11 @@ class ChainTracker:
             confident = answer.confident if isinstance(answer, ChainedCandidates) else None
             passed = step.mask if confident is None else step.mask & confident
             prompted = last.prompted or last
+            self.places[name] = (_number(frame), self.places[name][1])
             self._last[name] = ReferenceFrame(features, passed if passed.any() else step.mask, prompted)
         return step
+
+
+def _number(frame: Frame) -> int:
+    """Of a frame in its scan; -1 where it has none."""
+    return -1 if frame.index is None else frame.index

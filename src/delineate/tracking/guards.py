@@ -81,7 +81,7 @@ class Appearance:
 
 
 @dataclass(frozen=True)
-class _Known:
+class KnownStructure:
     """A structure where it was prompted, its area there, and its area where it was seen last."""
 
     look: Appearance
@@ -94,7 +94,7 @@ class Guard:
 
     def __init__(self, settings: GuardSettings) -> None:
         self.settings = settings
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, KnownStructure] = {}
 
     def start(self, name: str, frame: Frame, mask: MaskArray, score: float = 1.0) -> Step:
         """The structure as it was prompted, or corrected, on a frame; lost where there is no outline."""
@@ -102,7 +102,7 @@ class Guard:
         if not area:
             self.forget(name)
             return _lost(mask)
-        self._known[name] = _Known(Appearance.of(frame.pixels, mask), area, area)
+        self._known[name] = KnownStructure(Appearance.of(frame.pixels, mask), area, area)
         return Step(mask, score)
 
     def judge(
@@ -133,6 +133,13 @@ class Guard:
         last_area = known.last_area if source is None else int(source.sum())
         confidence, drift = _doubts(answer.score * answer.presence, found, last_area, known.look.change(now), settings)
         return Step(mask, confidence, drift)
+
+    def known(self, name: str) -> KnownStructure:
+        return self._known[name]
+
+    def take_up(self, name: str, known: KnownStructure) -> None:
+        """Go on judging a structure that another guard knew."""
+        self._known[name] = known
 
     def forget(self, name: str) -> None:
         self._known.pop(name, None)

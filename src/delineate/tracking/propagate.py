@@ -23,6 +23,7 @@ from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan, ScanKind
 from delineate.predictors.frame_predictor import Features, FramePredictor
 from delineate.tracking.guards import GuardSettings
+from delineate.tracking.resuming import SweepPosition, SweepRecord, take_up
 from delineate.tracking.tracker import Step, Tracker
 from delineate.tracking.trackers import tracker_for
 
@@ -102,12 +103,16 @@ def propagate(
     following: PropagationOptions | None = None,
     encode: Callable[[Frame], Features] | None = None,
     context: Sequence[Anchor] = (),
+    resumed: SweepRecord | None = None,
+    position: SweepPosition | None = None,
 ) -> Iterator[VisitedFrame]:
     """Follow every anchor through its frames, forwards and then backwards; anchors' own frames are not repeated.
 
     following  how; ``directions`` is in the anchors' ranges already
     encode     the predictor's ``encode``, by way of where encoded frames are kept
     context    every prompted frame of structures that have several, for a tracker that remembers them all beforehand
+    resumed    where an earlier run stood: only what comes after is visited
+    position   kept up to date with where this run stands
 
     Raises PromptError, before anything is followed, for a way of following the predictor does not have.
     """
@@ -115,7 +120,7 @@ def propagate(
     if how.reset is None:
         how = how.model_copy(update={"reset": predictor.capabilities.resets})
     make = partial(tracker_for, predictor, guards or GuardSettings(), how, len(scan), encode)
-    return _visited(scan, anchors, how, make(), make, context)
+    return _visited(scan, anchors, how, make(), make, context, resumed, position or SweepPosition())
 
 
 def _visited(
@@ -125,6 +130,8 @@ def _visited(
     tracker: Tracker,
     make: Callable[[], Tracker],
     context: Sequence[Anchor],
+    resumed: SweepRecord | None,
+    position: SweepPosition,
 ) -> Iterator[VisitedFrame]:
     sweeps = [(direction, *_span(anchors, direction)) for direction in Direction]
     total = sum(max(0, stop - first) for _, first, stop in sweeps)
@@ -132,14 +139,24 @@ def _visited(
     by_frame = {(a.frame, a.name): a for a in anchors}
     _remember(tracker, scan, context)
     for direction, first, stop in sweeps:
+        if resumed is not None and direction.value != resumed.direction:  # an earlier run has done it
+            done += max(0, stop - first)
+            continue
         if direction is Direction.BACKWARD and how.reset and stop > first:
             tracker = make()
             _remember(tracker, scan, context)
         sweep = _Sweep(tracker, direction, by_frame, PATIENCE[scan.kind], forgetting)
-        for index, frame in _frames(scan, first, stop, direction, sweep.waits_until):
+        left = (first, stop)
+        if resumed is not None:
+            take_up(tracker, resumed, scan)
+            sweep.take_up(resumed)
+            left = (resumed.frame + 1, stop) if direction is Direction.FORWARD else (first, resumed.frame)
+            resumed = None
+        for index, frame in _frames(scan, *left, direction, sweep.waits_until):
             followed = tuple(sweep.visit(index, frame))
-            position = index - first + 1 if direction is Direction.FORWARD else stop - index
-            yield VisitedFrame(index, direction, followed, done + position, total)
+            sweep.tell(position, index)
+            far = index - first + 1 if direction is Direction.FORWARD else stop - index
+            yield VisitedFrame(index, direction, followed, done + far, total)
         sweep.end()
         done += max(0, stop - first)
 
@@ -202,6 +219,17 @@ class _Sweep:
             if at == index and self._leads_on(anchor):
                 self._start(anchor)
                 self._following[name], self._missed[name] = anchor, 0
+
+    def take_up(self, record: SweepRecord) -> None:
+        """Go on where an earlier sweep stood."""
+        for name, one in record.structures.items():
+            self._following[name], self._missed[name] = self.anchors[one.anchor, name], one.missed
+
+    def tell(self, position: SweepPosition, index: int) -> None:
+        """Put down where the sweep stands after a frame."""
+        position.tracker, position.direction, position.frame = self.tracker, self.direction.value, index
+        position.following = {name: anchor.frame for name, anchor in self._following.items()}
+        position.missed = dict(self._missed)
 
     def end(self) -> None:
         """Let everything go, so that the tracker can be taken the other way."""

@@ -12,8 +12,11 @@ from delineate.core.prompt_log import Event, Propagate
 from delineate.core.scan import ScanKind
 from delineate.session import Session
 from delineate.session.changes import Progress
+from delineate.verbs.keeping import Keeper
 
 SKIP: Final = "--skip-damaged"
+INTERRUPTED: Final = "E-INTERRUPTED"
+RESUME: Final = "Go on with the same command and --resume."
 
 
 class Outcome(StrEnum):
@@ -31,9 +34,12 @@ class Outcome(StrEnum):
 
 
 def done_as_far_as_possible(
-    session: Session, events: Iterable[Event], progress: Progress | None = None
+    session: Session, events: Iterable[Event], progress: Progress | None = None, keeper: Keeper | None = None
 ) -> StopRecord | None:
     """Do events one after the other; gives what stopped a structure from being followed, None if nothing did.
+
+    KeyboardInterrupt stops it too, as the command line raises it for Ctrl+C and TERM. ``keeper`` keeps what it takes to
+    go on.
 
     What was outlined and followed until then stays in the session, to be written as a partial result. What is wrong
     with a prompt, or with a way of following that the model does not have, is raised: nothing was done then.
@@ -43,23 +49,37 @@ def done_as_far_as_possible(
     def counted(now: int, all: int) -> None:
         nonlocal done, total
         done, total = now, all
+        if keeper is not None:
+            keeper.tick(now, all)
         if progress is not None:
             progress(now, all)
 
     for event in events:
         done, total = 0, 0
         try:
-            session.do(event, counted)
+            session.do(event, counted, None if keeper is None else keeper.journal(event))
         except PromptError:
             raise
+        except KeyboardInterrupt as stop:
+            if keeper is None or not isinstance(event, Propagate):
+                raise
+            keeper.keep()
+            return StopRecord(code=INTERRUPTED, message=f"{stop or 'Ctrl+C'}.", hint=RESUME, done=done, total=total)
         except Exception as error:
             outlined = any(one.area for one in session.segmentation.objects)
             if not isinstance(event, Propagate) or not outlined:
                 raise
             known = foreseen(error)
             hint = _way_on(known, session)
+            if keeper is not None:
+                keeper.keep()
             return StopRecord(code=known.code, message=known.message, hint=hint, done=done, total=total)
     return None
+
+
+def unfinished(done: int, total: int) -> StopRecord:
+    """What the record of a run says while the run goes on; it stays so where the machine fails."""
+    return StopRecord(code="E-UNFINISHED", message="The run had not ended.", hint=RESUME, done=done, total=total)
 
 
 def _way_on(error: DelineateError, session: Session) -> str:

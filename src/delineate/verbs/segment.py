@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field
 
 from delineate.core.errors import OutputError
-from delineate.core.manifest import RunRecord
+from delineate.core.manifest import Manifest, RunRecord, StopRecord
 from delineate.core.prompt_log import Event, PromptLog
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.naming import beside, default_output
@@ -24,7 +24,8 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 from delineate.session.answering import class_names
 from delineate.tracking.guards import GuardSettings
-from delineate.verbs.outcome import done_as_far_as_possible
+from delineate.verbs.keeping import ENDING, Keeper
+from delineate.verbs.outcome import done_as_far_as_possible, unfinished
 from delineate.verbs.remarks import remarks_of
 from delineate.verbs.request import (
     ModelChoice,
@@ -67,6 +68,7 @@ class SegmentRequest(Request):
         default=None, description='Asked about the outlines; "": lite_medsam, or quill where that answers.'
     )
     output: OutputChoice = OutputChoice()
+    resume: bool = Field(default=False, description="Go on with exactly the rest of a run that was stopped.")
     force: bool = False
 
     @property
@@ -147,23 +149,36 @@ def segment(
     film = beside(target, ".film.mp4") if request.output.film else None
     require_no_stale_film(beside(target, ".film.mp4"), film is not None)
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
-    with Outputs(files, (*request.files, *inputs), request.output.overwrite) as outputs:
+    with Outputs(files, (*request.files, *inputs), request.output.overwrite or request.resume) as outputs:
         predictor = predictor or request.model.build()
         if check is not None:
             check(predictor)
         second = second_model(request, check)
         session, events = _session(request, scan, predictor, progress)
-        stopped = done_as_far_as_possible(session, events, progress)
-        write_outlines(session.segmentation, outlines, session.scan, outputs, keep_header=request.output.keep_header)
-        records = [output_record(outputs.stage(file), format_of(file)) for file in outlines]
-        run = _run_record(request, session).model_copy(update={"routed": why})
-        manifest = session.manifest(records).model_copy(update={"run": run, "stopped": stopped})
+
+        def staged(stopped: StopRecord | None) -> Manifest:
+            """The outlines as they stand, and the record of them."""
+            keep_header = request.output.keep_header
+            write_outlines(session.segmentation, outlines, session.scan, outputs, keep_header=keep_header)
+            records = [output_record(outputs.stage(file), format_of(file)) for file in outlines]
+            run = _run_record(request, session).model_copy(update={"routed": why})
+            return session.manifest(records).model_copy(update={"run": run, "stopped": stopped})
+
+        def so_far(done: int, total: int) -> None:
+            write_manifest(staged(unfinished(done, total)), outputs.stage(manifest_file))
+            outputs.put()
+
+        keeper = Keeper(beside(target, ENDING), session, so_far, request.resume)
+        stopped = done_as_far_as_possible(session, events, progress, keeper)
+        manifest = staged(stopped)
         manifest = with_second_opinion(manifest, session, second, progress)
         write_manifest(manifest, outputs.stage(manifest_file))
         save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session, manifest.objects))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
         notices = (*session.notices, *opinion_notices(predictor, second))
+    if stopped is None:
+        keeper.done()
     return SegmentResult(session.scan, notices, manifest, files, manifest_file, request.model, session)
 
 

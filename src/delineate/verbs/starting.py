@@ -20,6 +20,7 @@ from delineate.io.saving import output_record
 from delineate.labels.reading import open_segmentation
 from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
+from delineate.session.restoring import restored_session
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.request import Progress
 from delineate.verbs.targets import Between, SegmentTarget, propagations, target_prompts
@@ -135,7 +136,7 @@ def earlier_session(
         text = "The outlines of the earlier run cannot be read back as they were: they are computed again."
         again = scan.with_notices(Notice("W-FROM-AGAIN", text))
         return Session.replay(again, log, predictor, progress, start.force, guards)
-    return Session.restored(scan, log, outlines, manifest.objects, predictor, guards)
+    return restored_session(scan, log, outlines, manifest.objects, predictor, guards)
 
 
 def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> SegmentTarget:
