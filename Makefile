@@ -34,7 +34,7 @@ docs: $(VENV)/.dev
 gallery: $(VENV)/.dev
 	$(BIN)/python tools/gallery.py
 
-# The tables of the README and the model card, measured anew: needs the labelled data and some minutes.
+# The tables of the pages on quality and speed, and of the model card, measured anew: needs the labelled data and some minutes.
 tables: $(VENV)/.dev
 	$(BIN)/python tools/tables.py
 

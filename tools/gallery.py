@@ -21,6 +21,11 @@ from delineate.demo.phantom import phantom_volume
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / "docs" / "gallery"
 COLORS = 128
+ABDOMEN = "demo/abdomen.nii.gz"
+ORGANS = "demo/abdomen_seg.nii.gz"
+LIVER = "--label liver --frame 20 --box 25,31,95,85"
+SECOND = "--frame 8 --box 41,44,63,64 --limit 8-31"
+SPLEEN = "--label spleen --frame 20 --box 108,61,133,99"
 CT = "ct.dcm"  # the slice that comes with pydicom
 
 
@@ -56,6 +61,27 @@ PICTURES = (
     Picture("corruptions", "A picture under every corruption of the robustness protocols",
             ("delineate bench corruptions labeled/images/slice14.png -o corruptions.png",), "corruptions.png",
             width=420),
+    Picture("tutorial-first", "Two structures in one line (the tutorial)",
+            (f"delineate segment {ABDOMEN} {LIVER} {SPLEEN} -o organs.nii.gz",), "organs.preview.png", width=600),
+    Picture("tutorial-changed", "What a correction on one slice changed",
+            (f"delineate segment {ABDOMEN} {LIVER} {SECOND} {SPLEEN} -o corrected.nii.gz",
+             f"delineate compare organs.nii.gz corrected.nii.gz --scan {ABDOMEN} --picture changed.png"),
+            "changed.png", width=600),
+    Picture("margin", "A margin of 5 mm around the liver that spares other organs",
+            ("delineate clean demo/abdomen_seg.nii.gz --label liver --grow 5 -o margin.nii.gz",
+             f"delineate compare {ORGANS} margin.nii.gz --label liver --scan {ABDOMEN} --picture margin.png"),
+            "margin.png", width=600),
+    Picture("filled", "Two drawn slices, and what was filled in between (blue)",
+            (f"delineate segment {ABDOMEN} --box 25,31,95,85 --frame 20 --frame-only --label liver -o slice20.nii.gz",
+             f"delineate segment {ABDOMEN} --box 36,38,81,81 --frame 14 --frame-only --label liver -o slice14.nii.gz",
+             "delineate combine slice20.nii.gz slice14.nii.gz -o drawn.nii.gz",
+             "delineate fill-between drawn.nii.gz -o filled.nii.gz",
+             f"delineate compare drawn.nii.gz filled.nii.gz --scan {ABDOMEN} --picture filled.png"),
+            "filled.png", width=600),
+    Picture("compared", "Two outlines held against each other",
+            ("delineate clean demo/abdomen_seg.nii.gz --label liver --shrink 4 -o other.nii.gz",
+             f"delineate compare {ORGANS} other.nii.gz --scan {ABDOMEN} --picture differences.png"),
+            "differences.png", width=600),
 )  # fmt: skip
 
 

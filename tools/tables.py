@@ -1,4 +1,4 @@
-"""Writes the measured tables into the README and the model card: ``make tables``, or those named as arguments.
+"""Writes the measured tables into docs/reference and the model card: ``make tables``, or those named as arguments.
 
 Between ``<!-- NAME -->`` and ``<!-- /NAME -->`` stands what a command printed, and nothing else.
 """
@@ -67,7 +67,7 @@ SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_sy
 def main(wanted: Sequence[str]) -> None:
     write(ROOT / "docs" / "reference" / "systems.md", "systems", systems())
     write(ROOT / "docs" / "reference" / "weights.md", "sources", sources_table())
-    pages = [ROOT / "docs" / "reference" / "comparison.md"]
+    pages = [ROOT / "docs" / "reference" / f"{name}.md" for name in ("comparison", "quality", "speed")]
     files = [*pages, ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
     tables = {
         name: "\n".join([TABLE_HEAD, *map(as_row, measure())])

@@ -20,6 +20,7 @@ __version__ = _version("delineate")
 
 _WHERE = {
     "open_scan": "delineate.io.opening",
+    "open_segmentation": "delineate.labels.reading",
     "save": "delineate.io.saving",
     "Session": "delineate.session",
     "choose_model": "delineate.systems.routing",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from delineate.core.segmentation import Overlap, Segmentation
     from delineate.io.opening import open_scan
     from delineate.io.saving import save
+    from delineate.labels.reading import open_segmentation
     from delineate.session import Session
     from delineate.systems.routing import choose_model
 

@@ -1,4 +1,4 @@
-"""How fast it is on this machine: clicks, following, memory, start-up. The README's table is this module's output."""
+"""How fast it is on this machine: clicks, following, memory, start-up; docs/reference/speed.md shows it."""
 
 from __future__ import annotations
 
