@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from delineate.cli import app
 from delineate.cli.guard import DONE, EMPTY
@@ -60,6 +61,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "models verify": ((),),
     "dataset check": (("data",),),
     "dataset shard": (("data", "-o", "shards"),),
+    "dataset prepare": (("polyps", "polyps", "-o", "prepared", "--superpixels", "none"),),
     "dataset synthesize": (("-o", "made", "--count", "2", "--size", "96"),),
     "train quill": (("-o", "quill", "--minutes", "0.01", "--batch", "1", "--threads", "1"),),
     "train finetune": (
@@ -111,6 +113,11 @@ def _prepare(folder: Path) -> None:
     drawn = np.zeros((5, 16, 16), np.uint8)
     drawn[[0, 4], 4:9, 4:9] = 1
     np.savez(folder / "drawn.npz", segs=drawn)
+    for place in ("TrainDataset", "TestDataset/Kvasir"):
+        for kind in ("images", "masks"):
+            path = folder / "polyps" / place / kind / "a.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(np.kron(drawn[0], np.full((4, 4), 255, np.uint8))).save(path)
     torch.save(tiny_predictor(side=128).network.host.state_dict(), folder / "tiny.pt")
     SYSTEMS["tiny_sam"] = replace(SYSTEMS["sam_vit_b"], name="tiny_sam", build=built)  # type: ignore[index]
     bench.bench = partial(_hasty, bench.bench)  # type: ignore[assignment]

@@ -82,6 +82,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
     "bench corruptions": ({"image": "a.png", "output": "sheet.png", "seed": 3},),
     "bench compare": ({"data": "scans", "models": ["quill", "sam_vit_b"], "without": ["clips"], "limit": 2},),
     "dataset check": ({"folder": "scans", "sheet": "sheet.png"},),
+    "dataset prepare": ({"kind": "chaos", "folder": "a", "output": "b", "size": 672, "superpixels": "slic"},),
     "dataset shard": ({"folder": "scans", "output": "shards", "size": "2GB", "split": [0.8, 0.2], "seed": 1},),
     "models list": ({},),
     "models pull": ({"name": "medsam", "offline": True},),
