@@ -117,7 +117,11 @@ def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation,
     spacing = np.array([*scan.frame_spacing, scan.grid.spacing[scan.slice_axis]])
     voxels, labels, spacing = (_ct if ct else _mr)(voxels, labels, spacing, how.size)
     inside = np.stack([body(one, FAINT if ct else MR_FAINT) for one in voxels])
-    files = {"image": voxels, "label": labels.astype(np.uint8), "fgmask": inside.astype(np.uint8)}
+    files: dict[str, NDArray[Any]] = {
+        "image": voxels,
+        "label": labels.astype(np.uint8),
+        "fgmask": inside.astype(np.uint8),
+    }
     if how.superpixels is not None:
         divided = [how.superpixels.of(one, mask) for one, mask in zip(voxels, inside, strict=True)]
         files["superpix-MIDDLE"] = np.stack(divided).astype(np.int16)

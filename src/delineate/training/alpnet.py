@@ -26,7 +26,7 @@ from delineate.fewshot.prototypes import PrototypeOptions
 from delineate.predictors.capabilities import NetworkKind
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.alp_head import alp_logits
-from delineate.training.encoder_adapters import AdapterOptions, EncoderAdapter
+from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter
 from delineate.training.episodes import Episode, EpisodeOptions, Onto, Prepare, PreparedSlice, Slices
 from delineate.training.finetune import freeze_batch_norm
 from delineate.training.frames import trainable_frames
@@ -79,7 +79,7 @@ class AlpnetObjective(Adapted):
         encoder = self.host.vision_encoder
         self.adapter = None
         if recipe.adapter is not None:
-            self.adapter = EncoderAdapter.put(encoder, recipe.adapter, recipe.loop.steps)
+            self.adapter = LowRankAdapter.put(encoder, recipe.adapter, recipe.loop.steps)
         learned = self.adapter.parameters() if self.adapter else list(encoder.parameters())
         for parameter in learned:
             parameter.requires_grad_(True)
