@@ -138,7 +138,9 @@ def test_answers_every_kind_of_scan(
         session.prompt(Mask.from_array(drawn, frame=1), "body")
         steps: list[int] = []
         session.propagate(progress=lambda done, total: steps.append(done))
-        assert predictor.capabilities.scope is Scope.VOLUME or steps[-1] == 4  # two frames forwards and two backwards, the outlined one counted in both
+        assert (
+            predictor.capabilities.scope is Scope.VOLUME or steps[-1] == 4
+        )  # two frames forwards and two backwards, the outlined one counted in both
     record = session.manifest().model
     assert record.name.startswith(name) and (name == "quill" or record.sha256 == "random weights")
 

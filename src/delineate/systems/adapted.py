@@ -86,7 +86,7 @@ class AdaptedWeights:
 
     def _load(self, options: BuildOptions, network: nn.Module) -> str:
         from delineate.checkpoints.reading import read_weights
-        from delineate.checkpoints.store import cached_path
+        from delineate.checkpoints.store import cached_path, require_unchanged
         from delineate.core.hashing import sha256_of
 
         path = self._file(options)
@@ -102,14 +102,17 @@ class AdaptedWeights:
         card = self.card(options)
         if card is not None and not card.is_whole:
             self._load_learned(network, weights, card, path)
-        elif _is_ours(network, weights):
+        elif _is_ours(weights):
             self._load_whole(network, weights, path, options)
         else:
             found = self.renamed(weights)
             if not any(_matches(name, self.fresh) for name in found):
                 found = self.host_names(weights)
             self._load_whole(network, found, path, options)
-        return sha256_of(path)
+        sha256 = sha256_of(path)
+        if options.checkpoint is None:
+            require_unchanged(self.name, sha256)
+        return sha256
 
     def load_host(self, network: nn.Module, weights: Weights, file: str) -> None:
         """Put a host's own weights into the network: all but what is the paper's own.
@@ -119,7 +122,7 @@ class AdaptedWeights:
         from delineate.checkpoints.loading import COUNTERS
         from delineate.checkpoints.matching import require_match
 
-        if not any(name in weights for name in network.state_dict()):
+        if not _is_ours(weights):
             weights = self.host_names(weights)
         own = (*self.fresh, *self.remade)
         given = {n: v for n, v in weights.items() if not _matches(n, (*own, *self.dropped))}
@@ -193,10 +196,9 @@ class AdaptedWeights:
         network.load_state_dict(weights, strict=False)
 
 
-def _is_ours(network: nn.Module, weights: Weights) -> bool:
-    """Whether a file's names are those of the network."""
-    names = set(network.state_dict())
-    return len(names & set(weights)) > len(names) // 2
+def _is_ours(weights: Weights) -> bool:
+    """Whether a file's names are those of this package's networks."""
+    return any(name.startswith(ENCODER) for name in weights)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
