@@ -23,7 +23,6 @@ from pydantic import BaseModel, FiniteFloat
 from delineate.checkpoints.safetensors_file import read_safetensors
 from delineate.core.errors import ModelError
 from delineate.core.json_file import parsed_json
-from delineate.core.reading import reading
 from delineate.core.terminal_text import excerpt
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -121,8 +120,10 @@ class AdapterFile:
                 f"There is no adapter at {path}.",
                 "Check the path; those that ship: delineate systems NAME",
             )
-        with reading(path, "E-ADAPTER", ModelError, "cannot be read", WAY_OUT):
+        try:
             arrays, said = read_safetensors(path)
+        except ModelError as error:
+            raise ModelError("E-ADAPTER", error.message, WAY_OUT) from error
         matrices: dict[str, dict[str, NDArray[Any]]] = {}
         for key, value in arrays.items():
             if found := MATRIX.match(key):

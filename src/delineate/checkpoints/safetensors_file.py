@@ -55,7 +55,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
         return {name: _array(data, entry) for name, entry in _Header.validate_python(said).items()}, words
     except (ValueError, TypeError, RecursionError) as error:  # of JSON and of pydantic too
         reason = "its header is none" if isinstance(error, ValidationError | TypeError) else excerpt(str(error))
-        raise ModelError("E-MODEL-DAMAGED", f"{path.name} cannot be read: {reason}.", "Download it again.") from None
+        raise ModelError("E-MODEL-DAMAGED", f"{path.name} cannot be read: {reason}.", "Download it again.") from error
 
 
 def _array(data: memoryview, entry: _Entry) -> NDArray[Any]:
