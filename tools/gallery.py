@@ -50,6 +50,8 @@ class Picture:
 PICTURES = (
     Picture("volume", "Four organs of a made-up CT, one box each, followed through the slices", ("delineate demo",),
             "demo/abdomen_seg.preview.png"),
+    Picture("where", "Where to point: a slice with rulers in the numbers of prompts",
+            ("delineate inspect demo/abdomen.nii.gz --frame 20 --picture where.png",), "where.png"),
     Picture("video", "A beating chamber in a made-up ultrasound clip: one click, sixty frames",
             ("delineate segment demo/echo --point 128,140 --label chamber -o chamber",), "chamber.preview.png"),
     Picture("click", "A real CT slice (it comes with pydicom): one click",
