@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from delineate.cli import app
-from delineate.cli.examples import EXAMPLES
+from delineate.cli.examples import EXAMPLES, SECTIONS
 from delineate.cli.guard import run
 from delineate.core.grid import Grid
 from delineate.core.rle import Rle
@@ -20,6 +20,7 @@ from delineate.core.segmentation import Segmentation
 from delineate.io.saving import save
 from delineate.labels.reading import open_segmentation
 from delineate.labels.stacks import with_stack
+from every_verb import verbs
 from label_shapes import ball, grid_around, volume_of
 
 GRID = grid_around(np.diag([1.0, 1.0, 2.0]), 6)
@@ -120,6 +121,13 @@ def test_what_cannot_be_says_what_to_do(
     number, _, err = typed(capfd, *words)
     assert number == 2 and code in err and says in err
     assert sorted(folder.iterdir()) == before
+
+
+def test_every_verb_stands_in_a_section_with_its_whole_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = typed(capfd, "--help")
+    named = [name for names in SECTIONS.values() for name in names]
+    assert code == 0 and all(f"{title}:" in out for title in SECTIONS) and "More:" not in out and "..." not in out
+    assert len(named) == len(set(named)) and {word.split()[0] for word in verbs()} == set(named)
 
 
 @pytest.mark.parametrize("verb", sorted(EXAMPLES))

@@ -31,22 +31,23 @@ from delineate.cli import (
     train,
 )
 from delineate.cli.console import print_version, tell_warnings
-from delineate.cli.groups import Command, CommandGroup, GroupedCommand, PairedCommand
+from delineate.cli.groups import Command, CommandGroup, GroupedCommand, PairedCommand, VerbGroup
 from delineate.cli.guard import close_streams, run
 from delineate.cli.ordered import OrderedCommand
 
 app = typer.Typer(
     name="delineate",
+    cls=VerbGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="Model files.", no_args_is_help=True)
-dataset_app = typer.Typer(help="Labeled scans.", no_args_is_help=True)
+models_app = typer.Typer(help="Model files: fetch, import, export, list and verify them.", no_args_is_help=True)
+dataset_app = typer.Typer(help="Labeled scans: check them, pack them, make them.", no_args_is_help=True)
 bench_app = typer.Typer(invoke_without_command=True, cls=CommandGroup)
-train_app = typer.Typer(help="Train a model.", no_args_is_help=True)
+train_app = typer.Typer(help="Train Quill, or fine-tune any system on your own scans.", no_args_is_help=True)
 app.command(cls=PairedCommand)(oneshot.oneshot)
 app.command(cls=OrderedCommand)(segment.segment)
 app.command(cls=GroupedCommand)(replay.replay)

@@ -4,7 +4,84 @@ from __future__ import annotations
 
 from typing import Final
 
+SECTIONS: Final[dict[str, tuple[str, ...]]] = {  # of `delineate --help`
+    "Outline": ("segment", "oneshot", "auto", "inspect", "replay", "open", "serve"),
+    "Work on outlines": ("clean", "combine", "fill-between", "measure", "compare", "convert"),
+    "Models": ("systems", "models", "evaluate", "bench"),
+    "Train": ("dataset", "train", "distill"),
+    "This program": ("demo", "doctor"),
+}
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
+    "segment": (
+        "delineate segment liver.nii.gz --box 120,80,210,190 --frame 40 --label liver",
+        "delineate segment clip.mp4 --point 320,200 --label tool --film -o tool",
+        "delineate segment heart.nii.gz --frame 3 --label LV --box 73,104,129,160 --label RV --box 53,106,96,174",
+    ),
+    "oneshot": (
+        "delineate oneshot --support case01.png case01_mask.png images -o outlined",
+        "delineate oneshot --support case01.nii.gz case01_labels.nii.gz scans --structure liver -o outlined",
+        "delineate oneshot --support a.png a_mask.png --support b.png b_mask.png images -m lite_medsam -o outlined",
+    ),
+    "auto": (
+        "delineate auto slide.png -m sam_vit_b",
+        "delineate auto slide.png -m sam2.1_tiny --points-per-side 64 -o cells.json",
+        "delineate auto ct.nii.gz --frame 40 -m mobile_sam -o slice40.png",
+    ),
+    "inspect": (
+        "delineate inspect scan.nii.gz",
+        "delineate inspect dicom_folder --series 3 --json",
+        "delineate inspect heart.nii.gz --picture where.png --frame 3",
+    ),
+    "replay": (
+        "delineate replay liver.manifest.json --input ct.nii.gz -o liver-again.nii.gz",
+        "delineate replay report/box-2d.json --input data",
+        "delineate replay liver.manifest.json --input ct.nii.gz --model medsam_vit_b.pth --force -o other.nii.gz",
+    ),
+    "open": (
+        "delineate open",
+        "delineate open scan.nii.gz",
+        "delineate open --no-browser --port 8765",
+    ),
+    "serve": (
+        "delineate serve",
+        "delineate serve --root /data/scans --port 8765",
+        "delineate serve --smoke",
+    ),
+    "demo": (
+        "delineate demo",
+        "delineate demo -o elsewhere",
+        "delineate demo --json",
+    ),
+    "evaluate": (
+        "delineate evaluate --data DIR --predictors quill,ellipse",
+        "delineate evaluate --data DIR --protocol volume-box --limit 3 -o volumes",
+        "delineate evaluate --data DIR --predictors quill,mine/quill.onnx --datasets liver",
+    ),
+    "distill": (
+        "delineate distill DIR --teacher medsam --student mobile_sam --recipe kd_sam",
+        "delineate distill DIR --teacher medsam_vit_b.pth --student mobile_sam --steps 5000 -o student",
+        "delineate distill DIR --teacher medsam --student mobile_sam -o student --resume",
+    ),
+    "models pull": (
+        "delineate models pull lite_medsam",
+        "delineate models pull sam2.1_small",
+        "delineate models pull medsam --offline",
+    ),
+    "dataset check": (
+        "delineate dataset check DIR",
+        "delineate dataset check DIR --sheet sheet.png",
+        "delineate dataset check DIR --json",
+    ),
+    "dataset shard": (
+        "delineate dataset shard DIR -o shards",
+        "delineate dataset shard DIR --size 2GB -o shards",
+        "delineate dataset shard DIR --split 0.8,0.1,0.1 --seed 1 -o shards",
+    ),
+    "train finetune": (
+        "delineate train finetune DIR -m quill -o mine",
+        "delineate train finetune DIR -m medsam --recipe medsam --peft lora --memory 8GB -o mine",
+        "delineate train finetune DIR -m medsam -o mine --resume",
+    ),
     "clean": (
         "delineate clean organs.nii.gz --largest --holes -o tidy.nii.gz",
         "delineate clean organs.seg.nrrd --label liver --islands 0.5 --smooth 1.5 -o tidy.seg.nrrd",

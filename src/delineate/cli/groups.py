@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
 
-from delineate.cli.examples import EXAMPLES
+from delineate.cli.examples import EXAMPLES, SECTIONS
 
 if TYPE_CHECKING:
     from delineate.verbs.request import AnyRequest
@@ -85,6 +85,21 @@ class Command(_OnceEach, TyperCommand):
 
 class CommandGroup(_OnceEach, TyperGroup):
     """Verbs under one name."""
+
+
+class VerbGroup(CommandGroup):
+    """All verbs, in sections, each with its whole first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        left = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        for title, names in SECTIONS.items():
+            rows = [(name, one.get_short_help_str(200)) for name in names if (one := left.pop(name, None)) is not None]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+        if left:
+            with formatter.section("More"):
+                formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in left.items() if one])
 
 
 class GroupedCommand(Command):

@@ -57,21 +57,34 @@ def overlay_frame(
     return _painted(picture, masks, colors or own)
 
 
-def save_preview(scan: Scan, segmentation: Segmentation, path: Path, remarks: Remarks | None = None) -> None:
+def save_preview(
+    scan: Scan,
+    segmentation: Segmentation,
+    path: Path,
+    remarks: Remarks | None = None,
+    colors: Mapping[str, Color] | None = None,
+) -> None:
     """The picture beside an output: the image with its outlines, or a contact sheet of a volume or video."""
-    contact_sheet(scan, segmentation, remarks).save(path, "PNG", pnginfo=png_mark())
+    contact_sheet(scan, segmentation, remarks, colors).save(path, "PNG", pnginfo=png_mark())
 
 
-def contact_sheet(scan: Scan, segmentation: Segmentation, remarks: Remarks | None = None) -> Image.Image:
+def contact_sheet(
+    scan: Scan,
+    segmentation: Segmentation,
+    remarks: Remarks | None = None,
+    colors: Mapping[str, Color] | None = None,
+) -> Image.Image:
     """Frames as in a light box, at their full resolution, right way up, prompts drawn.
 
     Doubtful frames come first, the least sure before others, then those that were prompted and others that are spread
     over the structures' extent.
+
+    colors  by name, where they mean something; None: such as stand out from the picture
     """
     remarks, window = remarks or Remarks(), display_window(scan)
     view = FrameView.of(scan)
     numbers = _chosen(segmentation, remarks, int(np.clip(SHEET // (view.width * view.height), LEAST_TILES, MOST_TILES)))
-    colors = outline_colors(segmentation, ((n, shown_frame(scan, n, window)) for n in numbers))
+    colors = colors or outline_colors(segmentation, ((n, shown_frame(scan, n, window)) for n in numbers))
     tiles = [_tile(scan, segmentation, number, view, window, colors, remarks) for number in numbers]
     columns = min(len(tiles), 4 if len(tiles) > 3 else len(tiles))
     rows = -(-len(tiles) // columns)

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from delineate.core.errors import Notice, PromptError
 from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
 from delineate.evaluation.metrics import NSD_TOLERANCE
 from delineate.io.atomic import write_bytes
 from delineate.io.naming import stem_of
 from delineate.io.opening import open_scan
 from delineate.io.outputs import Outputs
-from delineate.io.overlay import save_preview
+from delineate.io.overlay import Remarks, save_preview
 from delineate.labels.compare import Comparison, Pair, difference, pairs
 from delineate.labels.compare import compare as compared
 from delineate.labels.grids import require_same_grid
 from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.verbs.measure import table_writer
 from delineate.verbs.request import Overwrite, Request
+
+SHOWN_FIRST: Final = 4  # frames on which two outlines differ most
 
 
 class CompareLabelsRequest(Request):
@@ -87,7 +90,18 @@ def _draw(first: LabelFile, second: LabelFile, matched: list[Pair], scan: Scan, 
         names = "first", "second"
     if scan.slice_axis != first.segmentation.slice_axis:
         scan = scan.sliced_along(first.segmentation.slice_axis)
-    save_preview(scan, difference(first.segmentation, second.segmentation, matched, names), path)
+    found = difference(first.segmentation, second.segmentation, matched, names)
+    save_preview(scan, found, path, _largest(found), {one.name: one.color for one in found.objects})
+
+
+def _largest(found: Segmentation) -> Remarks:
+    """The frames on which two outlines differ most, so that they are shown first."""
+    differing: dict[int, int] = {}
+    for one in found.objects[1:]:
+        for frame in one.frames:
+            differing[frame] = differing.get(frame, 0) + one.masks[frame].area
+    worst = sorted(differing, key=lambda frame: -differing[frame])[:SHOWN_FIRST]
+    return Remarks(doubts={frame: (("the outlines", f"{differing[frame]} pixels differ"),) for frame in worst})
 
 
 def _matched(first: LabelFile, second: LabelFile, names: tuple[str, ...]) -> tuple[list[Pair], tuple[Notice, ...]]:
