@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from delineate.cli import app
 from delineate.core.prompts import Box, Point
 from delineate.core.scan import Scan
-from delineate.predictors.clip_volume import clip_of, territory
 from delineate.session import Session
 from delineate.systems import BuildOptions, build
 from narrow_systems import narrow_card, narrow_file
@@ -83,16 +82,3 @@ def test_a_click_is_followed_and_corrected_in_a_session(tmp_path: Path) -> None:
     session.prompt(Point(20, 20, 3, positive=False), "ball")
     assert 3 in session.segmentation["ball"].frames
     assert session.undo() and session.segmentation["ball"].frames == alone
-
-
-@pytest.mark.parametrize(
-    ("frame", "frames", "depth", "first"), [(0, 10, 4, 0), (5, 10, 4, 4), (9, 10, 4, 6), (1, 2, 4, 0)]
-)
-def test_every_slice_lies_in_a_whole_clip(frame: int, frames: int, depth: int, first: int) -> None:
-    assert clip_of(frame, frames, depth) == first <= frame < first + depth
-
-
-def test_slices_belong_to_the_nearest_prompt() -> None:
-    seeds = [2, 7, 8]
-    every = sorted(n for seed in seeds for step in (1, -1) for n in territory(seed, step, seeds, 12))
-    assert every == [0, 1, 3, 4, 5, 6, 9, 10, 11]

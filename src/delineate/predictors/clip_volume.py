@@ -101,14 +101,17 @@ class ClipVolumePredictor:
 
     def _outlined(self, scan: Scan, prompts: VolumePrompts) -> dict[int, Candidates]:
         found: dict[int, Candidates] = {}
-        for frame, asked in prompts_by_frame(prompts, len(scan)).items():
-            if frame in prompts.masks and not asked.says_where:
-                continue
-            found[frame] = self._answer(scan, frame, Query(asked))
+        asked = {n: one for n, one in prompts_by_frame(prompts, len(scan)).items() if one.drawn is None}
+        for frame, one in asked.items():
+            if one.says_where:
+                found[frame] = self._answer(scan, frame, Query(one))
         if not any(stop - first > 1 for _, _, first, _, _, stop in prompts.boxes):
             seeds = {frame: one.mask for frame, one in found.items()} | dict(prompts.masks)
-            for frame, one in self._followed(scan, seeds):
-                found[frame] = one
+            for frame, answer in self._followed(scan, seeds):
+                found[frame] = answer
+        for frame, one in asked.items():  # clicks beside a structure correct what was followed to their slice
+            if not one.says_where and frame in found:
+                found[frame] = self._answer(scan, frame, Query(one, previous=found[frame].mask))
         return {frame: one for frame, one in found.items() if one.mask.any()}
 
     def _answer(self, scan: Scan, frame: int, query: Query) -> Candidates:
