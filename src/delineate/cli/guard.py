@@ -22,7 +22,7 @@ from delineate.cli.console import report_error, tell, write_results
 from delineate.core.errors import DelineateError, foreseen
 from delineate.core.terminal_text import command
 
-DONE, DIFFERS, STOPPED, EMPTY, PARTIAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
+DONE, FAILED, STOPPED, EMPTY, PARTIAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 
 def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 from delineate.cli.groups import grouped
+from delineate.cli.guard import EMPTY, FAILED
 
 
 @grouped
@@ -48,6 +49,7 @@ def oneshot(
     """
     from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest
     from delineate.verbs.oneshot import oneshot as run
+    from delineate.verbs.outcome import Outcome
 
     request = OneshotRequest(
         supports=tuple(zip(support[::2], support[1::2], strict=True)),
@@ -78,4 +80,6 @@ def oneshot(
     for row in done.failed:
         tell(f"{row.target} was left out: {row.error}")
     if done.failed:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
+    if done.outcome is Outcome.EMPTY:
+        raise typer.Exit(EMPTY)

@@ -10,7 +10,7 @@ import typer
 from delineate.cli import distill, evaluate, options, train
 from delineate.cli.console import progress_bar, result_json, tell
 from delineate.cli.groups import grouped
-from delineate.cli.guard import DIFFERS
+from delineate.cli.guard import FAILED
 from delineate.cli.segment_report import end, print_result
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def replay(
     elif done.same is False:
         changed = ", ".join(done.libraries) or "the same versions"
         tell(f"The {what} differ from those of the first run. Libraries: {changed}.")
-        raise typer.Exit(DIFFERS)
+        raise typer.Exit(FAILED)
     if isinstance(done.run, RunResult):
         end(done.run)
 

@@ -30,6 +30,7 @@ from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
 from delineate.oneshot.targets import targets_in
 from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import FramePredictor, Predictor
+from delineate.verbs.outcome import Outcome
 from delineate.verbs.records import RequestRecord
 from delineate.verbs.request import ModelChoice, Overwrite, Progress, Request
 
@@ -78,9 +79,15 @@ class OneshotResult:
         """Targets that could not be read or written."""
         return tuple(row for row in self.rows if row.error)
 
+    @property
+    def outcome(self) -> Outcome:
+        """Whether anything was found on any target."""
+        return Outcome.DONE if any(row.found for row in self.rows) else Outcome.EMPTY
+
     def as_json(self) -> dict[str, Any]:
         limits = {name: one.similarity for name, one in self.thresholds.items()}
-        return {"output": str(self.output), "thresholds": limits, "rows": [row.as_json() for row in self.rows]}
+        rows = [row.as_json() for row in self.rows]
+        return {"outcome": self.outcome, "output": str(self.output), "thresholds": limits, "rows": rows}
 
 
 def oneshot(request: OneshotRequest, progress: Progress | None = None) -> OneshotResult:

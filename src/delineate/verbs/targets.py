@@ -132,8 +132,8 @@ def propagations(session: Session, targets: Sequence[SegmentTarget]) -> list[Pro
             runs.setdefault((limit, how), []).append(target)
     events = []
     for (limit, _), together in runs.items():
-        names = [target.name for target in together]
-        every = set(names) >= set(session.segmentation.names)
+        names = [target.name for target in together if target.name in session.segmentation]
+        every = not names or set(names) >= set(session.segmentation.names)  # none: a model with classes of its own
         first, stop = (None, None) if limit is None else (limit[0], limit[1] + 1)
         following = together[0].following or PropagationOptions()
         events.append(Propagate(objects=() if every else tuple(names), first=first, stop=stop, following=following))
