@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -9,6 +10,7 @@ from pkgutil import iter_modules
 import pytest
 
 import bad_inputs
+from bad_inputs.rows import ELSEWHERE, NOT_HERE, NUMBERS
 from bad_inputs.table import Row
 from delineate.core.errors import DelineateError
 
@@ -40,3 +42,17 @@ def test_bad_input(row: Row, tmp_path: Path) -> None:
 def test_ids_are_unique() -> None:
     ids = [row.id for row in ROWS]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_row_of_the_table_has_several_instances(number: int) -> None:
+    """Two here, or tests that exist elsewhere; what is tested nowhere is said, and nothing is said of what is."""
+    here = sum(re.match(rf"{number}[a-z]?-", row.id) is not None for row in ROWS)
+    if number in NOT_HERE:
+        assert here == 0 and number not in ELSEWHERE
+        return
+    for place in ELSEWHERE.get(number, ()):
+        file, _, name = place.partition("::")
+        text = (Path(__file__).parent / file).read_text()
+        assert f"def {name}(" in text if name else "def test_" in text, place
+    assert here >= 2 or number in ELSEWHERE, f"{here} instances"

@@ -117,6 +117,42 @@ def test_what_is_too_large_is_refused(
     assert caught.value.code == code
 
 
+def claims(folder: Path, name: str, side: int, **how: Any) -> Path:
+    """A small picture whose header says that it is ``side`` pixels wide and high."""
+    path = folder / name
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    if name.endswith(".tif"):
+        tifffile.imwrite(path, pixels[..., 0], **how)
+        data = bytearray(path.read_bytes())
+        at = int.from_bytes(data[4:8], "little")
+        for entry in range(at + 2, at + 2 + 12 * int.from_bytes(data[at : at + 2], "little"), 12):
+            if int.from_bytes(data[entry : entry + 2], "little") in (256, 257, 278):
+                data[entry + 2 : entry + 12] = struct.pack("<HII", 4, 1, side)
+        path.write_bytes(data)
+        return path
+    Image.fromarray(pixels).convert(how.get("mode", "RGB")).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", side, side)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    return path
+
+
+@linux_only
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("a.png", {"mode": "RGB"}), ("a.png", {"mode": "L"}), ("a.png", {"mode": "P"}), ("a.png", {"mode": "RGBA"}),
+     ("a.png", {"mode": "1"}), ("a.tif", {}), ("a.tif", {"compression": "zlib"}), ("a.tif", {"photometric": "palette",
+      "colormap": np.zeros((3, 256), np.uint16)})],
+    ids=["RGB", "gray", "palette", "alpha", "one-bit", "tif", "tif-deflate", "tif-palette"],
+)  # fmt: skip
+def test_a_small_file_that_says_it_is_large_takes_no_memory(name: str, how: dict[str, Any], tmp_path: Path) -> None:
+    path = claims(tmp_path, name, 12_000, **how)
+    with pytest.raises(InputError) as caught:
+        open_scan(path).pixels(0)
+    assert caught.value.code == "E-FILE-CUT" and path.name in caught.value.message
+
+
 def moving(folder: Path, kind: str, frames: int = 9) -> tuple[Path, np.ndarray]:
     values = np.zeros((frames, 20, 24), np.uint8)
     for n in range(frames):

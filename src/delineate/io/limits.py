@@ -14,6 +14,7 @@ import numpy as np
 from delineate.core.errors import InputError
 from delineate.io.options import ReadOptions
 
+ALWAYS = 1 << 20  # bytes that a file of any size may say it holds
 BYTES_EACH = 4  # of a pixel or voxel: RGBA in 8 bits, float32
 
 
@@ -54,6 +55,21 @@ def check_frames(path: Path, count: int, options: ReadOptions) -> None:
             "E-FRAMES-LARGE",
             f"{path.name} holds {count} frames, more than {options.max_frames}.",
             "If all of them are meant, raise the limit with --max-frames.",
+        )
+
+
+def require_plausible(path: Path, declared: float, ratio: float) -> None:
+    """Whether a file can hold what it says, where a byte of it becomes ``ratio`` bytes at most.
+
+    declared  bytes once it is unpacked
+    Raises InputError: the rest would be made up, at the cost of memory.
+    """
+    size = path.stat().st_size
+    if declared > ALWAYS + ratio * size:
+        raise InputError(
+            "E-FILE-CUT",
+            f"{path.name} says it holds {declared / 2**20:.0f} MiB of pixels, which {size} bytes cannot hold.",
+            "It is damaged or cut short: copy or download it again.",
         )
 
 

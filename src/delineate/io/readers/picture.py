@@ -14,11 +14,12 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.reading import reason
 from delineate.core.scan import Scan
 from delineate.io.held_file import HeldFile
-from delineate.io.limits import check_frames, check_picture, check_volume
+from delineate.io.limits import check_frames, check_picture, check_volume, require_plausible
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import png16
 from delineate.io.readers.modality import guess
 from delineate.io.readers.palette import label_numbers
+from delineate.io.unpacking import DEFLATE_RATIO
 
 ALLOWED = ("PNG", "JPEG", "JPEG2000", "BMP", "GIF", "WEBP", "TIFF")
 ALPHA_DROPPED = Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored.")
@@ -102,6 +103,8 @@ def _opened(path: Path, options: ReadOptions) -> Image.Image:
 
 def _require_plausible(path: Path, picture: Image.Image) -> None:
     """That so many pixels can be in a file of its size. Raises InputError."""
+    if picture.format == "PNG" and (bits := png16.pixel_bits(path)):
+        require_plausible(path, picture.height * (1 + picture.width * bits / 8), DEFLATE_RATIO)
     pixels, size, ratio = picture.width * picture.height, path.stat().st_size, MOST_PIXELS.get(picture.format or "")
     if ratio is not None and pixels > max(ALWAYS_PIXELS, ratio * size):
         raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FORMATS = {2: "rgb48le", 4: "gray16le", 6: "rgb48le"}  # by color type: truecolor, gray + alpha, truecolor + alpha
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
 HEAD = 33  # bytes up to the end of the header chunk
 
 
@@ -17,6 +18,12 @@ def is_deep_color(path: Path) -> bool:
     """Whether this is a 16-bit PNG of more than one channel."""
     head = _head(path)
     return len(head) == HEAD and head[24] == 16 and head[25] in _FORMATS
+
+
+def pixel_bits(path: Path) -> int:
+    """Bits of a stored pixel; 0 where the header says none."""
+    head = _head(path)
+    return head[24] * _CHANNELS.get(head[25], 0) if len(head) == HEAD else 0
 
 
 def has_alpha(path: Path) -> bool:

@@ -14,13 +14,15 @@ from tifffile import COMPRESSION, EXTRASAMPLE, PHOTOMETRIC
 
 from delineate.core.errors import InputError, MissingExtraError, Notice
 from delineate.core.reading import reason
-from delineate.io.limits import check_picture
+from delineate.io.limits import check_picture, require_plausible
 from delineate.io.options import ReadOptions
 from delineate.io.readers.picture import ALPHA_DROPPED, ROTATED, page_pixels, upright
 from delineate.io.unpacking import DEFLATE_RATIO, PIECE, Packing, holds_more
 
 WHITE_LOW = Notice("W-TIFF-WHITE", "The file keeps white as 0 (MinIsWhite); gray values were inverted.")
 _DEFLATE = (8, 32946, 50013)  # what TIFF calls it
+_LZW, _PACKBITS, _NONE = 5, 32773, 1
+_RATIOS = {_NONE: 1, _PACKBITS: 64, _LZW: 2731, **dict.fromkeys(_DEFLATE, DEFLATE_RATIO)}  # bytes of a byte, at most
 _BY_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.CIELAB)
 _GRAY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
@@ -49,6 +51,8 @@ class TiffPages:
             raise ValueError("a page without pixels")
         each = max(values, pixels) // pixels * np.dtype(page.dtype or np.uint8).itemsize
         check_picture(self.path, page.imagewidth, page.imagelength, each, self.options)
+        if (ratio := _RATIOS.get(int(page.compression))) is not None:
+            require_plausible(self.path, max(values, pixels) * page.bitspersample / 8, ratio)
         return page
 
     def read(self, index: int, channel: int | None = None) -> NDArray[Any]:
