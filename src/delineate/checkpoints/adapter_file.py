@@ -92,7 +92,7 @@ class LowRank:
         new: NDArray[np.float32] = old + self.up @ self.down * np.float32(self.alpha / rank)
         if self.lengths is None:
             return new
-        return new * (self.lengths / np.linalg.norm(new, axis=1))[:, None]
+        return np.asarray(new * (self.lengths / np.linalg.norm(new, axis=1))[:, None], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
