@@ -12,9 +12,10 @@ from scipy import ndimage
 
 from delineate.core.segmentation import Color, Segmentation
 
-APART, FROM_GROUND = 70.0, 150.0  # least distance of two colors, and of a color from what lies beside it
+APART, FROM_GROUND = 60.0, 120.0  # least distance of two colors, and of a color from what lies beside it
 HUES: Final = 24
-_WEIGHTS: Final = np.array([0.9, 1.4, 0.7])  # what the eye makes of red, green and blue, roughly
+# columns: half of the lightness, red against green, yellow against blue
+_OPPONENT: Final = np.array([[0.15, 1.0, 0.5], [0.3, -1.0, 0.5], [0.05, 0.0, -1.0]])
 
 
 def outline_colors(segmentation: Segmentation, pictures: Iterable[tuple[int, NDArray[np.uint8]]]) -> dict[str, Color]:
@@ -24,7 +25,6 @@ def outline_colors(segmentation: Segmentation, pictures: Iterable[tuple[int, NDA
     """
     grounds = _grounds(segmentation, pictures)
     offered = [tuple(round(255 * part) for part in colorsys.hsv_to_rgb(n / HUES, 0.9, 1.0)) for n in range(HUES)]
-    offered += [(255, 255, 255), (20, 20, 20)]
     chosen: dict[str, Color] = {}
     for one in segmentation.objects:
         ground = grounds.get(one.name, np.full((1, 3), 90.0))
@@ -52,5 +52,5 @@ def _grounds(
 
 
 def _away(color: Iterable[int], others: NDArray[np.float64]) -> float:
-    """How far a color is from the nearest of some others."""
-    return float(np.sqrt((((np.array(list(color), float) - others) * _WEIGHTS) ** 2).sum(axis=1)).min())
+    """How far a color is from the nearest of some others, hue counting more than lightness."""
+    return float(np.linalg.norm((np.array(list(color), float) - others) @ _OPPONENT, axis=1).min())
