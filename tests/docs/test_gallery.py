@@ -10,7 +10,7 @@ from PIL import Image
 
 import gallery
 
-MOST_BYTES = 1_500_000
+MOST_BYTES = 2_000_000
 
 
 def test_the_page_and_its_pictures_are_those_of_the_tool() -> None:
