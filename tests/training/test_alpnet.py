@@ -22,7 +22,7 @@ from delineate.models.deeplab import DeepLabShape  # noqa: E402
 from delineate.models.dino_shapes import DinoShape  # noqa: E402
 from delineate.systems import SYSTEMS, BuildOptions, build  # noqa: E402
 from delineate.training.alp_head import alp_logits  # noqa: E402
-from delineate.training.alpnet import AlpnetTraining, EmptyPolicy, objective_for  # noqa: E402
+from delineate.training.alpnet import AlpnetTraining, EmptyPolicy, objective_for, train_alpnet  # noqa: E402
 from delineate.training.encoder_adapters import AdapterOptions  # noqa: E402
 from delineate.training.episodes import STRONGER, Augmentation, EpisodeOptions  # noqa: E402
 from delineate.training.loop import LoopOptions  # noqa: E402
@@ -167,9 +167,9 @@ def test_an_empty_answer_of_the_query(policy: EmptyPolicy, tmp_path: Path) -> No
 
 def test_a_run_leaves_a_file_that_the_system_opens(tmp_path: Path) -> None:
     made = predictor()
-    chosen = recipe_for("alpnet", made)
-    wishes = RecipeOverrides(tmp_path / "run", steps=6, every=3, rate=3e-3, held_out=0.4)
-    chosen.run(made, cases(), wishes, None)
+    assert recipe_for("alpnet", made).name == recipe_for(None, made).name == "alpnet"
+    outcome = train_alpnet(made, cases(), recipe(tmp_path / "run"))
+    assert 0 < outcome.before <= outcome.best <= 1
     from delineate.training.run_files import save_arrays
 
     save_arrays(tmp_path / "kept.safetensors", made.host.state_dict())
