@@ -8,7 +8,7 @@ by the sha256 of the host's weights.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,8 +71,12 @@ def card_words(card: SystemCard) -> dict[str, str]:
 def write_system(path: Path, weights: Mapping[str, Tensor], card: SystemCard, learned: set[str] | None = None) -> None:
     """Write a system's weights; ``learned``: only these, beside the host that ``card`` names, whose hash is added."""
     if learned is not None:
-        others = {name: value for name, value in weights.items() if name not in learned}
-        card = card.model_copy(update={"host_sha256": fingerprint(others)})
+        card = card.model_copy(update={"host_sha256": host_fingerprint(weights, learned)})
         weights = {name: value for name, value in weights.items() if name in learned}
     with replacing(path) as temporary:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}, temporary, card_words(card))
+
+
+def host_fingerprint(weights: Mapping[str, Tensor], learned: Collection[str]) -> str:
+    """sha256 of what is not ``learned``: the host's weights, which are the same after training."""
+    return fingerprint({n: v.detach().float().cpu().numpy() for n, v in weights.items() if n not in learned})

@@ -65,11 +65,9 @@ class AdaptedWeights:
 
         Raises ModelError where there is no file, or it does not fit, and where parts would be untrained unwanted.
         """
-        import hashlib
-
-        from delineate.checkpoints.adapter_file import put_adapter
+        from delineate.checkpoints.loading import put_adapter
         from delineate.checkpoints.system_file import read_card
-        from delineate.core.hashing import sha256_of
+        from delineate.core.hashing import both_hashes
 
         adapter = options.adapter
         if adapter is None:
@@ -82,7 +80,7 @@ class AdaptedWeights:
             return self._load(replace(options, checkpoint=adapter), network)
         sha256 = self._load(options, network)
         put_adapter(network, adapter)
-        return hashlib.sha256((sha256 + sha256_of(adapter)).encode()).hexdigest()
+        return both_hashes(sha256, adapter)
 
     def _load(self, options: BuildOptions, network: nn.Module) -> str:
         from delineate.checkpoints.reading import read_weights
@@ -173,10 +171,10 @@ class AdaptedWeights:
 
     def _load_learned(self, network: nn.Module, weights: Weights, card: SystemCard, path: Path) -> None:
         """What learned, beside the host's weights that are kept on this machine."""
-        from delineate.checkpoints.adapter_file import fingerprint
         from delineate.checkpoints.matching import require_match
         from delineate.checkpoints.reading import read_weights
         from delineate.checkpoints.store import cached_path
+        from delineate.checkpoints.system_file import host_fingerprint
 
         host = cached_path(card.host)
         if host is None:
@@ -188,7 +186,7 @@ class AdaptedWeights:
         state = network.state_dict()
         wanted = {n: tuple(state[n].shape) for n in weights if n in state}
         require_match(wanted, {n: tuple(v.shape) for n, v in weights.items()}, path.name)
-        if fingerprint({n: v for n, v in state.items() if n not in weights}) != card.host_sha256:
+        if host_fingerprint(state, set(weights)) != card.host_sha256:
             raise ModelError(
                 "E-MODEL-HOST", f"{path.name} was trained beside other weights of {card.host} than those kept here.",
                 f"Fetch the published ones anew: delineate models pull {card.host}",
