@@ -88,7 +88,8 @@ class LowRank:
         """The layer's new weights (outputs, inputs), computed in fp32."""
         rank, old = len(self.down), weight.astype(np.float32)
         if self.values is not None:
-            return old + self.up @ (self.down * self.values) * np.float32(self.alpha / (rank + ADALORA_EPSILON))
+            settled = self.up @ (self.down * self.values) * np.float32(self.alpha / (rank + ADALORA_EPSILON))
+            return np.asarray(old + settled, np.float32)
         new: NDArray[np.float32] = old + self.up @ self.down * np.float32(self.alpha / rank)
         if self.lengths is None:
             return new

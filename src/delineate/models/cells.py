@@ -41,7 +41,7 @@ class Cells:
         k, kept = maps.shape[-1] // f, maps.shape[-1] // self.stride
         parts = maps.reshape(*maps.shape[:-2], f, k, f, k)
         parts = parts[..., self.row :: self.stride, :, self.column :: self.stride, :]
-        return parts.reshape(*maps.shape[:-2], kept, kept)  # type: ignore[return-value]
+        return parts.reshape(*maps.shape[:-2], kept, kept)
 
     def places(self, points: NDArray[np.float64], k: int) -> NDArray[np.float64]:
         """Where points (..., 2), x and y among the pixels of the cells, k of them a cell, lie in the whole input."""

@@ -20,11 +20,20 @@ from transformers.models.sam import modeling_sam as sam
 from transformers.models.sam2_video import modeling_sam2_video as sam2
 
 from delineate.adapters.slots import NO_CONTEXT, DecoderSlot, SlotContext, Slotted
-from delineate.models.linear import linear
+from delineate.models.derived import recorded, untouched
+from delineate.models.linear import Linear, linear
+
+SHARED_PAYS = 2  # objects; for more of them keys of an image they share are projected once
 
 
 class TwoWayAttention(nn.Module):
-    """Attention of (B, T, 256) to (B, S, 256); where one side is the same for all objects, its batch is 1."""
+    """Attention of (B, T, 256) to (B, S, 256); where one side is the same for all objects, its batch is 1.
+
+    A product with a matrix is left out on the side that has thousands of places where the other has a few tokens: the
+    matrix is multiplied with those instead, H heads of T tokens being fewer than H d channels. That is the same up to
+    rounding, and on a CPU half of the work. Where something is recorded the products are made: training may have put
+    adapters beside the matrices, and a graph is for any number of tokens.
+    """
 
     q_proj: Any
     k_proj: Any
@@ -33,16 +42,60 @@ class TwoWayAttention(nn.Module):
     num_attention_heads: Any
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        plain = query.device.type == "cpu" and not recorded()
+        if plain and untouched(Linear, self.q_proj, self.k_proj, self.v_proj, self.output):
+            few = self.q_proj.out_features // self.num_attention_heads
+            if query.shape[1] <= few < key.shape[1] and (len(query) <= SHARED_PAYS or len(key) > 1):
+                return self._of_few_tokens(query, key, value)
+            if key.shape[1] <= few < query.shape[1]:
+                return self._to_few_tokens(query, key, value)
         count = query.shape[0] if len(query) >= len(key) else key.shape[0]
         q, k, v = (
             projected.view(*projected.shape[:2], self.num_attention_heads, -1).transpose(1, 2).expand(count, -1, -1, -1)
             for projected in (self.q_proj(query), self.k_proj(key), self.v_proj(value))
         )
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        return self.projected(mixed)
+        return self.output(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
-    def projected(self, mixed: Tensor) -> Tensor:
-        return self.o_proj(mixed)
+    @property
+    def output(self) -> Any:
+        """The layer after the heads."""
+        return self.o_proj
+
+    def _of_few_tokens(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Of tokens (O, T, C) to places (1 or O, N, C): keys and values are not projected."""
+        q = self._by_head(self.q_proj(query)) * self._scale
+        asked, offset = self._through(q, self.k_proj)
+        weights = torch.softmax(asked.flatten(1, 2) @ key.transpose(1, 2) + offset.flatten(1, 2), dim=-1)
+        seen = (weights @ value).unflatten(1, (self.num_attention_heads, -1))
+        matrix, bias = self._of_heads(self.v_proj.weight), self.v_proj.bias
+        mixed = seen @ matrix.transpose(1, 2) + bias.view(len(matrix), 1, -1)
+        return self.output(mixed.transpose(1, 2).flatten(2))
+
+    def _to_few_tokens(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Of places (1 or O, N, C) to tokens (O, T, C): queries are not projected, nor what comes of the heads."""
+        k, v = self._by_head(self.k_proj(key)) * self._scale, self._by_head(self.v_proj(value))
+        asked, offset = self._through(k, self.q_proj)
+        scores = query @ asked.flatten(1, 2).transpose(1, 2) + offset.flatten(1, 2).transpose(1, 2)
+        weights = torch.softmax(scores.unflatten(-1, (self.num_attention_heads, -1)), dim=-1).flatten(2)
+        told = v @ self._of_heads(self.output.weight.t().contiguous())
+        return weights @ told.flatten(1, 2) + self.output.bias
+
+    @property
+    def _scale(self) -> float:
+        return float((self.q_proj.out_features // self.num_attention_heads) ** -0.5)
+
+    def _by_head(self, projected: Tensor) -> Tensor:
+        """(O, T, H d) -> (O, H, T, d)."""
+        return projected.unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)
+
+    def _of_heads(self, matrix: Tensor) -> Tensor:
+        """(H d, C) -> (H, d, C)."""
+        return matrix.view(self.num_attention_heads, -1, matrix.shape[-1])
+
+    def _through(self, tokens: Tensor, layer: Any) -> tuple[Tensor, Tensor]:
+        """What tokens (O, H, T, d) multiply, and add, instead of a layer's answers: (O, H, T, C), (O, H, T, 1)."""
+        bias = layer.bias.view(self.num_attention_heads, -1, 1)
+        return tokens @ self._of_heads(layer.weight), tokens @ bias
 
 
 class TwoWayBlock(Slotted):
@@ -269,8 +322,9 @@ def _refused(others: dict[str, object]) -> None:
 
 
 class SamTwoWayAttention(TwoWayAttention, sam.SamAttention):  # type: ignore[misc]
-    def projected(self, mixed: Tensor) -> Tensor:
-        return self.out_proj(mixed)
+    @property
+    def output(self) -> Any:
+        return self.out_proj
 
 
 class SamTwoWayBlock(TwoWayBlock, sam.SamTwoWayAttentionBlock): ...  # type: ignore[misc]
