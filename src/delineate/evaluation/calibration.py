@@ -66,6 +66,11 @@ class Opinions:
         pairs = ((getattr(self, name), getattr(other, name)) for name in ("said", "agreement", "reached", "datasets"))
         return Opinions(*(np.concatenate(pair) for pair in pairs))
 
+    @property
+    def alone(self) -> Opinions:
+        """The same as if no second model had been asked: what a new map of what was said gains by itself."""
+        return Opinions(self.said, np.zeros_like(self.agreement), self.reached, self.datasets)
+
     def _taken(self, which: NDArray[np.bool_]) -> Opinions:
         return Opinions(self.said[which], self.agreement[which], self.reached[which], self.datasets[which])
 

@@ -212,8 +212,8 @@ class Comparison:
         """What the agreement of the first two models says."""
         errors = {
             how: (
-                _rounded(Calibration.of(rows.said, rows.reached).error),
-                _rounded(Calibration.of(rows.left_out(), rows.reached).error),
+                _rounded(Calibration.of(rows.said, rows.reached).apart),
+                _rounded(Calibration.of(rows.left_out(), rows.reached).apart),
             )
             for how, rows in self.asked.items()
         }

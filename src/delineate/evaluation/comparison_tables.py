@@ -173,7 +173,11 @@ def opinion_table(done: Comparison) -> str:
 def _opinion_rows(done: Comparison) -> Iterator[list[str]]:
     for how, found in done.asked.items():
         given = {"box": "the same box", "outline": "the box around the outline"}[how]
-        for confidence, said in (("the first model's", found.said), ("with the agreement", found.left_out())):
+        for confidence, said in (
+            ("the first model's", found.said),
+            ("the first model's, mapped anew", found.alone.left_out()),
+            ("with the agreement", found.left_out()),
+        ):
             yield [given, confidence, *_calibrated(Calibration.of(said, found.reached))]
 
 

@@ -92,8 +92,8 @@ class OpinionTable(BaseModel):
     disagree_below  agreement from which down an outline is to be looked at
     measured        date, version and command
     models          sha256 of the weights that were measured
-    errors          expected calibration error by what the second was given: before, and after, every data set mapped by
-                    what was fitted on the others
+    errors          mean distance of the confidence from the true IoU, by what the second was given: before, and after,
+                    every data set mapped by what was fitted on the others
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
