@@ -65,6 +65,37 @@ def pixels_only(scan: Scan) -> None:
     assert scan.kind is ScanKind.IMAGE and str(scan.grid.placement) == "pixels"
 
 
+def varied(scan: Scan) -> None:
+    assert scan.pixels(0).min() < scan.pixels(0).max()
+
+
+def orientation(number: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = number
+    return exif
+
+
+def deep_png(folder: Path, number: int) -> Path:
+    """Colors of 16 bits, with an EXIF orientation."""
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    rows = np.repeat(PICTURE.astype(">u2")[..., None] * 200, 3, axis=2)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    head = (40).to_bytes(4, "big") + (30).to_bytes(4, "big") + bytes([16, 2, 0, 0, 0])
+    exif = orientation(number).tobytes().removeprefix(b"Exif\0\0")
+    body = chunk(b"IHDR", head) + chunk(b"eXIf", exif) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    (folder / "d.png").write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return folder / "d.png"
+
+
+def lies_as_stored(scan: Scan) -> None:
+    assert (scan.width, scan.height) == (40, 30) and not scan.notices
+    assert scan.pixels(0)[15, 20].min() > scan.pixels(0)[2, 2].max()
+
+
 def one_frame(scan: Scan) -> None:
     assert len(scan) == 1 and scan.pixels(0).size == 30
 
@@ -92,6 +123,9 @@ def misnamed(folder: Path) -> Any:
 
 ROWS = [
     Row("3-garbage-after-nrrd", lambda f: open_scan(nrrd_gz(f, b"garbage" * 9)), check=same_voxels),
+    Row("5-slope-zero-of-dicom", lambda f: open_scan(slice_file(f, "a.dcm", 0, setting(RescaleSlope=0))), notice="W-DICOM-SLOPE", check=varied),
+    Row("41-exif-that-is-none", lambda f: open_scan(saved(f, "a.jpg", "RGB", exif=orientation(9))), check=lies_as_stored),
+    Row("41-exif-that-is-none-of-16-bits", lambda f: open_scan(deep_png(f, 9)), check=lies_as_stored),
     Row("7-mgh-without-a-place", lambda f: open_scan(mgh(f)), notice="W-NO-ORIENTATION", check=same_voxels),
     Row("11-one-row", lambda f: open_scan(nifti(f, VOXELS[:, :, :1])), check=one_frame),
     Row("11-two-axes", lambda f: open_scan(nifti(f, VOXELS[:, :, 0])), check=one_frame),

@@ -21,6 +21,7 @@ from delineate.io.readers.dicom_tags import Tags
 INVERTED = Notice("W-MONOCHROME1", "The file shows low values bright (MONOCHROME1); gray values were inverted.")
 LUT = Notice("W-DICOM-LUT", "Values are those of the file's own table (modality LUT).")
 PADDED = Notice("W-DICOM-PADDING", "Pixels that the file calls padding, not image, were set to the lowest other value.")
+SLOPE = Notice("W-DICOM-SLOPE", "RescaleSlope is 0, which would make all values one; 1 is taken.")
 LEAST_HOUNSFIELD = -4096  # padding of a CT down to this is left as it is: no window of a CT reaches below air
 
 
@@ -85,6 +86,7 @@ class PixelReader:
             array, notices = apply_modality_lut(stored, self._data), (*notices, LUT)
         else:
             array = rescaled(stored, tags)
+            notices = (*notices, *([SLOPE] if tags.number("RescaleSlope") == 0 else []))
         if padding is not None and tags.text("Modality") == "CT" and mirror is None:
             padding = padding & (array < LEAST_HOUNSFIELD)
         if padding is not None and padding.any():
@@ -199,7 +201,7 @@ def _rescale(tags: Tags) -> tuple[float, float]:
     slope, intercept = tags.number("RescaleSlope"), tags.number("RescaleIntercept")
     if slope is None:
         slope = tags.number("DoseGridScaling")
-    return 1.0 if slope is None else slope, 0.0 if intercept is None else intercept
+    return slope or 1.0, 0.0 if intercept is None else intercept
 
 
 def _padding(stored: NDArray[Any], tags: Tags) -> NDArray[np.bool_] | None:

@@ -185,8 +185,9 @@ def _pixel_bytes(picture: Image.Image, path: Path) -> int:
 def _orientation(picture: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) where none can be read."""
     try:
-        return int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1)
-    except (OSError, SyntaxError, ValueError):
+        found = int(picture.getexif().get(ExifTags.Base.Orientation, 1) or 1)
+        return found if 1 <= found <= 8 else 1
+    except (OSError, SyntaxError, ValueError, TypeError):
         return 1
 
 
