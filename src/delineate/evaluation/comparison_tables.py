@@ -60,7 +60,7 @@ def overview(done: Comparison) -> str:
         (VOLUMES, Metric.DICE, "one box through a volume: Dice"),
         (VIDEOS, Metric.J_AND_F, "the first outline through a video: J&F"),
         (ROBUST, MEAN, "a corrupted picture, the true box: J"),
-        (ROBUST, KEPT, "of J on the clean picture that is"),
+        (ROBUST, KEPT, "share of the clean picture's J that is kept"),
     ):
         if protocol in done.reports:
             rows.append(_overall(done.reports[protocol], key, what))
