@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from delineate.core.prompt_log import Propagate
 from delineate.tracking.propagate import Direction, Followed, VisitedFrame
@@ -93,10 +93,15 @@ class Journal(_Record):
     def add(self, visited: VisitedFrame) -> None:
         self.visited.append(VisitedRecord.of(visited))
 
+    @model_validator(mode="after")
+    def _begins_anew(self) -> Self:
+        """What was followed by a tracker that cannot be taken up is followed again."""
+        if not self.finished and self.sweep is None:
+            self.visited.clear()
+        return self
+
     def stand(self) -> None:
         """Put down where the sweep stands; between two frames alone."""
         if self._position.tracker is None:
             return  # not a frame was visited since it was read
         self.sweep = self._position.record()
-        if self.sweep is None:
-            self.visited.clear()
