@@ -75,7 +75,7 @@ PICTURES = (
             "margin.png", width=720),
     Picture("filled", "Two drawn slices, and what was filled in between (blue)",
             (f"delineate segment {ABDOMEN} --box 25,31,95,85 --frame 20 --frame-only --label liver -o slice20.nii.gz",
-             f"delineate segment {ABDOMEN} --box 36,38,81,81 --frame 14 --frame-only --label liver -o slice14.nii.gz",
+             f"delineate segment {ABDOMEN} --box 28,32,79,77 --frame 14 --frame-only --label liver -o slice14.nii.gz",
              "delineate combine slice20.nii.gz slice14.nii.gz -o drawn.nii.gz",
              "delineate fill-between drawn.nii.gz -o filled.nii.gz",
              f"delineate compare drawn.nii.gz filled.nii.gz --scan {ABDOMEN} --picture filled.png"),
