@@ -43,5 +43,6 @@ SYSTEMS = (
         parity="encoder against the authors' code, published size: 8e-6; heads are SAM's (tests/models)",
         recipe="lite_medsam",
         layout=tiny_vit_layout(1),
+        adapters={"interactive": "boxes of any care, clicks, scribbles and corrections (recipe interactive)"},
     ),
 )
