@@ -56,8 +56,7 @@ def _draw(pen: ImageDraw.ImageDraw, prompt: Prompt, scale: float) -> None:
 
 def main() -> None:
     """Write the picture."""
-    abdomen, echo = phantom_volume().scan, ultrasound_clip()
-    clip = getattr(echo, "scan", echo)
+    abdomen, clip = phantom_volume().scan, ultrasound_clip().scan
     not_this = [Point(x, y, frame=15, positive=False) for x, y in ((57, 85), (52, 98))]
     panels = [
         panel(abdomen, 20, [Box(25, 31, 95, 85, frame=20)], "a box"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ def put_delta(layer: nn.Module, delta: nn.Module) -> None:
     layer.add_module("delta", delta.train(layer.training))
 
 
-def attentions(encoder: nn.Module) -> Iterator[nn.Module]:
+def attentions(encoder: nn.Module) -> Iterator[Any]:
     """The attentions of an encoder's blocks, in order."""
     for block in encoder.modules():
         if isinstance(block, Slotted) and hasattr(block, "attn"):
@@ -132,14 +133,15 @@ def add_to_mlps(encoder: nn.Module, make: Make) -> None:
     """Put what ``make`` makes beside both layers of every block's MLP."""
     for block in encoder.modules():
         if isinstance(block, Slotted) and hasattr(block, "mlp"):
-            for layer in block.mlp.children():
+            mlp: Any = block.mlp
+            for layer in mlp.children():
                 if isinstance(layer, nn.Linear):
                     put_delta(layer, make(layer.in_features, layer.out_features))
 
 
 def add_factor_tensors(encoder: nn.Module, rank: int = 32, dropout: float = 0.1) -> None:
     """Put FacT on queries and values of an encoder whose blocks are all as wide (SAM's ViT)."""
-    width = next(attentions(encoder)).qkv.in_features  # type: ignore[union-attr]
+    width = next(attentions(encoder)).qkv.in_features
     shared = FactorTensors(int(width), rank)
     encoder.add_module("factors", shared)
     add_to_queries_and_values(encoder, lambda *_: Factor(shared, dropout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,7 +63,12 @@ def segment(
     else:
         request, check = SegmentRequest(input=input, reading=reading.options, model=machine.choice, asked=()), None
     if told is None or pointing.start is not None:
-        more = {"start": pointing.start, "undo": pointing.undo, "force": pointing.force, "output": writing.choice}
+        more: dict[str, Any] = {
+            "start": pointing.start,
+            "undo": pointing.undo,
+            "force": pointing.force,
+            "output": writing.choice,
+        }
         if (between := chosen_between(pointing)) is not None:
             more["between"] = between
         request = request.model_copy(update=more | {"asked": _asked(typed(context), pointing, following)})

@@ -140,7 +140,7 @@ def _peaks(
     found: list[Placement] = []
     surfaces = surfaces.copy()
     for _ in range(count):
-        n, row, column = np.unravel_index(int(surfaces.argmax()), surfaces.shape)
+        n, row, column = map(int, np.unravel_index(int(surfaces.argmax()), surfaces.shape))
         score = float(surfaces[n, row, column])
         if not np.isfinite(score):
             break

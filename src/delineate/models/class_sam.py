@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,11 @@ WIDTHS = (256, 64, 32, 16, 8)  # of a decoder that enlarges 16 times
 
 class Upscale16Decoder(SamDecoder):
     """SAM's mask decoder with two more doublings: logits at the input's resolution (MA-SAM)."""
+
+    upscale_layer_norm2: nn.Module
+    upscale_conv3: nn.Module
+    upscale_layer_norm3: nn.Module
+    upscale_conv4: nn.Module
 
     def masks(self, tokens: Tensor, image: Tensor, chosen: slice, fine: object = None) -> Tensor:
         x = self._active(self.upscale_layer_norm(self.upscale_conv1(image)))
@@ -70,7 +76,8 @@ class ClassSam(Sam):
 
     def decode_classes(self, embedding: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:
         """Logits of all mask tokens, from an embedding (B, 256, f, f) alone."""
-        decoder, f = self.host.mask_decoder, embedding.shape[-1]
+        decoder: Any = self.host.mask_decoder
+        f = embedding.shape[-1]
         dense = self.host.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, f, f)
         own = self.own_tokens()
         tokens, image = decoder.attended(own, embedding, self._places(embedding), None, dense, context)

@@ -57,11 +57,12 @@ class MediVistaSam(ClassSam):
 
     def classify(self, pixels: Tensor, depth: int = 1) -> Tensor:
         """Pixels (B, 1, side, side) -> logits (B, 1 + classes, side, side), those of the background being zero."""
-        tokens, skips = self.host.stem(pixels)
+        host: Any = self.host
+        tokens, skips = host.stem(pixels)
         context = SlotContext(depth=depth, branch={"stem": tokens})
         embedding = self.embed(pixels, context)
-        decoder, f = self.host.mask_decoder, embedding.shape[-1]
-        dense = self.host.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, f, f)
+        decoder, f = host.mask_decoder, embedding.shape[-1]
+        dense = host.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(-1, -1, f, f)
         seen, image = decoder.attended(
             decoder.mask_tokens.weight, embedding, self._places(embedding), None, dense, context
         )
@@ -94,7 +95,8 @@ class MediVista(ClassSam):
         self.host.add_module("branch", WaveletBranch(size.width, len(size.global_blocks)))
 
     def context(self, pixels: Tensor, context: SlotContext) -> SlotContext:
-        maps = self.host.branch(pixels)
+        host: Any = self.host
+        maps = host.branch(pixels)
         blocks = size_of(self.shape).global_blocks
         return replace(context, branch={at_block(n): one for n, one in zip(blocks, maps, strict=True)})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ class PromptedTokensSam(ClassSam):
     def context(self, pixels: Tensor, context: SlotContext) -> SlotContext:
         with torch.no_grad():  # frozen, and all that is seen of it
             patches = self.host.vision_encoder.patch_embed(pixels)
-        return replace(context, branch=self.host.generator(pixels, patches))
+        generator: Any = self.host.generator
+        return replace(context, branch=generator(pixels, patches))
 
     def classify(self, pixels: Tensor, depth: int = 1) -> Tensor:
         return super().classify(pixels, depth)[:, :1]

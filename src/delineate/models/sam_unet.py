@@ -13,9 +13,10 @@ from transformers import ResNetConfig, ResNetModel
 
 from delineate.adapters.cross_branch import AddBranch, at_block
 from delineate.adapters.slots import NO_CONTEXT, Blocks, Insertion, Slot, SlotContext, Taps, insert
+from delineate.models.cells import Cells
 from delineate.models.mask_decoder import DECODERS
 from delineate.models.medivista import size_of
-from delineate.models.sam import Sam, SamPrompts, SamShape
+from delineate.models.sam import ALL_CELLS, Sam, SamPrompts, SamShape
 from delineate.models.tiny_vit import LayerNorm2d
 
 FINE = 32  # channels of maps at a stride of 4
@@ -93,7 +94,7 @@ class SamUnet(Sam):
             delattr(decoder, unused)
 
     def embed(self, pixels: Tensor, context: SlotContext = NO_CONTEXT) -> Tensor:
-        host = self.host
+        host: Any = self.host
         seen = host.resnet(pixels, output_hidden_states=True).hidden_states[1:]
         branch = {
             at_block(block): bring(one).permute(0, 2, 3, 1)
@@ -107,10 +108,16 @@ class SamUnet(Sam):
         return torch.cat([embedding, F.pixel_unshuffle(scales, 4)], dim=1)
 
     def decode(
-        self, embedding: Tensor, prompts: SamPrompts, multimask: bool, context: SlotContext = NO_CONTEXT
+        self,
+        embedding: Tensor,
+        prompts: SamPrompts,
+        multimask: bool,
+        context: SlotContext = NO_CONTEXT,
+        cells: Cells = ALL_CELLS,
     ) -> tuple[Tensor, Tensor]:
-        """Logits (O, 1, 4 f, 4 f), and a predicted IoU of 1: the network predicts none."""
-        decoder, image = self.host.mask_decoder, embedding[:, :256]
+        """Logits (O, 1, 4 f, 4 f), and a predicted IoU of 1: the network predicts none. All cells are decoded."""
+        decoder: Any = self.host.mask_decoder
+        image = embedding[:, :256]
         scales = F.pixel_shuffle(embedding[:, 256:], 4)
         sparse, dense = self.prompt_tokens(prompts)
         tokens, image = decoder.attended(

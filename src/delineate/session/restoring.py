@@ -79,8 +79,8 @@ def restored_state(
         track = state.tracks[record.name]
         state = state.with_track(record.name, replace(track, warnings=record.warnings, ended=record.ended))
         known = {frame: score for frame, score in record.confidence.items() if frame in outlines[record.name].masks}
-        one = replace(state.segmentation[record.name], scores=known)
-        state = replace(state, segmentation=state.segmentation.replacing(one))
+        scored = replace(state.segmentation[record.name], scores=known)
+        state = replace(state, segmentation=state.segmentation.replacing(scored))
     return state
 
 

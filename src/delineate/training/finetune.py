@@ -142,9 +142,9 @@ class FinetuneObjective(Adapted):
 
     def modules(self) -> nn.Module:
         if self.recipe.part is not TrainedPart.DECODER:
-            return self.host  # type: ignore[no-any-return]
+            return self.host
         if not self.recipe.prompts_learn:
-            return self.host.mask_decoder  # type: ignore[no-any-return]
+            return self.host.mask_decoder
         return nn.ModuleDict({"decoder": self.host.mask_decoder, "prompts": self.host.prompt_encoder})
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:

@@ -227,7 +227,8 @@ def _on_scan(labels: Segmentation, scan: Scan, name: str) -> tuple[Segmentation,
         )
     if fit is Fit.SAME and labels.slice_axis == scan.slice_axis:
         return replace(labels, grid=scan.grid), ()
-    found, notices = Segmentation.empty(scan), ()
+    found = Segmentation.empty(scan)
+    notices: tuple[Notice, ...] = ()
     for one in labels.objects:
         voxels = labels.voxels(one.name)
         if fit is not Fit.SAME:

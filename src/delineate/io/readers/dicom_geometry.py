@@ -134,7 +134,9 @@ def _require_same(stack: _Stack, name: str, unit: str = "") -> None:
     values = [tuple(one.tags.numbers(name) if unit else one.tags.words(name)) for one in stack.slices]
     usual, _ = Counter(values).most_common(1)[0]
     for one, value in zip(stack.slices, values, strict=True):
-        differs = not np.allclose(value, usual, rtol=1e-3) if unit and len(value) == len(usual) else value != usual
+        differs = value != usual
+        if unit and len(value) == len(usual):
+            differs = not np.allclose(np.asarray(value, float), np.asarray(usual, float), rtol=1e-3)
         if differs:
             shown = [" x ".join(str(part) for part in v) or "nothing" for v in (value, usual)]
             raise GeometryError(

@@ -150,7 +150,7 @@ def _tiff(scan: Scan, path: Path) -> None:
         if scan.grid.ndim == 3:
             about["spacing"] = scan.grid.spacing[2]
     dtype = np.dtype(_EXACT_TIFF[_stored(scan).str.lstrip("<|=>")])
-    shape = (len(scan), scan.height, scan.width)
+    shape: tuple[int, ...] = (len(scan), scan.height, scan.width)
     if scan.kind is not ScanKind.VIDEO:
         shape = (*scan.grid.shape, 1)[2::-1]
     colors = (scan.channels,) if scan.channels > 1 else ()
