@@ -29,7 +29,7 @@ class PartsObjective:
         return [{"params": [p for p in self.host.parameters() if p.requires_grad]}]
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        self.policy.settle(self.host)
+        self.policy.keep_statistics(self.host)
         return {"total": self.compute()}
 
     def measure(self) -> float:

@@ -24,7 +24,9 @@ KINDS = {
     "OutputError": "a result that cannot be written where it was asked for",
     "ModelError": "a model, a checkpoint or a setting of one that does not fit",
     "MissingExtraError": "optional packages that are not installed",
+    "RefusalError": "a request that the server does not answer",
     "DelineateError": "an error of another library or of the system, put into words",
+    "StopRecord": "why a run ended early; what was done until then is kept",
     "Notice": "told once and kept in the manifest; the work goes on",
 }
 
@@ -76,7 +78,7 @@ def places(source: Path = SOURCE) -> Iterator[Place]:
     for file, module in modules.items():
         for node in ast.walk(module.tree):
             for code, where, error in _given(node, module, carriers):
-                members = error.args if isinstance(error, ast.Call) else error.elts
+                members = _members(error)
                 texts = [" / ".join(_templates(text, where)) for text in members[1:3]] + ["", ""]
                 yield Place(code, _kind(error), texts[0], texts[1], file.relative_to(source), node.lineno)  # type: ignore[attr-defined]
 
@@ -146,7 +148,7 @@ def _given(
 ) -> Iterator[tuple[str, Module, ast.Call | ast.Tuple]]:
     """The codes that a node gives, each with the error that is made and the module it is made in."""
     if isinstance(node, ast.Call | ast.Tuple):
-        members = node.args if isinstance(node, ast.Call) else node.elts
+        members = _members(node)
         code = _code(members, module)
         if code:
             yield code, module, node
@@ -159,6 +161,14 @@ def _given(
     for given in filter(None, codes):
         if CODE.fullmatch(given):
             yield from ((given, where, error) for where, error in carriers.get(name, ()))
+
+
+def _members(node: ast.Call | ast.Tuple) -> Sequence[ast.expr]:
+    """Code, message and hint, in this order, of a call or a tuple; a call may name them."""
+    if isinstance(node, ast.Tuple):
+        return node.elts
+    named = {keyword.arg: keyword.value for keyword in node.keywords}
+    return node.args or [named[name] for name in ("code", "message", "hint") if name in named]
 
 
 def _code(members: Sequence[ast.expr], module: Module) -> str | None:

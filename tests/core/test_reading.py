@@ -85,7 +85,7 @@ def test_a_frame_that_is_not_what_the_scan_says_is_refused(odd: object) -> None:
         lambda: scan.pixels(1),
         lambda: scan.frame(1),
         lambda: list(scan.frames()),
-        lambda: scan.intensities.statistics,
     ):
         with pytest.raises(InputError, match="frame 1"):
             use()
+    assert scan.intensities.statistics  # of the frames that can be read

@@ -13,8 +13,11 @@ from conftest import REPOSITORY
 from pages import PAGES, ROOT_PAGES, blocks
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
-COMMAND = re.compile(r"\bdelineate((?: [a-z]+)+)(?=[ \n`.:;,)]|$)([^\n`;)]*)")
-OTHERS = {"--no_python", "--resolution", "--extra-index-url", "--no-deps"}  # of accelerate, uv and pip
+COMMAND = re.compile(r"\bdelineate((?: [a-z]+(?:-[a-z]+)*)+)(?=[ \n`.:;,)]|$)([^\n`;)]*)")
+OTHERS = {  # of accelerate, uv, pip and our own tools
+    "--no_python", "--resolution", "--extra-index-url", "--no-deps", "--no-index", "--find-links",
+    "--shots", "--targets", "--most",
+}  # fmt: skip
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
 OFFERED = options()
 ANY = set().union(*OFFERED.values())
@@ -67,8 +70,8 @@ def test_commands_named_on_pages_exist() -> None:
     for page in (*PAGES, *ROOT_PAGES):
         for block in blocks(page):
             for line in block.code.splitlines():
-                if line.startswith("delineate "):
-                    assert command_of(" ".join(re.match(r"delineate((?: [a-z]+)*)", line)[1].split())), line  # type: ignore[index]
+                if line.startswith("delineate ") and not line.startswith("delineate -"):
+                    assert command_of(" ".join(re.match(r"delineate((?: [a-z]+(?:-[a-z]+)*)*)", line)[1].split())), line  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

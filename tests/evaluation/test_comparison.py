@@ -22,7 +22,7 @@ from delineate.evaluation.predictors import predictor_named
 from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Query
-from delineate.predictors.second_opinion import Asked, OpinionPair, agreement, box_around
+from delineate.predictors.second_opinion import OpinionPair, OpinionPrompt, agreement, box_around
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_agreement_is_fitted_and_left_out() -> None:
 
 def test_the_opinion_table_says_how_much_better_it_got(done: comparison.Comparison) -> None:
     table = done.opinion_table
-    assert set(table.maps) == set(table.errors) == set(Asked) and (table.first, table.second) == done.models
+    assert set(table.maps) == set(table.errors) == set(OpinionPrompt) and (table.first, table.second) == done.models
     assert table.models.keys() == {"quill", "lite_medsam"} and "bench compare" in table.measured["command"]
 
 
@@ -133,7 +133,7 @@ def test_a_pair_answers_as_its_first_model() -> None:
     (answer,) = pair.decode(features, [Query(FramePrompts(box=box))])
     assert answer.mask.sum() == 400 and pair.record.name == f"{pair.first.record.name}+ellipse"
     asked, around = pair.opinion(features, answer.mask, box), pair.opinion(features, answer.mask)
-    assert (asked.asked, around.asked) == (Asked.BOX, Asked.OUTLINE)
+    assert (asked.asked, around.asked) == (OpinionPrompt.BOX, OpinionPrompt.OUTLINE)
     assert box_around(answer.mask) == (20, 20, 40, 40)
     assert around.agreement == pytest.approx(2 * np.pi / 4 / (1 + np.pi / 4), abs=0.02) and asked.agreement < 0.8
     assert agreement(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 1

@@ -33,7 +33,7 @@ from delineate.session import Session
 from delineate.systems import SYSTEMS, BuildOptions
 from delineate.systems.one_shot import MaskResize, OneShotPredictor, mask_on_grid
 from delineate.systems.registry import system_of_tensors
-from delineate.systems.token_features import Normalise, normalised
+from delineate.systems.token_features import Normalization, normalized
 
 OPTIONS = BuildOptions(untrained=True, device="cpu", precision="fp32", threads=1)
 SHAPE = DinoShape(48, 2, 3, side=56)
@@ -244,16 +244,16 @@ def test_nothing_predicted_is_an_empty_outline() -> None:
 
 def test_intensities_are_seen_as_each_switch_says() -> None:
     picture = pictures()[0]
-    zscore = normalised(Frame.of(picture), Normalise.ZSCORE)
+    zscore = normalized(Frame.of(picture), Normalization.ZSCORE)
     assert zscore.shape == (96, 96, 3) and abs(zscore.mean()) < 1e-5 and abs(zscore.std() - 1) < 1e-4
-    assert (normalised(Frame.of(picture), Normalise.NONE)[..., 0] == picture).all()
+    assert (normalized(Frame.of(picture), Normalization.NONE)[..., 0] == picture).all()
     color = np.full((4, 4, 3), 255, np.uint8)
     white = (255 - np.array([123.675, 116.28, 103.53])) / np.array([58.395, 57.12, 57.375])
-    for how in (Normalise.ZSCORE, Normalise.IMAGENET):
-        np.testing.assert_allclose(normalised(Frame.of(color), how)[0, 0], white, rtol=1e-5)
+    for how in (Normalization.ZSCORE, Normalization.IMAGENET):
+        np.testing.assert_allclose(normalized(Frame.of(color), how)[0, 0], white, rtol=1e-5)
     broken = picture.copy()
     broken[0, 0] = np.nan
-    assert normalised(Frame.of(broken), Normalise.ZSCORE)[0, 0, 0] == 0
+    assert normalized(Frame.of(broken), Normalization.ZSCORE)[0, 0, 0] == 0
 
 
 def test_masks_are_resized_as_papers_do() -> None:

@@ -84,6 +84,9 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
     "dataset check": ({"folder": "scans", "sheet": "sheet.png"},),
     "dataset prepare": ({"kind": "chaos", "folder": "a", "output": "b", "size": 672, "superpixels": "slic"},),
     "dataset shard": ({"folder": "scans", "output": "shards", "size": "2GB", "split": [0.8, 0.2], "seed": 1},),
+    "dataset synthesize": ({"output": "scenes", "count": 8, "seed": 1},),
+    "serve": ({"host": "127.0.0.1", "port": 0, "token": "key", "root": "scans", "model": {"name": "medsam"}},),
+    "open": ({"scan": "ct.nii.gz", "state": "kept", "smoke": True},),
     "models list": ({},),
     "models pull": ({"name": "medsam", "offline": True},),
     "models import": ({"file": "m.pt", "system": "medsam"},),
@@ -92,7 +95,16 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 CASES = [pytest.param(name, data, id=f"{name} {n}") for name, many in REQUESTS.items() for n, data in enumerate(many)]
 PRINTED = {"json", "quiet", "debug"}  # options that say how to print, not what to do
-BY_GROUPS = {"segment", "auto", "replay", "inspect", "convert"}  # options are not fields of their requests one by one
+BY_GROUPS = {
+    "segment",
+    "auto",
+    "replay",
+    "inspect",
+    "convert",
+    "oneshot",
+    "serve",
+    "open",
+}  # options are not fields of their requests one by one
 
 
 def test_every_command_is_in_the_catalog_and_nothing_else() -> None:
@@ -182,7 +194,7 @@ def test_a_request_cannot_be_changed() -> None:
 
 def test_a_schema_says_which_fields_name_files() -> None:
     assert formats(VERBS["train finetune"].request) == {
-        "data": "path", "model": "model", "output": "path", "teacher": "model"
+        "data": "path", "model": "model", "output": "path", "teacher": "model", "embeddings": "path"
     }  # fmt: skip
     assert formats(VERBS["evaluate"].request) == {"data": "path", "predictors": "model", "output": "path"}
 

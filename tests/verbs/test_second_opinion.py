@@ -18,7 +18,7 @@ from delineate.core.manifest import Manifest, ObjectRecord
 from delineate.core.prompts import Box, Mask, Point, Prompt
 from delineate.evaluation.baselines import BaselinePredictor
 from delineate.predictors.frame_predictor import Predictor
-from delineate.predictors.second_opinion import Asked, OpinionMap, OpinionTable
+from delineate.predictors.second_opinion import OpinionMap, OpinionPrompt, OpinionTable
 from delineate.session.second_opinion import FrameOpinion, with_opinions
 from delineate.systems import SYSTEMS, routing
 from delineate.systems.routing import Routed
@@ -30,8 +30,8 @@ from delineate.verbs.segment import SegmentRequest, SegmentResult, SegmentTarget
 
 BOX = Box(8, 8, 42, 42, frame=0)
 MAPS = {
-    Asked.BOX: OpinionMap(intercept=0, said=0, agreement=0.5),
-    Asked.OUTLINE: OpinionMap(intercept=0.25, said=0, agreement=0),
+    OpinionPrompt.BOX: OpinionMap(intercept=0, said=0, agreement=0.5),
+    OpinionPrompt.OUTLINE: OpinionMap(intercept=0.25, said=0, agreement=0),
 }
 TABLE = OpinionTable(
     first="bright", second="ellipse", maps=MAPS, disagree_below=0.8, measured={}, models={"bright": "", "ellipse": ""},

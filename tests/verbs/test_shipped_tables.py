@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from delineate.predictors.second_opinion import Asked, opinion_table
+from delineate.predictors.second_opinion import OpinionPrompt, opinion_table
 from delineate.systems import SYSTEMS
 from delineate.systems.routing import routing_table
 
@@ -18,7 +18,7 @@ def test_routes_are_what_was_measured() -> None:
 
 def test_the_map_of_a_second_opinion_helps() -> None:
     table = opinion_table()
-    assert (table.first, table.second) == ("quill", "lite_medsam") and set(table.maps) == set(Asked)
+    assert (table.first, table.second) == ("quill", "lite_medsam") and set(table.maps) == set(OpinionPrompt)
     for how, one in table.maps.items():
         assert one.confidence(0.9, 0.95) > one.confidence(0.9, 0.3)
         before, after = table.errors[how]

@@ -43,10 +43,10 @@ class FreezePolicy:
         """Switch gradients on and off, and put batch norms of frozen parts into evaluation mode."""
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(self.learns(name))
-        self.settle(network)
+        self.keep_statistics(network)
         return FreezeTable.of(network)
 
-    def settle(self, network: nn.Module) -> None:
+    def keep_statistics(self, network: nn.Module) -> None:
         """Batch norms that do not learn keep the statistics they have; call it after ``network.train()``."""
         from torch import nn
 

@@ -53,7 +53,7 @@ def end(done: RunResult) -> None:
 
     code = {Outcome.EMPTY: EMPTY, Outcome.PARTIAL: PARTIAL}.get(done.outcome)
     if done.manifest.stopped is not None and done.manifest.stopped.code == STOPPED_BY_HAND:
-        code = TERMINATED if done.manifest.stopped.message == "TERM." else INTERRUPTED
+        code = TERMINATED if done.manifest.stopped.message.endswith(" TERM.") else INTERRUPTED
     if code is not None:
         raise typer.Exit(code)
 

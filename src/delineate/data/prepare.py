@@ -36,7 +36,7 @@ MR_SIDE = 256
 MR_BRIGHTEST = 99.5  # percentile that the rest is cut to
 Progress = Callable[[int, int], None]
 Voxels = NDArray[np.float32]
-Shown = dict[str, dict[str, list[int]]]  # slices by structure and case
+ShownSlices = dict[str, dict[str, list[int]]]  # slices by structure and case
 
 
 class PublicSet(StrEnum):
@@ -90,7 +90,7 @@ def prepare(
         home = outputs.stage(output)
         home.mkdir(parents=True, exist_ok=True)
         items: list[dict[str, Any]] = []
-        shown: Shown = {}
+        shown: ShownSlices = {}
         write = _write_picture if kind is PublicSet.POLYPS else _write_volume
         for number, case in enumerate(cases):
             items.append(write(case, case.open(), home, how, shown))
@@ -108,7 +108,7 @@ def _wanted(kind: PublicSet, case: Case, how: Preparation) -> bool:
     return case.dataset not in how.without
 
 
-def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation, shown: Shown) -> dict[str, Any]:
+def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation, shown: ShownSlices) -> dict[str, Any]:
     """A volume's files; the item of the manifest. Slices that show each organ are noted in ``shown``."""
     name = case.subject.replace(" ", "_").replace("/", "_")
     scan, ct = opened.scan, case.modality == "CT"
@@ -184,7 +184,7 @@ def _centered(values: NDArray[Any], side: int) -> NDArray[Any]:
     return values
 
 
-def _write_picture(case: Case, opened: LabeledScan, home: Path, how: Preparation, shown: Shown) -> dict[str, Any]:
+def _write_picture(case: Case, opened: LabeledScan, home: Path, how: Preparation, shown: ShownSlices) -> dict[str, Any]:
     """A polyp's picture and mask, filled up with black at the right and below; the item of the manifest."""
     pixels = np.asarray(opened.scan.pixels(0))
     height, width = pixels.shape[:2]

@@ -27,7 +27,7 @@ from delineate.evaluation.runner import EvaluateOptions, Progress, chosen_cases,
 from delineate.evaluation.statistics import Structure, estimate
 from delineate.evaluation.tables import EvaluationReport
 from delineate.predictors.capabilities import PromptKind
-from delineate.predictors.second_opinion import Asked, OpinionTable
+from delineate.predictors.second_opinion import OpinionPrompt, OpinionTable
 from delineate.systems.routing import Route, RoutingTable
 
 BOXES, OPINION, VOLUMES, VIDEOS, ROBUST = "box-sloppy", "second-opinion", "volume-box", "video-mask", "picture-robust"
@@ -203,9 +203,12 @@ class Comparison:
         return Opinions(said, agreement, reached, np.array([m.dataset for m in rows]))
 
     @cached_property
-    def asked(self) -> dict[Asked, Opinions]:
+    def asked(self) -> dict[OpinionPrompt, Opinions]:
         """The same by what the second model was given."""
-        return {Asked.BOX: self.opinions("box"), Asked.OUTLINE: self.opinions("outline").joined(self.opinions("click"))}
+        return {
+            OpinionPrompt.BOX: self.opinions("box"),
+            OpinionPrompt.OUTLINE: self.opinions("outline").joined(self.opinions("click")),
+        }
 
     @cached_property
     def opinion_table(self) -> OpinionTable:

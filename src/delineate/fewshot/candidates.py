@@ -83,7 +83,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownExample:
     """A structure on a support.
 
     cells     the mask on the grid
@@ -149,7 +149,7 @@ def coarse_candidates(probability: Array, target: Frame, refiner: Refiner | None
 
 
 def placed_candidates(
-    shown: Shown, places: Sequence[Placement], target: Frame, refiner: Refiner | None
+    shown: ShownExample, places: Sequence[Placement], target: Frame, refiner: Refiner | None
 ) -> list[Candidate]:
     """The support's mask put to each place, and what a promptable model makes of it there."""
     found: list[Candidate] = []
@@ -178,7 +178,7 @@ def placed_candidates(
 
 
 def weighed(
-    candidates: Sequence[Candidate], probability: Array, target: Described, supports: Sequence[Shown]
+    candidates: Sequence[Candidate], probability: Array, target: Described, supports: Sequence[ShownExample]
 ) -> list[Candidate]:
     """The candidates that are not empty, with the evidence that does not depend on how they were made.
 
@@ -211,13 +211,13 @@ def weighed(
     return out
 
 
-def _back(cells: Array, supports: Sequence[Shown]) -> NDArray[np.float64]:
+def _back(cells: Array, supports: Sequence[ShownExample]) -> NDArray[np.float64]:
     """``Candidate.back`` of masks (K, n, n), the mean over all supports."""
     each = [[overlap(one, shown.cells) for one in carried_back(shown.logits, cells)] for shown in supports]
     return np.asarray(np.mean(each, axis=0))
 
 
-def _alike(cells: Array, supports: Sequence[Shown]) -> NDArray[np.float64]:
+def _alike(cells: Array, supports: Sequence[ShownExample]) -> NDArray[np.float64]:
     """``Candidate.alike`` of masks (K, n, n): the best of all supports, cell by cell."""
     best = np.max([shown.likeness[:, _core(shown.cells)].max(axis=1) for shown in supports], axis=0)
     flat = cells.reshape(len(cells), -1)

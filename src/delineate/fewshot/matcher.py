@@ -14,7 +14,7 @@ from delineate.fewshot.candidates import (
     Mask,
     Origin,
     Refiner,
-    Shown,
+    ShownExample,
     coarse_candidates,
     overlap,
     placed_candidates,
@@ -147,7 +147,7 @@ class Matcher:
         matches = {}
         for n, name in enumerate(names):
             shown = [
-                (Shown(support.frame, support.masks[name], one, of_cells[n], alike, logit), alignment(alike))
+                (ShownExample(support.frame, support.masks[name], one, of_cells[n], alike, logit), alignment(alike))
                 for support, one, of_cells, logit, alike in zip(
                     supports, described, cells, logits, likeness, strict=True
                 )
@@ -156,12 +156,12 @@ class Matcher:
             matches[name] = self._best(target, probabilities[n], shown)
         return matches
 
-    def _best(self, target: Target, cells: Array, shown: Sequence[tuple[Shown, float]]) -> Match:
+    def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
         probability = target.descriptors.grid.to_frame(cells)
         candidates = coarse_candidates(probability, target.frame, target.refiner)
         each = self.options.places if len(shown) == 1 else min(2, self.options.places)
-        found: list[tuple[Placement, Shown]] = []
+        found: list[tuple[Placement, ShownExample]] = []
         for support, aligned in shown:
             spread = self.options.transfer.spread(aligned)
             places = placements(target.descriptors, support.descriptors, support.cells, cells, spread, each)

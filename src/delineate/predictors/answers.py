@@ -22,7 +22,7 @@ from delineate.predictors.scan_predictors import DensePredictor, VolumePredictor
 WRITE_TO: Final = (
     "Tell those who made the model; what a predictor answers is in docs/concepts/predictors-and-trackers.md."
 )
-Answer = TypeVar("Answer", bound=Candidates)
+AnyCandidates = TypeVar("AnyCandidates", bound=Candidates)
 Size = tuple[int, int]
 
 
@@ -37,8 +37,8 @@ def decoded(
 
 
 def outlined(
-    predictor: Predictor, ask: Callable[[], Sequence[Answer]], count: int, size: Size | None = None
-) -> list[Answer]:
+    predictor: Predictor, ask: Callable[[], Sequence[AnyCandidates]], count: int, size: Size | None = None
+) -> list[AnyCandidates]:
     """What ``ask`` gives, checked: ``count`` answers. Raises ModelError as ``decoded`` does."""
     with _its_own_fault(predictor):
         answers = list(ask())

@@ -26,7 +26,7 @@ FrameBox = tuple[float, float, float, float]
 TABLE: Final = Path(__file__).with_name("second_opinion.json")
 
 
-class Asked(StrEnum):
+class OpinionPrompt(StrEnum):
     """What the second model was given."""
 
     BOX = "box"  # the box that the first one answered, too
@@ -41,7 +41,7 @@ class Opinion:
     """
 
     agreement: float
-    asked: Asked
+    asked: OpinionPrompt
 
 
 def second_opinion(second: FramePredictor, features: Features, outline: Mask, box: FrameBox | None = None) -> Opinion:
@@ -49,7 +49,7 @@ def second_opinion(second: FramePredictor, features: Features, outline: Mask, bo
 
     box  what the first model answered with it, where that was one box and nothing else
     """
-    asked = Asked.OUTLINE if box is None else Asked.BOX
+    asked = OpinionPrompt.OUTLINE if box is None else OpinionPrompt.BOX
     (answer,) = second.decode(features, [Query(FramePrompts(box=box or box_around(outline)))])
     return Opinion(agreement(outline, answer.mask), asked)
 
@@ -101,11 +101,11 @@ class OpinionTable(BaseModel):
     format: Literal["delineate-second-opinion/1"] = "delineate-second-opinion/1"
     first: str
     second: str
-    maps: dict[Asked, OpinionMap]
+    maps: dict[OpinionPrompt, OpinionMap]
     disagree_below: float
     measured: dict[str, str]
     models: dict[str, str]
-    errors: dict[Asked, tuple[float, float]]
+    errors: dict[OpinionPrompt, tuple[float, float]]
 
 
 @cache

@@ -56,7 +56,11 @@ class Engine:
         """Have it done. Raises RefusalError (429) where too much waits already; frames of a propagation always may."""
         if priority is not Priority.FOLLOW and self.waiting >= self._most_waiting:
             raise RefusalError(
-                429, "E-SERVE-BUSY", f"{self.waiting} requests wait already.", "Try again in a second.", 1
+                "E-SERVE-BUSY",
+                f"{self.waiting} requests wait already.",
+                "Try again in a second.",
+                status=429,
+                retry_after=1,
             )
         future: Future[T] = Future()
         self._tasks.put(_Task(priority, next(self._numbers), work, future))

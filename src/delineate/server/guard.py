@@ -68,19 +68,19 @@ class Guard:
     def _refusal(self, path: str, headers: Headers, asks_first: bool) -> RefusalError | None:
         if _name_of(headers.get("host", "")) not in self._settings.allowed_hosts:
             return RefusalError(
-                400, "E-SERVE-HOST", "The request names another host.", "Give --public-name NAME to serve."
+                "E-SERVE-HOST", "The request names another host.", "Give --public-name NAME to serve.", status=400
             )
         origin = headers.get("origin")
         if origin is not None and not self._may_ask(origin, headers["host"]):
             return RefusalError(
-                403, "E-SERVE-ORIGIN", "The page is of another origin.", "Give --allow-origin to serve."
+                "E-SERVE-ORIGIN", "The page is of another origin.", "Give --allow-origin to serve.", status=403
             )
         if path in OPEN_PATHS or path.startswith(PAGE) or asks_first or not self._settings.token:
             return None
         if same(_token_of(headers), self._settings.token):
             return None
         hint = "Send it as Authorization: Bearer TOKEN; the server printed it when it started."
-        return RefusalError(401, "E-SERVE-TOKEN", "The token is missing or wrong.", hint)
+        return RefusalError("E-SERVE-TOKEN", "The token is missing or wrong.", hint, status=401)
 
     def _may_ask(self, origin: str, host: str) -> bool:
         return urlsplit(origin).netloc.lower() == host.lower() or origin in self._settings.allow_origins

@@ -182,7 +182,9 @@ def _wish(text: str) -> Wish:
     try:
         return WISH.validate_json(text)
     except ValidationError as error:
-        raise RefusalError(422, "E-REQUEST", f"message: {fault(error)}.", "The messages are in the docs.") from None
+        raise RefusalError(
+            "E-REQUEST", f"message: {fault(error)}.", "The messages are in the docs.", status=422
+        ) from None
 
 
 def _without_masks(answer: dict[str, Any]) -> dict[str, Any]:

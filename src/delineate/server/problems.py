@@ -43,14 +43,16 @@ class RefusalError(DelineateError):
     retry_after  seconds after which it may be tried again; None: not at all
     """
 
-    def __init__(self, status: int, code: str, message: str, hint: str, retry_after: int | None = None) -> None:
+    def __init__(self, code: str, message: str, hint: str, status: int, retry_after: int | None = None) -> None:
         super().__init__(code, message, hint)
         self.status = status
         self.retry_after = retry_after
 
 
 def not_found(what: str, name: str) -> RefusalError:
-    return RefusalError(404, "E-SERVE-MISSING", f"There is no {what} {name[:40]!r}.", "It may have been removed.")
+    return RefusalError(
+        "E-SERVE-MISSING", f"There is no {what} {name[:40]!r}.", "It may have been removed.", status=404
+    )
 
 
 def status_of(error: DelineateError) -> int:
@@ -94,16 +96,17 @@ def add_problems(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         text = f"{where}: {first['msg']}"
-        return answer(RefusalError(422, "E-REQUEST", f"{text}.", "The fields are in /api/v1/openapi.json."))
+        return answer(RefusalError("E-REQUEST", f"{text}.", "The fields are in /api/v1/openapi.json.", status=422))
 
     @app.exception_handler(ValidationError)
     def malformed(_: Request, error: ValidationError) -> JSONResponse:
-        return answer(RefusalError(400, "E-REQUEST", f"X-Meta: {fault(error)}.", "See the protocol."))
+        return answer(RefusalError("E-REQUEST", f"X-Meta: {fault(error)}.", "See the protocol.", status=400))
 
     @app.exception_handler(HTTPException)
     def refused(_: Request, error: HTTPException) -> JSONResponse:
         hint = "The addresses are in /api/v1/openapi.json."
-        return answer(RefusalError(error.status_code, "E-SERVE-HTTP", f"{error.detail}.", hint))
+        text = f"The request cannot be answered: {error.detail}."
+        return answer(RefusalError("E-SERVE-HTTP", text, hint, status=error.status_code))
 
     @app.exception_handler(Exception)
     def unforeseen(_: Request, error: Exception) -> JSONResponse:

@@ -67,7 +67,9 @@ def _add_server(router: APIRouter, service: Service) -> None:
     def login(given: Login) -> Response:
         """Exchange the token for a cookie that the page's requests carry."""
         if settings.token and not same(given.token, settings.token):
-            raise RefusalError(401, "E-SERVE-TOKEN", "The token is wrong.", "Copy the address that the server printed.")
+            raise RefusalError(
+                "E-SERVE-TOKEN", "The token is wrong.", "Copy the address that the server printed.", status=401
+            )
         response = Response(status_code=204)
         response.set_cookie(COOKIE, given.token, httponly=True, samesite="strict")
         return response

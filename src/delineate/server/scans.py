@@ -131,11 +131,13 @@ class ScanStore:
         """A scan on the server's disk. Raises RefusalError (403) for whatever does not lie below its root."""
         if self._root is None:
             raise RefusalError(
-                403, "E-SERVE-ROOT", "This server opens no files by their path.", "Start it with --root DIR."
+                "E-SERVE-ROOT", "This server opens no files by their path.", "Start it with --root DIR.", status=403
             )
         wanted = (self._root / path).resolve()
         if not wanted.is_relative_to(self._root):
-            raise RefusalError(403, "E-SERVE-ROOT", "The path leads out of the server's root.", "Name a file below it.")
+            raise RefusalError(
+                "E-SERVE-ROOT", "The path leads out of the server's root.", "Name a file below it.", status=403
+            )
         if not wanted.exists():
             raise not_found("file below the root", path)
         known = self._opened(wanted, options)
@@ -163,7 +165,7 @@ class ScanStore:
             raise not_found("scan", id)
         known = self._opened(found)
         if known.id != id:
-            raise RefusalError(410, "E-SERVE-CHANGED", "The scan's file has changed since.", "Open it again.")
+            raise RefusalError("E-SERVE-CHANGED", "The scan's file has changed since.", "Open it again.", status=410)
         return known
 
     def _opened(self, path: Path, options: ReadOptions | None = None) -> KnownScan:
@@ -174,7 +176,9 @@ class ScanStore:
 
 def too_large(limit: int) -> RefusalError:
     text = f"The request is larger than {limit / 2**20:.0f} MB."
-    return RefusalError(413, "E-SERVE-LARGE", text, "Start the server with a larger --max-upload, or use --root.")
+    return RefusalError(
+        "E-SERVE-LARGE", text, "Start the server with a larger --max-upload, or use --root.", status=413
+    )
 
 
 def _known(id: str, scan: Scan) -> KnownScan:

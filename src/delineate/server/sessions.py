@@ -81,7 +81,9 @@ class LiveSession:
         """Raise RefusalError (409) where a client has not seen the newest state."""
         if revision is not None and revision != self.revision:
             text = f"The session is at revision {self.revision}, the request at {revision}."
-            raise RefusalError(409, "E-SERVE-STALE", text, "Ask for the masks since your revision, and try again.")
+            raise RefusalError(
+                "E-SERVE-STALE", text, "Ask for the masks since your revision, and try again.", status=409
+            )
 
     def masks(self, since: int = 0) -> tuple[ChangedMask, ...]:
         """The outlines that changed after a revision; those that are gone are empty."""
@@ -221,7 +223,7 @@ class SessionStore:
                     del self._live[one.id]
             if len(self._live) >= self._most:
                 text = f"All {self._most} sessions follow structures just now."
-                raise RefusalError(503, "E-SERVE-FULL", text, "Try again in a few seconds.", 5)
+                raise RefusalError("E-SERVE-FULL", text, "Try again in a few seconds.", status=503, retry_after=5)
             yield
 
     def _made(self, id: str, scan_id: str, model: str, slice_axis: int | None, log: PromptLog | None) -> LiveSession:

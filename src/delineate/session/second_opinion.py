@@ -8,7 +8,7 @@ from typing import Final
 
 from delineate.core.manifest import ObjectRecord
 from delineate.predictors.frame_predictor import FramePredictor
-from delineate.predictors.second_opinion import Asked, FrameBox, OpinionTable, second_opinion
+from delineate.predictors.second_opinion import FrameBox, OpinionPrompt, OpinionTable, second_opinion
 from delineate.session.session import Session
 from delineate.session.state import ObjectTrack
 
@@ -106,4 +106,4 @@ def _box(track: ObjectTrack, frame: int) -> FrameBox | None:
     return queries[0].box
 
 
-__all__ = ["Asked", "FrameOpinion", "Opinions", "opinions", "with_opinions"]
+__all__ = ["FrameOpinion", "OpinionPrompt", "Opinions", "opinions", "with_opinions"]

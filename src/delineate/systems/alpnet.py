@@ -17,7 +17,7 @@ from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.systems.one_shot import MaskResize, OneShotOptions
 from delineate.systems.one_shot_shaped import DEEPLAB_LAYOUT, DINOV2_LAYOUT, OneShotShaped
 from delineate.systems.system import System
-from delineate.systems.token_features import Normalise
+from delineate.systems.token_features import Normalization
 
 FROM_EXAMPLE = "the outline on the prompted frame is the support; every other frame is compared with it"
 TRAINING = (
@@ -26,7 +26,7 @@ TRAINING = (
 )
 SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "exact_size": {"positions": PositionInterpolation.EXACT},
-    "imagenet": {"normalise": Normalise.IMAGENET},
+    "imagenet": {"normalize": Normalization.IMAGENET},
 }
 SWITCHES_SAY = {
     "exact_size": "DINOv2's positions resized to the grid's size, without its authors' offset of 0.1",

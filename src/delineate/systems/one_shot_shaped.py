@@ -14,7 +14,7 @@ from delineate.systems.layout import CheckpointLayout
 from delineate.systems.one_shot import OneShotOptions, OneShotPredictor
 from delineate.systems.sam_shaped import SamShaped
 from delineate.systems.system import BuildOptions
-from delineate.systems.token_features import Normalise, TokenExtractor
+from delineate.systems.token_features import Normalization, TokenExtractor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +54,7 @@ class OneShotShaped:
     encoder: DinoVariant | None = DinoVariant.V2_L
     refiner: SamShaped | None = None
     options: OneShotOptions = field(default_factory=OneShotOptions)
-    normalise: Normalise = Normalise.ZSCORE
+    normalize: Normalization = Normalization.ZSCORE
     positions: PositionInterpolation = PositionInterpolation.OFFSET
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     size: DinoShape | DeepLabShape | None = None
@@ -77,7 +77,7 @@ class OneShotShaped:
         network = host.vision_encoder
         engine.cast_weights(network)
         record = record_of(self.name, sha256, self.license, self.profile, engine, variant=options.variant)
-        extractor = TokenExtractor(self.name, network, self.side, engine, self.normalise)
+        extractor = TokenExtractor(self.name, network, self.side, engine, self.normalize)
         refiner = None
         if self.refiner is not None:
             refiner = self.refiner.build(replace(options, checkpoint=None, adapter=None, variant=""))
@@ -106,7 +106,7 @@ class OneShotShaped:
         if self.own_features and self.refiner is not None:
             return f"features of {self.refiner.name}; scores enlarged to the frame"
         kind = "DeepLab trunk" if self.encoder is None else f"DINO, positions {self.positions}"
-        return f"{self.side} px, squared; {self.normalise}; {kind}; scores enlarged to the frame"
+        return f"{self.side} px, squared; {self.normalize}; {kind}; scores enlarged to the frame"
 
     def _host(self, kept: str, options: BuildOptions) -> tuple[Any, str]:
         import torch

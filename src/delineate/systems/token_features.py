@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LEAST_GRID = 32  # cells along a side; smaller maps are enlarged (ProtoSAM, DINOv2-SSL)
 
 
-class Normalise(StrEnum):
+class Normalization(StrEnum):
     """What intensities become before an encoder sees them."""
 
     ZSCORE = "zscore"  # scan by scan: less its mean, over its deviation; colors as IMAGENET (the papers)
@@ -37,14 +37,14 @@ class TokenExtractor:
 
     encoder    pixels (1, 3, S, S) -> (1, C, h, w); its ``patch`` is the stride
     side       pixels along a side of what it is given, cut to a multiple of its patch
-    normalise  what intensities become
+    normalize  what intensities become
     """
 
     name: str
     encoder: nn.Module
     side: int
     engine: Engine
-    normalise: Normalise = Normalise.ZSCORE
+    normalize: Normalization = Normalization.ZSCORE
 
     @property
     def stride(self) -> int:
@@ -73,20 +73,20 @@ class TokenExtractor:
 
     def prepared(self, frame: Frame) -> NDArray[np.float32]:
         """(3, side, side)."""
-        values = normalised(frame, self.normalise)
+        values = normalized(frame, self.normalize)
         return np.ascontiguousarray(resampled(values, (self.side, self.side), Filter.BILINEAR).transpose(2, 0, 1))
 
 
-def normalised(frame: Frame, how: Normalise) -> NDArray[np.float32]:
+def normalized(frame: Frame, how: Normalization) -> NDArray[np.float32]:
     """Intensities of a frame (height, width, 3) as an encoder takes them; NaN and infinities become the mean."""
     pixels = frame.pixels
     colors = pixels.ndim == 3 and pixels.shape[2] >= 3
-    if how is Normalise.IMAGENET or (colors and how is Normalise.ZSCORE):
+    if how is Normalization.IMAGENET or (colors and how is Normalization.ZSCORE):
         mean, deviation = (np.asarray(part, np.float32) for part in IMAGENET_255)
         return (eight_bit(frame).astype(np.float32) - mean) / deviation
     values = pixels[..., :3] if colors else np.repeat(pixels.reshape(*frame.size, -1)[..., :1], 3, axis=2)
     values = values.astype(np.float32)
-    if how is Normalise.NONE:
+    if how is Normalization.NONE:
         return np.nan_to_num(values, posinf=0, neginf=0)
     center, spread = frame.intensities.moments
     return np.nan_to_num((values - np.float32(center)) / np.float32(max(spread, 1e-8)), posinf=0, neginf=0)

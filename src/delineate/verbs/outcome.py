@@ -64,7 +64,8 @@ def done_as_far_as_possible(
             if keeper is None or not isinstance(event, Propagate):
                 raise
             keeper.keep()
-            return StopRecord(code=INTERRUPTED, message=f"{stop or 'Ctrl+C'}.", hint=RESUME, done=done, total=total)
+            text = f"The run was interrupted: {stop or 'Ctrl+C'}."
+            return StopRecord(code=INTERRUPTED, message=text, hint=RESUME, done=done, total=total)
         except Exception as error:
             outlined = any(one.area for one in session.segmentation.objects)
             if not isinstance(event, Propagate) or not outlined:

@@ -48,14 +48,14 @@ class Lease:
     def session(self) -> Session:
         """Raises RefusalError (400) before an image was sent."""
         if self._session is None:
-            raise RefusalError(400, "E-SERVE-NO-IMAGE", "No image was sent yet.", "Send it with /set_image.")
+            raise RefusalError("E-SERVE-NO-IMAGE", "No image was sent yet.", "Send it with /set_image.", status=400)
         return self._session
 
     def set_image(self, array: NDArray[Any], spacing: Sequence[float]) -> tuple[int, ...]:
         """Begin on a volume (1, k, j, i); spacing in mm (k, j, i). Raises RefusalError or GeometryError."""
         if array.ndim != 4 or array.shape[0] != 1 or min(array.shape) < 1:
             text = f"An image is (1, k, j, i), not {array.shape}."
-            raise RefusalError(400, "E-SERVE-IMAGE", text, "Send one channel.")
+            raise RefusalError("E-SERVE-IMAGE", text, "Send one channel.", status=400)
         voxels = array[0].transpose(2, 1, 0)
         grid = Grid.scaled(voxels.shape, spacing[::-1])
         whole = array.dtype.kind in "iu"

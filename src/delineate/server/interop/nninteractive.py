@@ -83,7 +83,9 @@ class Leases:
             self._leases = {token: one for token, one in self._leases.items() if one.remaining > 0}
             if len(self._leases) >= MOST_LEASES:
                 text = f"All {MOST_LEASES} places are taken."
-                raise RefusalError(503, "E-SERVE-FULL", text, "Try again when another client has gone.", 10)
+                raise RefusalError(
+                    "E-SERVE-FULL", text, "Try again when another client has gone.", status=503, retry_after=10
+                )
             token = secrets.token_hex(16)
             self._leases[token] = self._service.sessions.lease(Lease, self._service.settings.model)
             return token
@@ -94,7 +96,7 @@ class Leases:
             lease = self._leases.get(token)
             if lease is None or lease.remaining <= 0:
                 self._leases.pop(token, None)
-                raise RefusalError(410, "E-SERVE-LEASE", "The session has expired.", "Initialize it again.")
+                raise RefusalError("E-SERVE-LEASE", "The session has expired.", "Initialize it again.", status=410)
             lease.seen = time.monotonic()
             return lease
 
@@ -195,7 +197,7 @@ def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> No
         shape = lease.session.scan.grid.shape[::-1]
         if tuple(wanted.shape) != shape:
             text = f"The buffer is {wanted.shape}, the image {list(shape)}."
-            raise RefusalError(400, "E-SERVE-BUFFER", text, "Make it of the image's shape.")
+            raise RefusalError("E-SERVE-BUFFER", text, "Make it of the image's shape.", status=400)
         return {}
 
     @router.post("/add_point_interaction")
@@ -268,13 +270,15 @@ def _placed(values: NDArray[Any], box: list[list[int]] | None, shape: tuple[int,
     """What was drawn in a box (k, j, i) of the volume, as bool (i, j, k). Raises RefusalError (400)."""
     box = box or [[0, size] for size in shape]
     if any(not 0 <= low < high <= size for (low, high), size in zip(box, shape, strict=True)):
-        raise RefusalError(400, "E-SERVE-BOX", f"The box {box} leaves the volume {list(shape)}.", "Draw within it.")
+        raise RefusalError(
+            "E-SERVE-BOX", f"The box {box} leaves the volume {list(shape)}.", "Draw within it.", status=400
+        )
     whole = np.zeros(shape, bool)
     region = whole[tuple(slice(*ends) for ends in box)]
     if values.size > 1 and values.shape != region.shape:
         text = f"What was drawn is {list(values.shape)}, its box {list(region.shape)}."
-        raise RefusalError(400, "E-SERVE-DRAWN", text, "Send what lies in the box.")
+        raise RefusalError("E-SERVE-DRAWN", text, "Send what lies in the box.", status=400)
     region[...] = values.reshape(region.shape) != 0 if values.size > 1 else values.ravel()[0] != 0
     if not whole.any():
-        raise RefusalError(400, "E-SERVE-DRAWN", "Nothing was drawn.", "Draw at least one voxel.")
+        raise RefusalError("E-SERVE-DRAWN", "Nothing was drawn.", "Draw at least one voxel.", status=400)
     return whole.transpose(2, 1, 0)

@@ -65,7 +65,10 @@ def _unpacked(data: memoryview, most_bytes: int) -> NDArray[np.generic]:
     size = math.prod(shape) * dtype.itemsize
     if size > most_bytes:
         raise RefusalError(
-            413, "E-SERVE-LARGE", f"The array has {size} bytes, at most {most_bytes} are taken.", "Send a smaller one."
+            "E-SERVE-LARGE",
+            f"The array has {size} bytes, at most {most_bytes} are taken.",
+            "Send a smaller one.",
+            status=413,
         )
     plain = bytearray()
     for _ in range(count):
@@ -84,4 +87,6 @@ def _unpacked(data: memoryview, most_bytes: int) -> NDArray[np.generic]:
 
 
 def _damaged(why: str) -> RefusalError:
-    return RefusalError(400, "E-SERVE-ARRAY", f"This is no packed array: {why[:200]}.", "Send it as the client does.")
+    return RefusalError(
+        "E-SERVE-ARRAY", f"This is no packed array: {why[:200]}.", "Send it as the client does.", status=400
+    )
