@@ -105,6 +105,6 @@ def test_an_adapter_in_encoder_and_decoder_answers_alike_everywhere(tmp_path: Pa
     }
     print(gaps)
     assert gaps["without"] > 0.2, "two steps changed nothing"
-    assert gaps["learning"] < 1e-4 and gaps["exported"] < 1e-3 and gaps["bf16"] < 0.05
+    assert gaps["learning"] < 1e-4 and gaps["exported"] < 1e-3 and gaps["bf16"] < 0.1
     assert torch.equal(learning > 0, used > 0) and torch.equal(elsewhere > 0, used > 0)
     assert float(((low > 0) != (used > 0)).float().mean()) < 0.02

@@ -104,6 +104,9 @@ def test_no_verb_is_forgotten() -> None:
     assert set(every_verb.verbs()) == set(every_verb.WORDS)
 
 
+OWN_SERVER = {"socket.getaddrinfo 127.0.0.1", "socket.connect 127.0.0.1"}  # what serve --smoke asks itself
+
+
 @pytest.mark.timeout(600)
 def test_every_verb_is_silent_for_longer_than_a_minute(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
@@ -115,11 +118,11 @@ def test_every_verb_is_silent_for_longer_than_a_minute(tmp_path: Path) -> None:
     ours = Run.begin(tmp_path / "ours", TESTS / "every_verb.py", work, 0 if reason else LONG, **SWITCHED_ON)
     if reason:
         ours.end(within=580)
-        assert ours.left() == [] and ours.asked() == set()
+        assert ours.left() == [] and ours.asked() <= OWN_SERVER
         pytest.skip(f"the home folder stays empty; what native code asks for was not watched: {reason}")
     alone = Run.begin(tmp_path / "alone", "-c", f"import onnxruntime, time; time.sleep({LONG})")
     ours.end(within=580)
-    assert ours.left() == [] and ours.asked() == set()
+    assert ours.left() == [] and ours.asked() <= OWN_SERVER
     assert (ours.folder / "home" / CACHE / "tiny_sam.pt").is_file()
     alone.end()
     if not alone.asked():
