@@ -251,6 +251,7 @@ def test_a_depth_pass_sees_the_slices_at_a_place_and_nothing_else(host: str) -> 
     blocks = [m for m in network.host.vision_encoder.modules() if hasattr(m, "attention_parallel")]
     for block in blocks:
         nn.init.normal_(block.attention_parallel.adapter.up.weight)
+        nn.init.constant_(block.attention_parallel.adapter.down.bias, 3.0)  # every unit is on at the place probed
         block.attention_parallel = Alone(block.attention_parallel)
     side = network.shape.side
     embedded(network, drawn(1, 6, 3, side, side), 3)  # two clips of three
