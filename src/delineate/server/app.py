@@ -70,11 +70,12 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
 
 
 def listening(settings: ServerSettings) -> socket.socket:
-    """The socket the server listens on; its name says the port where a free one was asked for."""
+    """The socket the server listens on, from now; its name says the port where a free one was asked for."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((settings.host, settings.port))
+    bound.listen()
     return bound
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from delineate.core.errors import InputError, MissingExtraError, OutputError
+from delineate.predictors.frame_predictor import Predictor
 from delineate.verbs.request import ModelChoice, Request
 
 
@@ -46,8 +47,8 @@ def serve(request: ServeRequest, ready: Callable[[str, str], None] | None = None
     """Serve scans, sessions and clicks until interrupted.
 
     ``ready`` is called with the address and the token once requests are taken.
-    Raises MissingExtraError without the extra ``server``, InputError for settings that would let everybody in, and
-    OutputError where the port is taken.
+    Raises MissingExtraError without the extra ``server``, InputError for settings that would let everybody in,
+    ModelError for a model that is not there, and OutputError where the port is taken.
     """
     try:
         from delineate.server.app import application, listening, run
@@ -72,7 +73,12 @@ def serve(request: ServeRequest, ready: Callable[[str, str], None] | None = None
         max_sessions=request.max_sessions,
         max_upload=request.max_upload * 2**20,
     )
-    app = application(settings, lambda name: request.model.model_copy(update={"name": name}).build())
+    first = request.model.build()  # what is wrong with it is told now, and not at the first click
+
+    def build(name: str) -> Predictor:
+        return first if name == request.model.name else request.model.model_copy(update={"name": name}).build()
+
+    app = application(settings, build)
     try:
         bound = listening(settings)
     except OSError as error:
