@@ -119,10 +119,15 @@ def write(
 
 
 def shown_frame(scan: Scan, frame: int, window: tuple[float, float]) -> NDArray[np.uint8]:
-    """A frame as RGB (height, width, 3); where it cannot be read, a dark one that says so, as others are to be seen."""
+    """A frame as RGB (height, width, 3); where it cannot be read, a dark one that says so, as others are to be seen.
+
+    Raises InputError for a frame that there is not.
+    """
     try:
         return shown(scan.pixels(frame), window)
     except InputError:
+        if not 0 <= frame < len(scan):
+            raise
         blank = Image.new("RGB", (scan.width, scan.height), INK)
         write(ImageDraw.Draw(blank), (6, 24), f"{scan.frame_word} {frame} cannot be read", 14)
         return np.asarray(blank)
