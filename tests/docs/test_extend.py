@@ -15,6 +15,7 @@ import pytest
 from conftest import REPOSITORY
 from pages import runnable, script
 
+pytestmark = pytest.mark.stage
 FILES = re.compile(r"^```(?:python|toml) title=\"(?P<name>[\w.]+)\"\n(?P<code>.*?)^```$", re.M | re.S)
 PAGES = sorted(page for page in (REPOSITORY / "docs" / "extend").glob("*.md") if page.stem != "index")
 NEEDS = {"system": "transformers", "memory-policy": "torch"}

@@ -14,6 +14,7 @@ import pytest
 
 from serving import TOKEN, nifti, served, voxels
 
+pytestmark = pytest.mark.stage
 PAGE = Path(__file__).resolve().parents[2] / "web"
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 NODE = shutil.which("node")

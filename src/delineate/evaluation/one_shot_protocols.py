@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import getdoc
 from pathlib import Path
 from time import perf_counter
 
@@ -145,7 +146,7 @@ def _all(root: Path, follow_links: bool) -> tuple[Case, ...]:
 
 
 PROTOCOLS = (
-    Protocol("one-shot-volume", NextScan.__doc__ or "", (Task.VOLUME,), MEDSAM, False, NextScan()),
+    Protocol("one-shot-volume", getdoc(NextScan) or "", (Task.VOLUME,), MEDSAM, False, NextScan()),
     Protocol("one-shot-volume-1", "The same with one slice, the middle.", (Task.VOLUME,), MEDSAM, False, NextScan(1)),
-    Protocol("one-shot-image", OnePicture.__doc__ or "", (Task.IMAGE,), MEDSAM, False, OnePicture()),
+    Protocol("one-shot-image", getdoc(OnePicture) or "", (Task.IMAGE,), MEDSAM, False, OnePicture()),
 )
