@@ -73,7 +73,7 @@ def test_what_is_refused_changes_nothing(session: Session, refused: Callable[[Se
 def test_a_predictor_that_fails_changes_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     outlines, log = session.segmentation, session.log
     monkeypatch.setattr(session.predictor, "decode", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ModelError, match="bright failed: ZeroDivisionError"):
         session.prompt(spot(2), "ghost")
     assert session.segmentation is outlines and session.log is log and log.can_redo
 

@@ -362,6 +362,7 @@ class Session:
         name = object or (objects[-1].name if objects else _free_name(self.segmentation))
         new = None if name in self.segmentation else self._new(name)
         prompts = tuple(prompt) if isinstance(prompt, Sequence) else (prompt,)
+        self._changes.frame_of(prompts)  # one for all of them
         if len(prompts) == 1:
             return AddPrompt(object=name, prompt=prompts[0], new=new)
         return AddPrompts(object=name, prompts=prompts, new=new)
