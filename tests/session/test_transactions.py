@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from bright_predictor import BrightPredictor
-from delineate.core.errors import DelineateError
+from delineate.core.errors import DelineateError, ModelError
 from delineate.core.prompt_log import PromptLog
 from delineate.core.prompts import Box, Mask, Point, Text
 from delineate.core.scan import Scan
