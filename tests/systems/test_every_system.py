@@ -202,5 +202,5 @@ def test_answers_from_the_command_line_at_full_size(name: str, scan: str, tmp_pa
          "--precision", "fp32", "-o", str(output), "--json"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert run.returncode == 0, run.stderr
+    assert run.returncode in (0, 3), run.stderr  # 3: nothing was outlined
     assert json.loads(run.stdout)["manifest"]["model"]["name"].startswith(name)

@@ -103,7 +103,7 @@ def test_runs_from_the_command_line(name: str, scan: str, tmp_path: Path) -> Non
          "--precision", "fp32", "-o", str(output), "--json"],
         capture_output=True, text=True, timeout=250,
     )  # fmt: skip
-    assert run.returncode == 0, run.stderr
+    assert run.returncode in (0, 3), run.stderr  # 3: nothing was outlined
     model = json.loads(run.stdout)["manifest"]["model"]
     assert model["name"] == name and model["sha256"] == "random weights" and "fp32" in model["preprocessing"]
 
