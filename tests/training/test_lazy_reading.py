@@ -62,7 +62,7 @@ class _Pixels:
 
 
 def videos(reader: Counted) -> list[Case]:
-    about = ("squares", "video", Task.VIDEO, Path(), Path(), {1: "square"}, Use.TRAIN)
+    about = ("squares", "video", Task.VIDEO, Path(__file__), Path(__file__), {1: "square"}, Use.TRAIN)
     return [Case(f"case{n}", *about, subject=str(n), reader=reader) for n in range(CASES)]
 
 
