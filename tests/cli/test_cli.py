@@ -16,11 +16,7 @@ import pytest
 from PIL import Image
 
 from delineate.demo.phantom import phantom_volume, ultrasound_clip
-
-
-def delineate(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "delineate", *(str(a) for a in arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=280)
+from warm import delineate
 
 
 @pytest.fixture(scope="module")

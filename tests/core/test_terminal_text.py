@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from delineate.core.errors import PromptError
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.core.terminal_text import command, printable
+from warm import delineate
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_command_line_prints_no_escape_sequence(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / name)
     for words in (("inspect", name), ("segment", name, "--box", "16,16,48,40"), ("inspect", "\x1b[2Jgone.png"),
                   ("segment", name, "--box", "16,16,48,40", "-o", "b.png", "--label", "\x1b]0;x\a")):  # fmt: skip
-        ran = subprocess.run([sys.executable, "-m", "delineate", *words], capture_output=True, cwd=tmp_path)
-        assert b"\x1b" not in ran.stdout + ran.stderr and b"Traceback" not in ran.stderr, ran.stderr
-        assert ran.returncode in (0, 2) and b"\\x1b" in ran.stdout + ran.stderr
+        ran = delineate(*words, cwd=tmp_path)
+        assert "\x1b" not in ran.stdout + ran.stderr and "Traceback" not in ran.stderr, ran.stderr
+        assert ran.returncode in (0, 2) and "\\x1b" in ran.stdout + ran.stderr
     assert not (tmp_path / "hacked").exists() and not (tmp_path / "b.png").exists()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import REPOSITORY
 from docs_hooks import made
-from pages import BLOCK, PAGES, ROOT_PAGES, RUN, blocks, commands, run_command, runnable, script
+from pages import BLOCK, PAGES, ROOT_PAGES, RUN, blocks, commands, runnable, script
+from warm import program
 
 pytestmark = pytest.mark.stage
 SHOWN_ONLY = {"text", "json", "toml", "yaml", "console"}
@@ -23,7 +23,8 @@ def name(page: Path) -> str:
 @pytest.mark.parametrize("page", [p for p in PAGES if runnable(p) and p.parent.name != "extend"], ids=name)
 def test_blocks_run_in_order(page: Path, demo: Path, tmp_path: Path) -> None:
     shutil.copytree(demo / "demo", tmp_path / "demo")
-    run_command(sys.executable, "-c", script(runnable(page)), cwd=tmp_path)
+    ran = program(script(runnable(page)), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("uri", ["reference/python.md", "reference/requests.md"])
@@ -32,7 +33,8 @@ def test_blocks_of_pages_that_are_made_run(uri: str, demo: Path, tmp_path: Path)
     page = tmp_path / "page.md"
     page.write_text(dict(made())[uri])
     assert runnable(page)
-    run_command(sys.executable, "-c", script(runnable(page)), cwd=tmp_path)
+    ran = program(script(runnable(page)), cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("page", [*PAGES, *ROOT_PAGES], ids=name)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from conftest import REPOSITORY
 from pages import runnable, script
+from warm import program
 
 pytestmark = pytest.mark.stage
 FILES = re.compile(r"^```(?:python|toml) title=\"(?P<name>[\w.]+)\"\n(?P<code>.*?)^```$", re.M | re.S)
@@ -46,11 +45,9 @@ def test_the_page_is_a_working_example(page: Path, demo: Path, tmp_path: Path) -
     package.mkdir()
     installed(page, package)
     shutil.copytree(demo / "demo", work / "demo")
-    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ran = subprocess.run(
-        [sys.executable, "-c", script([b for b in runnable(page) if not b.titled])],
-        capture_output=True, text=True, cwd=work, timeout=280, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-    )  # fmt: skip
+    paths = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    blocks = [block for block in runnable(page) if not block.titled]
+    ran = program(script(blocks), cwd=work, PYTHONPATH=paths)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

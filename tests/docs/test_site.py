@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from conftest import REPOSITORY
 from docs_hooks import SHOWN, mend_links
-from pages import run_command
 
 PAGES_OF_THE_SITE = (
     "index.html",
@@ -30,7 +30,9 @@ PAGES_OF_THE_SITE = (
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    run_command(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder), cwd=REPOSITORY)
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=280, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
     return folder
 
 

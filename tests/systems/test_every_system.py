@@ -9,8 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +35,7 @@ from delineate.systems import SYSTEMS, BuildOptions
 from delineate.systems.one_shot_shaped import OneShotShaped
 from delineate.systems.sam2_shaped import Sam2Shaped
 from delineate.systems.sam_shaped import SamShaped
+from warm import delineate
 
 SIDE = 256
 OPTIONS = BuildOptions(untrained=True, device="cpu", precision="fp32", threads=1)
@@ -197,10 +196,7 @@ def test_answers_from_the_command_line_at_full_size(name: str, scan: str, tmp_pa
             Image.fromarray(frame).save(path / f"{n}.png")
         path = path / "0.png" if scan == "image" else path
     output = tmp_path / {"image": "out.png", "volume": "out.nii.gz", "video": "out"}[scan]
-    run = subprocess.run(
-        [sys.executable, "-m", "delineate", "segment", str(path), "--box", box, "-m", name, "--untrained",
-         "--precision", "fp32", "-o", str(output), "--json"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    words = ("--box", box, "-m", name, "--untrained", "--precision", "fp32", "-o", output, "--json")
+    run = delineate("segment", path, *words, cwd=tmp_path)
     assert run.returncode in (0, 3), run.stderr  # 3: nothing was outlined
     assert json.loads(run.stdout)["manifest"]["model"]["name"].startswith(name)

@@ -14,6 +14,7 @@ from PIL import Image
 from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
 from delineate.systems import SYSTEMS, BuildOptions, build
+from warm import delineate
 
 FIELDS = ("summary", "propagation_note", "profile", "training", "citation", "license")
 
@@ -98,11 +99,8 @@ def test_runs_from_the_command_line(name: str, scan: str, tmp_path: Path) -> Non
     pytest.importorskip("transformers")
     path, prompts = SCANS[scan](tmp_path)
     output = tmp_path / ("out.nii.gz" if scan == "volume" else "out" if scan == "video" else "out.png")
-    run = subprocess.run(
-        [sys.executable, "-m", "delineate", "segment", str(path), *prompts, "-m", name, "--untrained",
-         "--precision", "fp32", "-o", str(output), "--json"],
-        capture_output=True, text=True, timeout=250,
-    )  # fmt: skip
+    words = ("-m", name, "--untrained", "--precision", "fp32", "-o", output, "--json")
+    run = delineate("segment", path, *prompts, *words, cwd=tmp_path)
     assert run.returncode in (0, 3), run.stderr  # 3: nothing was outlined
     model = json.loads(run.stdout)["manifest"]["model"]
     assert model["name"] == name and model["sha256"] == "random weights" and "fp32" in model["preprocessing"]
