@@ -25,6 +25,8 @@ RELIEF_SOFTNESS, LEAST_RELIEF = 1.5, 0.02
 CLICKS_AT_ONCE = 16  # drawn at a time, so that memory does not grow with their number
 MANY_CLICKS = 4096  # of one sign, from which on they are thinned out
 CLICK_WEIGHT = 3.0  # of a clicked place against one that a box or an outline holds
+FLAT_STEP, FLAT_SHARE = 1e-3, 0.9  # of a crop's range, and of its places: from which on it has no grain of its own
+GRAIN = 0.06  # deviation of what a flat crop is given, as the least that scans have
 FOCUS_SOFTNESS = 2.5  # spreads from the median at which the focus is half way to its end
 
 
@@ -62,7 +64,7 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: CropWindow, side: 
     maps = np.zeros((CHANNELS, side, side), dtype=np.float32)
     color = window.cut(frame, side)
     low, scale = _scaling(color)
-    color = np.clip((color - low) * scale - 1.0, -1.5, 1.5)
+    color = grained(np.clip((color - low) * scale - 1.0, -1.5, 1.5))
     maps[:3] = color if color.ndim == 2 else color.transpose(2, 0, 1)
     gray = maps[:3].mean(axis=0)
     if prompts.box is not None:
@@ -76,7 +78,7 @@ def prompt_maps(frame: NDArray, prompts: CropPrompts, window: CropWindow, side: 
     if prompts.earlier is not None and prompts.earlier_outline is not None:
         before = window.cut(prompts.earlier, side)
         before = before if before.ndim == 2 else before.mean(axis=2)
-        maps[8] = np.clip((before - low) * scale - 1.0, -1.5, 1.5)
+        maps[8] = grained(np.clip((before - low) * scale - 1.0, -1.5, 1.5), seed=1)
         maps[9] = window.cut(prompts.earlier_outline, side)
     maps[3] = _focus(gray, maps)
     maps[11] = relief(gray)
@@ -91,6 +93,18 @@ def _scaling(color: Array) -> tuple[float, float]:
     """What is taken from the values of a crop, and what they are multiplied with, to lie in -1 to 1."""
     low, high = (float(value) for value in np.percentile(color, (1, 99)))
     return low, 2.0 / (max(high - low, 1e-30) if high > low else 1e-6)
+
+
+def grained(values: Array, seed: int = 0) -> Array:
+    """Values (S, S[, 3]) of a crop; those of a drawing, flat nearly everywhere, get the grain that every scan has.
+
+    Quill learned from scans: a click on a surface without any noise is nothing that it knows.
+    """
+    steps = (np.abs(np.diff(values, axis=axis)).reshape(-1) for axis in (0, 1))
+    if np.mean([(step < FLAT_STEP).mean() for step in steps]) < FLAT_SHARE:
+        return values
+    grain = np.random.default_rng(seed).normal(0, GRAIN, values.shape[:2]).astype(np.float32)
+    return values + (grain if values.ndim == 2 else grain[..., None])
 
 
 def _examples_of(pointed: NDArray, outline: NDArray[np.bool_], low: float, scale: float) -> Examples:
