@@ -14,12 +14,18 @@ import numpy as np
 
 import small_data_sets as layouts
 from delineate import Box, Point
+from delineate.core.grid import Grid
+from delineate.core.prompt_log import Propagate
 from delineate.core.prompts import Lasso, Mask, Scribble, Text
 from delineate.core.scan import Scan
 from delineate.data.layouts import read_dataset
 from delineate.data.shards import write_shards
 from delineate.session import Session
-from fuzz.seeds import Seed, single
+from delineate.session.journal import Journal
+from delineate.verbs.convert import ConvertRequest
+from delineate.verbs.keeping import Kept
+from delineate.verbs.records import RequestRecord
+from fuzz.seeds import Seed, read_back, single
 
 
 def bright_volume() -> Scan:
@@ -27,6 +33,13 @@ def bright_volume() -> Scan:
     voxels = np.zeros((24, 20, 4), np.uint8)
     voxels[6:16, 5:15] = 200
     return Scan.from_volume(voxels)
+
+
+def placed_volume() -> Scan:
+    """Six slices of 16 x 12 that say where they lie, as the contours of the seeds do."""
+    affine = np.diag([-1.0, -1.0, 2.0, 1.0])
+    voxels = np.zeros((16, 12, 6), np.uint8)
+    return Scan.from_volume(voxels, Grid(voxels.shape, affine))
 
 
 def session() -> Session:
@@ -52,6 +65,18 @@ def prompt_files() -> Iterator[Seed]:
     yield single("manifest.json", session().manifest([]).to_json().encode())
     words = {"event": "prompt", "object": "a", "prompt": Text("liver", frame=1).model_dump(mode="json")}
     yield single("words.json", json.dumps({"format": "delineate-prompts/1", "events": [words], "done": 1}).encode())
+
+
+def written_prompts() -> Iterator[Seed]:
+    """The short JSON that people write, the long one of every event, and what a stopped run keeps."""
+    lines = {"frame": 0, "scribble": [[7, 7], [12, 12]], "lasso": [[5, 4], [17, 4], [17, 16]]}
+    said = {"a": {"frame": 1, "box": [5, 4, 17, 16], "limit": [0, 3]}, "b": [lines, {"frame": 2, "neg": [9, 9]}]}
+    yield single("short.json", json.dumps(said).encode())
+    kept = Kept.of(session())
+    kept.journals.append(Journal(event=Propagate(objects=("block",)), finished=True))
+    yield single("kept.json", kept.model_dump_json().encode())
+    record = RequestRecord.of("convert", ConvertRequest(input=Path("a.nii.gz"), output=Path("b.nrrd")))
+    yield single("record.json", record.model_dump_json().encode())
 
 
 def data_sets() -> Iterator[Seed]:
@@ -82,8 +107,7 @@ def _shards(kind: Callable[[Path], Any], root: Path) -> None:
 def _written(name: str, write: Callable[[Path], Any]) -> Seed:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
-        files = (path for path in sorted(Path(folder).rglob("*")) if path.is_file())
-        return Seed(name, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}, "")
+        return read_back(name, Path(folder), "")
 
 
 def learned() -> Iterator[Seed]:

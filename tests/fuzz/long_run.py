@@ -51,7 +51,15 @@ def main() -> int:
     until = began + 60 * chosen.minutes
 
     def part(worker: int) -> list[Finding]:
-        return list(run(names, chosen.seed, range(1 + worker, rounds + 1, chosen.workers), until))
+        findings = []
+        for finding in run(names, chosen.seed, range(1 + worker, rounds + 1, chosen.workers), until):
+            findings.append(finding)
+            if finding.outcome not in RIGHT:
+                print(
+                    f"{finding.target}:{finding.number} {finding.outcome} at {finding.place}: {finding.detail}",
+                    flush=True,
+                )
+        return findings
 
     with ThreadPoolExecutor(chosen.workers) as pool:
         for findings in pool.map(part, range(chosen.workers)):

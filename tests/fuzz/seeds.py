@@ -8,6 +8,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import av
 import nibabel as nib
@@ -41,6 +42,12 @@ class Seed:
 def single(name: str, content: bytes) -> Seed:
     """A file of its own."""
     return Seed(name, {name: content}, name)
+
+
+def read_back(name: str, folder: Path, entry: str) -> Seed:
+    """What lies in a folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return Seed(name, {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}, entry)
 
 
 def volumes() -> Iterator[Seed]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz import documents, format_seeds, seeds
+from fuzz import documents, format_seeds, label_seeds, seeds
 from fuzz.seeds import Seed
 
 READING: tuple[dict[str, Any], ...] = (
@@ -69,6 +69,47 @@ def _mask(path: Path, random: Random) -> None:
         mask_prompt(path, scan, random.choice((None, 1)))
     else:
         marker_prompts(path, scan)
+
+
+def _label_file(path: Path, random: Random) -> None:
+    """Opened by the verbs that work on labels; of a patient's labels also given with --mask."""
+    from delineate.io.readers.dicom_rtstruct import is_structure_set
+    from delineate.labels.reading import open_segmentation
+    from delineate.verbs.prompt_files import marker_prompts, mask_prompt
+
+    if is_structure_set(path) or random.random() < 0.3:
+        scan = documents.placed_volume()
+        if random.random() < 0.5:
+            mask_prompt(path, scan, random.choice((None, 1)), random.choice((None, 1, 2)))
+        else:
+            marker_prompts(path, scan, random.choice((None, 1)))
+        return
+    found = open_segmentation(path, threshold=random.choice((None, None, None, 0.5)))
+    for one in found.segmentation.objects:
+        json.dumps([one.name, one.label, one.color])
+        for mask in islice(one.masks.values(), STACK_DEEP):
+            mask.decode()
+
+
+def _written(path: Path, random: Random) -> None:
+    """What a run is told to do, as a person or an earlier run wrote it down."""
+    from delineate.core.written_prompts import WrittenStructures, is_written
+    from delineate.verbs.keeping import Kept
+    from delineate.verbs.records import RequestRecord
+
+    if path.name.startswith("short"):
+        from delineate.core.json_file import json_of
+
+        if is_written(json_of(path.read_bytes(), path.name, "E-PROMPTS-JSON")):
+            said = WrittenStructures.read(path)
+            for name in said.root:
+                said.prompts(name), said.limit(name)
+    elif path.name.startswith("kept"):
+        kept = Kept.read(path)
+        for journal in kept.journals:
+            assert len([visited.visited for visited in journal.visited]) == len(journal.visited)
+    else:
+        RequestRecord.read(path)
 
 
 def _prompts(path: Path, random: Random) -> None:
@@ -178,9 +219,12 @@ TARGETS: tuple[Target, ...] = (
     Target("dicom", seeds.dicoms, _scan),
     Target("videos", seeds.videos, _scan),
     Target("formats", format_seeds.formats, _scan),
+    Target("measured", label_seeds.measured, _scan),
+    Target("label_files", lambda: [*label_seeds.dicom_labels(), *label_seeds.written()], _label_file),
     Target("labels", lambda: [s for s in seeds.pictures() if s.entry], _label),
     Target("masks", lambda: [*seeds.volumes(), *(s for s in seeds.pictures() if s.entry)], _mask),
     Target("prompts", documents.prompt_files, _prompts),
+    Target("written", documents.written_prompts, _written),
     Target("manifests", documents.prompt_files, _manifest),
     Target("data_sets", documents.data_sets, _data_set),
     Target("learned", documents.learned, _learned),
