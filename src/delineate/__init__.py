@@ -33,6 +33,7 @@ _WHERE = {
     "Lasso": "delineate.core.prompts",
     "Mask": "delineate.core.prompts",
     "Text": "delineate.core.prompts",
+    "Example": "delineate.core.prompts",
     "PropagationOptions": "delineate.core.propagation_options",
     "PromptLog": "delineate.core.prompt_log",
     "Segmentation": "delineate.core.segmentation",
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from delineate.core.errors import DelineateError
     from delineate.core.grid import Grid, Space
     from delineate.core.prompt_log import PromptLog
-    from delineate.core.prompts import Box, Lasso, Mask, Point, Scribble, Text
+    from delineate.core.prompts import Box, Example, Lasso, Mask, Point, Scribble, Text
     from delineate.core.propagation_options import PropagationOptions
     from delineate.core.scan import Scan
     from delineate.core.segmentation import Overlap, Segmentation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from PIL import Image
 from delineate.core.errors import DelineateError
 from delineate.labels.reading import open_segmentation
 from delineate.oneshot.score_file import read_rows
-from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest, oneshot
-from delineate.verbs.request import ModelChoice
+from delineate.quill.predictor import QuillPredictor
+from delineate.systems.one_shot import OneShotOptions, OneShotPredictor
+from delineate.verbs.oneshot import RECORD, SCORES, SHEET, OneshotRequest, OneshotResult, oneshot
+from delineate.verbs.replay import ReplayRequest, replay
+from delineate.verbs.request import ModelChoice, OutputChoice
 from fewshot.example_pictures import blob_picture
 
 
@@ -91,3 +95,30 @@ def test_bad_supports_are_refused_before_anything_is_written(folder: Path, tmp_p
         oneshot(request(folder, tmp_path / "out", supports=supports, **changes))
     assert caught.value.code == code
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_done_again_from_its_record(folder: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    done = oneshot(request(folder, first, refine=False))
+    for path in (folder / "support.png", folder / "support_mask.png"):
+        (first / path.name).write_bytes(path.read_bytes())
+    asked = ReplayRequest(
+        manifest=first / RECORD, input=folder / "targets", output=OutputChoice(path=tmp_path / "again")
+    )
+    again = replay(asked).run
+    assert isinstance(again, OneshotResult)
+    assert [replace(row, seconds=0) for row in again.rows] == [replace(row, seconds=0) for row in done.rows]
+    save(blob_picture(9, 70, 50, 20)[0], first / "support.png")
+    with pytest.raises(DelineateError, match="supports hold something else"):
+        replay(asked.model_copy(update={"output": OutputChoice(path=tmp_path / "third")}))
+
+
+def test_a_model_that_answers_no_boxes_outlines_coarsely(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quill = QuillPredictor(threads=1)
+    finder = OneShotPredictor(quill.feature_extractor, None, OneShotOptions(), quill.record)
+    monkeypatch.setattr(ModelChoice, "build", lambda _: finder)
+    done = oneshot(request(folder, tmp_path / "out"))
+    assert {row.error for row in done.rows} == {""}
+    assert [row.found for row in done.rows] == [True, False]

@@ -1,4 +1,4 @@
-"""What a person points with: points, boxes, scribbles, lassos, masks and words.
+"""What a person points with: points, boxes, scribbles, lassos, masks, words, and another picture's outline.
 
 Coordinates are pixels ``(x, y)`` of the frame as shown together with ``frame``, or voxel indices ``(i, j, k)`` of a
 volume, or millimeters with ``space="RAS"`` or ``"LPS"``. A pixel's center is at whole numbers; boxes are
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from delineate.core.errors import PromptError
 from delineate.core.grid import Space
 from delineate.core.json_file import fault
+from delineate.core.picture_text import pixels_of, shrunk, text_of
 from delineate.core.rle import Rle
 
 Coordinates = tuple[float, ...]
@@ -199,7 +200,62 @@ class Text(_Prompt):
         return self
 
 
-Prompt = Annotated[Point | Box | Scribble | Lasso | Mask | Text, Field(discriminator="type")]
+class Example(_Prompt):
+    """The structure outlined on another picture, the whole of it in the prompt: ``Example.of(pixels, mask, frame=40)``.
+
+    It is looked for on the frame, and what is found there is the answer.
+    """
+
+    type: Literal["example"] = "example"
+    picture: str = Field(description="PNG, gray or RGB, in base64.")
+    height: int
+    width: int
+    counts: tuple[int, ...] = Field(description="The outline on it: COCO run lengths, column by column.")
+
+    @classmethod
+    def of(cls, pixels: NDArray[Any], mask: NDArray[Any], frame: int | None = None) -> Example:
+        """An example from pixels (height, width[, 3]) and a mask (height, width); large ones are made smaller.
+
+        Raises PromptError for arrays that are no picture and no mask of it.
+        """
+        pixels = np.asarray(pixels)
+        if pixels.shape[:2] != np.shape(mask) or pixels.ndim > 3 or pixels.shape[2:] not in ((), (3,)):
+            raise PromptError(
+                "E-EXAMPLE-ARRAYS",
+                f"Pixels of shape {pixels.shape} and a mask of shape {np.shape(mask)} are no example.",
+                "Pixels are (height, width) or (height, width, 3), the mask (height, width).",
+            )
+        outline = Mask.from_array(shrunk(np.asarray(mask)))
+        text = text_of(shrunk(pixels))
+        return cls(picture=text, height=outline.height, width=outline.width, counts=outline.counts, frame=frame)
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """The picture (height, width[, 3])."""
+        return pixels_of(self.picture)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The outline on it, (height, width)."""
+        return Rle(self.height, self.width, np.asarray(self.counts)).decode()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        Mask(height=self.height, width=self.width, counts=self.counts)
+        try:
+            size = self.pixels.shape[:2]
+        except ValueError as error:
+            raise PromptError("E-EXAMPLE-PICTURE", f"The example's picture: {error}.", "Use Example.of.") from None
+        if size != (self.height, self.width):
+            raise PromptError(
+                "E-EXAMPLE-ARRAYS",
+                f"The example's picture is {size[1]} x {size[0]} pixels, its mask {self.width} x {self.height}.",
+                "Give the mask that was drawn on it.",
+            )
+        return self
+
+
+Prompt = Annotated[Point | Box | Scribble | Lasso | Mask | Text | Example, Field(discriminator="type")]
 
 
 def inside(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -104,7 +104,7 @@ def resolve_prompt(prompt: Prompt, scan: Scan, across: bool = False) -> Resolved
         case Mask():
             return _place_mask(prompt, scan)
         case Text():
-            return ResolvedPrompt(_require_frame(prompt.frame, scan), FramePrompts(text=prompt.words.strip()))
+            return ResolvedPrompt(require_frame(prompt.frame, scan), FramePrompts(text=prompt.words.strip()))
         case Point():
             frame, points = _on_one_frame([prompt.at], prompt, scan)
             return ResolvedPrompt(frame, FramePrompts(points, np.array([prompt.positive])))
@@ -140,7 +140,8 @@ def join(placed: Sequence[ResolvedPrompt]) -> tuple[dict[int, FramePrompts], tup
     return frames, tuple(dict.fromkeys(notices))
 
 
-def _require_frame(given: int | None, scan: Scan) -> int:
+def require_frame(given: int | None, scan: Scan) -> int:
+    """The frame a prompt says it is on, or the only one. Raises PromptError where there is no such frame."""
     if given is None:
         if scan.kind is ScanKind.VOLUME:
             raise PromptError(
@@ -190,7 +191,7 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
             on_frames = [(0, v[0], v[1]) for v in voxels]
         else:
             on_frames = [scan.to_frame(v) for v in voxels]
-        frames = [_require_frame(frame, scan) for frame, _, _ in on_frames]
+        frames = [require_frame(frame, scan) for frame, _, _ in on_frames]
         if prompt.frame not in (None, *frames):
             raise PromptError(
                 "E-PROMPT-FRAME",
@@ -199,7 +200,7 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
             )
         pixels = np.array([(x, y) for _, x, y in on_frames], dtype=float)
     else:
-        frames = [_require_frame(prompt.frame, scan)] * len(points)
+        frames = [require_frame(prompt.frame, scan)] * len(points)
         pixels = np.array(points, dtype=float)
     outside = ((pixels < -0.5) | (pixels >= np.array([scan.width, scan.height]) - 0.5)).any(axis=1)
     if outside.any():
@@ -222,7 +223,7 @@ def _place_box(prompt: Box, scan: Scan) -> ResolvedPrompt:
         )
     span = None
     if len(prompt.low) == 2:
-        frame = _require_frame(prompt.frame, scan)
+        frame = require_frame(prompt.frame, scan)
         low, high = np.array(prompt.low), np.array(prompt.high)
     else:
         low3, high3 = _voxel_box(prompt, scan)
@@ -235,7 +236,7 @@ def _place_box(prompt: Box, scan: Scan) -> ResolvedPrompt:
                 raise _outside_box(prompt, scan)
             frame, span = (first + stop - 1) // 2, (first, stop)
             if prompt.frame is not None:
-                frame = _require_frame(prompt.frame, scan)
+                frame = require_frame(prompt.frame, scan)
                 if not first <= frame < stop:
                     raise PromptError(
                         "E-PROMPT-FRAME",
@@ -297,7 +298,7 @@ def _place_mask(prompt: Mask, scan: Scan) -> ResolvedPrompt:
         )
     mask = prompt.array
     notices = (Notice("W-MASK-FULL", "The mask prompt covers the whole frame."),) if mask.all() else ()
-    return ResolvedPrompt(_require_frame(prompt.frame, scan), FramePrompts(mask=mask), notices=notices)
+    return ResolvedPrompt(require_frame(prompt.frame, scan), FramePrompts(mask=mask), notices=notices)
 
 
 def _along(corners: NDArray[np.float64]) -> NDArray[np.float64]:

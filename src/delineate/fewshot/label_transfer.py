@@ -55,9 +55,16 @@ def pair_logits(target: Descriptors, support: Descriptors, likeness: Array, opti
     likeness  ``cosines`` of the two
     """
     spread = options.spread(alignment(likeness))
-    apart = np.float32(options.intensity_weight) * squared_distances(target.intensities, support.intensities)
-    logits = np.float32(options.feature_weight) * likeness - apart
-    return np.asarray(logits - _distances(target.cells) / np.float32(2 * spread**2))
+    channels = min(len(target.intensities), len(support.intensities))
+    places = np.mgrid[: target.cells, : target.cells].astype(np.float32) / np.float32(target.cells * spread * 2**0.5)
+    weight = np.float32(options.intensity_weight**0.5)
+    one, other = (
+        np.concatenate([_flat(weight * each.intensities[:channels]), _flat(places)]) for each in (target, support)
+    )
+    logits = squared_distances(one, other)
+    logits *= -1
+    logits += np.float32(options.feature_weight) * likeness
+    return logits
 
 
 def transferred(logits: Sequence[Array], labels: Sequence[NDArray[np.float32]]) -> Array:
@@ -81,9 +88,10 @@ def carried_back(logits: Array, masks: NDArray[np.float32]) -> Array:
 
 def _mean_labels(logits: Array, values: Array, cells: int) -> Array:
     """Values (L, columns) of what each row is like, averaged by the softmax of its logits: (L, cells, cells)."""
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(values @ weights.T, np.float32).reshape(-1, cells, cells)
+    weights = logits - logits.max(axis=1, keepdims=True)
+    np.exp(weights, out=weights)
+    sums = weights @ np.concatenate([values, np.ones_like(values[:1])]).T
+    return np.asarray((sums[:, :-1] / sums[:, -1:]).T, np.float32).reshape(-1, cells, cells)
 
 
 def _flat(values: Array) -> Array:
@@ -94,10 +102,7 @@ def squared_distances(one: Array, other: Array) -> Array:
     """Squared distances of every cell of one (rows) to every cell of the other, over channels both have."""
     channels = min(len(one), len(other))
     a, b = _flat(one[:channels]), _flat(other[:channels])
-    return np.asarray((a * a).sum(axis=0)[:, None] + (b * b).sum(axis=0)[None] - 2 * (a.T @ b))
-
-
-def _distances(cells: int) -> Array:
-    """Squared distances between cells, in shares of the frame."""
-    y, x = (axis.ravel() / np.float32(cells) for axis in np.mgrid[:cells, :cells].astype(np.float32))
-    return np.asarray((y[:, None] - y[None]) ** 2 + (x[:, None] - x[None]) ** 2)
+    ones = np.ones((1, a.shape[1]), np.float32), np.ones((1, b.shape[1]), np.float32)
+    left = np.concatenate([-2 * a, (a * a).sum(axis=0, keepdims=True), ones[0]])
+    right = np.concatenate([b, ones[1], (b * b).sum(axis=0, keepdims=True)])
+    return np.asarray(left.T @ right)

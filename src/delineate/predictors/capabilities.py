@@ -15,9 +15,10 @@ class PromptKind(StrEnum):
     LASSO = "lasso"
     MASK = "mask"
     TEXT = "text"
+    EXAMPLE = "example"  # a session looks for it, with the predictor's features, and puts down what it found
 
 
-VISUAL_PROMPTS = frozenset(PromptKind) - {PromptKind.TEXT}
+VISUAL_PROMPTS = frozenset(PromptKind) - {PromptKind.TEXT, PromptKind.EXAMPLE}
 
 
 class Scope(StrEnum):

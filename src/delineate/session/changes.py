@@ -23,9 +23,9 @@ from delineate.core.prompt_log import (
     Propagate,
     RemoveObject,
 )
-from delineate.core.prompts import Prompt
+from delineate.core.prompts import Example, Prompt
 from delineate.core.propagation_options import MemoryRule
-from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, resolve_prompt
+from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, require_frame, resolve_prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
@@ -35,6 +35,7 @@ from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
 from delineate.session.answering import answering_for, answering_on, class_names, require_answered
 from delineate.session.doubts import DOUBTED, WORDS, ValueRanges, nothing_to_see, points_at_background
+from delineate.session.examples import ExampleFinder
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.journal import Journal
 from delineate.session.propagation import PropagationRun
@@ -63,6 +64,7 @@ class Changes:
         self.predictor = answering_on(scan, self._alone)  # asked as one where its scope says so
         self._store, self._recall = store, recall
         self._answering = answering_for(self.predictor, scan)
+        self._examples = ExampleFinder(scan, self._alone)
         self._keys: dict[int, FeatureKey] = {}  # of frames that were prompted: they need not be read again
         self._ranges: dict[int, ValueRanges] = {}  # of the same
 
@@ -96,6 +98,8 @@ class Changes:
 
     def placed(self, prompt: Prompt) -> ResolvedPrompt:
         """Where a prompt lands; it may cross frames where the predictor sees them together."""
+        if isinstance(prompt, Example):
+            return self._examples.placed(prompt)
         return resolve_prompt(prompt, self.scan, self._answering.across)
 
     def prediction(self, segmentation: Segmentation) -> Predict:
@@ -115,7 +119,7 @@ class Changes:
 
     def frame_of(self, prompts: Sequence[Prompt]) -> int:
         """The one frame that prompts of a query are on. Raises PromptError where they are on several."""
-        frames = sorted({self.placed(prompt).frame for prompt in prompts})
+        frames = sorted({self._frame_of(prompt) for prompt in prompts})
         if len(frames) != 1:
             on = f"on {self.scan.frame_word}s {', '.join(map(str, frames))}" if frames else "none"
             raise PromptError(
@@ -124,6 +128,9 @@ class Changes:
                 "Give those of each frame on their own, or all of them with prompt_all.",
             )
         return frames[0]
+
+    def _frame_of(self, prompt: Prompt) -> int:
+        return require_frame(prompt.frame, self.scan) if isinstance(prompt, Example) else self.placed(prompt).frame
 
     def prompted(
         self, state: SessionState, event: AddPrompt | AddPrompts, number: int
@@ -146,6 +153,9 @@ class Changes:
         mask, score = join(together)[0][frame].drawn, 1.0
         if mask is not None:
             answer = None
+            score = min(
+                (self._examples.similarity(one) for one in event.prompts if isinstance(one, Example)), default=1.0
+            )
         elif answer is None:  # it is not on the frame it was prompted on
             mask, score = np.zeros((self.scan.height, self.scan.width), dtype=bool), 0.0
         else:

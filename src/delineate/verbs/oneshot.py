@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from pydantic import Field
 
-from delineate.core.errors import DelineateError, ModelError, OutputError
+from delineate.core.errors import DelineateError, InputError, ModelError, OutputError
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
@@ -28,7 +28,7 @@ from delineate.oneshot.scans import ScanFindings, find_on_scan
 from delineate.oneshot.score_file import Row, read_rows, write_rows
 from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
 from delineate.oneshot.targets import targets_in
-from delineate.predictors.capabilities import Scope
+from delineate.predictors.capabilities import PromptKind, Scope
 from delineate.predictors.frame_predictor import FramePredictor, Predictor
 from delineate.verbs.outcome import Outcome
 from delineate.verbs.records import RequestRecord
@@ -48,7 +48,7 @@ class OneshotRequest(Request):
     model: ModelChoice = Field(default=ModelChoice(), description="Refines, and follows through volumes and videos.")
     features: ModelChoice | None = Field(default=None, description="What frames are compared by; default: the model.")
     reading: ReadOptions = ReadOptions()
-    refine: bool = Field(default=True, description="Ask the model; else coarse masks alone.")
+    refine: bool = Field(default=True, description="Ask the model, where it answers boxes; else coarse masks alone.")
     places: int = Field(default=3, ge=1, le=12, description="Places of each structure that are looked at.")
     threshold: float | None = Field(
         default=None, ge=0, le=1, description="Similarity from which on a structure is found; default: by the supports."
@@ -57,6 +57,7 @@ class OneshotRequest(Request):
     frames: bool = Field(default=False, description="A folder of pictures is one video, not many targets.")
     overwrite: Overwrite = False
     resume: bool = Field(default=False, description="Go on with a folder that was begun; what is done stays.")
+    supports_sha256: str = Field(default="", description="Of what the supports must hold, where a run is done again.")
 
     @property
     def files(self) -> tuple[Path | None, ...]:
@@ -101,6 +102,7 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
         For supports that show nothing that can be looked for, a model that is not there, and outputs that must not be
         written; for all of these before the first target.
     """
+    _require_same_supports(request)
     examples = [read_example(image, mask, request.reading, request.structures) for image, mask in request.supports]
     targets = targets_in(
         request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair}
@@ -109,7 +111,8 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     predictor = _frame_predictor(request.model.build())
     compared = predictor if request.features is None else request.features.build()
     supports = [one for example in examples for one in example.supports()]
-    options = MatchOptions(refine=request.refine, places=request.places)
+    refine = request.refine and PromptKind.BOX in predictor.capabilities.prompts
+    options = MatchOptions(refine=refine, places=request.places)
     matcher = Matcher(extractor_of(compared), _of_all(supports), predictor, options)
     thresholds = _thresholds(matcher, request.threshold)
     rows = [row for target in targets for row in done.get(target.name, ())]
@@ -179,8 +182,20 @@ def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
 def _recorded(request: OneshotRequest) -> RequestRecord:
     """The request, with the hash of what the supports hold."""
     record = RequestRecord.of("oneshot", request)
-    files = [path for pair in request.supports for path in pair if path.is_file()]
-    return record.model_copy(update={"request": {**record.request, "supports_sha256": sha256_of(*files)}})
+    return record.model_copy(update={"request": {**record.request, "supports_sha256": _supports_sha256(request)}})
+
+
+def _supports_sha256(request: OneshotRequest) -> str:
+    return sha256_of(*(path for pair in request.supports for path in pair if path.is_file()))
+
+
+def _require_same_supports(request: OneshotRequest) -> None:
+    if request.supports_sha256 and request.supports_sha256 != _supports_sha256(request):
+        raise InputError(
+            "E-REPLAY-DIFFERS",
+            "This would not be the same run: the supports hold something else.",
+            "Begin a new one: delineate oneshot --support IMAGE MASK ...",
+        )
 
 
 def _compared(recorded: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run done again from its ``RequestRecord``: evaluations and trainings."""
+"""A run done again from its ``RequestRecord``: evaluations, trainings, and what an example outlined."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from delineate.evaluation.predictors import is_named
 from delineate.verbs.distill import DistillRequest, distill
 from delineate.verbs.evaluate import EvaluateRequest, evaluate
 from delineate.verbs.finetune import FinetuneRequest, finetune
+from delineate.verbs.oneshot import OneshotRequest, oneshot
 from delineate.verbs.records import RequestRecord, found_file
 from delineate.verbs.request import Progress, Request, Result, valid
 from delineate.verbs.train_quill import TrainQuillRequest, train_quill
@@ -21,6 +22,7 @@ REPEATABLE: Final[Mapping[str, tuple[type[Request], Callable[..., Result]]]] = {
     "train quill": (TrainQuillRequest, train_quill),
     "train finetune": (FinetuneRequest, finetune),
     "distill": (DistillRequest, distill),
+    "oneshot": (OneshotRequest, oneshot),
 }
 
 
@@ -34,7 +36,8 @@ def repeat(
 ) -> Result:
     """Do the run of a record, which was read from ``file``, again.
 
-    data, model  the scans and the model file; by default what has the recorded name beside the record or here
+    data, model  the scans (of ``oneshot`` the targets) and the model file; by default what has the recorded name
+                 beside the record or here
     output       by default the first run's folder name with "again_" before it, in the current folder
     Raises DelineateError where a file is not found, and as the verb does.
     """
@@ -46,7 +49,7 @@ def repeat(
         )
     kind, run = REPEATABLE[record.verb]
     again = Path(f"again_{_plain(str(record.request.get('output', 'run')), file)}")
-    given = {"data": data, "model": model, "output": output or again}
+    given = {"data": data, "targets": data, "model": model, "output": output or again}
     fields = {name: _there(kind, name, value, given, file) for name, value in record.request.items()}
     request = valid(kind, fields | ({"resume": False} if "resume" in fields else {}), file.name)
     return call(run, request, progress)
@@ -59,10 +62,14 @@ def call(function: Callable[..., Result], request: Request, progress: Progress |
 
 def _there(kind: type[Request], name: str, value: Any, given: Mapping[str, Path | None], file: Path) -> Any:
     """A recorded value, names of files replaced by where they are."""
-    if (path := given.get(name)) is not None:
-        return str(path)
-    way_out = {"data": "--input FOLDER", "model": "--model FILE"}.get(name, "a copy beside it")
-    match value, formats(kind).get(name):
+    shape = formats(kind).get(name)
+    if (path := given.get(name)) is not None and not isinstance(value, dict):
+        return [str(path)] if isinstance(value, list) else str(path)
+    folder, way_out = "--input FOLDER", "a copy beside it"
+    way_out = {"data": folder, "targets": folder, "model": "--model FILE"}.get(name, way_out)
+    match value, shape:
+        case list(), "path":
+            return [_there_of(one, name, file, way_out) for one in value]
         case str(), "path":
             return found_file(_plain(value, file), file, f"The {name}", way_out)
         case str(), "model":
@@ -72,11 +79,19 @@ def _there(kind: type[Request], name: str, value: Any, given: Mapping[str, Path 
     return value
 
 
+def _there_of(value: Any, name: str, file: Path, way_out: str) -> Any:
+    """A recorded file name, or a list of them, as paths of what is there."""
+    if isinstance(value, list):
+        return [_there_of(one, name, file, way_out) for one in value]
+    return found_file(_plain(value, file), file, f"The {name.removesuffix('s')}", way_out)
+
+
 def formats(kind: type[Request]) -> dict[str, str]:
     """The fields of a request that name files: "path", or "model" for a system's name, FILE or SYSTEM=FILE."""
 
     def of(schema: dict[str, Any]) -> str | None:
-        inner = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else ())]
+        inner = [*schema.get("anyOf", ()), *schema.get("prefixItems", ())]
+        inner += [schema["items"]] if "items" in schema else []
         return schema.get("format") or next((found for one in inner if (found := of(one))), None)
 
     properties = kind.model_json_schema()["properties"]

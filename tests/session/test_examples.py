@@ -1,0 +1,76 @@
+"""Another picture's outline as a prompt: looked for, recorded whole in the log, undone and replayed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from delineate.core.errors import PromptError
+from delineate.core.picture_text import LONGEST, pixels_of, text_of
+from delineate.core.prompt_log import PromptLog
+from delineate.core.prompts import Example, Point
+from delineate.core.scan import Scan
+from delineate.quill.predictor import QuillPredictor
+from delineate.session import Session
+from fewshot.example_pictures import blob_picture
+
+SHOWN, OUTLINE = blob_picture(0, 80, 50, 18)
+
+
+def test_an_example_is_found_recorded_and_replayed_without_its_file() -> None:
+    pixels, truth = blob_picture(1, 95, 62, 21)
+    scan, quill = Scan.from_frames(np.stack([pixels, pixels[::-1]])), QuillPredictor(threads=1)
+    session = Session(scan, quill)
+    result = session.prompt(Example.of(SHOWN, OUTLINE, frame=0), "blob")
+    assert 2 * (result.mask & truth).sum() / (result.mask.sum() + truth.sum()) > 0.9
+    assert 0.3 < result.score < 1
+    log = PromptLog.model_validate_json(session.log.model_dump_json())
+    again = Session.replay(scan, log, quill)
+    assert np.array_equal(again.segmentation.mask("blob", 0), result.mask)
+    assert again.segmentation["blob"].scores == session.segmentation["blob"].scores
+    session.prompt(Point(95, 62, frame=0), "blob")
+    assert session.undo() and session.undo()
+    assert session.segmentation.names == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        pytest.param({"picture": "bm8="}, "E-EXAMPLE-PICTURE", id="no-picture"),
+        pytest.param({"picture": "not base64"}, "E-EXAMPLE-PICTURE", id="no-base64"),
+        pytest.param({"picture": text_of(SHOWN[:50])}, "E-EXAMPLE-ARRAYS", id="mask-of-another-size"),
+        pytest.param({"picture": text_of(np.zeros((1100, 1000), np.uint8))}, "E-EXAMPLE-PICTURE", id="large"),
+        pytest.param({"counts": (120 * 150,)}, "E-MASK-EMPTY", id="empty"),
+    ],
+)
+def test_what_is_no_example_is_refused(fields: dict, code: str) -> None:
+    whole = Example.of(SHOWN, OUTLINE).model_dump()
+    with pytest.raises(PromptError) as raised:
+        Example(**(whole | fields))
+    assert raised.value.code == code
+
+
+def test_arrays_that_do_not_match_are_refused_and_large_ones_made_smaller() -> None:
+    with pytest.raises(PromptError) as raised:
+        Example.of(SHOWN, OUTLINE[1:])
+    assert raised.value.code == "E-EXAMPLE-ARRAYS"
+    mask = np.zeros((2500, 1000), bool)
+    mask[500:900, 300:600] = True
+    small = Example.of(np.zeros(mask.shape, np.float32), mask)
+    assert max(small.pixels.shape) <= LONGEST
+    assert small.mask.sum() == pytest.approx(mask.sum() / 9, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_a_picture_as_text_keeps_the_order_of_its_values(kind: type) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (9, 7)).astype(kind)
+    again = pixels_of(text_of(values))
+    assert np.array_equal(np.argsort(again, axis=None, kind="stable"), np.argsort(values, axis=None, kind="stable"))
+
+
+def test_an_example_on_no_frame_is_refused() -> None:
+    session = Session(Scan.from_frames(np.stack([SHOWN])), QuillPredictor(threads=1))
+    with pytest.raises(PromptError) as raised:
+        session.prompt(Example.of(SHOWN, OUTLINE, frame=3), "blob")
+    assert raised.value.code == "E-PROMPT-FRAME"
+    assert session.segmentation.names == ()
