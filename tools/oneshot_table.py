@@ -103,35 +103,48 @@ BASELINES: Mapping[str, Callable[[Labeled, Labeled, Descriptors, Descriptors], M
 
 
 def measured(name: str, frames: Sequence[Labeled], options: argparse.Namespace) -> dict[str, float]:
-    """Mean Dice of a set by method, seconds a target, and how often what is not there was not found."""
+    """Mean Dice of a set by method, CPU seconds a target, and how often what is not there was not found."""
     build_options = BuildOptions(threads=options.threads)
     predictor = build(options.model, build_options)
     extractor = extractor_of(predictor if options.features is None else build(options.features, build_options))
     numbers: dict[str, list[float]] = defaultdict(list)
-    pool = frames[: max(1, len(frames) - options.targets)]
+    pool = list(frames[: max(1, len(frames) - options.targets)])
     targets = frames[len(pool) :]
     for shots in options.shots:
-        if shots > len(pool):
-            continue
-        supports = [Support(one.frame, {name: one.mask}) for one in pool[:shots]]
-        matcher = Matcher(extractor, supports, predictor, MatchOptions(places=options.places))
-        limit = calibrated(matcher)[name].similarity if shots == options.shots[0] else 0.0
+        rounds = options.rounds if shots == 1 else 1
+        for first in range(min(rounds, len(pool)) if shots <= len(pool) else 0):
+            supports = [Support(one.frame, {name: one.mask}) for one in (pool[first:] + pool[:first])[:shots]]
+            matcher = Matcher(extractor, supports, predictor, MatchOptions(places=options.places))
+            _on_targets(name, shots, matcher, targets, numbers, options.absent and not first)
+    for support in pool[: options.rounds]:
+        one = Descriptors.of(support.frame, extractor.features(support.frame))
         for target in targets:
-            began = time.perf_counter()
-            match = matcher.match(target.frame)[name]
-            numbers[f"refined, {shots}"].append(overlap(match.mask, target.mask))
-            numbers[f"coarse, {shots}"].append(overlap(match.coarse, target.mask))
-            if shots == options.shots[0]:
-                numbers["seconds"].append(time.perf_counter() - began)
-                numbers["found"].append(match.similarity >= limit)
-                gone = matcher.match(painted_over(target.frame, target.mask))[name]
-                numbers["not found"].append(gone.similarity < limit)
-    one = Descriptors.of(pool[0].frame, extractor.features(pool[0].frame))
+            other = Descriptors.of(target.frame, extractor.features(target.frame))
+            for method, outline in BASELINES.items():
+                numbers[method].append(overlap(outline(support, target, one, other), target.mask))
+    return {"targets": len(targets)} | {method: float(np.mean(values)) for method, values in numbers.items()}
+
+
+def _on_targets(
+    name: str,
+    shots: int,
+    matcher: Matcher,
+    targets: Sequence[Labeled],
+    numbers: dict[str, list[float]],
+    absent: bool,
+) -> None:
+    """What some supports give; with ``absent`` also how often the structure is found, and where it was painted over."""
+    limit = calibrated(matcher)[name].similarity if absent else 0.0
     for target in targets:
-        other = Descriptors.of(target.frame, extractor.features(target.frame))
-        for method, outline in BASELINES.items():
-            numbers[method].append(overlap(outline(pool[0], target, one, other), target.mask))
-    return {method: float(np.mean(values)) for method, values in numbers.items()}
+        began = time.process_time()
+        match = matcher.match(target.frame)[name]
+        numbers[f"CPU s, {shots}"].append(time.process_time() - began)
+        numbers[f"refined, {shots}"].append(overlap(match.mask, target.mask))
+        numbers[f"coarse, {shots}"].append(overlap(match.coarse, target.mask))
+        if absent:
+            numbers[f"found, {shots}"].append(match.similarity >= limit)
+            gone = matcher.match(painted_over(target.frame, target.mask))[name]
+            numbers[f"not found, {shots}"].append(gone.similarity < limit)
 
 
 def main() -> None:
@@ -141,14 +154,14 @@ def main() -> None:
     parser.add_argument("--features")
     parser.add_argument("--shots", nargs="*", type=int, default=[1, 3, 5])
     parser.add_argument("--targets", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2, help="different single supports")
+    parser.add_argument("--absent", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--places", type=int, default=3)
     parser.add_argument("--most", type=int, default=9, help="frames of a set")
     parser.add_argument("--threads", type=int, default=0)
     options = parser.parse_args()
-    columns = [
-        *BASELINES, *(f"{kind}, {n}" for n in options.shots for kind in ("coarse", "refined")), "found", "not found",
-        "seconds",
-    ]  # fmt: skip
+    kinds = ("coarse", "refined", "found", "not found", "CPU s") if options.absent else ("coarse", "refined", "CPU s")
+    columns = ["targets", *BASELINES, *(f"{kind}, {n}" for n in options.shots for kind in kinds)]
     print("| set | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1), flush=True)
     rows = []
     for name, frames in sets(options.sets, options.most):
@@ -158,7 +171,12 @@ def main() -> None:
 
 
 def _print(name: str, row: Mapping[str, float], columns: Sequence[str]) -> None:
-    print(f"| {name} | " + " | ".join(f"{row[c]:.2f}" if c in row else "" for c in columns) + " |", flush=True)
+    print(
+        f"| {name} | "
+        + " | ".join(f"{row[c]:.{0 if c == 'targets' else 2}f}" if c in row else "" for c in columns)
+        + " |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from delineate.fewshot.label_transfer import (
     alignment,
     carried_back,
     cosines,
-    pair_logits,
+    pair_weights,
     transferred,
 )
 from delineate.fewshot.matcher import Matcher, MatchOptions, Support
@@ -30,8 +30,8 @@ def described(picture: np.ndarray) -> Descriptors:
     return Descriptors.of(frame, EXTRACTOR.features(frame))
 
 
-def logits_of(target: Descriptors, support: Descriptors) -> np.ndarray:
-    return pair_logits(target, support, cosines(target, support), TransferOptions())
+def weights_of(target: Descriptors, support: Descriptors) -> np.ndarray:
+    return pair_weights(target, support, cosines(target, support), TransferOptions())
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
@@ -56,7 +56,7 @@ def test_a_picture_is_aligned_with_itself_and_less_with_a_moved_one(support: tup
 
 def test_labels_go_where_the_structure_went(support: tuple, target: tuple) -> None:
     one, other = described(support[0]), described(target[0])
-    (probability,) = transferred([logits_of(other, one)], [one.mask(support[1])[None]])
+    (probability,) = transferred([weights_of(other, one)], [one.mask(support[1])[None]])
     assert probability.min() >= 0 and probability.max() <= 1
     assert dice(other.grid.to_frame(probability) > 0.5, target[1]) > dice(support[1], target[1])
 
@@ -64,7 +64,7 @@ def test_labels_go_where_the_structure_went(support: tuple, target: tuple) -> No
 def test_the_structure_is_placed_where_it_lies(support: tuple, target: tuple) -> None:
     one, other = described(support[0]), described(target[0])
     mask = one.mask(support[1])
-    (probability,) = transferred([logits_of(other, one)], [mask[None]])
+    (probability,) = transferred([weights_of(other, one)], [mask[None]])
     best, *others = placements(other, one, mask, probability, TransferOptions().far)
     assert best.moved == pytest.approx((62.5 / 120, 95.5 / 150), abs=0.04)
     assert 0.9 <= best.scale <= 1.3
@@ -75,7 +75,7 @@ def test_the_structure_is_placed_where_it_lies(support: tuple, target: tuple) ->
 def test_the_right_mask_brings_the_supports_own_back_and_a_wrong_one_does_not(support: tuple, target: tuple) -> None:
     one, other = described(support[0]), described(target[0])
     masks = np.stack([other.mask(target[1]), other.mask(np.roll(target[1], -50, axis=1))])
-    right, wrong = carried_back(logits_of(other, one), masks)
+    right, wrong = carried_back(weights_of(other, one), masks)
     mask = one.mask(support[1])
     assert (right * mask).sum() > 2 * (wrong * mask).sum()
 

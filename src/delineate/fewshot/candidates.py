@@ -21,6 +21,7 @@ from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 
 Mask = NDArray[np.bool_]
 BINS = 24  # of the histograms of gray values
+COMPARED = 128  # pixels along a side in which masks are compared with one another
 MOST_COMPONENTS = 6  # of a coarse mask that are refined
 
 
@@ -34,6 +35,7 @@ class Origin(StrEnum):
     PLACED_BOX = "a box where the support fits best, refined"
     PLACED_MASK = "the support's mask where it fits best, refined"
     FOLLOWED = "followed from the support, put where it fits best"
+    PIXELS = "pixels that look like the structure's"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ class ShownExample:
 
     cells     the mask on the grid
     likeness  ``cosines`` of the target with the support
-    logits    ``pair_logits`` of them
+    weights   ``pair_weights`` of them
     """
 
     frame: Frame
@@ -96,7 +98,7 @@ class ShownExample:
     descriptors: Descriptors
     cells: Array
     likeness: Array
-    logits: Array
+    weights: Array
 
 
 class Described(Protocol):
@@ -165,7 +167,7 @@ def placed_candidates(
         about += [(Origin.PLACED_BOX, mask, place), (Origin.PLACED_MASK, mask, place)]
         queries += [Query(FramePrompts(box=box_of(mask))), Query(FramePrompts(mask=mask))]
         if refiner.follows:
-            pixels = warped(shown.frame.pixels, place, target.size)
+            pixels = warped(_gray(shown.frame), place, target.size)
             reference = refiner.predictor.encode(Frame.of(pixels))
             about.append((Origin.FOLLOWED, mask, place))
             queries.append(Query(reference=ReferenceFrame(reference, mask)))
@@ -190,30 +192,44 @@ def weighed(
     looks = [_look(gray_and_color(one.frame)[0], one.mask) for one in supports]
     areas = float(np.mean([one.mask.mean() for one in supports]))
     cells = np.stack([target.descriptors.mask(one.mask) for one in kept])
-    back, alike = _back(cells, supports), _alike(cells, supports)
+    dice = dice_of_all([one.mask for one in kept], probability)
+    agreement = (dice[:, 1:].sum(axis=1) - 1) / max(len(kept) - 1, 1)
     out = []
-    for one, returned, cosine in zip(kept, back, alike, strict=True):
+    for n, (one, back, alike) in enumerate(zip(kept, _back(cells, supports), _alike(cells, supports), strict=True)):
         look = _look(target.gray, one.mask)
         area = float(one.mask.mean())
-        others = [overlap(one.mask, other.mask) for other in kept if other is not one]
         out.append(
             replace(
                 one,
-                coarse=overlap(one.mask, probability),
+                coarse=float(dice[n, 0]),
                 shape=one.shape or min(area, areas) / max(area, areas),
                 intensities=max(float(np.minimum(look[0], other[0]).sum()) for other in looks),
                 contrast=max(float(np.minimum(look[1], other[1]).sum()) for other in looks),
-                agreement=float(np.mean(others)) if others else 0.0,
-                back=float(returned),
-                alike=float(cosine),
+                agreement=float(agreement[n]),
+                back=float(back),
+                alike=float(alike),
             )
         )
     return out
 
 
+def dice_of_all(masks: Sequence[Mask], probability: Array) -> Array:
+    """Dice of each mask with a probability (first column, soft) and with each of the masks: (K, 1 + K)."""
+    step = max(1, max(probability.shape) // COMPARED)
+    rows = np.stack([one[::step, ::step].ravel() for one in masks]).astype(np.float32)
+    columns = np.concatenate([probability[::step, ::step].reshape(1, -1), rows])
+    total = rows.sum(axis=1)[:, None] + columns.sum(axis=1)[None]
+    return np.asarray(2 * (rows @ columns.T) / np.maximum(total, 1e-6), np.float32)
+
+
+def _gray(frame: Frame) -> Array:
+    pixels = frame.pixels.astype(np.float32)
+    return pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+
+
 def _back(cells: Array, supports: Sequence[ShownExample]) -> NDArray[np.float64]:
     """``Candidate.back`` of masks (K, n, n), the mean over all supports."""
-    each = [[overlap(one, shown.cells) for one in carried_back(shown.logits, cells)] for shown in supports]
+    each = [[overlap(one, shown.cells) for one in carried_back(shown.weights, cells)] for shown in supports]
     return np.asarray(np.mean(each, axis=0))
 
 

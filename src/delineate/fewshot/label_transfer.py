@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from delineate.fewshot.descriptors import Descriptors
 from delineate.fewshot.feature_map import Array
 
+LEAST = np.float32(1e-30)  # sum of weights
+
 
 @dataclass(frozen=True)
 class TransferOptions:
@@ -49,8 +51,8 @@ def alignment(likeness: Array) -> float:
     return float(np.clip((same - any_two) / max(float(best - any_two), 1e-6), 0, 1))
 
 
-def pair_logits(target: Descriptors, support: Descriptors, likeness: Array, options: TransferOptions) -> Array:
-    """How much each target cell (rows) speaks for each support cell (columns): logits, the same in both directions.
+def pair_weights(target: Descriptors, support: Descriptors, likeness: Array, options: TransferOptions) -> Array:
+    """How much each target cell (rows) speaks for each support cell (columns), the same in both directions.
 
     likeness  ``cosines`` of the two
     """
@@ -63,35 +65,33 @@ def pair_logits(target: Descriptors, support: Descriptors, likeness: Array, opti
     )
     logits = squared_distances(one, other)
     logits *= -1
-    logits += np.float32(options.feature_weight) * likeness
-    return logits
+    logits += np.float32(options.feature_weight) * (likeness - 1)
+    return np.asarray(np.exp(logits, out=logits))
 
 
-def transferred(logits: Sequence[Array], labels: Sequence[NDArray[np.float32]]) -> Array:
+def transferred(weights: Sequence[Array], labels: Sequence[NDArray[np.float32]]) -> Array:
     """Probabilities (L, n, n) of each structure on the target.
 
-    logits  ``pair_logits`` with each support
-    labels  of each support, (L, n, n): the share of each cell that a structure covers
+    weights  ``pair_weights`` with each support
+    labels   of each support, (L, n, n): the share of each cell that a structure covers
     """
-    values = np.concatenate([_flat(one) for one in labels], axis=1)
-    return _mean_labels(np.concatenate(logits, axis=1), values, labels[0].shape[-1])
+    return _mean_labels(weights, [_flat(one) for one in labels], labels[0].shape[-1])
 
 
-def carried_back(logits: Array, masks: NDArray[np.float32]) -> Array:
+def carried_back(weights: Array, masks: NDArray[np.float32]) -> Array:
     """What masks (K, n, n) on the target would say of the support: probabilities (K, n, n) there.
 
     A mask that is right brings the support's own back (reverse classification accuracy, Valindria et al., IEEE TMI
     2017).
     """
-    return _mean_labels(logits.T, _flat(masks), masks.shape[-1])
+    return _mean_labels([weights.T], [_flat(masks)], masks.shape[-1])
 
 
-def _mean_labels(logits: Array, values: Array, cells: int) -> Array:
-    """Values (L, columns) of what each row is like, averaged by the softmax of its logits: (L, cells, cells)."""
-    weights = logits - logits.max(axis=1, keepdims=True)
-    np.exp(weights, out=weights)
-    sums = weights @ np.concatenate([values, np.ones_like(values[:1])]).T
-    return np.asarray((sums[:, :-1] / sums[:, -1:]).T, np.float32).reshape(-1, cells, cells)
+def _mean_labels(weights: Sequence[Array], values: Sequence[Array], cells: int) -> Array:
+    """Values (L, columns) of what each row is like, averaged by its weights: (L, cells, cells)."""
+    ones = np.ones((1, cells**2), np.float32)
+    sums = sum(one @ np.concatenate([own, ones]).T for one, own in zip(weights, values, strict=True))
+    return np.asarray((sums[:, :-1] / np.maximum(sums[:, -1:], LEAST)).T, np.float32).reshape(-1, cells, cells)
 
 
 def _flat(values: Array) -> Array:

@@ -16,19 +16,20 @@ from delineate.fewshot.candidates import (
     Refiner,
     ShownExample,
     coarse_candidates,
-    overlap,
+    dice_of_all,
     placed_candidates,
     weighed,
 )
 from delineate.fewshot.descriptors import Descriptors, gray_and_color
 from delineate.fewshot.feature_map import Array, FeatureExtractor
 from delineate.fewshot.features import feature_map
-from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, pair_logits, transferred
+from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, pair_weights, transferred
+from delineate.fewshot.pixel_look import PixelLook, is_scattered
 from delineate.fewshot.placement import Placement, placements
 from delineate.fewshot.quality import quality
 from delineate.predictors.frame_predictor import EmbeddingFeatures, FramePredictor
 
-MOST_PLACES = 6  # on a target, of all supports together
+MOST_PLACES = 4  # on a target, of all supports together
 SAME = 0.6  # Dice from which on two candidates mean the same thing
 
 
@@ -94,7 +95,7 @@ class Matcher:
     supports
         At least one; all structures of all of them are looked for.
     predictor
-        Refines; None: coarse masks alone.
+        Refines; None: coarse masks alone. One that offers a ``quick`` way of answering is asked that way.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class Matcher:
     ) -> None:
         self.options = options or MatchOptions()
         self.extractor = extractor
-        self.predictor = predictor if self.options.refine else None
+        self.predictor = getattr(predictor, "quick", predictor) if self.options.refine else None
+        self._looks: dict[tuple[str, tuple[int, ...]], PixelLook] = {}
         self.supports = tuple(supports)
         self._described = [Descriptors.of(one.frame, extractor.features(one.frame)) for one in supports]
 
@@ -139,22 +141,40 @@ class Matcher:
             np.stack([one.mask(support.masks[name]) if name in support.masks else _nothing(one) for name in names])
             for support, one in zip(supports, described, strict=True)
         ]
-        logits = [
-            pair_logits(target.descriptors, one, alike, self.options.transfer)
+        weights = [
+            pair_weights(target.descriptors, one, alike, self.options.transfer)
             for one, alike in zip(described, likeness, strict=True)
         ]
-        probabilities = transferred(logits, cells)
+        probabilities = transferred(weights, cells)
         matches = {}
         for n, name in enumerate(names):
             shown = [
-                (ShownExample(support.frame, support.masks[name], one, of_cells[n], alike, logit), alignment(alike))
-                for support, one, of_cells, logit, alike in zip(
-                    supports, described, cells, logits, likeness, strict=True
+                (ShownExample(support.frame, support.masks[name], one, of_cells[n], alike, weight), alignment(alike))
+                for support, one, of_cells, weight, alike in zip(
+                    supports, described, cells, weights, likeness, strict=True
                 )
                 if name in support.masks
             ]
-            matches[name] = self._best(target, probabilities[n], shown)
+            if all(is_scattered(one.mask) for one, _ in shown):
+                matches[name] = self._scattered(
+                    name, tuple(chosen), target, probabilities[n], [one for one, _ in shown]
+                )
+            else:
+                matches[name] = self._best(target, probabilities[n], shown)
         return matches
+
+    def _scattered(
+        self, name: str, chosen: tuple[int, ...], target: Target, cells: Array, shown: Sequence[ShownExample]
+    ) -> Match:
+        """Many small parts: labels and the look of pixels say where; no place and no shape does."""
+        if (name, chosen) not in self._looks:
+            self._looks[name, chosen] = PixelLook.of([(one.frame, one.mask) for one in shown])
+        probability = target.descriptors.grid.to_frame(cells)
+        pixels = self._looks[name, chosen].probability(target.frame)
+        mask = _together(pixels, probability) > 0
+        found = weighed([Candidate(mask, Origin.PIXELS)], pixels, target, shown)
+        similarity = found[0].similarity if found else 0.0
+        return Match(mask, similarity, Origin.PIXELS, probability > 0.5)
 
     def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
@@ -185,10 +205,19 @@ def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
 def _voted(ranked: Sequence[tuple[float, Candidate]]) -> NDArray[np.bool_]:
     """Pixels by majority of the candidates that mean the same as the best one, the better ones counting more."""
     best = ranked[0][1]
-    alike = [(score**2, one.mask) for score, one in ranked if overlap(one.mask, best.mask) > SAME]
-    share = sum(weight * mask for weight, mask in alike) / sum(weight for weight, _ in alike)
-    voted = np.asarray(share > 0.5)
+    same = dice_of_all([one.mask for _, one in ranked], best.mask.astype(np.float32))[:, 0] > SAME
+    alike = [(score**2, one.mask) for (score, one), chosen in zip(ranked, same, strict=True) if chosen]
+    share = np.zeros(best.mask.shape, np.float32)
+    for weight, mask in alike:
+        share += np.float32(weight) * mask
+    voted = np.asarray(share > 0.5 * sum(weight for weight, _ in alike))
     return voted if voted.any() else best.mask
+
+
+def _together(one: Array, other: Array) -> Array:
+    """Two probabilities as the sum of their logits."""
+    one, other = (np.clip(each, 1e-3, 1 - 1e-3) for each in (one, other))
+    return np.asarray(np.log(one / (1 - one)) + np.log(other / (1 - other)))
 
 
 def _nothing(descriptors: Descriptors) -> Array:

@@ -34,7 +34,7 @@ class QuillExtractor:
     """
 
     path: Path
-    side: int = 512
+    side: int = 384
     threads: int = 0
     name: str = "quill"
     stride: int = 8
