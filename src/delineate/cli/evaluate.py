@@ -85,6 +85,8 @@ def print_tables(done: EvaluateResult) -> None:
     from delineate.evaluation.markdown import comparison_table, dataset_table, summary_table
 
     result(f"{dataset_table(done.report)}\n\n{summary_table(done.report)}\n\n{comparison_table(done.report)}")
+    if done.report.supplement is not None:
+        result(f"\n{done.report.supplement.title}\n\n{done.report.supplement.markdown}")
     if done.report.distrusted:
         where = f"results kept in {done.page.parent} were edited since they were written: measured again."
         tell(f"{done.report.distrusted} {where}")

@@ -26,6 +26,7 @@ from delineate.core.scan import Scan, ScanKind
 from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.label_pictures import open_labels, pictures
 from delineate.data.relative_paths import without_folders
+from delineate.echo.record import EchoRecord
 from delineate.io.opening import open_scan
 
 MANIFEST = "manifest.json"
@@ -54,12 +55,14 @@ class OpenedFiles:
     labels  whole numbers, on frames of the scan's size
     frames  the scan's frame for each frame of the labels; None: one for one
     boxes   boxes that came with the case: label value to half-open x0, y0, x1, y1 or i0, j0, k0, i1, j1, k1
+    echo    of clips of the heart: view, end-diastole, end-systole
     """
 
     scan: Scan
     labels: Scan
     frames: tuple[int, ...] | None = None
     boxes: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    echo: EchoRecord | None = None
 
 
 class CaseReader(Protocol):
@@ -137,7 +140,7 @@ class Case:
                 "A label image has one whole number a pixel, on the grid of its scan.",
             )
         frames = found.frames if found.frames is not None else self._labelled_frames(len(scan), len(truth))
-        return LabeledScan(self, scan, truth, frames, found.boxes)
+        return LabeledScan(self, scan, truth, frames, found.boxes, found.echo)
 
     def _files(self) -> OpenedFiles:
         scan = open_scan(self.image)
@@ -189,6 +192,7 @@ class LabeledScan:
 
     frames  the scan's frames that have labels, in the order of ``labels``' frames
     boxes   boxes that came with the case, by label value (see OpenedFiles)
+    echo    of clips of the heart (see OpenedFiles)
     """
 
     case: Case
@@ -196,6 +200,7 @@ class LabeledScan:
     labels: Scan
     frames: tuple[int, ...]
     boxes: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    echo: EchoRecord | None = None
 
     def truth(self, frame: int, target: Target) -> NDArray[np.bool_]:
         """The structure's true outline on a labeled frame of the scan: (height, width)."""

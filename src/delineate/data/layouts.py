@@ -2,6 +2,8 @@
 
 layout            what it looks like
 manifest          ``manifest.json`` (docs/reference/evaluation.md)
+views of hearts   ``views.csv`` beside clips and their labels
+EchoNet           ``FileList.csv``, ``VolumeTracings.csv``, ``Videos/NAME.avi``, there or in ``A4C`` and ``PSAX``
 nnU-Net raw       ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr/NAME.nii.gz`` (and ``imagesTs``);
                   or as the Medical Segmentation Decathlon is
 shards            ``shards.json`` and tar files (``delineate dataset shard``)
@@ -13,7 +15,7 @@ CHAOS             ``MR/ID/T2SPIR/{DICOM_anon, Ground}``, ``CT/ID/{DICOM_anon, Gr
 BTCV              ``img/img0001.nii.gz``, ``label/label0001.nii.gz``, there or in ``RawData/Training``
 polyps            ``TrainDataset/{images, masks}``, ``TestDataset/SET/{images, masks}``
 MedSAM npz        npz files with ``imgs`` and ``gts``, in folders or not; pairs ``imgs/NAME.npy``, ``gts/NAME.npy``
-CAMUS             ``patient0001_2CH_ED.nii.gz`` beside ``..._gt.nii.gz``, in folders or not
+CAMUS             ``patient0001_2CH_ED.nii.gz`` (or ``.mhd``) beside ``..._gt``, in folders or not
 images and masks  two folders (images and masks, labels, annotations or gt), files or folders of frames of one name
 
 The grammar of each is in docs/reference/datasets.md.
@@ -26,7 +28,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from delineate.core.errors import InputError
-from delineate.data import abdominal, challenge_npz, coco, endovis, mask_folders, nnunet, polyps, sa_med2d, shards
+from delineate.data import (
+    abdominal,
+    camus,
+    challenge_npz,
+    coco,
+    echo_table,
+    echonet,
+    endovis,
+    mask_folders,
+    nnunet,
+    polyps,
+    sa_med2d,
+    shards,
+)
 from delineate.data.cases import MANIFEST, Case, Task, Use, load_cases
 from delineate.data.confined import DataFolder
 from delineate.data.label_pictures import pictures
@@ -87,17 +102,11 @@ def _vos_roots(root: Path) -> list[Path]:
     return [path for path in places if (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()]
 
 
-def _camus(home: DataFolder) -> Iterator[Case]:
-    names = {1: "left ventricle", 2: "myocardium", 3: "left atrium"}
-    for label in home.search("*_gt.nii.gz"):
-        image = label.with_name(label.name.replace("_gt.nii.gz", ".nii.gz"))
-        task = Task.VIDEO if "sequence" in label.name else Task.IMAGE
-        yield Case(label.name.removesuffix("_gt.nii.gz"), "CAMUS", "ultrasound", task, image, label, names, Use.TRAIN)
-
-
 LAYOUTS = (
     Layout("manifest", lambda home: (home.root / MANIFEST).is_file(), _manifest),
     Layout("shards", lambda home: (home.root / shards.INDEX).is_file(), shards.cases_of),
+    Layout("views of hearts", echo_table.fits, echo_table.read),
+    Layout("EchoNet", echonet.fits, echonet.read),
     Layout("nnU-Net raw", nnunet.fits, nnunet.read),
     Layout("VOS", lambda home: bool(_vos_roots(home.root)), _vos),
     Layout("SA-Med2D", sa_med2d.fits, sa_med2d.read),
@@ -108,6 +117,6 @@ LAYOUTS = (
     Layout("EndoVis", endovis.fits, endovis.read),
     Layout("MedSAM npz", challenge_npz.fits, challenge_npz.read),
     Layout("images and masks", mask_folders.two_folders, mask_folders.read_two_folders),
-    Layout("CAMUS", lambda home: bool(home.search("*_gt.nii.gz")), _camus),
+    Layout("CAMUS", camus.fits, camus.read),
     Layout("labels beside pictures", mask_folders.side_by_side, mask_folders.read_side_by_side),
 )

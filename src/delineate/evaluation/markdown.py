@@ -32,6 +32,8 @@ def as_markdown(report: EvaluationReport) -> str:
         f"## {headline.title} by structure",
         _table(report, headline, report.by_structure(headline), "structure"),
     ]
+    if (more := report.supplement) is not None:
+        parts += [f"## {more.title}", more.markdown]
     if report.failures:
         parts += ["## Failed", "\n".join(f"- {_cell(failure_line(f))}" for f in report.failures)]
     return "\n\n".join([f"<!-- {MARK} -->", *parts]) + "\n"

@@ -44,6 +44,8 @@ def page(report: EvaluationReport, worst: Mapping[str, bytes], card: Sequence[st
         f"<h2>How {escape(headline.title)} is spread</h2>",
         _spread(report, headline),
     ]
+    if report.supplement is not None:
+        parts.append(report.supplement.html)
     curve = curve_chart(report)
     if curve:
         parts += [f"<h2>{escape(_curve(report).title)}</h2>", curve]

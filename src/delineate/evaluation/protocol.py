@@ -53,6 +53,22 @@ class Curve:
     up: str
 
 
+@dataclass(frozen=True)
+class Supplement:
+    """What a protocol adds to a report beyond a number a structure.
+
+    markdown, html  its part of the tables and of the page
+    json            its part of the numbers' file, by key
+    files           more files, by what follows the protocol's name
+    """
+
+    title: str
+    markdown: str
+    html: str
+    json: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
 Measure = Callable[[LabeledScan, Sequence[Target], Any, int], Iterator[Outcome]]  # a predictor of its scopes
 
 
@@ -66,6 +82,8 @@ class Protocol:
     measure    (case, targets, predictor, seed) to one outcome a target
     curve      what the columns with a place show, if any have
     scopes     what the predictors it can measure work on
+    supplement makes what is added to a report (``tables.EvaluationReport``) beyond these numbers
+    further_files  what follows the protocol's name in the names of the files that the supplement writes
     """
 
     name: str
@@ -76,6 +94,8 @@ class Protocol:
     measure: Measure
     curve: Curve | None = None
     scopes: tuple[Scope, ...] = (Scope.FRAME,)
+    supplement: Callable[[Any], Supplement] | None = None
+    further_files: tuple[str, ...] = ()
 
     def require(self, predictor: Predictor) -> None:
         """Raise PromptError for a predictor that works on something else."""

@@ -19,6 +19,7 @@ from delineate.core.resolve import FramePrompts
 from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation import (
     click_protocols,
+    echo_protocol,
     laptop_script,
     one_shot_protocols,
     opinion_protocol,
@@ -143,6 +144,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         *laptop_script.PROTOCOLS,
         *picture_protocols.PROTOCOLS,
         *opinion_protocol.PROTOCOLS,
+        *echo_protocol.PROTOCOLS,
     )
 }
 

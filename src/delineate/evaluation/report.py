@@ -16,7 +16,7 @@ from scipy.ndimage import binary_erosion
 from delineate.data.cases import Case, Target, Task
 from delineate.evaluation.markdown import as_markdown, number
 from delineate.evaluation.page import page
-from delineate.evaluation.protocols import Column
+from delineate.evaluation.protocols import Column, Protocol
 from delineate.evaluation.statistics import Comparison
 from delineate.evaluation.tables import EvaluationReport, Line, Measured
 from delineate.io.outputs import Outputs
@@ -33,6 +33,11 @@ def report_files(folder: Path, protocol: str) -> tuple[Path, Path, Path, Path]:
     """Numbers (JSON), tables (Markdown), the page (HTML) and the sheet of the worst cases (PNG)."""
     json_file, tables, html, sheet = (folder / f"{protocol}{end}" for end in (".json", ".md", ".html", "-worst.png"))
     return json_file, tables, html, sheet
+
+
+def further_files(folder: Path, protocol: Protocol) -> tuple[Path, ...]:
+    """The files of a protocol that writes some of its own."""
+    return tuple(folder / f"{protocol.name}{ending}" for ending in protocol.further_files)
 
 
 def write_report(
@@ -64,11 +69,15 @@ def write_report(
     if report.predictors[0] in pictures:
         sheet.write_bytes(pictures[report.predictors[0]])
     html.write_text(page(report, pictures, card))
+    for path, ending in zip(further_files(folder, report.protocol), report.protocol.further_files, strict=True):
+        if report.supplement is not None:
+            outputs.stage(path).write_bytes(report.supplement.files[ending])
 
 
 def as_json(report: EvaluationReport) -> dict[str, Any]:
     """All numbers, without the outlines; null where a distance is infinite or nothing was measured."""
     summaries = {name: report.summary(name) for name in report.predictors}
+    more = {} if report.supplement is None else dict(report.supplement.json)
     return {
         "format": "delineate-evaluation/1",
         "protocol": report.protocol.name,
@@ -102,6 +111,7 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
             for m in report.measured
         ],
         "failures": [vars(failure) for failure in report.failures],
+        **more,
     }
 
 

@@ -36,7 +36,7 @@ from delineate.evaluation.predictors import (
 )
 from delineate.evaluation.protocol import failed_outcome
 from delineate.evaluation.protocols import Outcome, Protocol, protocol_named
-from delineate.evaluation.report import report_files, write_report
+from delineate.evaluation.report import further_files, report_files, write_report
 from delineate.evaluation.tables import EvaluationReport, Failure, Measured
 from delineate.io.outputs import Outputs, check_run_folder
 from delineate.predictors.frame_predictor import Predictor
@@ -160,7 +160,8 @@ def evaluate(
         read += [path for case in cases for path in (case.image, case.label)]
     check_run_folder(options.output, read)
     check_outcome_file(_outcomes_file(options))
-    with Outputs(report_files(options.output, protocol.name), read, overwrite=True) as outputs:
+    files = (*report_files(options.output, protocol.name), *further_files(options.output, protocol))
+    with Outputs(files, read, overwrite=True) as outputs:
         report = _measured(options, protocol, cases, left_out, predictors, progress)
         write_report(report, {case.id: case for case in cases}, options.output, outputs, card, run)
     return report

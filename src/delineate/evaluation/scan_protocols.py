@@ -38,7 +38,7 @@ def classes(case: LabeledScan, targets: Sequence[Target], predictor: Predictor, 
     session.predict()
     seconds = (perf_counter() - start) / max(1, len(targets))
     for target in targets:
-        name = next((name for name in session.segmentation.names if _same(name, target.name)), None)
+        name = next((name for name in session.segmentation.names if same_name(name, target.name)), None)
         yield _outcome(case, target, session, name or session.add_object(f"no class: {target.label}"), seconds)
 
 
@@ -50,7 +50,7 @@ def _outcome(case: LabeledScan, target: Target, session: Session, name: str, sec
     return outcome_of(target, values, seconds, worst, masks[worst], not found[name].area)
 
 
-def _same(one: str, other: str) -> bool:
+def same_name(one: str, other: str) -> bool:
     """Whether names differ in case and in blanks alone."""
     return "".join(one.casefold().split()) == "".join(other.casefold().split())
 

@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from delineate.core.manifest import ModelRecord
+from delineate.evaluation.protocol import Supplement
 from delineate.evaluation.protocols import Column, Outcome, Protocol
 from delineate.evaluation.statistics import Comparison, comparisons
 
@@ -146,6 +147,11 @@ class EvaluationReport:
             float(np.median(seconds)) if seconds else float("nan"),
             sum(m.failed for m in own),
         )
+
+    @cached_property
+    def supplement(self) -> Supplement | None:
+        """What the protocol adds beyond these numbers; None of most."""
+        return None if self.protocol.supplement is None else self.protocol.supplement(self)
 
     @cached_property
     def comparisons(self) -> list[Comparison]:

@@ -1,0 +1,214 @@
+"""One chamber on one frame: mitral annulus, apex, long axis, discs, and the contour that strain is taken from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from delineate.core.errors import InputError
+from delineate.echo.border import Points, border_of, evenly, one_piece, smoothed
+
+DISCS: Final = 20  # of the method of discs (ASE/EACVI 2015)
+CONTOUR_POINTS: Final = 65  # from annulus over apex to annulus
+NEAR: Final = 2.5  # pixels from a neighboring structure at which a border touches it
+BASE: Final = (0.08, 0.6)  # share of the border that a base may be, to be believed
+SUBPIXELS: Final = 4  # a pixel's side is divided into, so that discs share its area
+LEAST_PIXELS: Final = 12
+
+Mask = NDArray[np.bool_]
+Vector = NDArray[np.float64]  # x, y
+
+
+@dataclass(frozen=True, eq=False)
+class Chamber:
+    """A chamber in one view on one frame; lengths are mm, or pixels where the picture has no calibration.
+
+    contour    (N, 2) x, y in pixels of the frame, from the annulus that lies left in the picture over the apex to the
+               other one; N is fixed and the points lie at equal distances, so that frames are compared point by point
+    apex       the place of the border farthest from the middle of the annulus, x, y in pixels
+    length     of the long axis, from the middle of the annulus to the apex
+    area       of the outline
+    diameters  (DISCS,) across the long axis, from the annulus to the apex
+    arc        length of the contour, what longitudinal strain is the change of
+    """
+
+    contour: Points
+    apex: tuple[float, float]
+    length: float
+    area: float
+    diameters: NDArray[np.float64]
+    arc: float
+
+
+def chamber_of(
+    mask: Mask,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    wall: Mask | None = None,
+    beyond: Mask | None = None,
+    points: int = CONTOUR_POINTS,
+) -> Chamber:
+    """Measure a chamber from its outline.
+
+    Parameters
+    ----------
+    mask
+        (height, width), the cavity. Its largest part counts, holes filled.
+    spacing
+        mm from pixel to pixel, right and down.
+    wall
+        The myocardium, if it is outlined: the annulus is where it leaves the border.
+    beyond
+        The chamber behind the valve, if it is outlined: the base is where the border touches it. Without either the
+        annulus is the pair of corners at the wide end.
+    points
+        Of the contour.
+
+    Raises
+    ------
+    InputError
+        For an empty outline, and for one that is too small to have a shape.
+    """
+    whole = one_piece(np.asarray(mask, bool))
+    part, corner = _window(whole)
+    piece, wall, beyond = (None if one is None else np.asarray(one, bool)[part] for one in (whole, wall, beyond))
+    assert piece is not None
+    if int(piece.sum()) < LEAST_PIXELS:
+        raise InputError(
+            "E-ECHO-SMALL",
+            f"The outline of the chamber has {int(piece.sum())} pixels, too few to have a length and a width.",
+            f"Outline it on that frame; at least {LEAST_PIXELS} pixels are needed.",
+        )
+    step = np.asarray(spacing, float)
+    pixels = border_of(piece)
+    border = pixels * step
+    first, last = _annulus(piece, pixels, border, wall, beyond)
+    middle = (border[first] + border[last]) / 2
+    wide = smoothed(border)
+    open_curve = np.concatenate([border[[last]], _between(wide, last, first), border[[first]]])
+    apex = int(np.linalg.norm(border - middle, axis=1).argmax())
+    length = float(np.linalg.norm(border[apex] - middle))
+    contour = evenly(open_curve, points)
+    if contour[0, 0] > contour[-1, 0]:
+        contour = contour[::-1]
+    return Chamber(
+        contour=contour / step + corner,
+        apex=(float(pixels[apex, 0]) + corner[0], float(pixels[apex, 1]) + corner[1]),
+        length=length,
+        area=float(piece.sum()) * float(step.prod()),
+        diameters=_diameters(piece, step, middle, border[apex]),
+        arc=float(np.linalg.norm(np.diff(contour, axis=0), axis=1).sum()),
+    )
+
+
+def _window(piece: Mask) -> tuple[tuple[slice, slice], tuple[int, int]]:
+    """The part of a frame round a piece, and where it begins: x, y."""
+    margin = int(NEAR) + 2
+    rows, columns = (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))
+    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
+    return (slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)), (left, top)
+
+
+def _annulus(piece: Mask, pixels: Points, border: Points, wall: Mask | None, beyond: Mask | None) -> tuple[int, int]:
+    """Places on the border where the base begins and ends."""
+    ways = ((wall, _left_by), (beyond, _lain_against))
+    for other, base_of in ways:
+        if other is not None and other.any():
+            run = base_of(_distances(pixels, other))
+            if run is not None and BASE[0] <= ((run[1] - run[0]) % len(border) + 1) / len(border) <= BASE[1]:
+                return run
+    return _corners(piece, pixels, border)
+
+
+def _distances(pixels: Points, other: Mask) -> NDArray[np.float64]:
+    """Pixels from each place of a border to another structure."""
+    away = ndimage.distance_transform_edt(~np.pad(np.asarray(other, bool), 2))
+    return np.asarray(ndimage.map_coordinates(away, pixels[:, ::-1].T + 2, order=1), float)
+
+
+def _left_by(distances: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The base as the longest part of a border that has no wall beside it."""
+    run = _longest_run(distances > NEAR)
+    if run is None:
+        return None
+    (first, last), close = run, _close(distances)
+    for _ in range(len(distances) // 2):
+        moved = False
+        if distances[first - 1] > close:
+            first, moved = (first - 1) % len(distances), True
+        if distances[(last + 1) % len(distances)] > close:
+            last, moved = (last + 1) % len(distances), True
+        if not moved:
+            break
+    return first, last
+
+
+def _lain_against(distances: NDArray[np.float64]) -> tuple[int, int] | None:
+    """The base as the longest part of a border along another chamber."""
+    run = _longest_run(distances <= NEAR)
+    if run is None:
+        return None
+    at = (run[0] + np.arange((run[1] - run[0]) % len(distances) + 1)) % len(distances)
+    beside = at[distances[at] <= _close(distances)]
+    return (int(beside[0]), int(beside[-1])) if len(beside) else None
+
+
+def _close(distances: NDArray[np.float64]) -> float:
+    """Within what distance a border lies beside a structure, and not only near its end."""
+    near = distances[distances <= NEAR]
+    return float(np.median(near)) + 0.3 if len(near) else NEAR
+
+
+def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """First and last of the longest run of a closed curve; None where all or none are."""
+    if flags.all() or not flags.any():
+        return None
+    start = int(np.flatnonzero(~flags)[0])
+    turned = np.roll(flags, -start).astype(np.int8)
+    edges = np.diff(np.concatenate([[0], turned, [0]]))
+    firsts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    best = int((stops - firsts).argmax())
+    return (int(firsts[best]) + start) % len(flags), (int(stops[best]) - 1 + start) % len(flags)
+
+
+def _corners(piece: Mask, pixels: Points, border: Points) -> tuple[int, int]:
+    """The two corners of the wide end of a shape that is longer than wide.
+
+    The long axis is that of the border's spread; the apex is the end from which the shape's middle lies farther away.
+    A corner is where the border is farthest down and out, in half lengths and half widths.
+    """
+    step = np.abs(border - border[0]).max(axis=0) / np.maximum(np.abs(pixels - pixels[0]).max(axis=0), 1)
+    inside = np.argwhere(piece)[:, ::-1] * step
+    center = inside.mean(axis=0)
+    _, axes = np.linalg.eigh(np.cov((inside - center).T))
+    along, across = (border - center) @ axes[:, 1], (border - center) @ axes[:, 0]
+    down = along / (along.max() if along.max() < -along.min() else along.min())  # the base is nearer to the middle
+    out = across / (np.ptp(across) / 2)
+    one, other = int((down + out).argmax()), int((down - out).argmax())
+    at = np.arange(len(border))
+    span = (other - one) % len(border)
+    inner = (at - one) % len(border) <= span
+    return (one, other) if down[inner].min() >= down[~inner].min() else (other, one)
+
+
+def _between(curve: Points, first: int, last: int) -> Points:
+    """The part of a closed curve from one place to another, both left out."""
+    count = (last - first) % len(curve)
+    return np.asarray(curve[(first + 1 + np.arange(max(0, count - 1))) % len(curve)])
+
+
+def _diameters(piece: Mask, step: Vector, middle: Vector, apex: Vector) -> NDArray[np.float64]:
+    """Area of each twentieth of the long axis over its height; what lies behind the annulus counts to the first."""
+    axis = apex - middle
+    length = float(np.linalg.norm(axis))
+    rows, columns = np.nonzero(piece)
+    parts = (np.arange(SUBPIXELS) + 0.5) / SUBPIXELS - 0.5
+    dy, dx = np.meshgrid(parts, parts, indexing="ij")
+    x, y = columns[:, None] + dx.ravel(), rows[:, None] + dy.ravel()
+    along = ((x * step[0] - middle[0]) * axis[0] + (y * step[1] - middle[1]) * axis[1]) / length
+    disc = np.clip((along / length * DISCS).astype(int), 0, DISCS - 1)
+    areas = np.bincount(disc.ravel(), minlength=DISCS) * float(step.prod()) / SUBPIXELS**2
+    return np.asarray(areas / (length / DISCS))
