@@ -44,6 +44,7 @@ class NetworkKind(StrEnum):
     SAM = "sam"
     SAM2 = "sam2"
     SAM_TEXT = "sam-text"
+    CLASSES = "classes"  # names what it sees, without a prompt
     FEATURES = "features"  # an encoder whose features are compared, and nothing behind it
 
 

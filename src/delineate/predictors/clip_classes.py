@@ -15,7 +15,7 @@ from delineate.compute.engine import Engine
 from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.core.scan import Scan
-from delineate.predictors.capabilities import Capabilities, Scope
+from delineate.predictors.capabilities import Capabilities, NetworkKind, Scope
 from delineate.predictors.postprocess import values_on_frame
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
@@ -74,7 +74,7 @@ class ClipClassPredictor:
     depth: int = 1
     stride: int = 1
     prepare: Prepare = prepared_frames
-    capabilities = Capabilities(frozenset(), Scope.DENSE, follows=None)
+    capabilities = Capabilities(frozenset(), Scope.DENSE, follows=None, network=NetworkKind.CLASSES)
 
     @property
     def window_rule(self) -> WindowRule:

@@ -82,6 +82,7 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
     COSINE = "cosine"
     STEP = "step"
+    POLYNOMIAL = "polynomial"  # (1 - share of the run) to a power
     PLATEAU = "plateau"  # see ``plateau.Plateau``; measurements are what it counts
 
 
@@ -92,6 +93,7 @@ class LoopOptions:
     output      folder of weights, log and the state a resumed run needs
     steps       of the optimizer, at most
     rate        highest learning rate (groups may have their own), reached after ``warmup`` steps
+    power       of the polynomial schedule
     clip        norm of the gradient that is not exceeded; 0: any
     every       steps between measurements; the state is saved then
     ema         decay of the moving average that is measured and saved instead of the last weights; 0: none
@@ -108,6 +110,7 @@ class LoopOptions:
     weight_decay: float = 0.01
     warmup: int = 0
     schedule: Schedule = Schedule.CONSTANT
+    power: float = 0.9
     clip: float = 1.0
     every: int = 50
     ema: float = 0.0
@@ -151,6 +154,8 @@ class LoopOptions:
                 return 1.0
             case Schedule.COSINE:
                 return COSINE_FLOOR + (1 - COSINE_FLOOR) * 0.5 * (1 + math.cos(math.pi * share))
+            case Schedule.POLYNOMIAL:
+                return float((1 - share) ** self.power)
             case Schedule.STEP:
                 return math.prod(factor for begin, factor in DECAYS if share >= begin)
 

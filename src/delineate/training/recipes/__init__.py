@@ -25,6 +25,11 @@ RECIPES: Registry[Recipe] = Registry(
         "delineate.training.recipes.medsam2:FOLLOW_UP",
         "delineate.training.recipes.alpnet:RECIPE",
         "delineate.training.recipes.alpnet:FOR_SAM",
+        "delineate.training.recipes.medical_sam_adapter:RECIPE",
+        "delineate.training.recipes.medivista:RECIPE",
+        "delineate.training.recipes.medivista:FIRST",
+        "delineate.training.recipes.samed:RECIPE",
+        "delineate.training.recipes.samed:WITH_NEIGHBORS",
     ),
 )
 DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {

@@ -1,0 +1,149 @@
+"""Training a network that names what it sees, on clips with neighbors: MediViSTA, MA-SAM, SAMed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.data.cases import Case
+from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.predictors.clip_classes import ClipClassPredictor
+from delineate.systems import SYSTEMS
+from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named, split_clips
+from delineate.training.finetune import freeze_batch_norm
+from delineate.training.loop import BEST, LoopOptions, Tell, TrainingOutcome, train
+from delineate.training.run_files import read_arrays
+
+
+@dataclass(frozen=True)
+class ClassFinetune:
+    """What is trained on what.
+
+    batch     clips a step, each as deep as the system sees together
+    entropy, dice  weights of the two losses
+    whole     everything learns; else what the system's own table says (``System.policy``)
+    flips     chance of a clip being mirrored, left and right
+    held_out  share of subjects to measure on
+    """
+
+    loop: LoopOptions
+    batch: int = 2
+    entropy: float = 1.0
+    dice: float = 0.0
+    whole: bool = False
+    flips: float = 0.0
+    held_out: float = 0.25
+
+
+class ClassObjective:
+    """An ``Objective``: cross entropy and Dice on labeled frames, whose neighbors are seen with them."""
+
+    def __init__(
+        self, predictor: ClipClassPredictor, training: LabeledClips, testing: LabeledClips, recipe: ClassFinetune
+    ) -> None:
+        self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
+        self.network: Any = predictor.network
+        self.host: Any = predictor.network.host
+        self.policy = SYSTEMS[predictor.record.name].policy(predictor.record.variant)
+        if recipe.whole:
+            self.policy = type(self.policy).training("")
+        self.table = self.policy.apply(self.host)
+
+    def groups(self) -> list[dict[str, Any]]:
+        return [{"params": [p for p in self.host.parameters() if p.requires_grad], "name": "learned"}]
+
+    def modules(self) -> nn.Module:
+        return self.host
+
+    def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """Mean over the clips of a step."""
+        if not self.recipe.whole:
+            freeze_batch_norm(self.host.vision_encoder)
+            self.policy.keep_statistics(self.host)
+        parts = [self._of_clip(rng) for _ in range(self.recipe.batch)]
+        entropy, dice = (torch.stack([one[n] for one in parts]).mean() for n in (0, 1))
+        total = self.recipe.entropy * entropy + self.recipe.dice * dice
+        return {"total": total, "entropy": entropy, "dice": dice}
+
+    def _of_clip(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        clip = self.training.drawn(rng)
+        if rng.random() < self.recipe.flips:
+            clip = clip.mirrored()
+        device = self.predictor.engine.device
+        logits = self.network.classify(clip.pixels.to(device), len(clip.pixels)).float()
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+        wanted = clip.classes.to(device)
+        logits = F.interpolate(logits, size=wanted.shape[-2:], mode="bilinear")
+        return F.cross_entropy(logits, wanted, ignore_index=NOT_LABELED), soft_dice(logits, wanted)
+
+    @torch.no_grad()
+    def measure(self) -> float:
+        """Mean Dice of the classes on held-out clips, outlined as in use: all frames, window by window."""
+        scores: list[float] = []
+        for opened in self.testing.all_opened():
+            table, known = class_of(opened.case, self.predictor.classes), {f: n for n, f in enumerate(opened.frames)}
+            for frame, logits in self.predictor.predict(opened.scan):
+                if frame in known:
+                    found, truth = logits.argmax(0), named(opened.labels.pixels(known[frame]), table)
+                    for number in sorted(set(np.unique(truth)) - {0}):
+                        sizes = (found == number).sum() + (truth == number).sum()
+                        scores.append(float(2 * ((found == number) & (truth == number)).sum() / sizes))
+        return float(np.mean(scores)) if scores else 0.0
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.host.state_dict())
+
+    def keep(self, folder: Path) -> None:
+        """The weights again, with a header that says which system of which sizes and classes they are."""
+        write_system(folder / BEST, self.host.state_dict(), card_of(self.predictor))
+
+    def take(self, weights: Path) -> None:
+        self.host.load_state_dict(read_arrays(weights)[0])
+
+
+def soft_dice(logits: Tensor, wanted: Tensor, smooth: float = 1e-5) -> Tensor:
+    """1 - mean Dice of the classes but the background, over labeled pixels of all frames together.
+
+    logits (D, 1 + classes, S, S) · wanted (D, S, S)
+    """
+    labeled = (wanted != NOT_LABELED)[:, None]
+    chance = logits.softmax(1) * labeled
+    truth = F.one_hot(wanted.clamp(min=0), logits.shape[1]).permute(0, 3, 1, 2) * labeled
+    overlap, sizes = ((one).sum((0, 2, 3))[1:] for one in (chance * truth, chance**2 + truth))
+    return 1 - ((2 * overlap + smooth) / (sizes + smooth)).mean()
+
+
+def card_of(predictor: ClipClassPredictor) -> SystemCard:
+    """What a file of a predictor's weights says of itself."""
+    shape, record = predictor.network.shape, predictor.record
+    size = shape.size
+    vit = None
+    if size is not None:
+        vit = VitSizes(width=size.width, depth=size.depth, heads=size.heads, global_blocks=size.global_blocks)
+    sizes = NetworkSizes(side=shape.side, depth=predictor.depth, vit=vit)
+    return SystemCard(system=record.name, variant=record.variant, classes=predictor.classes, sizes=sizes)
+
+
+def class_finetune(
+    predictor: ClipClassPredictor, cases: Sequence[Case], recipe: ClassFinetune, tell: Tell | None = None
+) -> TrainingOutcome:
+    """Train on some subjects, measure on others, keep the best.
+
+    Raises InputError if no case has a class of the model or too few subjects can be held out, ModelError if the loss is
+    NaN or infinite.
+    """
+    parts = split_clips(predictor, cases, recipe.held_out, recipe.loop.seed)
+    objective = ClassObjective(predictor, *parts, recipe)
+    outcome = train(objective, recipe.loop, tell)
+    if outcome.weights is not None:
+        objective.take(outcome.weights)
+    return outcome

@@ -1,0 +1,106 @@
+"""Medical SAM Adapter on pictures, from a click (arXiv 2304.12620; train.py of its repository).
+
+Published: Adam 1e-4, halved every ten epochs, one click a picture, binary cross entropy; the adapters learn, and in the
+released code's variants the mask decoder too. Here cross entropy and Dice, as weights begin from SAM or from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from delineate.checkpoints.store import cached_path
+from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.core.errors import ModelError
+from delineate.data.cases import Case
+from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.systems import SYSTEMS
+from delineate.training.adapted import ADAPTER
+from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, run_finetune
+from delineate.training.frames import split_frames
+from delineate.training.loop import BEST, LoopOptions, Schedule, Tell, TrainingOutcome
+from delineate.training.losses import MEDSAM_LOSSES
+from delineate.training.prompt_policies import PromptPolicy
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
+
+PREFIX = "medical_sam_adapter"
+
+
+def options(output: Path) -> Finetune:
+    """As published, but for the length and the loss."""
+    return Finetune(
+        LoopOptions(output, steps=600, rate=1e-4, weight_decay=0.0, schedule=Schedule.STEP, every=100),
+        TrainedPart.ENCODER,
+        batch=4,
+        prompts=PromptPolicy.POINT,
+        losses=MEDSAM_LOSSES,
+        flips=0.5,
+    )
+
+
+class AdaptersObjective(FinetuneObjective):
+    """An ``Objective``: what the system's own table says learns; with ``part = all`` everything."""
+
+    def trained(self) -> list[dict[str, Any]]:
+        policy = SYSTEMS[self.predictor.record.name].policy(self.predictor.record.variant)
+        whole = self.recipe.part is TrainedPart.ALL
+        self.learned = {n for n, _ in self.host.named_parameters() if (policy.learns(n) or whole)}
+        fixed = {n for n in self.learned if "positional_embedding" in n}
+        self.learned -= fixed
+        return [{"params": [p for n, p in self.host.named_parameters() if n in self.learned], "name": "adapters"}]
+
+    def keep(self, folder: Path) -> None:
+        """The weights with a header, and what learned alone where its host is kept on this machine."""
+        card, state = self.card(), self.weights()
+        write_system(folder / BEST, state, card)
+        start = SYSTEMS[card.system].build.__self__.start  # type: ignore[attr-defined]
+        if self.recipe.part is not TrainedPart.ALL and cached_path(start) is not None and card.sizes.vit is None:
+            write_system(folder / ADAPTER, state, card.model_copy(update={"host": start}), self.learned)
+
+    def card(self) -> SystemCard:
+        """What the file says of itself."""
+        shape, record = self.predictor.network.shape, self.predictor.record
+        size = getattr(shape, "size", None)
+        vit = None
+        if size is not None:
+            vit = VitSizes(width=size.width, depth=size.depth, heads=size.heads, global_blocks=size.global_blocks)
+        return SystemCard(system=record.name, variant=record.variant, sizes=NetworkSizes(side=shape.side, vit=vit))
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.host.state_dict())
+
+
+def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None) -> TrainingOutcome:
+    """Train the adapters. Raises ModelError for a system that has none."""
+    recipe = asked(wishes)
+    if not predictor.record.name.startswith(PREFIX):
+        raise ModelError(
+            "E-TRAIN-SYSTEM",
+            f"{predictor.record.name} has no adapters of this paper.",
+            "Take -m medical_sam_adapter, or another recipe: delineate train recipes",
+        )
+    return run_finetune(AdaptersObjective(predictor, *split_frames(predictor, cases, recipe.frames), recipe), tell)
+
+
+def asked(wishes: RecipeOverrides) -> Finetune:
+    """With what was asked for. Raises ModelError for low-rank adapters beside the paper's, and the decoder alone."""
+    if wishes.adapter is not None or wishes.part is TrainedPart.DECODER:
+        raise ModelError(
+            "E-TRAIN-OPTION",
+            "This recipe trains the adapters of its system.",
+            "Leave --peft out and --part at encoder (adapters) or all; LoRA is a variant of the system: lora, adalora.",
+        )
+    return wishes.of(options(wishes.output))
+
+
+RECIPE = Recipe(
+    PREFIX,
+    PREFIX,
+    "the adapters alone, from one click; cross entropy and Dice; Adam 1e-4, halved twice",
+    "arXiv 2304.12620; train.py of its repository",
+    run,
+    asked,
+)
