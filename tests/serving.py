@@ -89,7 +89,7 @@ def nifti(folder: Path, axes: str = "LPS") -> bytes:
     for column, letter in enumerate(axes):
         row, sign = directions[letter]
         affine[row, column] = sign * (1.0, 1.5, 3.0)[column]
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "bar.nii.gz"
     nib.save(nib.Nifti1Image(voxels(), affine), path)
     return path.read_bytes()

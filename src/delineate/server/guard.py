@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,8 +16,10 @@ from delineate.server.problems import RefusalError, answer
 from delineate.server.settings import ServerSettings
 
 COOKIE: Final = "delineate_token"
-OPEN_PATHS: Final = ("/healthz", "/", "/favicon.ico", "/api/v1/login")  # and the page's own files
+OPEN_PATHS: Final = ("/healthz", "/", "/favicon.ico", "/api/v1/login", "/auth/", "/auth/token")  # and the page's files
 PAGE: Final = "/page/"
+KEYED: Final = re.compile(r"/key/([^/]+)(/.*)")  # the token in the address, for programs that have no field for it
+_BY_ADDRESS: Final = "delineate_by_address"
 POLICY: Final = (
     "default-src 'self'; img-src 'self' blob: data:; worker-src 'self' blob:; connect-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -52,7 +55,8 @@ class Guard:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope["path"], headers, scope.get("method") == "OPTIONS")
+        scope, keyed = self._opened(scope)
+        refusal = self._refusal(scope["path"], headers, keyed or scope.get("method") == "OPTIONS")
         if refusal is None and scope.get("method") == "OPTIONS" and self._shared_with(headers):
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, _with_headers(send, headers["origin"]))
         elif refusal is None and scope["type"] == "http":
@@ -65,7 +69,14 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": WS_REFUSED, "reason": refusal.code})
 
-    def _refusal(self, path: str, headers: Headers, asks_first: bool) -> RefusalError | None:
+    def _opened(self, scope: Scope) -> tuple[Scope, bool]:
+        """A request whose address begins with ``/key/TOKEN``, as what it asks for; whether the token is right."""
+        found = KEYED.fullmatch(scope["path"])
+        if found is None or not self._settings.token or not same(found[1], self._settings.token):
+            return scope, False
+        return scope | {"path": found[2], "raw_path": found[2].encode(), _BY_ADDRESS: True}, True
+
+    def _refusal(self, path: str, headers: Headers, may: bool) -> RefusalError | None:
         if _name_of(headers.get("host", "")) not in self._settings.allowed_hosts:
             return RefusalError(
                 "E-SERVE-HOST", "The request names another host.", "Give --public-name NAME to serve.", status=400
@@ -75,7 +86,7 @@ class Guard:
             return RefusalError(
                 "E-SERVE-ORIGIN", "The page is of another origin.", "Give --allow-origin to serve.", status=403
             )
-        if path in OPEN_PATHS or path.startswith(PAGE) or asks_first or not self._settings.token:
+        if path in OPEN_PATHS or path.startswith(PAGE) or may or not self._settings.token:
             return None
         if same(_token_of(headers), self._settings.token):
             return None
@@ -89,6 +100,11 @@ class Guard:
         """The origin that may read the answer, if another one may."""
         origin = headers.get("origin", "")
         return origin if origin in self._settings.allow_origins else ""
+
+
+def by_address(scope: Scope) -> bool:
+    """Whether the token of a request stood in its address."""
+    return bool(scope.get(_BY_ADDRESS))
 
 
 def _with_headers(send: Send, origin: str) -> Send:

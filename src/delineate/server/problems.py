@@ -100,7 +100,7 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ValidationError)
     def malformed(_: Request, error: ValidationError) -> JSONResponse:
-        return answer(RefusalError("E-REQUEST", f"X-Meta: {fault(error)}.", "See the protocol.", status=400))
+        return answer(RefusalError("E-REQUEST", f"The request: {fault(error)}.", "See the protocol.", status=400))
 
     @app.exception_handler(HTTPException)
     def refused(_: Request, error: HTTPException) -> JSONResponse:

@@ -104,7 +104,7 @@ def _add_scans(router: APIRouter, service: Service) -> None:
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             async with request.form(max_files=100_000, max_fields=10) as form:
                 files = [one for one in form.getlist("files") if isinstance(one, UploadFile)]
-                parts = [(one.filename or "", _chunks(one)) for one in files]
+                parts = [(one.filename or "", chunks(one)) for one in files]
                 place = await scans.receive(parts)
         else:
             place = await scans.receive([(name, request.stream())])
@@ -210,7 +210,8 @@ def _add_sessions(router: APIRouter, service: Service) -> None:
         return FileResponse(file, filename=file.name, background=BackgroundTask(rmtree, folder, ignore_errors=True))
 
 
-async def _chunks(part: UploadFile) -> AsyncIterator[bytes]:
+async def chunks(part: UploadFile) -> AsyncIterator[bytes]:
+    """An uploaded file, piece by piece."""
     while chunk := await part.read(CHUNK):
         yield chunk
 

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.errors import PromptError
 from delineate.core.frame import Modality, ModalityName
 from delineate.core.grid import Grid
 from delineate.core.prompts import Box, Point, Prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.predictors.frame_predictor import Predictor
+from delineate.server.interop.following import PromptsByFrame, asked
 from delineate.server.problems import RefusalError
 from delineate.session import Session
 from delineate.session.features import FeatureStore
@@ -25,7 +25,6 @@ STRUCTURE: Final = "structure"
 AIR: Final = -500  # Hounsfield units; whole numbers that reach below it are CT
 IDLE_SECONDS, LIVENESS_SECONDS = 600.0, 60.0
 Ranges = list[list[int]]  # of each axis, half-open
-PromptsByFrame = Mapping[int, Sequence[Prompt]]
 
 
 class Lease:
@@ -60,29 +59,24 @@ class Lease:
         grid = Grid.scaled(voxels.shape, spacing[::-1])
         whole = array.dtype.kind in "iu"
         name = ModalityName.CT if whole and int(array.min()) <= AIR else ModalityName.UNKNOWN
-        self._begin(Scan.from_volume(voxels, grid, modality=Modality(name, "values of air")))
+        self.begin(Scan.from_volume(voxels, grid, modality=Modality(name, "values of air")))
         return tuple(array.shape)
 
     def reset(self) -> None:
         """Forget the structure; the volume stays, and what was encoded of it."""
-        self._begin(self.session.scan)
+        self.begin(self.session.scan)
 
     def start_from(self, drawn: NDArray[np.bool_], prompts: PromptsByFrame) -> None:
         """Forget the structure and begin with one that is there: drawn outlines, which the client has already."""
         self.reset()
-        self._ask(prompts)
+        asked(self.session, prompts, STRUCTURE)
         self._marks.clear()
         self._sent = self._masks
 
     def ask(self, prompts: PromptsByFrame) -> bool:
         """Answer the prompts of one action; whether there was anything to answer."""
         before = len(self.session.log.current)
-        try:
-            self._ask(prompts)
-        except PromptError as error:  # where nothing says where the structure is, nothing is predicted
-            if error.code != "E-PROMPT-ONLY-NEGATIVE":
-                raise
-        if len(self.session.log.current) == before:
+        if not asked(self.session, prompts, STRUCTURE):
             return False
         self._marks.append(before)
         return True
@@ -136,17 +130,14 @@ class Lease:
         x, y = scan.frame_axes
         return {low[axis]: [Box(low[x], low[y], high[x], high[y], frame=low[axis])]}
 
-    def _begin(self, scan: Scan) -> None:
+    def begin(self, scan: Scan) -> None:
+        """Begin on a scan, with nothing outlined."""
         self._session = Session(scan, self._predictor, features=self._features)
         self._marks.clear()
         self._sent = {}
 
     def _placed(self, prompt: Prompt) -> PromptsByFrame:
         return {0: [prompt]}  # where it lies, its coordinates say
-
-    def _ask(self, prompts: PromptsByFrame) -> None:
-        for together in prompts.values():
-            self.session.prompt(list(together), STRUCTURE)
 
     @property
     def _masks(self) -> Mapping[int, Rle]:

@@ -19,15 +19,14 @@ from fastapi import APIRouter, Header, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from delineate.server.engine import Priority
 from delineate.server.interop.drawn_volumes import lassoed, outlined, scribbled
-from delineate.server.interop.lease import IDLE_SECONDS, LIVENESS_SECONDS, Lease, PromptsByFrame
+from delineate.server.interop.following import PromptsByFrame, follow
+from delineate.server.interop.lease import IDLE_SECONDS, LIVENESS_SECONDS, Lease
 from delineate.server.interop.packed_array import pack, unpack
 from delineate.server.problems import RefusalError
 from delineate.server.service import Service
 
 SESSION_VERSION: Final = 2
-FOLLOW_SECONDS: Final = 10.0  # of one answer; the rest of a volume is followed with the next one
 MOST_LEASES: Final = 8
 BINARY: Final = "application/octet-stream"
 LeaseToken = Annotated[str, Header(alias="X-Lease-Token", max_length=100)]
@@ -174,7 +173,7 @@ def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> No
         asked = await service.compute(partial(lease.ask, prompts))
         if not (asked and run):
             return _prediction(lease, None, np.zeros(0, np.uint8), ran=False)
-        await _follow(service, lease)
+        await follow(service, lease.following)
         return _prediction(lease, *await service.compute(lease.news))
 
     async def drawn(request: Request, lease: Lease, box: list[list[int]] | None) -> NDArray[np.bool_]:
@@ -247,16 +246,6 @@ def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> No
     async def reset(token: LeaseToken = "") -> dict[str, Any]:
         await service.compute(leases.get(token).reset)
         return {}
-
-
-async def _follow(service: Service, lease: Lease) -> None:
-    """Follow the structure through the volume, a frame at a time, for as long as a client may wait."""
-    frames = lease.following()
-    until = time.monotonic() + FOLLOW_SECONDS
-    while time.monotonic() < until:
-        if await service.compute(partial(next, frames, None), Priority.FOLLOW) is None:
-            break
-    await service.compute(frames.close, Priority.FOLLOW)
 
 
 def _prediction(lease: Lease, box: list[list[int]] | None, content: NDArray[np.uint8], ran: bool = True) -> Response:
