@@ -9,7 +9,7 @@ STAGES = OMP_NUM_THREADS=1 timeout --signal=INT --kill-after=30 $(STAGES_SECONDS
 TEST_TOOLS := pytest==8.3.4 pytest-timeout==2.3.1 hypothesis==6.123.0
 LOWEST_TESTS := tests/core tests/session tests/io --ignore=tests/session/test_features.py --ignore=tests/session/test_stress.py
 
-.PHONY: demo test check page docs gallery tables test-lowest clean
+.PHONY: demo test check page slicer docs gallery tables test-lowest clean
 
 demo: $(VENV)/.core
 	$(BIN)/delineate demo --output $(OUTPUT)
@@ -28,6 +28,12 @@ check: $(VENV)/.dev
 # The browser page in the package, built from web/: needs node.
 page:
 	cd web && npm ci --no-audit --no-fund && npm run build
+
+# An environment with 3D Slicer's core (1 GB), and the Slicer module's tests in it.
+slicer: $(VENV)/.dev
+	$(PYTHON) -m venv build/slicer
+	build/slicer/bin/python -m pip install --quiet --disable-pip-version-check slicer-core==5.13.31053.0
+	$(BIN)/python -m pytest tests/slicer
 
 # The site, in build/site; a warning is an error. `make test` builds it, too.
 docs: $(VENV)/.dev

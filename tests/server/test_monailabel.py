@@ -218,7 +218,7 @@ WRONG: list[tuple[str, str, bytes, int]] = [
     ("PUT", "/datastore/label?image=LPS/bar", slicer_form({}, {"label": ("a.nii.gz", b"12")}), 422),
     ("PUT", "/datastore/label?image=LPS/bar&tag=../x", slicer_form({}, {"label": ("label.bin", bytes(BAR.size))}), 400),
     ("PUT", "/datastore/label?image=LPS/bar", slicer_form({}, {}), 400),
-    ("PUT", "/session/", slicer_form({}, {"files": ("a.nii.gz", b"no image")}), 415),
+    ("PUT", "/session/", slicer_form({}, {"files": ("a.nii.gz", b"no image")}), 422),
     ("POST", "/activelearning/other", b"{}", 404),
     ("GET", "/datastore/label?label=LPS/bar&tag=original", b"", 404),
 ]
