@@ -36,6 +36,9 @@ def serve(
     allow_origin: Annotated[list[str] | None, typer.Option(help="A page of another origin that may ask.")] = None,
     max_sessions: Annotated[int, typer.Option(help="Sessions kept in memory.")] = 64,
     max_upload: Annotated[int, typer.Option(help="Megabytes of one scan.")] = 4096,
+    itksnap: Annotated[
+        bool, typer.Option("--itksnap", help="Let ITK-SNAP in, which sends no token: on this machine alone.")
+    ] = False,
     smoke: Smoke = False,
     json: options.Json = False,
     debug: options.Debug = False,
@@ -56,6 +59,7 @@ def serve(
         allow_origins=tuple(allow_origin or ()),
         max_sessions=max_sessions,
         max_upload=max_upload,
+        itksnap=itksnap,
         smoke=smoke,
     )
     if json:

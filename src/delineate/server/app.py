@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from delineate.predictors.frame_predictor import Predictor
 from delineate.server.guard import Guard
+from delineate.server.interop.itksnap import itksnap
 from delineate.server.interop.monailabel import monailabel
 from delineate.server.interop.nninteractive import nninteractive
 from delineate.server.live import live_route
@@ -54,6 +55,8 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
     app.include_router(live_route(service))
     app.include_router(nninteractive(service))
     app.include_router(monailabel(service))
+    if settings.itksnap:
+        app.include_router(itksnap(service))
 
     @app.get("/healthz")
     def healthy() -> dict[str, bool]:

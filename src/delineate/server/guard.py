@@ -19,6 +19,10 @@ COOKIE: Final = "delineate_token"
 OPEN_PATHS: Final = ("/healthz", "/", "/favicon.ico", "/api/v1/login", "/auth/", "/auth/token")  # and the page's files
 PAGE: Final = "/page/"
 KEYED: Final = re.compile(r"/key/([^/]+)(/.*)")  # the token in the address, for programs that have no field for it
+ITKSNAP_PATHS: Final = (
+    "/status", "/v2/", "/upload_raw/", "/process_point_interaction/", "/process_scribble_interaction/",
+    "/process_lasso_interaction/", "/reset_interactions/",
+)  # fmt: skip
 _BY_ADDRESS: Final = "delineate_by_address"
 POLICY: Final = (
     "default-src 'self'; img-src 'self' blob: data:; worker-src 'self' blob:; connect-src 'self'; "
@@ -87,6 +91,8 @@ class Guard:
                 "E-SERVE-ORIGIN", "The page is of another origin.", "Give --allow-origin to serve.", status=403
             )
         if path in OPEN_PATHS or path.startswith(PAGE) or may or not self._settings.token:
+            return None
+        if self._settings.itksnap and path.startswith(ITKSNAP_PATHS):
             return None
         if same(_token_of(headers), self._settings.token):
             return None

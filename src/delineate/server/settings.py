@@ -32,6 +32,7 @@ class ServerSettings:
     max_waiting     requests that may wait for the engine
     feature_bytes   encoded frames, of all sessions together
     idle_seconds    after which an unused session leaves the memory
+    itksnap         whether ITK-SNAP is let in, which has no field for a token: on this machine alone
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +49,7 @@ class ServerSettings:
     max_waiting: int = 32
     feature_bytes: int = 512 * MEGABYTE
     idle_seconds: float = 1800.0
+    itksnap: bool = False
 
     def __post_init__(self) -> None:
         if not self.is_loopback and not self.token:
@@ -55,6 +57,12 @@ class ServerSettings:
                 "E-SERVE-OPEN",
                 f"A server on {self.host} without a token would let everybody on the network in.",
                 "Give --token, or leave --host out to listen on this machine alone.",
+            )
+        if self.itksnap and not self.is_loopback:
+            raise InputError(
+                "E-SERVE-ITKSNAP",
+                "ITK-SNAP sends no token, so it is served on this machine alone.",
+                "Leave --host out; from another machine use the SSH tunnel that ITK-SNAP has.",
             )
         if any(origin == "*" for origin in self.allow_origins):
             raise InputError(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import Request, Response
-from starlette.datastructures import FormData, Headers
+from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from delineate.server.problems import RefusalError
@@ -66,6 +66,14 @@ def json_field(form: FormData, name: str, needed: bool = False) -> dict[str, Any
     if not isinstance(found, dict):
         raise _malformed(f"{name} is no JSON object")
     return found
+
+
+def file_of(form: FormData, name: str) -> UploadFile:
+    """A file of a form. Raises RefusalError (400) where there is none."""
+    given = form.get(name)
+    if not isinstance(given, UploadFile):
+        raise _malformed(f"it has no file {name}")
+    return given
 
 
 def form_response(fields: dict[str, Any], name: str, file: str, content: bytes) -> Response:

@@ -21,7 +21,7 @@ from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 
 from delineate.core.scan import Scan
 from delineate.io.naming import stem_of
@@ -33,7 +33,7 @@ from delineate.predictors.capabilities import Scope
 from delineate.server.guard import by_address, same
 from delineate.server.interop.clicked_volume import Clicked, outlined
 from delineate.server.interop.datastore import Datastore
-from delineate.server.interop.forms import form_of, form_response, json_field
+from delineate.server.interop.forms import file_of, form_of, form_response, json_field
 from delineate.server.interop.handed import in_file_order, is_left_handed, right_handed
 from delineate.server.problems import RefusalError, not_found
 from delineate.server.routes import chunks
@@ -131,7 +131,7 @@ def _add_inference(router: APIRouter, service: Service, store: Datastore) -> Non
     async def begin(request: Request) -> dict[str, Any]:
         """Send an image that is not in the datastore."""
         async with form_of(request) as form:
-            file = _file(form, "files")
+            file = file_of(form, "files")
             place = await service.scans.receive([(file.filename or "", chunks(file))])
         known = await run_in_threadpool(service.scans.add_uploaded, place)
         return {"session_id": known.id, "session_info": _session(known.id)}
@@ -228,9 +228,9 @@ def _add_datastore(router: APIRouter, service: Service, store: Datastore) -> Non
         try:
             async with form_of(request) as form:
                 names = _names(json_field(form, "params"))
-                place = folder / f"label{_ending(_file(form, 'label'))}"
+                place = folder / f"label{_ending(file_of(form, 'label'))}"
                 with place.open("wb") as stream:
-                    async for part in chunks(_file(form, "label")):
+                    async for part in chunks(file_of(form, "label")):
                         stream.write(part)
             labels = await run_in_threadpool(_labels, place, scan)
             await run_in_threadpool(store.submit, image, tag or "final", labels, names, scan)
@@ -304,13 +304,6 @@ def _names(params: dict[str, Any]) -> dict[int, str]:
     named = params.get("label_names")
     pairs += [(value, name) for name, value in named.items()] if isinstance(named, dict) else []
     return {int(value): str(name) for value, name in pairs if isinstance(value, int) and name}
-
-
-def _file(form: FormData, name: str) -> UploadFile:
-    given = form.get(name)
-    if not isinstance(given, UploadFile):
-        raise RefusalError("E-SERVE-FORM", f"The form has no file {name}.", "Send it as the client does.", status=400)
-    return given
 
 
 def _ending(file: UploadFile) -> str:
