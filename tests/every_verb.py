@@ -39,6 +39,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("data/images/case1.png", "--support", SCAN, "data/masks/case0.png", "--places", "1", "--threshold", "0.3",
          "-o", "oneshot"),
     ),
+    "batch": (("data/images", *BOX, "-o", "batch", "-q"),),
     "inspect": ((SCAN,),),
     "clean": (("onnxruntime.png", "--largest", "-o", "cleaned.png"),),
     "combine": (("onnxruntime.png", "--rename", "structure = disc", "-o", "combined.png"),),

@@ -22,6 +22,7 @@ _WHERE = {
     "open_scan": "delineate.io.opening",
     "open_segmentation": "delineate.labels.reading",
     "save": "delineate.io.saving",
+    "save_session": "delineate.verbs.session_files",
     "Session": "delineate.session",
     "choose_model": "delineate.systems.routing",
     "Grid": "delineate.core.grid",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from delineate.labels.reading import open_segmentation
     from delineate.session import Session
     from delineate.systems.routing import choose_model
+    from delineate.verbs.session_files import save_session
 
 
 def __getattr__(name: str) -> Any:

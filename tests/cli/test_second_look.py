@@ -40,8 +40,22 @@ def test_a_second_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert typed(f"segment a.nii.gz --from one.nii.gz {line} -o d.nii.gz -q") == 0
     fourth = np.asarray(nib.load("d.nii.gz").dataobj)
     assert set(np.unique(fourth)) == {0, 1, 2, 3} and (fourth[fourth < 3] == first[fourth < 3]).all()
+    limit = "--label right --limit 1-3"
+    assert typed(f"segment a.nii.gz --from b.manifest.json {limit} -o f.nii.gz -q") == 2, "it is pointed at on slice 4"
+    assert typed(f"segment a.nii.gz --from one.manifest.json {limit} -o f.nii.gz -q") == 0
+    assert typed(f"segment a.nii.gz --from one.nii.gz {limit} -o g.nii.gz -q") == 0
+    assert typed("replay f.manifest.json -o h.nii.gz -q") == 0
+    left = first.copy()
+    left[..., [0, 4]] *= first[..., [0, 4]] == 1  # what is right of it ends with slices 1 and 3
+    assert (
+        all((np.asarray(nib.load(f"{name}.nii.gz").dataobj) == left).all() for name in "fgh") and (left != first).any()
+    )
+    assert typed("segment a.nii.gz --from f.manifest.json --label left --frame 4 --point 12,16 -o i.nii.gz -q") == 0
+    assert 0 in np.flatnonzero((np.asarray(nib.load("i.nii.gz").dataobj) == 1).any(axis=(0, 1))), "its limit, not mine"
     capsys.readouterr()
     for line, code in (
+        ("--from one.manifest.json --label none --limit 1-3", "E-LABEL-NAME"),
+        ("--from one.manifest.json --label left --limit 1-9", "E-LIMIT"),
         ("--from one.manifest.json", "E-PROMPT-NONE"),
         ("--from one.nii.gz --undo 1", "E-UNDO"),
         ("--undo 1 --point 1,1,1", "E-OPTION-UNUSED"),

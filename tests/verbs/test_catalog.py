@@ -54,6 +54,15 @@ REQUESTS: dict[str, tuple[dict[str, Any], ...]] = {
         },
     ),
     "replay": ({"manifest": "a.manifest.json", "input": "a.png", "output": {"path": "b.png"}, "force": True},),
+    "batch": (
+        {
+            "inputs": ["a.png", "scans"],
+            "listing": "list.csv",
+            "asked": [{"prompts": [{"type": "box", "corners": [1, 2, 3, 4]}]}],
+            "output": "outlined",
+            "ending": ".seg.nrrd",
+        },
+    ),
     "inspect": ({"input": "a.tif", "reading": {"pages": "video"}},),
     "clean": ({"input": "a.nii.gz", "label": ["liver"], "largest": True, "grow": 2.5, "inside": "body"},),
     "combine": ({"inputs": ["a.nii.gz", "b.mha"], "how": "minus", "make": ["w = a - b"], "rename": ["a = c"]},),

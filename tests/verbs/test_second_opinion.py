@@ -106,7 +106,7 @@ def test_where_they_differ_heads_the_list(tmp_path: Path) -> None:
     apart = [frame for frame, value in one.agreement.items() if value < 0.8]
     assert len(one.agreement) == one.frames == 4 and apart == [3]
     assert next(iter(one.warnings)) == 3 and one.warnings[3].startswith("ellipse outlines it otherwise")
-    assert _doubts(one.warnings).startswith("; look at 3 (ellipse outlines it otherwise")
+    assert _doubts(one).startswith("; look at 3 (ellipse outlines it otherwise")
     kept = Manifest.read(done.manifest_file)
     assert kept is not None and kept.objects[0].agreement == one.agreement
     assert next(iter(kept.objects[0].warnings)) == 3

@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import (
     auto,
+    batch,
     bench,
     clean,
     combine,
@@ -50,6 +51,7 @@ bench_app = typer.Typer(invoke_without_command=True, cls=CommandGroup)
 train_app = typer.Typer(help="Train Quill, or fine-tune any system on your own scans.", no_args_is_help=True)
 app.command(cls=PairedCommand)(oneshot.oneshot)
 app.command(cls=OrderedCommand)(segment.segment)
+app.command(cls=OrderedCommand)(batch.batch)
 app.command(cls=GroupedCommand)(replay.replay)
 app.command(cls=GroupedCommand)(auto.auto)
 app.command(cls=GroupedCommand)(inspect.inspect)

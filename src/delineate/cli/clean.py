@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result_json, result_lines, tell_notices
 from delineate.cli.groups import request_of
 
 if TYPE_CHECKING:
@@ -82,12 +82,5 @@ def print_labels(done: LabelResult, json: bool, quiet: bool) -> None:
     if json:
         result_json(done.as_json())
         return
-    if not quiet:
-        for notice in done.notices:
-            tell(f"Note: {notice.message}")
-    for size in done.sizes:
-        result(str(size))
-    if not done.sizes:
-        result("no structures")
-    for path in done.files:
-        result(f"  {path}")
+    tell_notices(done.notices, quiet)
+    result_lines(map(str, done.sizes), done.files)

@@ -9,9 +9,8 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.clean import LABELS
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result_json, result_lines, table_lines, tell_notices
 from delineate.cli.groups import request_of
-from delineate.cli.measure import table_lines
 
 if TYPE_CHECKING:
     from delineate.labels.compare import Comparison
@@ -56,15 +55,8 @@ def compare(
     if json:
         result_json(done.as_json())
         return
-    if not quiet:
-        for notice in done.notices:
-            tell(f"Note: {notice.message}")
-    for line in table_lines([_shown(one, tolerance) for one in done.comparisons]):
-        result(line)
-    if not done.comparisons:
-        result("no structures")
-    for path in done.files:
-        result(f"  {path}")
+    tell_notices(done.notices, quiet)
+    result_lines(table_lines([_shown(one, tolerance) for one in done.comparisons]), done.files)
 
 
 def _shown(one: Comparison, tolerance: float) -> dict[str, str]:

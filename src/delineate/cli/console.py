@@ -6,13 +6,13 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
 
-from delineate.core.errors import DelineateError, DelineateWarning, OutputError
+from delineate.core.errors import DelineateError, DelineateWarning, Notice, OutputError
 from delineate.core.terminal_text import printable
 
 Progress = Callable[[int, int], None]
@@ -32,6 +32,32 @@ def report_error(error: DelineateError, as_json: bool) -> None:
 def tell(text: str) -> None:
     """A line for a person, on stderr, so that stdout holds results only."""
     _tell(printable(text))
+
+
+def tell_notices(notices: Iterable[Notice], quiet: bool) -> None:
+    """What a person should know, a line each."""
+    for notice in () if quiet else notices:
+        tell(f"Note: {notice.message}")
+
+
+def result_lines(lines: Iterable[str], files: Iterable[object], none: str = "no structures") -> None:
+    """What was found, a line each (or that there is nothing), then the files that were written."""
+    for line in list(lines) or [none]:
+        result(line)
+    for file in files:
+        result(f"  {file}")
+
+
+def table_lines(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Rows in columns, text to the left and numbers to the right; columns without a value are left out."""
+    names = [name for name in (rows[0] if rows else {}) if any(row[name] for row in rows)]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    head = {name: name for name in names}
+    first = names[:1]
+    return [
+        "  ".join(row[n].ljust(widths[n]) if n in first else row[n].rjust(widths[n]) for n in names).rstrip()
+        for row in ([head, *rows] if rows else [])
+    ]
 
 
 def tell_warnings(quiet: bool) -> None:

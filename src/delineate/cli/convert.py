@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result_json, result_lines, tell_notices
 from delineate.cli.groups import grouped, request_of
 
 
@@ -51,11 +51,5 @@ def convert(
     if json:
         result_json(done.as_json())
         return
-    if not quiet:
-        for notice in done.notices:
-            tell(f"Note: {notice.message}")
-    result(f"taken for {'labels' if done.kind == 'labels' else 'a scan'}")
-    for size in done.sizes:
-        result(str(size))
-    for path in done.files:
-        result(f"  {path}")
+    tell_notices(done.notices, quiet)
+    result_lines([f"taken for {'labels' if done.kind == 'labels' else 'a scan'}", *map(str, done.sizes)], done.files)

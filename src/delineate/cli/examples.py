@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {  # of `delineate --help`
-    "Outline": ("segment", "oneshot", "auto", "inspect", "replay", "open", "serve"),
+    "Outline": ("segment", "batch", "oneshot", "auto", "inspect", "replay", "open", "serve"),
     "Work on outlines": ("clean", "combine", "fill-between", "measure", "compare", "convert"),
     "Models": ("systems", "models", "evaluate", "bench"),
     "Train": ("dataset", "train", "distill"),
@@ -16,6 +16,11 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "delineate segment liver.nii.gz --box 120,80,210,190 --frame 40 --label liver",
         "delineate segment clip.mp4 --point 320,200 --label tool --film -o tool",
         "delineate segment heart.nii.gz --frame 3 --label LV --box 73,104,129,160 --label RV --box 53,106,96,174",
+    ),
+    "batch": (
+        "delineate batch pictures --box 40,30,200,180 --label lesion -o outlined",
+        'delineate batch "scans/*.nii.gz" --frame 40 --point 120,80 --label liver --format .seg.nrrd -o outlined',
+        "delineate batch --list prompts.csv -o outlined --resume",
     ),
     "oneshot": (
         "delineate oneshot --support case01.png case01_mask.png images -o outlined",

@@ -9,7 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.clean import LABELS
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result_json, result_lines, table_lines, tell_notices
 from delineate.cli.groups import request_of
 
 if TYPE_CHECKING:
@@ -53,15 +53,8 @@ def measure(
     if json:
         result_json(done.as_json())
         return
-    if not quiet:
-        for notice in done.notices:
-            tell(f"Note: {notice.message}")
-    for line in table_lines([_shown(one) for one in done.measures.structures]):
-        result(line)
-    if not done.measures.structures:
-        result("no structures")
-    for path in done.files:
-        result(f"  {path}")
+    tell_notices(done.notices, quiet)
+    result_lines(table_lines([_shown(one) for one in done.measures.structures]), done.files)
 
 
 def _shown(one: StructureMeasures) -> dict[str, str]:
@@ -90,15 +83,3 @@ def _shown(one: StructureMeasures) -> dict[str, str]:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
-
-
-def table_lines(rows: list[dict[str, str]]) -> list[str]:
-    """Rows in columns, text to the left and numbers to the right; columns without a value are left out."""
-    names = [name for name in (rows[0] if rows else {}) if any(row[name] for row in rows)]
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-    head = {name: name for name in names}
-    first = names[:1]
-    return [
-        "  ".join(row[n].ljust(widths[n]) if n in first else row[n].rjust(widths[n]) for n in names).rstrip()
-        for row in ([head, *rows] if rows else [])
-    ]

@@ -20,7 +20,7 @@ class OrderedCommand(GroupedCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         args = _joined(args)
-        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        values, rest, order = self.make_parser(ctx).parse_args(args=list(args))
         left = {name: list(given) for name, given in values.items() if isinstance(given, list)}
         seen: defaultdict[str, int] = defaultdict(int)
         found = []
@@ -29,6 +29,8 @@ class OrderedCommand(GroupedCommand):
                 found.append((parameter.opts[0].lstrip("-"), str(left[parameter.name][seen[parameter.name]])))
                 seen[parameter.name] += 1
         ctx.meta[_KEY] = tuple(found)
+        if rest:
+            ctx.fail("One scan at a time is taken here; several: delineate batch.")
         return super().parse_args(ctx, args)
 
 

@@ -84,7 +84,7 @@ def targets(typed: Typed, pointing: Pointing, following: options.PropagationGrou
         raise PromptError(
             "E-OPTION", f'--space "{pointing.space}" is not one of {", ".join(Space)}.', "Choose one of these."
         )
-    drafts = _drafts(typed, Space(pointing.space))
+    drafts = _drafts(typed, Space(pointing.space), bare=pointing.start is not None)
     if pointing.space != Space.VOXEL and not any(draft.coordinates for draft in drafts):
         raise _unused("--space", "says what coordinates are given in, and there are none")
     if pointing.one_by_one is not None and not any(draft.prompts or draft.mask for draft in drafts):
@@ -94,7 +94,7 @@ def targets(typed: Typed, pointing: Pointing, following: options.PropagationGrou
         raise _unused("--between", "is about slices between drawn ones, and no file is given")
     if pointing.undo and pointing.start is None:
         raise _unused("--undo", "takes back steps of an earlier run, and there is no --from")
-    if pointing.start is not None and not any(draft.says_where for draft in drafts):
+    if pointing.start is not None and not any(draft.says_where or draft.limit for draft in drafts):
         return ()
     return tuple(draft.target(pointing, following) for draft in drafts)
 
@@ -158,8 +158,11 @@ class _Draft:
         self.prompts.append(_prompt(option, value, {"frame": frame, "space": space}))
 
 
-def _drafts(typed: Typed, space: Space) -> list[_Draft]:
-    """Options read from left to right; one of HOLDING that is given once holds for all."""
+def _drafts(typed: Typed, space: Space, bare: bool = False) -> list[_Draft]:
+    """Options read from left to right; one of HOLDING that is given once holds for all.
+
+    bare  a --limit without a prompt is something to do
+    """
     alone = {option: [value for name, value in typed if name == option] for option in HOLDING}
     holding = {option: given[0] for option, given in alone.items() if len(given) == 1}
     used = {"label"}
@@ -185,6 +188,9 @@ def _drafts(typed: Typed, space: Space) -> list[_Draft]:
         used |= {"limit"} | ({"frame"} if option != "markers" else set())
         if waiting is not None and option in ("mask", "markers"):
             waiting = _labeled(current, None, waiting)
+    if bare and not drafts and "limit" in holding:
+        drafts[""] = _Draft(holding.get("label", DEFAULT_NAME), limit=_limit(holding["limit"]))
+        used.add("limit")
     for option, given in alone.items():
         if len(given) == 1 and option not in used:
             raise _unused(f"--{option} {given[0]}", "holds for nothing: there is no prompt for it")
@@ -261,3 +267,24 @@ def _too_early(option: str, value: str, held: str) -> PromptError:
 
 def _unused(what: str, why: str) -> PromptError:
     return PromptError("E-OPTION-UNUSED", f"{what} {why}.", "Leave it out, or give the prompt it is for.")
+
+
+def asked(given: Typed, pointing: Pointing, following: options.PropagationGroup) -> tuple[SegmentTarget, ...]:
+    """The structures that are pointed at, on the command line or in a short JSON."""
+    from delineate.verbs.targets import written_structures, written_targets
+
+    written = None if pointing.prompts is None else written_structures(pointing.prompts)
+    if written is None:
+        return targets(given, pointing, following)
+    if replace(pointing, start=None, undo=0, between=None).says_anything and pointing.prompts is not None:
+        raise told_twice(pointing.prompts)
+    return written_targets(written, not following.frame_only, following.chosen)
+
+
+def told_twice(file: Path) -> PromptError:
+    """What is said where a file says all, and options say more."""
+    return PromptError(
+        "E-PROMPTS-TWICE",
+        f"{file.name} already says all that is to be done; nothing can be prompted beside it.",
+        "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +10,8 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import progress_bar
 from delineate.cli.groups import grouped
-from delineate.cli.ordered import Typed, typed
-from delineate.cli.pointing import Pointing, chosen_between, targets
+from delineate.cli.ordered import typed
+from delineate.cli.pointing import Pointing, asked, chosen_between, told_twice
 from delineate.cli.second_opinion import SecondOpinion
 from delineate.cli.segment_report import end, print_result
 from delineate.cli.stopping import stopping
@@ -71,7 +70,7 @@ def segment(
         }
         if (between := chosen_between(pointing)) is not None:
             more["between"] = between
-        request = request.model_copy(update=more | {"asked": _asked(typed(context), pointing, following)})
+        request = request.model_copy(update=more | {"asked": _one_or_all(asked(typed(context), pointing, following))})
     request = opinion.wanted(request).model_copy(update={"resume": resume})
     try:
         title = f"Following {', '.join(request.names)}"
@@ -95,29 +94,9 @@ def _told(pointing: Pointing, following: options.PropagationGroup) -> Path | Non
     if pointing.prompts is None or written_structures(pointing.prompts) is not None:
         return None
     if pointing.says_anything or following != options.PropagationGroup():
-        raise _told_twice(pointing.prompts)
+        raise told_twice(pointing.prompts)
     return pointing.prompts
 
 
-def _asked(
-    given: Typed, pointing: Pointing, following: options.PropagationGroup
-) -> SegmentTarget | tuple[SegmentTarget, ...]:
-    """The structures that are pointed at, on the command line or in a short JSON."""
-    from delineate.verbs.targets import written_structures, written_targets
-
-    written = None if pointing.prompts is None else written_structures(pointing.prompts)
-    if written is None:
-        asked = targets(given, pointing, following)
-    elif replace(pointing, start=None, undo=0, between=None).says_anything and pointing.prompts is not None:
-        raise _told_twice(pointing.prompts)
-    else:
-        asked = written_targets(written, not following.frame_only, following.chosen)
-    return asked[0] if len(asked) == 1 else asked
-
-
-def _told_twice(file: Path) -> PromptError:
-    return PromptError(
-        "E-PROMPTS-TWICE",
-        f"{file.name} already says all that is to be done; nothing can be prompted beside it.",
-        "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
-    )
+def _one_or_all(targets: tuple[SegmentTarget, ...]) -> SegmentTarget | tuple[SegmentTarget, ...]:
+    return targets[0] if len(targets) == 1 else targets

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import result, result_json, tell
+from delineate.cli.console import result, result_json, tell, tell_notices
 from delineate.cli.guard import EMPTY, INTERRUPTED, PARTIAL, TERMINATED
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from delineate.verbs.request import RunResult
 
 NOTHING = "Nothing was outlined: no pixel of any structure. Look at the preview, and point elsewhere."
-MOST_DOUBTS = 8  # frames to look at that are named
 
 
 def print_result(done: RunResult, talking: options.PrintOptions) -> None:
@@ -27,9 +26,7 @@ def print_result(done: RunResult, talking: options.PrintOptions) -> None:
     if talking.json:
         result_json(done.as_json())
         return
-    if not talking.quiet:
-        for notice in done.notices:
-            tell(f"Note: {notice.message}")
+    tell_notices(done.notices, talking.quiet)
     for one in done.manifest.objects:
         result(_found(one, done.scan))
     if not done.manifest.objects:
@@ -78,7 +75,7 @@ def _found(one: ObjectRecord, scan: Scan) -> str:
     mean = sum(one.confidence.values()) / max(1, len(one.confidence))
     where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
     size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {one.pixels} pixels"
-    return f"{one.name}{where}{size}, mean confidence {mean:.2f}{_doubts(one.warnings)}"
+    return f"{one.name}{where}{size}, mean confidence {mean:.2f}{_doubts(one)}"
 
 
 def _agreements(objects: Sequence[ObjectRecord], second: str) -> str:
@@ -89,11 +86,6 @@ def _agreements(objects: Sequence[ObjectRecord], second: str) -> str:
     return f"second opinion of {second}: agreement {sum(found) / len(found):.2f} (Dice), least {min(found):.2f}"
 
 
-def _doubts(warnings: Mapping[int, str]) -> str:
-    """Frames to look at, with the reason: ``; look at 0, 7 (the area jumped), 9 (...)``."""
-    frames: dict[str, list[str]] = {}
-    for frame, why in list(warnings.items())[:MOST_DOUBTS]:
-        frames.setdefault(why, []).append(str(frame))
-    shown = ", ".join(f"{', '.join(numbers)} ({why})" for why, numbers in frames.items())
-    more = f" and {len(warnings) - MOST_DOUBTS} more" if len(warnings) > MOST_DOUBTS else ""
-    return f"; look at {shown}{more}" if warnings else ""
+def _doubts(one: ObjectRecord) -> str:
+    """Places to look at, the worst first, with the reason: ``; look at 7 (the area jumped), 14 (...; so 12 to 20)``."""
+    return f"; look at {', '.join(map(str, one.doubts))}" if one.warnings else ""

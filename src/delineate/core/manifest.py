@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -83,6 +84,24 @@ class ModelRecord(_Record):
     variant: str = ""  # where a system's authors do a thing in two ways; "" for the default
 
 
+MOST_DOUBTS: Final = 5  # places to look at that are named
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A place to look at: frames in a row, ``first`` to ``last``, of which ``frame`` is to be looked at, and why."""
+
+    frame: int
+    first: int
+    last: int
+    why: str
+
+    def __str__(self) -> str:
+        """As it is printed: ``14 (area jumped; so 12 to 20)``."""
+        more = f"; so {self.first} to {self.last}" if self.last > self.first else ""
+        return f"{self.frame} ({self.why}{more})"
+
+
 class ObjectRecord(_Record):
     """One structure: where it was seen, and how sure the model was on each frame."""
 
@@ -94,8 +113,25 @@ class ObjectRecord(_Record):
     confidence: dict[int, float] = Field(default_factory=dict)
     prompted: list[int] = Field(default_factory=list)  # frames it was prompted on
     ended: dict[int, str] = Field(default_factory=dict)  # frame: the direction in which following it ended there
-    warnings: dict[int, str] = Field(default_factory=dict)  # frame: what looked wrong
+    warnings: dict[int, str] = Field(default_factory=dict)  # frame: what looked wrong; the worst first
     agreement: dict[int, float] = Field(default_factory=dict)  # frame: Dice with a second model's outline
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """The places to look at in the order of ``warnings``, the worst first; MOST_DOUBTS at most."""
+        places: list[Doubt] = []
+        seen: set[int] = set()
+        for frame, why in self.warnings.items():
+            if frame in seen:
+                continue
+            first = last = frame
+            while first - 1 in self.warnings and first - 1 not in seen:
+                first -= 1
+            while last + 1 in self.warnings and last + 1 not in seen:
+                last += 1
+            seen |= set(range(first, last + 1))
+            places.append(Doubt(frame, first, last, why))
+        return tuple(places[:MOST_DOUBTS])
 
 
 class OutputRecord(_Record):

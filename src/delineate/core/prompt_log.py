@@ -96,6 +96,15 @@ class Interpolate(_Event):
     object: str
 
 
+class LimitObject(_Event):
+    """An object ends with the frames ``first`` and ``last``: what is outlined beyond them goes."""
+
+    event: Literal["limit_object"] = "limit_object"
+    object: str
+    first: int
+    last: int
+
+
 class Predict(_Event):
     """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each."""
 
@@ -112,6 +121,7 @@ Event = Annotated[
     | ChooseCandidate
     | Propagate
     | Interpolate
+    | LimitObject
     | Predict,
     Field(discriminator="event"),
 ]
@@ -190,6 +200,12 @@ class PromptLog(BaseModel):
                 "See PromptLog.can_undo and PromptLog.can_redo.",
             )
         return self.model_copy(update={"events": events, "done": done})
+
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it; ``to_json`` has all of it."""
+        return (
+            f"PromptLog({self.done} of {len(self.events)} events on {self.scan or 'a scan'}: {', '.join(self.objects)})"
+        )
 
     @property
     def current(self) -> tuple[Event, ...]:

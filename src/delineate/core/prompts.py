@@ -103,7 +103,20 @@ class Box(_Prompt):
         return self
 
 
-class Scribble(_Prompt):
+class _Line(_Prompt):
+    """A prompt of several places: ``Scribble((10, 20), (30, 40))``, or all of them as one list or array."""
+
+    points: tuple[Coordinates, ...]
+
+    def __init__(self, *points: Any, **fields: Any) -> None:
+        if len(points) == 1 and np.ndim(points[0]) == 2:
+            (points,) = points
+        super().__init__(
+            **({"points": tuple(_numbers((point,)) for point in points)} | fields if len(points) else fields)
+        )
+
+
+class Scribble(_Line):
     """A line drawn over the structure, or over what it is not (``positive=False``)."""
 
     type: Literal["scribble"] = "scribble"
@@ -118,7 +131,7 @@ class Scribble(_Prompt):
         return self
 
 
-class Lasso(_Prompt):
+class Lasso(_Line):
     """A closed line drawn loosely round the structure."""
 
     type: Literal["lasso"] = "lasso"
@@ -142,7 +155,9 @@ class Mask(_Prompt):
     type: Literal["mask"] = "mask"
     height: int
     width: int
-    counts: tuple[int, ...] = Field(description="COCO run lengths, column by column, starting with background.")
+    counts: tuple[int, ...] = Field(
+        repr=False, description="COCO run lengths, column by column, starting with background."
+    )
 
     @classmethod
     def from_array(cls, mask: NDArray[Any], frame: int | None = None) -> Mask:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -29,6 +29,12 @@ class ScanKind(StrEnum):
 
 
 VIDEO_FRAMES_SAMPLED = 32  # for the intensities of a video
+
+
+NOT_OPENED: Final = (
+    "Open a file: open_scan(path). Of an array make a scan: Scan.from_image(pixels), Scan.from_volume(voxels) or "
+    "Scan.from_frames(frames)."
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,12 @@ class Scan:
     notices: tuple[Notice, ...] = ()
     geometry: NiftiGeometry | None = None
     _closed: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it."""
+        frames = "" if self.kind is ScanKind.IMAGE else f"{len(self)} {self.frame_word}s of "
+        name = f", {self.file.path.name}" if self.file else ""
+        return f"Scan({self.kind.value}, {frames}{self.width} x {self.height}, {self.grid!r}{name})"
 
     def __enter__(self) -> Self:
         return self

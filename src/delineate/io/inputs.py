@@ -6,7 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Any
+
+from delineate.core.errors import InputError
 
 _Inode = tuple[int, int]
 
@@ -17,6 +21,13 @@ class Conflict:
 
     path: Path
     relation: str
+
+
+def path_of(given: Any, hint: str) -> Path:
+    """A path as it was given: text or a path. Raises InputError, with what to do instead, for anything else."""
+    if not isinstance(given, str | PathLike):
+        raise InputError("E-PATH", f"A file is named by text or a path, not by {type(given).__name__}.", hint)
+    return Path(given)
 
 
 def is_there(path: Path) -> bool:

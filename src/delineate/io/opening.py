@@ -14,10 +14,10 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.frame_source import SteadyFrames
 from delineate.core.hashing import sha256_of
 from delineate.core.reading import reading
-from delineate.core.scan import Scan, ScanKind, SourceFile
+from delineate.core.scan import NOT_OPENED, Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import command
 from delineate.io.formats import FORMATS, HEAD_BYTES, FileFormat
-from delineate.io.inputs import is_there
+from delineate.io.inputs import is_there, path_of
 from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
 from delineate.io.unused_options import unused
@@ -32,10 +32,12 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
     ``changes`` are fields of ReadOptions: ``open_scan("ct", series="3")``.
     Raises InputError or GeometryError saying what is wrong with the file and what to do.
     """
-    path = Path(path)
+    path = path_of(path, NOT_OPENED)
     chosen = replace(options or ReadOptions(), **changes)
     if not is_there(path):
-        raise InputError("E-FILE-MISSING", f"There is no file or folder {path}.", "Check the spelling of the path.")
+        several = set(str(path)) & set("*?[")
+        hint = "A pattern stands for several scans: delineate batch." if several else "Check the spelling of the path."
+        raise InputError("E-FILE-MISSING", f"There is no file or folder {path}.", hint)
     with reading(path):
         scan = _open_folder(path, chosen) if path.is_dir() else _open_file(path, chosen)
     if chosen.skip_damaged and scan.kind is ScanKind.VIDEO:

@@ -23,6 +23,7 @@ from delineate.core.segmentation import MOST_LABELS, PALETTE, Segmentation, Segm
 from delineate.core.terminal_text import excerpt, is_active
 from delineate.data.label_pictures import PICTURES, LabelPictures, open_labels, pictures, read_labels
 from delineate.io.grid_record import GridRecord
+from delineate.io.inputs import path_of
 from delineate.io.label_names import LabelName, LabelNames, label_names, slicer_color
 from delineate.io.opening import identify, open_scan
 from delineate.io.options import ReadOptions
@@ -30,6 +31,7 @@ from delineate.labels.coco import read_coco
 
 MOST_STRUCTURES: Final = 4096  # in one file; more different values are those of a scan
 ARRAYS: Final = ("segs", "gts")  # of challenge archives
+AN_ARRAY: Final = "Of an array make a scan and point at it: session.prompt(Mask.from_array(array))."
 _WAY: Final = "A label map holds whole numbers: 0 for background, one for each structure, up to 65535."
 
 Masks = dict[int, dict[int, Rle]]  # label value: frame: outline
@@ -74,7 +76,7 @@ def open_segmentation(
     InputError
         If the file cannot be read, or holds no labels.
     """
-    path, options = Path(path), options or ReadOptions()
+    path, options = path_of(path, AN_ARRAY), options or ReadOptions()
     with reading(path):
         if path.suffix.lower() == ".json" and path.is_file():
             return _of_coco(path)

@@ -18,6 +18,7 @@ from delineate.core.prompt_log import (
     ChooseCandidate,
     Event,
     Interpolate,
+    LimitObject,
     LockObject,
     Predict,
     Propagate,
@@ -93,6 +94,8 @@ class Changes:
                 return run.cast_weights()
             case Interpolate():
                 return self._interpolated(state, event.object)
+            case LimitObject():
+                return self._limited(state, event)
             case Predict():
                 return self._predicted(state, event, progress)
 
@@ -239,6 +242,29 @@ class Changes:
         segmentation = segmentation.replacing(bare).with_masks(name, masks)
         warnings = {frame: why for frame, why in track.warnings.items() if frame not in masks}
         return replace(state, segmentation=segmentation).with_track(name, replace(track, warnings=warnings))
+
+    def _limited(self, state: SessionState, event: LimitObject) -> SessionState:
+        """Without what an object has beyond two frames. Raises PromptError where it was pointed at there."""
+        track, inside = state.tracks[event.object], range(event.first, event.last + 1)
+        word, frames = self.scan.frame_word, len(self.scan)
+        if not 0 <= event.first <= event.last < frames:
+            raise PromptError(
+                "E-LIMIT",
+                f"{event.first} to {event.last} is not within {word} 0 to {frames - 1}.",
+                "Give the first and the last frame that the structure may have.",
+            )
+        beyond = [frame for frame, outline in track.prompted.items() if outline.area and frame not in inside]
+        if beyond:
+            raise PromptError(
+                "E-LIMIT",
+                f'"{event.object}" is pointed at on {word} {beyond[0]}, beyond {event.first} to {event.last}.',
+                "Let the limit include every frame that is pointed at, or take the prompt back.",
+            )
+        cut: dict[int, Rle | None] = {f: None for f in state.segmentation[event.object].masks if f not in inside}
+        warnings = {frame: why for frame, why in track.warnings.items() if frame in inside}
+        ended = {frame: way for frame, way in track.ended.items() if frame in inside}
+        state = replace(state, segmentation=state.segmentation.with_masks(event.object, cut))
+        return state.with_track(event.object, replace(track, warnings=warnings, ended=ended))
 
     @staticmethod
     def _unlocked(segmentation: Segmentation, name: str, frame: int, mask: NDArray[np.bool_]) -> Rle | None:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.errors import Notice, PromptError
+from delineate.core.errors import InputError, Notice, PromptError
 from delineate.core.manifest import InputRecord, Manifest, OutputRecord
 from delineate.core.prompt_log import (
     AddObject,
@@ -20,6 +20,7 @@ from delineate.core.prompt_log import (
     ChooseCandidate,
     Event,
     Interpolate,
+    LimitObject,
     LockObject,
     PromptLog,
     Propagate,
@@ -27,7 +28,7 @@ from delineate.core.prompt_log import (
 )
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import PropagationOptions
-from delineate.core.scan import Scan, ScanKind
+from delineate.core.scan import NOT_OPENED, Scan, ScanKind
 from delineate.core.segmentation import Color, Segmentation
 from delineate.predictors.frame_predictor import Candidates, Predictor
 from delineate.preprocess.intensity import scan_window
@@ -56,6 +57,12 @@ class FrameResult:
     score: float
     candidates: Candidates | None
 
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it."""
+        return (
+            f"FrameResult({self.object!r}, frame {self.frame}, {int(self.mask.sum())} pixels, score {self.score:.2f})"
+        )
+
 
 class Session:
     """One scan, its named objects and their prompts; every change is an event that can be undone and replayed.
@@ -79,6 +86,8 @@ class Session:
         features: FeatureStore | None = None,
         limits: SessionLimits | None = None,
     ) -> None:
+        if not isinstance(scan, Scan):
+            raise InputError("E-SCAN-NONE", f"A session needs a scan, not {type(scan).__name__}.", NOT_OPENED)
         if predictor is None:
             from delineate.systems import shipped_predictor
 
@@ -101,6 +110,10 @@ class Session:
         )
         start = HistoryEntry(log, SessionState(Segmentation.empty(scan), {}))
         self._history = History(start, limits.history_bytes, self._changes.after)
+
+    def __repr__(self) -> str:
+        """In one line, as notebooks show it."""
+        return f"Session({self.scan!r}, {self.predictor.record.name}, {self.segmentation!r})"
 
     # --- what is there -------------------------------------------------------------------------------------------
 
@@ -275,6 +288,14 @@ class Session:
         """Fill the frames between those an object was outlined on by their shapes; those stay as they are."""
         with self._changing():
             self._do(Interpolate(object=object))
+
+    def limit(self, object: str, first: int, last: int) -> None:
+        """Let an object end with two frames: what it has beyond them goes, for good unless it is followed there again.
+
+        Raises PromptError where it was pointed at beyond them.
+        """
+        with self._changing():
+            self._do(LimitObject(object=object, first=first, last=last))
 
     def begin_at(self, log: PromptLog, after: Callable[[Changes], SessionState]) -> None:
         """Stand where a log ends, in a state that is known and need not be computed from it."""

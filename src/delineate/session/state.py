@@ -194,5 +194,5 @@ def object_record(one: SegmentedObject, track: ObjectTrack, scan: Scan) -> Objec
         confidence={frame: round(score, 4) for frame, score in sorted(one.scores.items())},
         prompted=sorted(track.prompted),
         ended=dict(sorted(track.ended.items())),
-        warnings=dict(sorted(track.warnings.items())),
+        warnings=dict(sorted(track.warnings.items(), key=lambda pair: (one.scores.get(pair[0], 0.0), pair[0]))),
     )

@@ -17,6 +17,7 @@ from delineate.core.frame import Frame
 from delineate.core.scan import ScanKind
 from delineate.predictors.frame_predictor import Candidates, ChainOptions
 from delineate.tracking.tracker import Drift, Step
+from delineate.tracking.trust import Signs
 
 Pixels = NDArray[Any]
 MaskArray = NDArray[np.bool_]
@@ -56,37 +57,83 @@ class GuardSettings:
 
 @dataclass(frozen=True)
 class Appearance:
-    """Gray values of a structure and of the ring around it."""
+    """Gray values of a structure and of the ring around it.
+
+    color, around  the same by channel
+    """
 
     inside: float
     outside: float
     spread: float
+    color: tuple[float, ...] = ()
+    around: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, frame: Pixels, mask: MaskArray) -> Self:
         """Measured on a frame (height, width[, channels]) under a mask that is not empty."""
         window = _window(mask, 8)
         shown = np.asarray(frame[window], dtype=np.float32)
-        gray = shown.mean(axis=2) if shown.ndim == 3 else shown
+        shown = shown if shown.ndim == 3 else shown[..., None]
         inner = mask[window]
         ring = ndimage.binary_dilation(inner, iterations=6) & ~inner
-        inside = gray[inner]
-        outside = gray[ring] if ring.any() else inside
-        return cls(float(inside.mean()), float(outside.mean()), float(inside.std()) + 1e-6)
+        inside = shown[inner]
+        outside = shown[ring] if ring.any() else inside
+        gray = inside.mean(axis=1)
+        color, around = inside.mean(axis=0), outside.mean(axis=0)
+        return cls(
+            float(gray.mean()),
+            float(outside.mean()),
+            float(gray.std()) + 1e-6,
+            tuple(map(float, color)),
+            tuple(map(float, around)),
+        )
 
     def change(self, later: Appearance) -> float:
         """How far the inside moved, in units of the contrast (or of the texture, if that is larger)."""
         scale = max(abs(self.inside - self.outside), self.spread)
         return abs(later.inside - self.inside) / scale
 
+    def color_change(self, later: Appearance) -> float:
+        """The same of colors: root mean square over the channels."""
+        return _distance(later.color, self.color) / max(_distance(self.color, self.around), self.spread)
+
+    @property
+    def contrast(self) -> float:
+        """Between inside and surroundings, in gray values."""
+        return _distance(self.color, self.around)
+
 
 @dataclass(frozen=True)
 class KnownStructure:
-    """A structure where it was prompted, its area there, and its area where it was seen last."""
+    """A structure where it was prompted, and its area where it was seen last.
+
+    middle  x and y of its middle where it was prompted, in pixels
+    begun   confidence of the outline there
+    passed  frames since
+    """
 
     look: Appearance
     area: int
     last_area: int
+    middle: tuple[float, float]
+    begun: float = 1.0
+    passed: int = 0
+
+    def signs(self, score: float, mask: MaskArray, now: Appearance, last_area: int) -> Signs:
+        """What an outline that is not empty shows beside the prompted one."""
+        x, y = _middle(mask)
+        diameter = 2 * np.sqrt(self.area / np.pi)
+        area = int(mask.sum())
+        return Signs(
+            score=score,
+            begun=self.begun,
+            distance=self.passed,
+            size=area / self.area,
+            jump=area / max(1, last_area),
+            place=float(np.hypot(x - self.middle[0], y - self.middle[1]) / diameter),
+            look=self.look.color_change(now),
+            contrast=now.contrast / max(self.look.contrast, 1e-6),
+        )
 
 
 class Guard:
@@ -102,7 +149,7 @@ class Guard:
         if not area:
             self.forget(name)
             return _lost(mask)
-        self._known[name] = KnownStructure(Appearance.of(frame.pixels, mask), area, area)
+        self._known[name] = KnownStructure(Appearance.of(frame.pixels, mask), area, area, _middle(mask), score)
         return Step(mask, score)
 
     def judge(
@@ -114,7 +161,12 @@ class Guard:
                 is cut off, and it counts as gone sooner
         jumped  it was looked for farther off than it usually moves
         """
-        known, settings, mask = self._known[name], self.settings, answer.mask
+        known, settings, mask = (
+            replace(self._known[name], passed=self._known[name].passed + 1),
+            self.settings,
+            answer.mask,
+        )
+        self._known[name] = known
         if source is not None:
             mask = mask if jumped else within_reach(mask, source, settings.reach)
             mask = resembling(mask, source, frame.pixels, known.look)
@@ -132,7 +184,8 @@ class Guard:
         found = int(answer.mask.sum())  # before anything was cut off: a leak must show
         last_area = known.last_area if source is None else int(source.sum())
         confidence, drift = _doubts(answer.score * answer.presence, found, last_area, known.look.change(now), settings)
-        return Step(mask, confidence, drift)
+        signs = known.signs(answer.score * answer.presence, mask, now, last_area)
+        return Step(mask, confidence, drift, signs)
 
     def known(self, name: str) -> KnownStructure:
         return self._known[name]
@@ -204,6 +257,16 @@ def _doubts(
     by_area = min(1.0, settings.area_ratio / ratio)
     by_look = 1.0 if change <= settings.appearance else settings.appearance / change
     return float(np.clip(score, 0, 1) * by_area * by_look), tuple(drift)
+
+
+def _distance(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Of two colors, root mean square over the channels."""
+    return float(np.sqrt(np.mean(np.square(np.subtract(one, other)))))
+
+
+def _middle(mask: MaskArray) -> tuple[float, float]:
+    rows, columns = np.nonzero(mask)
+    return float(columns.mean()), float(rows.mean())
 
 
 def _window(mask: MaskArray, margin: int) -> tuple[slice, slice]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
+from delineate.tracking.trust import Signs
 
 
 class Drift(StrEnum):
@@ -30,11 +31,13 @@ class Step:
     mask        bool (height, width); empty where it was not found
     confidence  0 to 1
     drift       what looks wrong, if anything
+    signs       what the confidence was made of, where it was followed and found
     """
 
     mask: NDArray[np.bool_]
     confidence: float
     drift: tuple[Drift, ...] = ()
+    signs: Signs | None = None
 
     @property
     def lost(self) -> bool:

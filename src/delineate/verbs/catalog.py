@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from delineate.verbs import bench, dataset, evaluate, finetune, models, systems
 from delineate.verbs.auto import AutoRequest, AutoResult, auto
+from delineate.verbs.batch import BatchRequest, BatchResult, batch
 from delineate.verbs.clean import CleanRequest, clean
 from delineate.verbs.combine import CombineRequest, combine
 from delineate.verbs.compare import CompareRequest, CompareResult, compare
@@ -64,6 +65,7 @@ VERBS: Final[dict[str, Verb]] = {
     verb.name: verb
     for verb in (
         Verb("segment", SegmentRequest, segment, SegmentResult),
+        Verb("batch", BatchRequest, batch, BatchResult),
         Verb("auto", AutoRequest, auto, AutoResult),
         Verb("oneshot", OneshotRequest, oneshot, OneshotResult),
         Verb("replay", ReplayRequest, replay, ReplayResult),

@@ -113,6 +113,7 @@ def segment(
     progress: Progress | None = None,
     check: Callable[[Predictor], None] | None = None,
     inputs: tuple[Path | None, ...] = (),
+    build: Callable[[ModelChoice], Predictor] = ModelChoice.build,
 ) -> SegmentResult:
     """Outline what is prompted, follow it, and write outlines, manifest, preview and film: all of them or none.
 
@@ -129,6 +130,8 @@ def segment(
         Called with the model before it is used; may refuse it.
     inputs
         Further files that must not be written to, such as the one the prompts came from.
+    build
+        Where the model comes from, for who runs several and builds each once.
 
     Raises
     ------
@@ -141,7 +144,7 @@ def segment(
     if request.output.keep_header:
         require_header(target, scan)
         scan = scan.with_notices(HEADER_KEPT)
-    predictor = request.model.build() if request.output.split and request.prompts_nothing else None
+    predictor = build(request.model) if request.output.split and request.prompts_nothing else None
     names = request.names if predictor is None else class_names(predictor)
     outlines = outline_files(target, scan.kind, names if request.output.split else None)
     manifest_file, preview = beside(target, ".manifest.json"), beside(target, ".preview.png")
@@ -150,7 +153,7 @@ def segment(
     require_no_stale_film(beside(target, ".film.mp4"), film is not None)
     files = (*outlines, manifest_file, preview, *([film] if film is not None else []))
     with Outputs(files, (*request.files, *inputs), request.output.overwrite or request.resume) as outputs:
-        predictor = predictor or request.model.build()
+        predictor = predictor or build(request.model)
         if check is not None:
             check(predictor)
         second = second_model(request, check)
@@ -205,7 +208,7 @@ def _session(
         session = Session.for_log(scan, request.asked, predictor, request.force, request.guards)
         return session, request.asked.current
     if request.start is not None:
-        targets = tuple(target for target in request.targets if target.says_where)
+        targets = tuple(target for target in request.targets if target.says_where or target.limit is not None)
         require_followed(targets, scan)
         return continued(
             Start(request.start, request.undo, request.between, request.force),

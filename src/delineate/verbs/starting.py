@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,22 +61,27 @@ def continued(
 
     Raises PromptError where nothing is added, for a manifest of another scan, and for outputs that were changed since.
     """
-    given = [(target, *target_prompts(target, scan)) for target in targets]
+    given = [(target, *_prompts(target, scan)) for target in targets]
     scan = scan.with_notices(*(notice for *_, notices in given for notice in notices))
     manifest = Manifest.read(start.file)
     if manifest is None:
         return _drawn_on(start, given, scan, predictor, guards)
     if not (targets or start.undo):
         text = "Nothing is added to the earlier run, and nothing taken back."
-        raise PromptError("E-PROMPT-NONE", text, "Give a prompt such as --frame 9 --point 60,80, or --undo 1.")
+        hint = "Give a prompt such as --frame 9 --point 60,80, a --limit 3-9, or --undo 1."
+        raise PromptError("E-PROMPT-NONE", text, hint)
     log = manifest.prompts
     session = earlier_session(start, manifest, scan, predictor, guards, progress)
     before = session.segmentation.names
     known = [(as_before(target, log, session), prompts) for target, prompts, _ in given]
+    _require_there(session, known)
     _point(session, known)
+    for (own, _), target in zip(known, targets, strict=True):
+        if target.limit is not None:
+            session.limit(own.name, *target.limit)
     filled = frozenset(event.object for event in log.current if isinstance(event, Interpolate))
     events: list[Event] = [Interpolate(object=name) for name in {target.name for target, _ in known} & filled]
-    again = [target for target, _ in known if target.name not in filled]
+    again = [target for target, _ in known if target.name not in filled and target.says_where]
     if start.undo and any(isinstance(event, Propagate) for event in log.current):
         named = {target.name for target in again} | filled
         rest = [name for name in before if name not in named and session.tracks[name].prompted]
@@ -94,16 +99,33 @@ def _drawn_on(
     """The same from a file of labels."""
     if start.undo:
         raise PromptError("E-UNDO", "--undo takes back steps of an earlier run.", "Give --from its manifest.")
-    session = drawn_session(start.file, scan, predictor, guards)
+    limits = {target.name: target.limit for target, *_ in given if target.limit is not None}
+    session = drawn_session(start.file, scan, predictor, guards, limits)
     drawn = session.segmentation.names
+    _require_there(session, [(target, prompts) for target, prompts, _ in given])
     _point(session, [(target, prompts) for target, prompts, _ in given])
     others = [target for target, *_ in given if target.name not in drawn]
     rest = propagations(session, others) if len(session.scan) > 1 and others else []
-    return session, [*_fill(session, drawn, start.between), *rest]
+    return session, [*_fill(session, drawn, start.between, limits), *rest]
+
+
+def _prompts(target: SegmentTarget, scan: Scan) -> tuple[tuple[Prompt, ...], tuple[Notice, ...]]:
+    """What points at a structure anew; nothing where it is only limited."""
+    return target_prompts(target, scan) if target.says_where else ((), ())
+
+
+def _require_there(session: Session, given: Sequence[tuple[SegmentTarget, tuple[Prompt, ...]]]) -> None:
+    """Raise PromptError for a structure that is only limited, and is not there."""
+    for target, prompts in given:
+        if not prompts and target.name not in session.segmentation:
+            names = ", ".join(session.segmentation.names)
+            raise PromptError("E-LABEL-NAME", f'There is no "{target.name}" to limit.', f"There are: {names}.")
 
 
 def _point(session: Session, given: Sequence[tuple[SegmentTarget, tuple[Prompt, ...]]]) -> None:
     for target, prompts in given:
+        if not prompts:
+            continue
         session.prompt_all(prompts, target.name, target.one_by_one)
 
 
@@ -145,7 +167,8 @@ def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> Segmen
     changes: dict[str, object] = {}
     if target.name == SegmentTarget().name and target.name not in names and len(names) == 1:
         changes["name"] = names[0]
-    earlier = [event for event in log.current if isinstance(event, Propagate)]
+    name = changes.get("name", target.name)
+    earlier = [one for one in log.current if isinstance(one, Propagate) and (not one.objects or name in one.objects)]
     if earlier and target.propagate:
         last, frames = earlier[-1], len(session.scan)
         if target.following is None:
@@ -155,8 +178,16 @@ def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> Segmen
     return target.model_copy(update=changes)
 
 
-def drawn_session(file: Path, scan: Scan, predictor: Predictor, guards: GuardSettings | None = None) -> Session:
+def drawn_session(
+    file: Path,
+    scan: Scan,
+    predictor: Predictor,
+    guards: GuardSettings | None = None,
+    limits: Mapping[str, tuple[int, int]] | None = None,
+) -> Session:
     """A session with every structure of a label file, its name, label and color, drawn on each of its slices.
+
+    limits  the first and the last slice that is taken of a structure, by its name
 
     Raises InputError for files without labels, PromptError for those that lie elsewhere than the scan.
     """
@@ -165,19 +196,23 @@ def drawn_session(file: Path, scan: Scan, predictor: Predictor, guards: GuardSet
     session = Session(scan.with_notices(*notices), predictor, guards)
     for one in outlines.objects:
         session.add_object(one.name, one.color, one.label)
-        for frame in one.frames:
+        first, last = (limits or {}).get(one.name, (0, len(scan)))
+        for frame in [frame for frame in one.frames if first <= frame <= last]:
             rle = one.masks[frame]
             drawn = Mask(height=rle.height, width=rle.width, counts=tuple(map(int, rle.counts)), frame=frame)
             session.prompt(drawn, one.name)
     return session
 
 
-def _fill(session: Session, names: Sequence[str], between: Between) -> Iterator[Event]:
+def _fill(
+    session: Session, names: Sequence[str], between: Between, limits: Mapping[str, tuple[int, int]]
+) -> Iterator[Event]:
     """What outlines the frames between those structures are drawn on; one drawn on a single frame is followed."""
     for name in names:
         drawn = sorted(frame for frame, mask in session.tracks[name].prompted.items() if mask.area)
         if len(drawn) == 1:
-            yield Propagate(objects=(name,))
+            first, last = limits.get(name, (None, None))
+            yield Propagate(objects=(name,), first=first, stop=None if last is None else last + 1)
         elif drawn and len(drawn) <= drawn[-1] - drawn[0]:
             gap = Propagate(objects=(name,), first=drawn[0], stop=drawn[-1] + 1)
             yield Interpolate(object=name) if between is Between.INTERPOLATE else gap

@@ -1,0 +1,189 @@
+"""The verb ``batch``: ``segment`` on many scans in one process, with a summary of what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from delineate.core.errors import DelineateError, Notice, OutputError, PromptError
+from delineate.core.manifest import Manifest
+from delineate.core.scan import ScanKind
+from delineate.io.atomic import write_bytes
+from delineate.io.opening import open_scan
+from delineate.io.options import ReadOptions
+from delineate.predictors.capabilities import Scope
+from delineate.systems.routing import AUTO
+from delineate.tracking.guards import GuardSettings
+from delineate.verbs.batch_files import BatchFile, batch_files
+from delineate.verbs.batch_rows import FAILED, BatchRow, rows_of, write_summary
+from delineate.verbs.outcome import Outcome
+from delineate.verbs.records import RequestRecord
+from delineate.verbs.request import ModelChoice, OutputChoice, Overwrite, Progress, Request
+from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
+
+SUMMARY, RECORD = "summary.csv", "request.json"
+UNRECORDED: Final = ("inputs", "listing", "output", "overwrite", "resume")  # may differ where a run goes on
+Ending = Literal[".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".tif", ".npz", ".json", ".png"]
+USUAL: Final = {ScanKind.IMAGE: ".png", ScanKind.VOLUME: ".nii.gz", ScanKind.VIDEO: ""}
+
+
+class BatchRequest(Request):
+    """Everything ``batch`` needs to know."""
+
+    inputs: tuple[Path, ...] = Field(default=(), description='Scans, folders of them, and patterns such as "ct/*.mha".')
+    listing: Path | None = Field(default=None, description="A list of scans, each with prompts of its own if need be.")
+    asked: tuple[SegmentTarget, ...] = Field(default=(), description="The structures on scans that name none.")
+    reading: ReadOptions = ReadOptions()
+    model: ModelChoice = ModelChoice()
+    guards: GuardSettings | None = None
+    output: Path = Field(description="Folder for outlines, their records, and the summary.")
+    ending: Ending | None = Field(default=None, description="The format of outlines; default: as the scan's kind.")
+    frames: bool = Field(default=False, description="A folder of pictures is one video, not many scans.")
+    overwrite: Overwrite = False
+    resume: bool = Field(default=False, description="Go on with a folder that was begun; what is done stays.")
+
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """Every file that is read, and the folders of scans."""
+        return (*self.inputs, self.listing, *self.model.files)
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of every structure on every scan."""
+
+    rows: tuple[BatchRow, ...]
+    output: Path
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def failed(self) -> tuple[BatchRow, ...]:
+        """Scans that could not be read, outlined or written."""
+        return tuple(row for row in self.rows if row.outcome == FAILED)
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether anything was outlined on any scan."""
+        return Outcome.DONE if any(row.pixels for row in self.rows) else Outcome.EMPTY
+
+    def as_json(self) -> dict[str, Any]:
+        rows = [row.as_json() for row in self.rows]
+        return {"outcome": self.outcome, "output": str(self.output), "rows": rows}
+
+
+def batch(
+    request: BatchRequest,
+    progress: Progress | None = None,
+    found: Callable[[tuple[BatchRow, ...]], None] | None = None,
+) -> BatchResult:
+    """Outline the same structures on many scans, or on each what a list says; a table tells what became of each.
+
+    The model is loaded once. Each scan gets what ``segment`` gives it, when it is done. One that cannot be read or
+    pointed at keeps none of the others: its row says why.
+
+    Parameters
+    ----------
+    request
+        What is asked.
+    progress
+        Called with (scans done, all).
+    found
+        Called with the rows of each scan when it is done.
+
+    Raises
+    ------
+    DelineateError
+        For a list that is none, scans that are not there, a model that is missing, and outputs that must not be
+        written; for all of these before the first scan.
+    """
+    files, notices = batch_files(request.inputs, request.listing, request.frames)
+    build = cache(ModelChoice.build)
+    knows = request.model.name != AUTO and build(request.model).capabilities.scope is Scope.DENSE
+    _require_pointed(request, () if knows else files)
+    _begin(request)
+    rows: list[BatchRow] = []
+    for number, file in enumerate(files, 1):
+        new = _earlier(request, file) or _done(request, file, build)
+        rows += new
+        write_summary(rows, request.output / SUMMARY)
+        if found is not None:
+            found(new)
+        if progress is not None:
+            progress(number, len(files))
+    return BatchResult(tuple(rows), request.output, notices)
+
+
+def _done(request: BatchRequest, file: BatchFile, build: Callable[[ModelChoice], Any]) -> tuple[BatchRow, ...]:
+    """The rows of one scan, which is outlined and written."""
+    try:
+        with open_scan(file.path, request.reading) as scan:
+            ending = USUAL[scan.kind] if request.ending is None else request.ending
+        one = SegmentRequest(
+            input=file.path,
+            reading=request.reading,
+            model=request.model,
+            asked=file.targets or request.asked,
+            guards=request.guards,
+            output=OutputChoice(
+                path=request.output / f"{file.name}{ending}", overwrite=request.overwrite or request.resume
+            ),
+        )
+        result = segment(one, inputs=request.files, build=build)
+        return tuple(rows_of(str(file.path), result.manifest)) or (BatchRow(str(file.path), outcome=Outcome.EMPTY),)
+    except DelineateError as error:
+        return (BatchRow(str(file.path), error=f"{error.code}: {error.message}"),)
+
+
+def _earlier(request: BatchRequest, file: BatchFile) -> tuple[BatchRow, ...]:
+    """The rows of a scan that an earlier run has done; none where it has to be done."""
+    record = request.output / f"{file.name}.manifest.json"
+    manifest = Manifest.read(record) if request.resume and record.is_file() else None
+    if manifest is None or manifest.stopped is not None or manifest.input.name != file.path.name:
+        return ()
+    there = all((request.output / one.name).exists() for one in manifest.outputs)
+    return tuple(rows_of(str(file.path), manifest)) if there else ()
+
+
+def _require_pointed(request: BatchRequest, files: tuple[BatchFile, ...]) -> None:
+    """Raise PromptError, before anything is done, where nothing says what is meant on some of the scans."""
+    bare = [file.path.name for file in files if not file.targets]
+    if bare and not any(target.says_where for target in request.asked):
+        raise PromptError(
+            "E-PROMPT-NONE",
+            f"Nothing says what is meant on {len(bare)} of {len(files)} scans, such as {bare[0]}.",
+            "Give one prompt for all, such as --box x0,y0,x1,y1, or each its own in a list: --list FILE.csv",
+        )
+
+
+def _begin(request: BatchRequest) -> None:
+    """Make the folder, and keep the request in it.
+
+    Raises OutputError for a folder that is there without ``resume`` or ``overwrite``, or was begun otherwise.
+    """
+    record, path = RequestRecord.of("batch", request), request.output / RECORD
+    if request.output.exists() and not request.output.is_dir():
+        raise OutputError("E-OUTPUT-FOLDER", f"{request.output} is a file.", "Name a folder: -o FOLDER")
+    occupied = request.output.is_dir() and any(request.output.iterdir())
+    if occupied and not (request.resume or request.overwrite):
+        raise OutputError(
+            "E-OUTPUT-EXISTS", f"The folder {request.output} is not empty.", "Give --resume to go on, or another -o."
+        )
+    if occupied and request.resume:
+        earlier = RequestRecord.read(path)
+        if earlier is None or _compared(earlier.request) != _compared(record.request):
+            raise OutputError(
+                "E-RESUME-OTHER",
+                f"{request.output} was begun with other prompts, another model or other options.",
+                "Repeat the command it was begun with, or choose another -o.",
+            )
+    request.output.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, record.model_dump_json(indent=1).encode())
+
+
+def _compared(recorded: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in recorded.items() if name not in UNRECORDED}
