@@ -26,6 +26,7 @@ ORGANS = "demo/abdomen_seg.nii.gz"
 LIVER = "--label liver --frame 20 --box 25,31,95,85"
 SECOND = "--frame 8 --box 41,44,63,64 --limit 8-31"
 SPLEEN = "--label spleen --frame 20 --box 108,61,133,99"
+PATIENTS = 5
 CT = "ct.dcm"  # the slice that comes with pydicom
 
 
@@ -84,6 +85,9 @@ PICTURES = (
             ("delineate clean demo/abdomen_seg.nii.gz --label liver --shrink 4 -o other.nii.gz",
              f"delineate compare {ORGANS} other.nii.gz --scan {ABDOMEN} --picture differences.png"),
             "differences.png", width=720),
+    Picture("one-example", "One labeled slice, and the liver on slices of other patients: the doubtful first",
+            ("delineate oneshot --support labeled/images/slice14.png labeled/masks/slice14.png patients -o outlined",),
+            "outlined/contact_sheet.png", width=720),
 )  # fmt: skip
 
 
@@ -98,6 +102,19 @@ def labeled(folder: Path) -> None:
         mask = liver.masks[index].decode().astype(np.uint8)
         Image.fromarray(gray.astype(np.uint8)).save(folder / f"labeled/images/slice{index:02d}.png")
         Image.fromarray(mask).save(folder / f"labeled/masks/slice{index:02d}.png")
+
+
+def patients(folder: Path) -> None:
+    """Slices of other made-up patients, as pictures: of each the one with most of the liver, and one without it."""
+    (folder / "patients").mkdir()
+    for seed in range(1, PATIENTS + 1):
+        phantom = phantom_volume(seed)
+        liver = phantom.truth["liver"]
+        shown = max(liver.frames, key=lambda frame: liver.masks[frame].area)
+        bare = min(set(range(len(phantom.scan))) - set(liver.frames), default=shown)
+        for name, frame in {f"patient{seed}": shown, **({f"patient{seed}_lower": bare} if seed == 1 else {})}.items():
+            gray = ((phantom.scan.pixels(frame).astype(float) + 160) / 400).clip(0, 1) * 255
+            Image.fromarray(gray.astype(np.uint8)).save(folder / f"patients/{name}.png")
 
 
 def run(command: str, folder: Path) -> None:
@@ -139,6 +156,7 @@ def main(folder: Path = GALLERY, names: Sequence[str] = ()) -> None:
         place = Path(name)
         (place / CT).write_bytes(Path(str(get_testdata_file("CT_small.dcm", download=False))).read_bytes())
         labeled(place)
+        patients(place)
         for one in (picture for picture in PICTURES if not names or picture.name in names):
             for command in one.commands:
                 run(command, place)

@@ -171,12 +171,8 @@ def main() -> None:
 
 
 def _print(name: str, row: Mapping[str, float], columns: Sequence[str]) -> None:
-    print(
-        f"| {name} | "
-        + " | ".join(f"{row[c]:.{0 if c == 'targets' else 2}f}" if c in row else "" for c in columns)
-        + " |",
-        flush=True,
-    )
+    cells = ["" if one not in row else f"{row[one]:.0f}" if one == "targets" else f"{row[one]:.2f}" for one in columns]
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from delineate.fewshot.candidates import (
     ShownExample,
     coarse_candidates,
     dice_of_all,
+    overlap,
     placed_candidates,
     weighed,
 )
@@ -67,12 +68,16 @@ class Match:
     similarity  ``Candidate.similarity``: how sure it is that this is the structure, 0 to 1
     origin      what made the outline
     coarse      the mask that labels alone give, without a promptable model
+    confidence  how well it is outlined, 0 to 1: the geometric mean of how far the ways of outlining it agree, how alike
+                it is to the supports, and the predicted IoU. It ranks outlines of one structure; see ``similarity``
+                for whether it is there
     """
 
     mask: Mask
     similarity: float
     origin: Origin
     coarse: Mask
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +178,11 @@ class Matcher:
         pixels = self._looks[name, chosen].probability(target.frame)
         mask = _together(pixels, probability) > 0
         found = weighed([Candidate(mask, Origin.PIXELS)], pixels, target, shown)
-        similarity = found[0].similarity if found else 0.0
-        return Match(mask, similarity, Origin.PIXELS, probability > 0.5)
+        coarse = probability > 0.5
+        if not found:
+            return Match(mask, 0.0, Origin.PIXELS, coarse)
+        confidence = _confidence(found[0], overlap(pixels > 0.5, coarse), 1.0)
+        return Match(mask, found[0].similarity, Origin.PIXELS, coarse, confidence)
 
     def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
@@ -195,7 +203,12 @@ class Matcher:
             return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
         best = ranked[0][1]
         (voted,) = weighed([Candidate(_voted(ranked), best.origin)], probability, target, structure)
-        return Match(voted.mask, voted.similarity, best.origin, coarse)
+        confidence = _confidence(voted, best.agreement, best.predicted_iou)
+        return Match(voted.mask, voted.similarity, best.origin, coarse, confidence)
+
+
+def _confidence(one: Candidate, agreement: float, predicted_iou: float) -> float:
+    return float(max(agreement * one.alike * predicted_iou, 0.0) ** (1 / 3))
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:

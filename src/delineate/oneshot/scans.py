@@ -27,6 +27,7 @@ class Finding:
     found       whether that is enough
     frame       where it was matched best
     origin      what made the outline there
+    confidence  ``Match.confidence`` there
     """
 
     name: str
@@ -34,6 +35,7 @@ class Finding:
     found: bool
     frame: int
     origin: str
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,7 @@ def find_on_scan(
         chosen = key_frames({n: one[name].similarity for n, one in matches.items() if name in one}, len(scan))
         best = matches[chosen[0]][name]
         found = best.similarity >= thresholds.get(name, 0.0) and bool(best.mask.any())
-        findings.append(Finding(name, best.similarity, found, chosen[0], best.origin.value))
+        findings.append(Finding(name, best.similarity, found, chosen[0], best.origin.value, best.confidence))
         if found:
             keys[name] = [n for n in chosen if matches[n][name].mask.any()]
     outlined = _outlined(scan, empty, matches, keys, predictor)

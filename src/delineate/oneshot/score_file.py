@@ -23,6 +23,7 @@ class Row:
     seconds     of the whole target
     file        of the outlines, in the folder of the run
     error       why the target was left out; "" where it was not
+    confidence  ``Match.confidence``
     """
 
     target: str
@@ -35,6 +36,7 @@ class Row:
     seconds: float = 0.0
     file: str = ""
     error: str = ""
+    confidence: float = 0.0
 
     @property
     def margin(self) -> float:
@@ -51,7 +53,7 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     writer = csv.DictWriter(text, [one.name for one in fields(Row)], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        numbers = {"similarity": f"{row.similarity:.4f}", "threshold": f"{row.threshold:.4f}"}
+        numbers = {name: f"{getattr(row, name):.4f}" for name in ("similarity", "threshold", "confidence")}
         writer.writerow({**asdict(row), **numbers, "seconds": f"{row.seconds:.2f}", "found": int(row.found)})
     write_bytes(path, text.getvalue().encode())
 
@@ -79,4 +81,5 @@ def _row(cells: dict[str, str]) -> Row:
         float(cells["seconds"]),
         cells["file"],
         cells["error"],
+        float(cells["confidence"]),
     )

@@ -24,16 +24,28 @@ DOUBTFUL, FINE = (240, 150, 60), (120, 200, 130)
 class SheetEntry:
     """A target on the sheet.
 
-    picture   file with its tile
-    caption   its name
-    margin    similarity over the threshold, of its most doubtful structure: below 0 it was not found
-    about     what is written below the name
+    picture     file with its tile
+    caption     its name
+    margin      similarity over the threshold, of its most doubtful structure: below 0 it was not found
+    about       what is written below the name
+    confidence  in the outline of that structure
     """
 
     picture: Path
     caption: str
     margin: float
     about: str
+    confidence: float = 0.0
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a person has to decide if the structure is there."""
+        return self.margin < NEAR
+
+    @property
+    def place(self) -> tuple[bool, float]:
+        """By which it is sorted: what is doubtful first, nearest to the threshold; then the least confident."""
+        return not self.doubtful, abs(self.margin) if self.doubtful else self.confidence
 
 
 def save_tile(scan: Scan, outlines: Segmentation, frame: int, path: Path) -> None:
@@ -44,9 +56,9 @@ def save_tile(scan: Scan, outlines: Segmentation, frame: int, path: Path) -> Non
 
 
 def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
-    """All targets, those nearest to the threshold first; what was found without doubt comes last."""
-    ordered = sorted(entries, key=lambda one: abs(one.margin) if one.margin < NEAR else one.margin)[:MOST]
-    columns = max(1, min(COLUMNS, len(ordered)))
+    """All targets, those nearest to the threshold first; what was outlined with most confidence comes last."""
+    ordered = sorted(entries, key=lambda one: one.place)[:MOST]
+    columns = max(1, min(COLUMNS, round(len(ordered) ** 0.5 * 1.25)))
     rows = max(1, -(-len(ordered) // columns))
     gap, below = 8, 40
     sheet = Image.new("RGB", (columns * (TILE + gap) + gap, rows * (TILE + below + gap) + gap), INK)
@@ -57,7 +69,7 @@ def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
             with Image.open(one.picture) as picture:
                 tile = picture.convert("RGB")
                 sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))
-        color = DOUBTFUL if one.margin < NEAR else FINE
+        color = DOUBTFUL if one.doubtful else FINE
         pen.rectangle([x - 2, y - 2, x + TILE + 1, y + TILE + 1], outline=color, width=2)
         write(pen, (x, y + TILE + 3), _cut(one.caption, 32), 13)
         write(pen, (x, y + TILE + 20), _cut(one.about, 36), 12)

@@ -224,7 +224,18 @@ def _on_target(
     except DelineateError as error:
         return [Row(name, error=f"{error.code}: {error.message}")]
     return [
-        Row(name, one.name, one.similarity, limits[one.name], one.found, one.frame, one.origin, seconds, file)
+        Row(
+            name,
+            one.name,
+            one.similarity,
+            limits[one.name],
+            one.found,
+            one.frame,
+            one.origin,
+            seconds,
+            file,
+            confidence=one.confidence,
+        )
         for one in found.findings
     ]
 
@@ -260,7 +271,9 @@ def _entries(rows: Sequence[Row], folder: Path) -> list[SheetEntry]:
     entries = []
     for target in dict.fromkeys(row.target for row in rows):
         own = [row for row in rows if row.target == target]
-        worst = min(own, key=lambda row: row.margin)
-        about = worst.error or f"{worst.structure}: {worst.similarity:.2f}{'' if worst.found else ', not found'}"
-        entries.append(SheetEntry(folder / TILES / f"{target}.png", target, worst.margin, about))
+        worst = min(own, key=lambda row: (row.found, row.confidence if row.found else row.margin))
+        said = f"confidence {worst.confidence:.2f}" if worst.found else "not found"
+        about = worst.error or f"{worst.structure}: {said}"
+        picture = folder / TILES / f"{target}.png"
+        entries.append(SheetEntry(picture, target, worst.margin, about, worst.confidence))
     return entries

@@ -1,0 +1,31 @@
+"""The contact sheet begins with what a person has to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from delineate.oneshot.sheet import COLUMNS, TILE, SheetEntry, save_sheet
+
+
+def entry(name: str, margin: float, confidence: float) -> SheetEntry:
+    return SheetEntry(Path("no.png"), name, margin, "", confidence)
+
+
+def test_the_doubtful_come_first_then_the_least_confident() -> None:
+    entries = [
+        entry("sure", 0.4, 0.9),
+        entry("absent", -0.3, 0.2),
+        entry("odd", 0.3, 0.4),
+        entry("barely", 0.01, 0.8),
+    ]
+    assert [one.caption for one in sorted(entries, key=lambda one: one.place)] == ["barely", "absent", "odd", "sure"]
+
+
+def test_a_sheet_is_as_wide_as_its_pictures_need(tmp_path: Path) -> None:
+    for count, columns in ((1, 1), (6, 3), (100, COLUMNS)):
+        save_sheet([entry(str(n), 0.2, 0.5) for n in range(count)], tmp_path / "sheet.png")
+        with Image.open(tmp_path / "sheet.png") as sheet:
+            assert np.floor(sheet.width / TILE) == columns
