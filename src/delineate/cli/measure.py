@@ -11,8 +11,10 @@ from delineate.cli import options
 from delineate.cli.clean import LABELS
 from delineate.cli.console import result_json, result_lines, table_lines, tell_notices
 from delineate.cli.groups import request_of
+from delineate.core.errors import InputError
 
 if TYPE_CHECKING:
+    from delineate.labels.heart import HeartMeasures
     from delineate.labels.measure import StructureMeasures
 
 
@@ -27,6 +29,12 @@ def measure(
         Path | None, typer.Option("--output", "-o", help="Write the table here: .csv, .json or .md.")
     ] = None,
     slices: Annotated[Path | None, typer.Option(help="Write a row for every slice here: .csv, .json or .md.")] = None,
+    echo: Annotated[bool, typer.Option("--echo", help="Frames of an echo clip: EF, volumes of the ventricle.")] = False,
+    second_view: Annotated[Path | None, typer.Option(help="Labels of the other apical view: biplane volumes.")] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="mm of a pixel, where a clip does not say it.")] = None,
+    ed: Annotated[str, typer.Option(help="Frame of end-diastole; of two views 3,5.  [default: found]")] = "",
+    es: Annotated[str, typer.Option(help="Frame of end-systole; of two views 3,5.  [default: found]")] = "",
+    contours: Annotated[Path | None, typer.Option(help="Write the contours for strain here: .csv, .json, .md.")] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -47,6 +55,12 @@ def measure(
         space=space,
         output=output,
         slices=slices,
+        echo=echo,
+        second_view=second_view,
+        pixel_size=pixel_size,
+        ed=_frames("--ed", ed),
+        es=_frames("--es", es),
+        contours=contours,
         overwrite=overwrite,
     )
     done = run(request)
@@ -54,7 +68,25 @@ def measure(
         result_json(done.as_json())
         return
     tell_notices(done.notices, quiet)
-    result_lines(table_lines([_shown(one) for one in done.measures.structures]), done.files)
+    heart = [] if done.heart is None else [heart_line(done.heart)]
+    result_lines([*table_lines([_shown(one) for one in done.measures.structures]), *heart], done.files)
+
+
+def heart_line(heart: HeartMeasures) -> str:
+    """Volumes, ejection fraction and strain in a line."""
+    ends = [f"frames {view.ends.diastole} and {view.ends.systole}" for view in heart.views]
+    volumes = "" if heart.edv is None or heart.esv is None else f"EDV {heart.edv:.1f} ml, ESV {heart.esv:.1f} ml, "
+    strains = [f"{one.strain:.1f}" for view in heart.views for one in view.frames if one.phase == "ES"]
+    how = f"({heart.method}, {'; '.join(ends)})"
+    return f"left ventricle: {volumes}EF {heart.ef:.1f} % {how}, strain of the outline {', '.join(strains)} %"
+
+
+def _frames(option: str, text: str) -> tuple[int, ...]:
+    """Frames as people write them: 3, or 3,5. Raises InputError for other words."""
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise InputError("E-OPTION", f'{option} "{text}" names no frame.', "Write one, or one of each view: 3,5")
+    return tuple(int(part) for part in parts)
 
 
 def _shown(one: StructureMeasures) -> dict[str, str]:

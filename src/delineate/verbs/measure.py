@@ -16,12 +16,14 @@ from delineate.core.errors import InputError, Notice, OutputError
 from delineate.core.grid import Space
 from delineate.io.atomic import write_bytes
 from delineate.io.opening import open_scan
+from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.own_files import MARK
 from delineate.labels.grids import require_same_grid
+from delineate.labels.heart import HeartMeasures, ViewOptions, measure_heart, shows_a_ventricle
 from delineate.labels.measure import Measures
 from delineate.labels.measure import measure as measured
-from delineate.labels.reading import open_segmentation
+from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.verbs.request import Overwrite, Request
 
 Rows = Sequence[dict[str, Any]]
@@ -37,7 +39,19 @@ class MeasureRequest(Request):
     space: str = Field(default="RAS", description="Of centroids in mm: RAS or LPS.")
     output: Path | None = Field(default=None, description="Table of the structures: .csv, .json or .md.")
     slices: Path | None = Field(default=None, description="Table of every slice of them: .csv, .json or .md.")
+    echo: bool = Field(default=False, description="The labels are frames of an echo clip: EF and volumes of the LV.")
+    second_view: Path | None = Field(default=None, description="Labels of the other apical view: biplane volumes.")
+    pixel_size: float | None = Field(default=None, gt=0, description="mm of a pixel of clips that do not say it.")
+    ed: tuple[int, ...] = Field(default=(), description="Frame of end-diastole, of each view; none: found.")
+    es: tuple[int, ...] = Field(default=(), description="Frame of end-systole, of each view; none: found.")
+    contours: Path | None = Field(default=None, description="Table of the endocardial contours, for strain.")
     overwrite: Overwrite = False
+
+    @property
+    def heart_is_asked(self) -> bool:
+        """Whether something was said that only makes sense of a clip of the heart."""
+        said = self.second_view, self.pixel_size, self.contours
+        return self.echo or any(one is not None for one in said) or bool(self.ed or self.es)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +61,7 @@ class MeasureResult:
     measures: Measures
     files: tuple[Path, ...]
     notices: tuple[Notice, ...]
+    heart: HeartMeasures | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -54,11 +69,14 @@ class MeasureResult:
             "structures": [one.row() for one in self.measures.structures],
             "slices": [one.row() for one in self.measures.slices],
             "notices": [notice.message for notice in self.notices],
+            **({} if self.heart is None else {"heart": self.heart.as_json()}),
         }
 
 
 def measure(request: MeasureRequest) -> MeasureResult:
     """Measure outlines: ml, surface, long and short axis, place in mm, intensities; of structures and their slices.
+
+    Of a clip that shows the left ventricle also its ejection fraction, volumes and contours (``labels.heart``).
 
     Raises
     ------
@@ -67,9 +85,9 @@ def measure(request: MeasureRequest) -> MeasureResult:
     """
     if request.space not in (Space.RAS, Space.LPS):
         raise InputError("E-OPTION", f'--space "{request.space}" is neither RAS nor LPS.', "Choose one of these.")
-    files = tuple(file for file in (request.output, request.slices) if file is not None)
+    files = tuple(file for file in (request.output, request.slices, request.contours) if file is not None)
     writers = {file: table_writer(file) for file in files}
-    source = open_segmentation(request.input)
+    source = open_view(request.input, request.heart_is_asked)
     scan = None
     if request.scan is not None:
         scan = open_scan(request.scan)
@@ -77,14 +95,44 @@ def measure(request: MeasureRequest) -> MeasureResult:
             scan = scan.sliced_along(source.segmentation.slice_axis)
         require_same_grid(source, scan)
     found = measured(source.segmentation, scan, request.label, Space(request.space))
+    heart, notices = measured_heart(source, request)
     tables: dict[Path | None, Rows] = {
         request.output: [one.row() for one in found.structures],
         request.slices: [one.row() for one in found.slices],
+        request.contours: [] if heart is None else heart.contour_rows(),
     }
-    with Outputs(files, (request.input, request.scan), request.overwrite) as outputs:
+    with Outputs(files, (request.input, request.scan, request.second_view), request.overwrite) as outputs:
         for file, write in writers.items():
             write_bytes(outputs.stage(file), write(tables[file]).encode())
-    return MeasureResult(found, files, source.scan.notices)
+    return MeasureResult(found, files, (*source.scan.notices, *notices), heart)
+
+
+def open_view(path: Path, over_time: bool) -> LabelFile:
+    """Labels; those that are stored as a stack of frames frame by frame, where they are seen over time."""
+    stacked = over_time and path.name.lower().endswith((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"))
+    return open_segmentation(path, ReadOptions(slice_axis=2) if stacked else None)
+
+
+def measured_heart(source: LabelFile, request: MeasureRequest) -> tuple[HeartMeasures | None, tuple[Notice, ...]]:
+    """The left ventricle, where it is asked for or seen on a clip; and what should be known of it.
+
+    Raises InputError where it was asked for and cannot be measured.
+    """
+    if not request.heart_is_asked and not shows_a_ventricle(source.segmentation):
+        return None, ()
+    views = [source.segmentation]
+    if request.second_view is not None:
+        views.append(open_view(request.second_view, True).segmentation)
+    names = [path.name for path in (request.input, request.second_view) if path is not None]
+    ends = [tuple(frames[n] if n < len(frames) else None for frames in (request.ed, request.es)) for n in (0, 1)]
+    options = [ViewOptions(name, request.pixel_size, *end) for name, end in zip(names, ends, strict=False)]
+    try:
+        heart = measure_heart(list(zip(views, options, strict=True)))
+    except InputError as error:
+        if request.heart_is_asked:
+            raise
+        return None, (Notice("W-ECHO-NOT-MEASURED", f"No ejection fraction: {error.message}"),)
+    return heart, heart.notices
 
 
 def table_writer(path: Path) -> Callable[[Rows], str]:

@@ -1,7 +1,7 @@
 """SAMed on pictures (arXiv 2304.13785; trainer.py) and MA-SAM on slices with neighbors (arXiv 2309.08842).
 
 SAMed: LoRA, prompt encoder and decoder; 0.2 cross entropy + 0.8 Dice; AdamW 5e-3, weight decay 0.1, 250 steps of
-warm-up, polynomial decay (0.9). MA-SAM: FacT, convolutions along the slices and decoder; the same losses; 8e-4, decay (7).
+warm-up, polynomial decay (0.9). MA-SAM: FacT, convolutions along slices and decoder; the same losses; 8e-4, power 7.
 """
 
 from __future__ import annotations

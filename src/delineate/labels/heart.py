@@ -1,0 +1,231 @@
+"""The left ventricle on clips of one or two views: phases, volumes, ejection fraction, contours for strain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from delineate.core.errors import InputError, Notice
+from delineate.core.grid import Placement
+from delineate.core.scan import ScanKind
+from delineate.core.segmentation import Segmentation
+from delineate.echo.chamber import Chamber, chamber_of
+from delineate.echo.phases import EndFrames, end_frames, temporal_consistency
+from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, MYOCARDIUM, structure_meant
+from delineate.echo.volumes import area_length, ejection_fraction, lengths_differ, simpson
+
+BIPLANE, SINGLE = "biplane Simpson", "single-plane Simpson"
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """How one view is taken.
+
+    name      it is called so in tables
+    mm        width and height of a pixel, where its file does not say it
+    diastole, systole  frames; None: from the area curve
+    """
+
+    name: str
+    mm: float | None = None
+    diastole: int | None = None
+    systole: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HeartFrame:
+    """The ventricle on one frame. Lengths mm (areas mm2) where pixels have them, else pixels.
+
+    strain  change of the contour's length since end-diastole, %: longitudinal strain of the outline
+    """
+
+    view: str
+    frame: int
+    phase: str
+    area: float
+    length: float
+    strain: float
+    chamber: Chamber
+
+    def row(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "chamber"}
+
+
+@dataclass(frozen=True, eq=False)
+class HeartView:
+    """One view: what is seen on each outlined frame, and the phases.
+
+    mm           (right, down) of a pixel; None where it is not known
+    consistency  of the area over the clip: 0 is smoothest (``echo.phases``)
+    """
+
+    name: str
+    frames: tuple[HeartFrame, ...]
+    ends: EndFrames
+    mm: tuple[float, float] | None
+    consistency: float
+
+    def as_json(self) -> dict[str, Any]:
+        steady = self.consistency if np.isfinite(self.consistency) else None
+        frames = [one.row() for one in self.frames]
+        return {"view": self.name, **asdict(self.ends), "temporal_consistency": steady, "frames": frames}
+
+    def at(self, frame: int) -> Chamber:
+        return next(one.chamber for one in self.frames if one.frame == frame)
+
+
+@dataclass(frozen=True, eq=False)
+class HeartMeasures:
+    """Volumes are ml, None where pixels have no millimeters; ``ef`` is %."""
+
+    views: tuple[HeartView, ...]
+    method: str
+    edv: float | None
+    esv: float | None
+    ef: float
+    edv_area_length: float | None
+    esv_area_length: float | None
+    notices: tuple[Notice, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        names = ("method", "edv", "esv", "ef", "edv_area_length", "esv_area_length")
+        return {name: getattr(self, name) for name in names} | {"views": [view.as_json() for view in self.views]}
+
+    def contour_rows(self) -> list[dict[str, Any]]:
+        """A row a point of every frame's contour: from annulus over apex to annulus, as many on each frame."""
+        rows = []
+        for view in self.views:
+            for one in view.frames:
+                for number, (x, y) in enumerate(one.chamber.contour):
+                    mm: dict[str, float | None] = {"x_mm": None, "y_mm": None}
+                    if view.mm is not None:
+                        mm = {"x_mm": float(x * view.mm[0]), "y_mm": float(y * view.mm[1])}
+                    about = {"view": view.name, "frame": one.frame, "phase": one.phase, "point": number}
+                    rows.append(about | {"x": float(x), "y": float(y)} | mm)
+        return rows
+
+
+def shows_a_ventricle(segmentation: Segmentation) -> bool:
+    """Whether one of the structures is the left ventricle, and it is seen over time."""
+    return segmentation.kind is ScanKind.VIDEO and _named(segmentation, LEFT_VENTRICLE) is not None
+
+
+def measure_heart(views: Sequence[tuple[Segmentation, ViewOptions]]) -> HeartMeasures:
+    """Measure the left ventricle from one view, or from two by the biplane method.
+
+    Raises
+    ------
+    InputError
+        Without an outline of it at end-diastole or end-systole, where the phases cannot be found, and where one view
+        has millimeters and the other has none.
+    """
+    measured = [_view(outlines, options) for outlines, options in views]
+    known = [view.mm is not None for view in measured]
+    if any(known) and not all(known):
+        lacking = measured[known.index(False)].name
+        raise InputError(
+            "E-ECHO-SPACING",
+            f"The pixels of {lacking} have no millimeters, those of the other view do: their lengths cannot be put "
+            "together.",
+            "Say how many millimeters a pixel is: --pixel-size 0.31",
+        )
+    ends = {"ed": [view.at(view.ends.diastole) for view in measured], "es": [v.at(v.ends.systole) for v in measured]}
+    discs, areas = ({phase: way(*c) for phase, c in ends.items()} for way in (simpson, area_length))
+    ml = all(known)
+    return HeartMeasures(
+        views=tuple(measured),
+        method=BIPLANE if len(measured) > 1 else SINGLE,
+        edv=discs["ed"] if ml else None,
+        esv=discs["es"] if ml else None,
+        ef=ejection_fraction(discs["ed"], discs["es"]),
+        edv_area_length=areas["ed"] if ml else None,
+        esv_area_length=areas["es"] if ml else None,
+        notices=tuple(_notices(measured, ml, ends["ed"])),
+    )
+
+
+def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
+    name = _named(outlines, LEFT_VENTRICLE)
+    if name is None:
+        raise InputError(
+            "E-ECHO-CLASSES",
+            f"{options.name} has no left ventricle among its structures: {', '.join(outlines.names) or 'none'}.",
+            "Name it so in the labels: left ventricle, or LV.",
+        )
+    mm = _spacing(outlines, options)
+    seen = set(outlines[name].frames)
+    areas = [int(outlines.mask(name, frame).sum()) if frame in seen else 0 for frame in range(len(outlines))]
+    ends = _ends(areas, options)
+    wall, atrium = _named(outlines, MYOCARDIUM), _named(outlines, LEFT_ATRIUM)
+    chambers = {}
+    for frame in sorted(seen):
+        masks = [None if part is None else outlines.mask(part, frame) for part in (wall, atrium)]
+        try:
+            chambers[frame] = chamber_of(outlines.mask(name, frame), mm or (1.0, 1.0), *masks)
+        except InputError:
+            if frame in (ends.diastole, ends.systole):
+                raise
+    arc = chambers[ends.diastole].arc
+    phases = {ends.diastole: "ED", ends.systole: "ES"}
+    frames = tuple(
+        HeartFrame(options.name, n, phases.get(n, ""), c.area, c.length, 100 * (c.arc / arc - 1), c)
+        for n, c in chambers.items()
+    )
+    return HeartView(options.name, frames, ends, mm, temporal_consistency(areas))
+
+
+def _ends(areas: Sequence[int], options: ViewOptions) -> EndFrames:
+    """The phases that were said, or else those of the area curve. Raises InputError for frames without an outline."""
+    if options.diastole is None or options.systole is None:
+        found = end_frames(areas)
+        said = options.diastole, options.systole
+        ends = EndFrames(*(own if own is not None else other for own, other in zip(said, _pair(found), strict=True)))
+    else:
+        ends = EndFrames(options.diastole, options.systole)
+    for frame, phase in zip(_pair(ends), ("end-diastole", "end-systole"), strict=True):
+        if not 0 <= frame < len(areas) or not areas[frame]:
+            there = ", ".join(str(n) for n, area in enumerate(areas) if area)
+            raise InputError(
+                "E-ECHO-EMPTY",
+                f"The left ventricle is not outlined on frame {frame} of {options.name}, which is {phase}; it is on: "
+                f"{there[:120] or 'none'}.",
+                "Outline it there, or say other frames: --ed FRAME --es FRAME",
+            )
+    return ends
+
+
+def _pair(ends: EndFrames) -> tuple[int, int]:
+    return ends.diastole, ends.systole
+
+
+def _spacing(outlines: Segmentation, options: ViewOptions) -> tuple[float, float] | None:
+    if outlines.grid.placement is Placement.PIXELS:
+        return None if options.mm is None else (options.mm, options.mm)
+    across, down = (axis for axis in range(outlines.grid.ndim) if axis != outlines.slice_axis)
+    return outlines.grid.spacing[across], outlines.grid.spacing[down]
+
+
+def _named(outlines: Segmentation, part: str) -> str | None:
+    return next((name for name in outlines.names if structure_meant(name) == part), None)
+
+
+def _notices(views: Sequence[HeartView], calibrated: bool, diastole: Sequence[Chamber]) -> list[Notice]:
+    found = []
+    if len(views) == 1:
+        found.append(
+            Notice("W-ECHO-ONE-VIEW", "Volumes are from one view, as if the ventricle were round: --second-view FILE")
+        )
+    elif lengths_differ(*diastole):
+        lengths = " and ".join(f"{one.length:.0f}" for one in diastole)
+        found.append(
+            Notice("W-ECHO-LENGTHS", f"The long axes are {lengths} long: one of the views may be foreshortened.")
+        )
+    if not calibrated:
+        same = ", taken as equal in both views" if len(views) > 1 else ""
+        found.append(
+            Notice("W-ECHO-PIXELS", f"Pixels have no millimeters{same}: no volumes, only the ejection fraction.")
+        )
+    return found

@@ -1,0 +1,128 @@
+"""EF, volumes and contours from outlines of one or two views; through ``delineate measure``; what is missing, told."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import small_hearts
+from delineate.cli import app
+from delineate.core.errors import InputError
+from delineate.core.grid import Grid
+from delineate.core.rle import Rle
+from delineate.core.scan import Scan
+from delineate.core.segmentation import Segmentation
+from delineate.echo.volumes import ejection_fraction
+from delineate.io.saving import save
+from delineate.labels.heart import ViewOptions, measure_heart
+
+NAMES = {1: "left ventricle", 2: "myocardium", 3: "left atrium"}
+MIDDLE = small_hearts.FRAMES // 2
+VOLUMES = [small_hearts.volume(72 - 8 * c, 44 * (1 - c / 4), 40 * (1 - c / 4)) for c in (0, 1)]
+
+
+def outlines(view: str, labels: np.ndarray | None = None) -> Segmentation:
+    labels = small_hearts.clip(view) if labels is None else labels
+    found = Segmentation.empty(Scan.from_frames(labels))
+    for value, name in NAMES.items():
+        masks = {n: Rle.encode(frame == value) for n, frame in enumerate(labels) if (frame == value).any()}
+        found = found.adding(name, label=value).with_masks(name, masks)
+    return found
+
+
+def both(second: Segmentation | None = None) -> list[tuple[Segmentation, ViewOptions]]:
+    return [(outlines("4CH"), ViewOptions("a", 0.6)), (second or outlines("2CH"), ViewOptions("b", 0.6))]
+
+
+def test_two_views_give_biplane_volumes() -> None:
+    found = measure_heart(both())
+    assert found.edv == pytest.approx(VOLUMES[0], rel=0.015) and found.esv == pytest.approx(VOLUMES[1], rel=0.015)
+    assert found.ef == pytest.approx(ejection_fraction(*VOLUMES), abs=0.6) and not found.notices
+    assert found.edv_area_length == pytest.approx(VOLUMES[0], rel=0.02)
+    assert {(view.ends.diastole, view.ends.systole) for view in found.views} <= {(0, MIDDLE), (8, MIDDLE)}
+    strain = next(one.strain for one in found.views[0].frames if one.phase == "ES")
+    assert -20 < strain < -8  # 72 to 64 mm long, 44 to 33 mm wide
+
+
+def test_views_of_different_spacing_are_put_together_in_millimeters() -> None:
+    fine = np.stack([small_hearts.half_ellipse(*small_hearts.shape_at("2CH", c), (0.4, 0.4), side=240) for c in (0, 1)])
+    found = measure_heart([(outlines("4CH"), ViewOptions("a", 0.6)), (outlines("2CH", fine), ViewOptions("b", 0.4))])
+    assert found.edv == pytest.approx(VOLUMES[0], rel=0.015) and found.ef == pytest.approx(
+        ejection_fraction(*VOLUMES), abs=0.7
+    )
+
+
+def test_one_view_without_millimeters() -> None:
+    found = measure_heart([(outlines("4CH"), ViewOptions("a"))])
+    assert found.edv is None and found.method.startswith("single")
+    assert {notice.code for notice in found.notices} == {"W-ECHO-ONE-VIEW", "W-ECHO-PIXELS"}
+
+
+def test_a_foreshortened_view_is_told() -> None:
+    labels = np.stack([small_hearts.half_ellipse(50 - 6 * c, 40 - 10 * c) for c in (0.0, 1.0)])
+    assert "W-ECHO-LENGTHS" in {notice.code for notice in measure_heart(both(outlines("2CH", labels))).notices}
+
+
+def still() -> list[tuple[Segmentation, ViewOptions]]:
+    return [(outlines("4CH", np.repeat(small_hearts.clip("4CH")[:1], 4, axis=0)), ViewOptions("a"))]
+
+
+def blank() -> list[tuple[Segmentation, ViewOptions]]:
+    return [(outlines("4CH", small_hearts.clip("4CH") * 0), ViewOptions("a"))]
+
+
+FAULTS = {
+    "no beat": (still, "E-ECHO-PHASES", "not seen to beat"),
+    "nothing outlined": (blank, "E-ECHO-PHASES", "0 of 9"),
+    "a frame without an outline": (
+        lambda: [(outlines("4CH"), ViewOptions("a", None, 0, 40))], "E-ECHO-EMPTY", "frame 40",
+    ),
+    "one view calibrated": (
+        lambda: [(outlines("4CH"), ViewOptions("a", 0.6)), (outlines("2CH"), ViewOptions("b"))], "E-ECHO-SPACING", "b",
+    ),
+    "no ventricle": (
+        lambda: [(Segmentation.empty(Scan.from_frames(small_hearts.clip("4CH"))), ViewOptions("a"))],
+        "E-ECHO-CLASSES", "left ventricle",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_missing_is_told(name: str) -> None:
+    make, code, words = FAULTS[name]
+    with pytest.raises(InputError, match=words) as told:
+        measure_heart(make())
+    assert told.value.code == code and told.value.hint
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    files = []
+    for view in ("4CH", "2CH"):
+        labels = small_hearts.clip(view).transpose(2, 1, 0)
+        scan = Scan.from_volume(labels, Grid(labels.shape, np.diag([0.6, 0.6, 1, 1])), 2)
+        found = Segmentation.empty(scan)
+        for value, name in NAMES.items():
+            masks = {n: Rle.encode(value == labels[..., n].T) for n in range(labels.shape[2])}
+            found = found.adding(name, label=value).with_masks(name, masks)
+        save(found, tmp_path / f"{view}.nii.gz", scan)
+        files.append(str(tmp_path / f"{view}.nii.gz"))
+    words = ["measure", files[0], "--second-view", files[1], "--contours", str(tmp_path / "c.csv")]
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    heart = json.loads(done.stdout)["heart"]
+    assert heart["edv"] == pytest.approx(VOLUMES[0], rel=0.015) and heart["method"] == "biplane Simpson"
+    assert len(heart["views"]) == 2 and heart["views"][0]["systole"] == MIDDLE
+    with (tmp_path / "c.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * small_hearts.FRAMES * 65 and {row["phase"] for row in rows} == {"ED", "ES", ""}
+    plain = CliRunner().invoke(app, ["measure", files[0], "--ed", "0", "--es", str(MIDDLE)])
+    assert plain.exit_code == 0 and "EF" in plain.stdout and "single-plane" in plain.stdout
+    quiet = CliRunner().invoke(app, ["measure", files[0], "--json"])
+    assert quiet.exit_code == 0 and "heart" not in json.loads(quiet.stdout)  # a stack of slices, as far as is known
+    wrong = CliRunner().invoke(app, ["measure", files[0], "--ed", "first"])
+    assert isinstance(wrong.exception, InputError) and wrong.exception.code == "E-OPTION"
