@@ -15,6 +15,8 @@ from delineate.training.finetune import TrainedPart
 from delineate.training.loop import Tell, TrainingOutcome
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
+WARM_SHARE = 5  # of a run that is shorter than published, at most a fifth is warm-up
+
 
 def wished(recipe: ClassFinetune, wishes: RecipeOverrides) -> ClassFinetune:
     """A recipe's figures with what was asked for. Raises ModelError for what these systems cannot have."""
@@ -31,7 +33,9 @@ def wished(recipe: ClassFinetune, wishes: RecipeOverrides) -> ClassFinetune:
     given = {
         name: getattr(wishes, name) for name in ("batch", "held_out", "flips") if getattr(wishes, name) is not None
     }
-    return replace(recipe, loop=wishes.of_loop(recipe.loop), whole=wishes.part is TrainedPart.ALL, **given)
+    loop = wishes.of_loop(recipe.loop)
+    loop = replace(loop, warmup=min(loop.warmup, loop.steps // WARM_SHARE))
+    return replace(recipe, loop=loop, whole=wishes.part is TrainedPart.ALL, **given)
 
 
 def class_recipe(name: str, system: str, summary: str, source: str, options: Callable[[Path], ClassFinetune]) -> Recipe:

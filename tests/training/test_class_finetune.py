@@ -1,0 +1,114 @@
+"""Networks that name what they see learn on clips with their neighbors; the file that is kept opens and outlines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
+
+import torch
+
+import small_hearts
+from delineate.core.errors import DelineateError, ModelError
+from delineate.data.layouts import read_dataset
+from delineate.models.sizes import VitSizes
+from delineate.predictors.capabilities import NetworkKind
+from delineate.systems import BuildOptions, build
+from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named
+from delineate.training.class_finetune import ClassFinetune, ClassObjective, soft_dice
+from delineate.training.loop import LoopOptions, Schedule
+from delineate.training.recipes import RecipeOverrides, recipe_for
+from delineate.training.recipes.recipe import TrainedPart
+from narrow_systems import narrow_card, narrow_file, narrow_network
+
+OPTIONS = BuildOptions(device="cpu", precision="fp32")
+CLASSES = ("LV", "myocardium", "left atrium")
+
+
+def narrow(folder: Path, system: str, depth: int = 3, classes: tuple[str, ...] = CLASSES) -> Any:
+    vit = VitSizes(width=32, depth=2, heads=2, global_blocks=(1,))
+    card = narrow_card(system, classes=classes, side=64, depth=depth, vit=vit)
+    return build(f"{system}={narrow_file(folder, card, narrow_network(card, alive=False))}", OPTIONS)
+
+
+@pytest.mark.parametrize("system", ["medivista_sam", "ma_sam"])
+def test_it_learns_and_what_is_kept_opens(system: str, tmp_path: Path) -> None:
+    small_hearts.camus(tmp_path / "camus", patients=2, views=("4CH",))
+    cases = [case for case in read_dataset(tmp_path / "camus")[1] if case.id.endswith("4CH")]
+    predictor = narrow(tmp_path, system)
+    assert predictor.capabilities.network is NetworkKind.CLASSES
+    told: list[dict[str, float]] = []
+    wishes = RecipeOverrides(tmp_path / "run", steps=18, batch=1, every=6, rate=3e-3, held_out=0.5)
+    wishes = replace(wishes, part=TrainedPart.ALL)
+    done = recipe_for(system, predictor).run(predictor, cases, wishes, told.append)
+    assert done.best >= done.before and told[-1]["loss"] < 0.95 * told[0]["loss"]
+    output = tmp_path / "kept"
+    output.mkdir()
+    parts = LabeledClips(predictor, cases[:1]), LabeledClips(predictor, cases[1:])
+    ClassObjective(predictor, *parts, ClassFinetune(LoopOptions(output, 1, 1e-3))).keep(output)
+    opened = build(str(output / "best.safetensors"), OPTIONS)
+    assert opened.record.name == system and opened.classes == CLASSES and opened.depth == 3
+    scan = cases[0].open().scan
+    for (n, one), (m, other) in zip(predictor.predict(scan), opened.predict(scan), strict=True):
+        assert n == m and np.allclose(one, other, atol=1e-4)
+
+
+def test_windows_hold_a_labeled_frame_and_their_neighbors(tmp_path: Path) -> None:
+    small_hearts.camus(tmp_path / "camus", "mhd", patients=1, views=("4CH",))
+    cases = [case for case in read_dataset(tmp_path / "camus")[1] if case.id.endswith("4CH")]
+    clips = LabeledClips(narrow(tmp_path, "medivista_sam"), cases)
+    truth, rng, seen = small_hearts.clip("4CH"), np.random.default_rng(0), set()
+    for _ in range(12):
+        clip = clips.drawn(rng)
+        assert clip.pixels.shape[0] == clip.classes.shape[0] == 3
+        labeled = [n for n, frame in enumerate(clip.classes) if (frame != NOT_LABELED).any()]
+        assert len(labeled) == 1  # end-diastole and end-systole are four frames apart
+        seen.add(labeled[0])
+        shares = (clip.classes[labeled[0]] == 1).float().mean()
+        assert min(abs(float(shares) - (truth[n] == 1).mean()) for n in (0, small_hearts.FRAMES // 2)) < 0.01
+    assert len(seen) > 1
+    assert torch.equal(clip.mirrored().classes.flip(-1), clip.classes)
+
+
+def test_names_that_mean_the_same_are_one_class(tmp_path: Path) -> None:
+    small_hearts.camus(tmp_path / "camus", patients=1, views=("4CH",))
+    case = read_dataset(tmp_path / "camus")[1][0]
+    assert class_of(case, CLASSES) == {1: 1, 2: 2, 3: 3} and class_of(case, ("left atrium",)) == {3: 1}
+    assert np.array_equal(named(np.array([0, 1, 3, 7]), {3: 1}), [0, 0, 1, 0])
+    with pytest.raises(DelineateError, match="myocardium") as told:
+        class_of(case, ("liver",))
+    assert told.value.code == "E-TRAIN-CLASSES"
+
+
+def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
+    small_hearts.camus(tmp_path / "camus", patients=2, views=("4CH",))
+    cases = read_dataset(tmp_path / "camus")[1]
+    predictor = narrow(tmp_path, "medivista_sam", classes=("liver", "spleen"))
+    recipe = recipe_for("medivista_sam", predictor)
+    with pytest.raises(DelineateError, match="liver"):
+        recipe.run(predictor, cases, RecipeOverrides(tmp_path / "run", steps=1), None)
+    with pytest.raises(ModelError, match="--part all"):
+        recipe.run(predictor, cases, RecipeOverrides(tmp_path / "run", part=TrainedPart.DECODER), None)
+    with pytest.raises(ModelError, match="another shape"):
+        recipe_for("sam2", predictor)
+
+
+def test_soft_dice_counts_labeled_pixels_alone() -> None:
+    wanted = torch.zeros(2, 4, 4, dtype=torch.long)
+    wanted[:, :2] = 1
+    wanted[1] = NOT_LABELED
+    right = torch.stack([-20.0 * (wanted == 1), 20.0 * (wanted == 1) - 10], dim=1).float()
+    assert float(soft_dice(right, wanted)) < 0.01
+    right[1] = torch.randn(2, 4, 4)
+    assert float(soft_dice(right, wanted)) < 0.01
+
+
+def test_the_polynomial_schedule(tmp_path: Path) -> None:
+    loop = LoopOptions(tmp_path, steps=100, rate=1, schedule=Schedule.POLYNOMIAL, power=7)
+    assert loop.factor(1) == 1 and loop.factor(51) == pytest.approx(0.5**7) and loop.factor(100) < 1e-6
