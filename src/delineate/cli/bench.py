@@ -24,6 +24,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repeats, a shorter clip, smaller scans.")] = False,
     systems: Annotated[bool, typer.Option("--systems", help="The published systems instead of Quill.")] = False,
     scale: Annotated[bool, typer.Option("--scale", help="Large scans: time and peak memory.")] = False,
+    server: Annotated[bool, typer.Option("--server", help="Clicks and previews on the wire, many people.")] = False,
     budget: Annotated[
         float | None, typer.Option(help="With --systems or --scale: seconds after which no new row is begun.")
     ] = None,
@@ -37,7 +38,8 @@ def bench(
         return
     from delineate.verbs.bench import BenchRequest, Suite
 
-    suite = Suite.SYSTEMS if systems else Suite.SCALE if scale else Suite.QUILL
+    suites = {Suite.SYSTEMS: systems, Suite.SCALE: scale, Suite.SERVER: server}
+    suite = next((one for one, wanted in suites.items() if wanted), Suite.QUILL)
     _print_table(request_of(BenchRequest, suite=suite, quick=quick, budget=budget, device=device), json, quiet)
 
 

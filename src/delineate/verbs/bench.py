@@ -28,6 +28,7 @@ class Suite(StrEnum):
     QUILL = "quill"
     SYSTEMS = "systems"  # published ones
     SCALE = "scale"  # large scans, and their peak memory
+    SERVER = "server"  # clicks on the wire, and many people at once
 
 
 class BenchRequest(Request):
@@ -78,6 +79,10 @@ def _measures(request: BenchRequest, next_up: Callable[[str], None] | None) -> I
             from delineate.bench_scale import bench_scale
 
             return bench_scale(request.quick, request.budget, next_up)
+        case Suite.SERVER:
+            from delineate.bench_server import bench_server
+
+            return bench_server(request.quick, next_up)
     from delineate.bench import bench as of_quill
 
     return of_quill(10, 200) if request.quick else of_quill()
