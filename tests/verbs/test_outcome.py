@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from delineate.cli.guard import EMPTY, PARTIAL, STOPPED
 from delineate.core.errors import DelineateError
 from delineate.core.manifest import Manifest
 from delineate.core.prompts import Box
+from delineate.core.scan import Scan
 from delineate.io.opening import open_scan
 from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.systems import SYSTEMS
@@ -31,6 +32,7 @@ from delineate.verbs.replay import ReplayRequest, replay, request_from
 from delineate.verbs.request import ModelChoice, OutputChoice
 from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 from fuzz.seeds import dicom
+from scan_predictors import TwoThresholds
 
 COUNT, BAD = 8, 5
 BOX = Box(10, 10, 30, 30, frame=1)
@@ -50,7 +52,8 @@ class FailsLater(BrightPredictor):
 
 @pytest.fixture(autouse=True)
 def systems(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, made in {"bright": BrightPredictor, "fails": FailsLater}.items():
+    kinds = {"bright": BrightPredictor, "fails": FailsLater, "two": TwoThresholds, "two-fails": FailsOnAFrame}
+    for name, made in kinds.items():
         monkeypatch.setitem(SYSTEMS, name, replace(SYSTEMS["quill"], name=name, build=lambda _, made=made: made()))
     monkeypatch.chdir(tmp_path)
 
@@ -114,6 +117,31 @@ def test_what_was_followed_before_something_failed_is_kept(made: Callable[[], Pa
     assert kept == list(range(1, max(kept) + 1)) and 3 <= max(kept) < COUNT - 1
     if model == "bright":
         assert "--skip-damaged" in manifest.stopped.hint and max(kept) == BAD - 1
+
+
+class FailsOnAFrame(TwoThresholds):
+    """A model with classes of its own that cannot do one frame."""
+
+    def predict(self, scan: Scan) -> Iterator[tuple[int, np.ndarray]]:
+        for frame, labels in super().predict(scan):
+            if frame == BAD:
+                raise ZeroDivisionError("no more")
+            yield frame, labels
+
+
+@pytest.mark.parametrize(
+    ("made", "model", "says"), [(frames, "two", "5.png"), (whole, "two-fails", "no more")], ids=["frame", "model"]
+)
+def test_what_a_class_model_outlined_before_something_failed_is_kept(
+    made: Callable[[], Path], model: str, says: str
+) -> None:
+    asked = request(made(), model).model_copy(update={"asked": (SegmentTarget(),)})
+    ended = segment(asked)
+    stopped = ended.manifest.stopped
+    assert ended.outcome is Outcome.PARTIAL and stopped is not None and says in stopped.message
+    assert stopped.done == BAD and sorted(ended.session.segmentation["bright"].masks) == list(range(BAD))
+    again = asked.model_copy(update={"asked": ended.session.log, "output": OutputChoice(path=Path("again.npz"))})
+    assert segment(again).session.segmentation["bright"].masks == ended.session.segmentation["bright"].masks
 
 
 def test_the_rest_of_a_log_is_not_done_and_a_partial_run_is_done_again_as_far() -> None:

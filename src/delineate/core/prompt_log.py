@@ -106,10 +106,14 @@ class LimitObject(_Event):
 
 
 class Predict(_Event):
-    """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each."""
+    """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each.
+
+    stopped_after  frames outlined, when something stopped it; None: all were
+    """
 
     event: Literal["predict"] = "predict"
     objects: tuple[AddObject, ...]
+    stopped_after: int | None = None
 
 
 Event = Annotated[

@@ -27,6 +27,11 @@ class ScanKind(StrEnum):
     VOLUME = "volume"
     VIDEO = "video"
 
+    @property
+    def with_article(self) -> str:
+        """In a sentence."""
+        return f"{'an' if self is ScanKind.IMAGE else 'a'} {self.value}"
+
 
 VIDEO_FRAMES_SAMPLED = 32  # for the intensities of a video
 

@@ -20,6 +20,7 @@ from delineate.predictors.frame_predictor import Candidates, FramePredictor, Pre
 from delineate.predictors.scan_predictors import DensePredictor, VolumePredictor
 
 MaskArray = NDArray[np.bool_]
+ClassOutline = tuple[str, MaskArray, float]  # class, outline and confidence
 
 
 class Answering(Protocol):
@@ -40,8 +41,8 @@ class Answering(Protocol):
         """
         ...
 
-    def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
-        """Frame, class, outline and confidence of everything that is outlined without a prompt.
+    def classes(self) -> Iterator[tuple[int, list[ClassOutline]]]:
+        """Frames, one at a time, with everything that is outlined there without a prompt.
 
         Raises PromptError for predictors that need one.
         """
@@ -59,7 +60,7 @@ class _OnFrames:
     ) -> Mapping[int, Candidates]:
         return {} if placed[-1].prompts.drawn is not None else {placed[-1].frame: on_frame()}
 
-    def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
+    def classes(self) -> Iterator[tuple[int, list[ClassOutline]]]:
         raise PromptError(
             "E-PREDICT-PROMPT",
             f"{self.predictor.record.name} outlines what is prompted, and nothing is.",
@@ -80,13 +81,12 @@ class _InVolume(_OnFrames):
 
 @dataclass(frozen=True)
 class _Dense(_OnFrames):
-    def classes(self) -> Iterator[tuple[int, str, MaskArray, float]]:
+    def classes(self) -> Iterator[tuple[int, list[ClassOutline]]]:
         names = class_names(self.predictor)
         for frame, values in classified(cast(DensePredictor, self.predictor), self.scan):
             labels, sureness = _labels(values)
-            for number in np.unique(labels[labels > 0]):
-                mask = labels == number
-                yield frame, names[number - 1], mask, float(sureness[mask].mean())
+            masks = {int(number): labels == number for number in np.unique(labels[labels > 0])}
+            yield frame, [(names[n - 1], mask, float(sureness[mask].mean())) for n, mask in masks.items()]
 
 
 def answering_on(scan: Scan, predictor: FramePredictor) -> FramePredictor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -44,6 +44,19 @@ from delineate.session.state import ObjectTrack, RecordedPrompt, SessionState, S
 from delineate.tracking.guards import GuardSettings
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Everything that a predictor outlines without a prompt, or as far as that went.
+
+    event  says how far
+    stop   what stopped it
+    """
+
+    state: SessionState
+    event: Predict
+    stop: BaseException | None = None
 
 
 class Changes:
@@ -97,7 +110,7 @@ class Changes:
             case LimitObject():
                 return self._limited(state, event)
             case Predict():
-                return self._predicted(state, event, progress)
+                return self.predicted(state, event, progress).state
 
     def placed(self, prompt: Prompt) -> ResolvedPrompt:
         """Where a prompt lands; it may cross frames where the predictor sees them together."""
@@ -212,23 +225,34 @@ class Changes:
         state = replace(state, segmentation=segmentation.with_masks(name, masks, scores))
         return state.with_track(name, replace(track, prompted=prompted))
 
-    def _predicted(self, state: SessionState, event: Predict, progress: Progress | None) -> SessionState:
-        """The state with everything outlined that the predictor knows; locked objects stay as they are."""
+    def predicted(self, state: SessionState, event: Predict, progress: Progress | None = None) -> Predicted:
+        """Everything outlined that the predictor knows, or as far as that went; locked objects stay as they are.
+
+        What stops it before the first frame is done is raised.
+        """
         for one in event.objects:
             state = self._with_object(state, one)
-        segmentation, seen = state.segmentation, set[int]()
+        segmentation, done, stop = state.segmentation, 0, None
         names = [name for name in class_names(self.predictor) if not segmentation[name].locked]
         masks: dict[str, dict[int, Rle | None]] = {n: dict.fromkeys(segmentation[n].masks) for n in names}
         scores: dict[str, dict[int, float]] = {n: {} for n in names}
-        for frame, name, mask, score in self._answering.classes():
-            if name in masks:
-                masks[name][frame], scores[name][frame] = self._unlocked(segmentation, name, frame, mask), score
-            if progress is not None and frame not in seen:
-                seen.add(frame)
-                progress(len(seen), len(self.scan))
+        try:
+            for frame, found in self._answering.classes():
+                for name, mask, score in found:
+                    if name in masks:
+                        masks[name][frame], scores[name][frame] = self._unlocked(segmentation, name, frame, mask), score
+                done += 1
+                if progress is not None:
+                    progress(done, len(self.scan))
+                if done == event.stopped_after:
+                    break
+        except BaseException as error:  # Ctrl+C too: what is outlined is kept
+            if not done:
+                raise
+            stop, event = error, event.model_copy(update={"stopped_after": done})
         for name in names:
             segmentation = segmentation.with_masks(name, masks[name], scores[name])
-        return replace(state, segmentation=segmentation)
+        return Predicted(replace(state, segmentation=segmentation), event, stop)
 
     def _interpolated(self, state: SessionState, name: str) -> SessionState:
         """The state with the frames between outlined ones filled by their shapes; those outlined stay as they are."""

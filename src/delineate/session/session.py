@@ -22,6 +22,7 @@ from delineate.core.prompt_log import (
     Interpolate,
     LimitObject,
     LockObject,
+    Predict,
     PromptLog,
     Propagate,
     RemoveObject,
@@ -230,12 +231,17 @@ class Session:
     def predict(self, progress: Progress | None = None) -> tuple[str, ...]:
         """Outline everything the predictor knows, without a prompt: an object a class; returns their names.
 
-        All of it is one event and one undo. Raises PromptError for predictors that have to be prompted.
+        All of it is one event and one undo. Whatever stops it, an error too, what was outlined until then stays.
+        Raises PromptError for predictors that have to be prompted.
         """
         with self._changing():
-            event = self._changes.prediction(self.segmentation)
-            self._do(event, progress)
+            self._predict(self.prediction, progress)
         return class_names(self.predictor)
+
+    @property
+    def prediction(self) -> Predict:
+        """The event that ``predict`` does."""
+        return self._changes.prediction(self.segmentation)
 
     def choose(self, object: str, frame: int, candidate: int) -> None:
         """Take another of the outlines offered for an ambiguous prompt."""
@@ -282,7 +288,10 @@ class Session:
             self._follow(event, progress, journal)
             return
         with self._changing():
-            self._do(event, progress)
+            if isinstance(event, Predict):
+                self._predict(event, progress)
+            else:
+                self._do(event, progress)
 
     def interpolate(self, object: str) -> None:
         """Fill the frames between those an object was outlined on by their shapes; those stay as they are."""
@@ -372,6 +381,12 @@ class Session:
     def _do(self, event: Event, progress: Progress | None = None) -> None:
         now = self._history.now
         self._history.add(event, self._changes.after(now.state, event, now.log.done + 1, progress))
+
+    def _predict(self, event: Predict, progress: Progress | None) -> None:
+        done = self._changes.predicted(self._history.now.state, event, progress)
+        self._history.add(done.event, done.state)
+        if done.stop is not None:
+            raise done.stop
 
     def _new(self, name: str, color: Color | None = None, label: int | None = None) -> AddObject:
         added = self.segmentation.adding(name, color, label)[name]

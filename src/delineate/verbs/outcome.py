@@ -8,7 +8,7 @@ from typing import Final
 
 from delineate.core.errors import DelineateError, InputError, PromptError, foreseen
 from delineate.core.manifest import Manifest, StopRecord
-from delineate.core.prompt_log import Event, Propagate
+from delineate.core.prompt_log import Event, Predict, Propagate
 from delineate.core.scan import ScanKind
 from delineate.session import Session
 from delineate.session.changes import Progress
@@ -68,7 +68,7 @@ def done_as_far_as_possible(
             return StopRecord(code=INTERRUPTED, message=text, hint=RESUME, done=done, total=total)
         except Exception as error:
             outlined = any(one.area for one in session.segmentation.objects)
-            if not isinstance(event, Propagate) or not outlined:
+            if not isinstance(event, Propagate | Predict) or not outlined:
                 raise
             known = foreseen(error)
             hint = _way_on(known, session)

@@ -43,8 +43,6 @@ from delineate.verbs.starting import Start, continued, start_files
 from delineate.verbs.targets import Between, propagations, require_followed, target_prompts
 from delineate.verbs.targets import SegmentTarget as SegmentTarget
 
-_A = {ScanKind.IMAGE: "an image", ScanKind.VOLUME: "a volume"}
-
 
 class SegmentRequest(Request):
     """Everything ``segment`` needs to know.
@@ -188,7 +186,7 @@ def segment(
 def require_film(output: OutputChoice, scan: Scan) -> None:
     """Raise OutputError for a film of what does not move."""
     if output.film and scan.kind is not ScanKind.VIDEO:
-        text = f"A film is made of a video, and this is {_A[scan.kind]}: there is none."
+        text = f"A film is made of a video, and this is {scan.kind.with_article}: there is none."
         raise OutputError("E-NO-FILM", text, "Leave --film out; the preview shows the outlines.")
 
 
@@ -225,13 +223,14 @@ def _session(
     session = Session(
         scan.with_notices(*(notice for *_, notices in given for notice in notices)), predictor, request.guards
     )
-    if dense:
+    begin = [session.prediction] if dense and not given else []
+    if dense and given:
         session.predict(progress)
     for target, prompts, _ in given:
         if target.name not in session.segmentation:
             session.add_object(target.name)
         session.prompt_all(prompts, target.name, target.one_by_one)
-    return session, propagations(session, request.targets) if len(scan) > 1 else ()
+    return session, [*begin, *(propagations(session, request.targets) if len(scan) > 1 else ())]
 
 
 def _run_record(request: SegmentRequest, session: Session) -> RunRecord:
