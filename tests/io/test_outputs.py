@@ -18,10 +18,12 @@ import pytest
 import delineate
 from delineate.core.errors import OutputError
 from delineate.core.rle import Rle
+from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.io.opening import open_scan
 from delineate.io.outputs import Outputs, check_run_folder
 from delineate.io.own_files import MARK, is_own
+from delineate.io.saving import outline_files
 from small_scans import clip, picture, snapshot
 
 
@@ -287,8 +289,21 @@ def test_a_link_to_a_folder_is_written_through(tmp_path: Path) -> None:
 def test_places_that_are_none_are_refused(where: str) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("no /proc here")
-    with pytest.raises(OutputError), Outputs([Path(where)], overwrite=True) as outputs:
-        outputs.stage(Path(where)).write_text(MARK)
+    outputs = "could not be written|Nothing can be written|no ordinary file"  # and not that another run writes there
+    with pytest.raises(OutputError, match=outputs), Outputs([Path(where)], overwrite=True) as written:
+        written.stage(Path(where)).write_text(MARK)
+
+
+LONG_NAMES = ["x" * 250 + ".nii.gz", "é" * 130 + ".png", "y" * 300 + "/a.png", "y" * 300, "a\0b.png"]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=["name", "bytes", "folder", "no-ending", "zero"])
+def test_names_that_no_file_can_have_are_refused_before_the_work(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    for ask in (lambda: Outputs([file]), lambda: outline_files(file, ScanKind.IMAGE), lambda: check_run_folder(file)):
+        with pytest.raises(OutputError) as caught:
+            ask()
+        assert caught.value.code == "E-OUTPUT-NAME" and len(caught.value.message) < 120
 
 
 def test_a_run_folder_is_no_input_and_new(tmp_path: Path) -> None:

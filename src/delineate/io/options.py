@@ -80,3 +80,7 @@ class ReadOptions:
                 raise InputError(
                     "E-OPTION", f'--{option} "{value}" is not one of {", ".join(kind)}.', "Choose one of these."
                 ) from None
+        for name in ("max_pixels", "max_voxels", "max_frames", "max_files"):
+            if getattr(self, name) < 1:
+                option = f"--{name.replace('_', '-')} {getattr(self, name)}"
+                raise InputError("E-OPTION", f"With {option} nothing may be read.", "Give a number above 0.")

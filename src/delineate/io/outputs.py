@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 
 from delineate.core.errors import OutputError
 from delineate.io.inputs import conflicting_input
-from delineate.io.naming import COMPANIONS, stem_of
+from delineate.io.naming import COMPANIONS, require_name, stem_of
 from delineate.io.own_files import foreign_file, is_own, seal
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
@@ -46,7 +46,6 @@ _FILES = (
     ".md",
     ".html",
 )  # endings of outputs that are files
-LONGEST_NAME = 240  # bytes; most file systems take 255, and temporary names are a little longer
 
 
 class Outputs:
@@ -74,10 +73,11 @@ class Outputs:
         self._staging: dict[Path, Path] = {}  # folder: temporary folder in it
         self._locks: list[FileLock] = []
         self._done = False
+        for path in self.paths:
+            require_name(path)
         _check_distinct(self.paths)
         known = [path for path in inputs if path is not None]
         for path in self.paths:
-            _check_name(path)
             _check_no_input(path, known)
             check_replaceable(path, overwrite)
             _check_record(path, self.paths)
@@ -271,7 +271,7 @@ def check_run_folder(folder: Path, inputs: Iterable[Path | None] = (), state: st
             file with it (in a folder of a stage, where there are stages). "": other files may lie there
     Raises OutputError.
     """
-    _check_name(folder)
+    require_name(folder)
     _check_no_input(folder, [path for path in inputs if path is not None])
     if folder.exists() and not folder.is_dir():
         raise OutputError("E-OUTPUT-FOLDER", f"{folder} is a file, not a folder.", "Choose another name with -o.")
@@ -288,13 +288,6 @@ def check_run_folder(folder: Path, inputs: Iterable[Path | None] = (), state: st
 def _target(path: Path) -> Path:
     """The place itself, behind links."""
     return path.resolve()
-
-
-def _check_name(path: Path) -> None:
-    if len(path.name.encode()) > LONGEST_NAME:
-        raise OutputError(
-            "E-OUTPUT-NAME", f"The name {path.name[:40]}… is too long for a file.", "Choose a shorter one."
-        )
 
 
 def _check_distinct(paths: Sequence[Path]) -> None:
@@ -360,21 +353,22 @@ def _lock_of(path: Path) -> Path:
 
 
 def _claimed(path: Path) -> FileLock:
+    output = path.parent / path.name.removeprefix(".delineate-").removesuffix(".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(path) and (path.is_symlink() or not path.is_file() or path.stat().st_size):
             raise OutputError("E-OUTPUT-BUSY", f"{path} is in the way.", "Move it away, or choose another -o.")
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o644))  # says why not; a lock would only wait
         lock = FileLock(path, timeout=0)
         lock.acquire()
     except Timeout:
-        name = path.name.removeprefix(".delineate-").removesuffix(".lock")
         raise OutputError(
             "E-OUTPUT-BUSY",
-            f"Another run is writing {path.parent / name} at this moment.",
+            f"Another run is writing {output} at this moment.",
             "Wait for it, or choose another name with -o.",
         ) from None
     except OSError as error:
-        raise _failed(path, error) from error
+        raise _failed(output, error) from error
     return lock
 
 

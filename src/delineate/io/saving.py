@@ -14,7 +14,7 @@ from delineate.core.manifest import Manifest, OutputRecord
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
-from delineate.io.naming import stem_of
+from delineate.io.naming import require_name, stem_of
 from delineate.io.outputs import Outputs
 from delineate.io.own_files import LISTING, MARK
 from delineate.io.writers.coco import write_coco
@@ -61,6 +61,7 @@ def outline_files(path: Path, kind: ScanKind, names: Sequence[str] | None = None
     ``names`` asks for one file for each of these structures. Raises OutputError if the name of ``path`` says no format
     that such a scan can be saved in.
     """
+    require_name(path)
     _writer_for(path, kind)
     if names is None:
         return {path: None}
@@ -118,7 +119,7 @@ def _writer_for(path: Path, kind: ScanKind) -> Writer:
     folder = ", or a folder (no ending)" if kind is ScanKind.VIDEO else ""
     raise OutputError(
         "E-OUTPUT-FORMAT",
-        f'"{path.name}" does not say a format that a {kind} can be saved in.',
+        f'"{path.name}" does not say a format that {kind.with_article} can be saved in.',
         f"Use one of {', '.join(table[kind])}{folder}.",
     )
 

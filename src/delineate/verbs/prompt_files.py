@@ -85,7 +85,7 @@ def _drawn_volume(
     drawn = _drawn(path, scan)
     if drawn.kind is not ScanKind.VOLUME:
         raise PromptError(
-            "E-MARKS-GRID", f"{path.name} is no volume, but a {drawn.kind.value}.", "Draw on the scan itself."
+            "E-MARKS-GRID", f"{path.name} is no volume, but {drawn.kind.with_article}.", "Draw on the scan itself."
         )
     return _on_grid(drawn, scan, path, "E-MARKS-GRID", label)
 

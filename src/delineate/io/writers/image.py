@@ -51,7 +51,7 @@ def image_writer(path: Path, scan: Scan) -> Written:
         folder = "" if scan.kind is ScanKind.IMAGE else ", or a folder of PNGs (no ending)"
         raise OutputError(
             "E-OUTPUT-FORMAT",
-            f'"{path.name}" does not say a format that a {scan.kind} can be saved in.',
+            f'"{path.name}" does not say a format that {scan.kind.with_article} can be saved in.',
             f"Use one of {', '.join(table[scan.kind])}{folder}.",
         )
     if scan.channels > 1 and ending in (".nii", ".nii.gz"):
