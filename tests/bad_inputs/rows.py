@@ -36,8 +36,11 @@ ELSEWHERE: Final[dict[int, tuple[str, ...]]] = {
          "cli/test_cli.py::test_an_existing_output_is_kept_unless_told_otherwise"),
     75: ("io/test_outputs.py::test_places_that_are_none_are_refused",
          "io/test_outputs.py::test_what_is_no_file_is_told_before_the_work"),
+    77: ("compute/test_device.py",),
     78: ("compute/test_threads.py::test_the_share_a_container_grants_counts",),
+    79: ("quill/test_training_batch.py::test_a_worker_that_dies_is_told_within_seconds",),
     80: ("cli/test_cli.py::test_interrupting_stops_cleanly", "cli/test_guard.py::test_every_end_has_its_exit_code"),
+    81: ("server/test_live.py::test_another_persons_click_waits_for_one_frame",),  # on a CPU
     82: ("server/test_nninteractive.py::test_a_place_that_was_left_has_expired",),
     83: ("server/test_api.py::test_a_stale_revision_is_refused_and_changes_nothing",),
     84: ("server/test_api.py::test_sessions_come_back_after_a_restart",
@@ -53,13 +56,10 @@ ELSEWHERE: Final[dict[int, tuple[str, ...]]] = {
     93: ("training/test_loop.py::test_another_run_in_the_folder_is_refused",
          "checkpoints/test_odd_arrays.py::test_states_of_other_runs"),
     94: ("data/test_label_places.py", "evaluation/test_metrics.py"),
+    95: ("io/test_surroundings.py",),
 }  # fmt: skip
 NOT_HERE: Final[dict[int, str]] = {
     76: "memory of a GPU: no test runs on one",
-    77: "drivers of a GPU: no test runs on one",
-    79: "no worker processes yet",
-    81: "sessions at once on a GPU: no test runs on one",
     88: "one version of the server so far",
     89: "3D Slicer is not part of the tests",
-    95: "clock, locale and umask: tried by hand",
 }

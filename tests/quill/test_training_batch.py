@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from delineate.core.errors import ModelError  # noqa: E402
 from delineate.preprocess.crop import CropWindow  # noqa: E402
 from delineate.quill.data.prompt_samples import QUESTIONS, PromptSample, prompt_sample, prompt_samples  # noqa: E402
 from delineate.quill.data.scene import Scene  # noqa: E402
@@ -227,6 +229,18 @@ def test_the_pool_keeps_the_latest_scenes() -> None:
     assert pool.made >= 12 and len(drawn.window) == 50 and (drawn.window[:, 2] > 0).all()
     assert drawn.truth.flatten(1).any(1).all() and set(drawn.length.tolist()) <= {1, FRAMES}
     assert len({one.numpy().tobytes() for one in drawn.window}) > 20, "questions differ"
+
+
+def test_a_worker_that_dies_is_told_within_seconds() -> None:
+    pool, began = ScenePool(4, 0, None, workers=2), time.monotonic()
+    try:
+        pool._workers[1].kill()  # as a system that is out of memory does
+        with pytest.raises(ModelError, match=r"exit code -9") as caught:
+            pool.fill(4)
+        assert caught.value.code == "E-TRAIN-WORKER" and "--workers" in caught.value.hint
+    finally:
+        pool.close()
+    assert time.monotonic() - began < 60  # the machine may be busy
 
 
 def test_a_place_is_given_to_another_scene() -> None:

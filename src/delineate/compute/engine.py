@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,9 @@ from functools import cache
 import torch
 from torch import nn
 
-from delineate.core.errors import ModelError
+from delineate.compute.device import device_name
+from delineate.core.errors import DelineateWarning, ModelError
+from delineate.core.terminal_text import excerpt
 from delineate.models.conv_norm import ConvNorm
 
 WORTH_IT = 1.5  # how much faster bf16 products must be before a CPU uses them
@@ -37,7 +40,7 @@ class Engine:
 
     @classmethod
     def chosen(cls, device: str = "auto", precision: str = "auto", threads: int = 0) -> Engine:
-        """The engine for a person's choice. ``auto``: a GPU if there is one; bf16 where it is measured to be fast.
+        """The engine for a person's choice. ``auto``: a GPU if one can be used; bf16 where it is measured to be fast.
 
         Raises ModelError for devices that are not there and for precisions a device cannot do.
         """
@@ -45,14 +48,10 @@ class Engine:
             torch.set_num_threads(threads)
         if precision not in list(Precision):
             raise ModelError("E-OPTION", f'There is no precision "{precision}".', f"One of {', '.join(Precision)}.")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            place = torch.device(device)
-            torch.zeros(1, device=place)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).split("\n")[0]
-            raise ModelError("E-DEVICE", f'"{device}" cannot be used: {reason}', "Use --device cpu.") from None
+        device = device_name(device)
+        place = _found() if device == "auto" else torch.device(device)
+        if (reason := _unusable(place)) is not None:
+            raise ModelError("E-DEVICE", f'"{device}" cannot be used: {reason}', "Use --device cpu.")
         wanted = Precision(precision)
         if wanted is Precision.AUTO:
             fast = (place.type == "cuda" and torch.cuda.is_bf16_supported()) or (
@@ -86,6 +85,29 @@ class Engine:
     @property
     def summary(self) -> str:
         return f"{self.device}, encoder and memory in {self.precision}"
+
+
+def _found() -> torch.device:
+    """A GPU that can be used, or the CPU; a person whose GPU cannot be used is told why."""
+    with warnings.catch_warnings(record=True) as said:  # of a driver that does not fit
+        warnings.simplefilter("always")
+        there = torch.cuda.is_available()
+    reason = _unusable(torch.device("cuda")) if there else next((str(one.message).split("\n")[0] for one in said), None)
+    if there and reason is None:
+        return torch.device("cuda")
+    if reason is not None:
+        text = f"The GPU cannot be used ({excerpt(reason, 200)}): the CPU computes. What there is: delineate doctor"
+        warnings.warn(text, DelineateWarning, stacklevel=4)
+    return torch.device("cpu")
+
+
+def _unusable(place: torch.device) -> str | None:
+    """Why nothing can be computed on a device: busy, missing, or this torch was built for another one."""
+    try:
+        torch.zeros(1, device=place)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).split("\n")[0]
+    return None
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.download import Source
+from delineate.compute.device import device_name
 from delineate.compute.threads import usable_threads
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import Predictor
@@ -23,7 +24,7 @@ class BuildOptions:
     checkpoint  a published or trained file, or None
     untrained   random weights where there is no file: to try the machinery, not to outline anything
     threads     of the CPU, at most one for each core; 0 means all
-    device      auto, cpu, cuda, cuda:1, mps
+    device      auto, cpu, cuda (gpu), cuda:1, mps
     precision   auto, fp32, bf16, fp16
     backend     what computes: torch, onnx, openvino; auto: ONNX Runtime where the package has the system's graph and
                 nothing but inference on the CPU is asked for, else torch. Quill is run by ONNX Runtime or by OpenVINO
@@ -44,6 +45,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", usable_threads(self.threads))
+        object.__setattr__(self, "device", device_name(self.device))
 
     @property
     def encoder_backend(self) -> str:

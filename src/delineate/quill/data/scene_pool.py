@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delineate.core.errors import ModelError
 from delineate.data.confined import DataFolder
 from delineate.quill.data.prompt_samples import QUESTIONS, PromptSample, prompt_samples
 from delineate.quill.data.real_scenes import RealSource, random_real_scene, real_sources, real_textures
@@ -31,6 +32,7 @@ FOLLOWED_SHARE = 0.42  # scenes of several frames
 FRAMES = 7  # of these: one that is known, one to find the structure on, the others to go on to
 SCENE_SIZES = (192, 224, 288, 340)  # pixels along a side
 CANVAS = 344  # pixels along a side, of the largest scene, in whole bytes
+PATIENCE = 2.0  # seconds between two looks at whether the workers are alive
 CLICKS = 5  # in a question, at most
 
 
@@ -192,8 +194,9 @@ class ScenePool:
             worker.start()
 
     def fill(self, least: int) -> None:
-        """Wait until so many scenes are there. Raises RuntimeError if the workers died."""
+        """Wait until so many scenes are there. Raises ModelError if a worker died."""
         while self.made < min(least, self.capacity):
+            self._require_workers()
             self._take(wait=True)
 
     def draw(self, batch: int) -> QueryBatch:
@@ -212,14 +215,23 @@ class ScenePool:
     def _take(self, wait: bool) -> bool:
         """Keep what was made next; False if nothing is ready."""
         try:
-            one = self._queue.get(wait, 60 if wait else None)
+            one = self._queue.get(wait, PATIENCE if wait else None)
         except queue.Empty:
-            if not any(worker.is_alive() for worker in self._workers):
-                raise RuntimeError("The processes that make training data have died.") from None
+            self._require_workers()
             return wait
         self._places.put(self.made % self.capacity, one)
         self.made += 1
         return True
+
+    def _require_workers(self) -> None:
+        """None of them ends by itself."""
+        for worker in self._workers:
+            if worker.exitcode is not None:
+                raise ModelError(
+                    "E-TRAIN-WORKER",
+                    f"A process that makes training data ended (exit code {worker.exitcode}).",
+                    "Exit code -9 mostly means that memory ran out: give fewer --workers, and go on with --resume.",
+                )
 
 
 def _work(outbox: mp.Queue[SceneSample], seed: int, data: DataFolder | None) -> None:
