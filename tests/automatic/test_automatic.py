@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from delineate.automatic import AutomaticSettings, generate_masks
 from delineate.automatic.generate import cleaned, crops, grid
 from delineate.automatic.suppression import keep_best
+from delineate.core.errors import DelineateError
 from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
 
 DISCS = ((30, 40, 18), (90, 100, 25), (140, 30, 9))  # x, y, radius
 
@@ -33,6 +35,8 @@ def disc(x: int, y: int, r: int) -> NDArray[np.bool_]:
 class KnowsDiscs:
     """Answers a click on a disc with the disc, the disc and its surroundings, and something unstable."""
 
+    record = ModelRecord(name="discs", version="1", sha256="", license="Apache-2.0")
+
     def encode(self, frame: Frame) -> NDArray[Any]:
         return frame.pixels
 
@@ -45,6 +49,35 @@ class KnowsDiscs:
             iou += [0.95 if value else 0.2, 0.5, 0.99]
             stability += [0.99, 0.99, 0.3]
         return np.array(masks), np.array(iou, np.float32), np.array(stability, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("masks", "numbers"),
+    [
+        ((2, 160, 170), (2, 2)),  # to one click, of four
+        ((4, 170, 160), (4, 4)),
+        ((4, 160, 170), (3, 4)),
+        ((4, 160, 170), (4, 1)),
+    ],
+)
+def test_a_wrong_answer_names_the_model(masks: tuple[int, ...], numbers: tuple[int, int]) -> None:
+    model = KnowsDiscs()
+    model.decode_clicks = lambda *asked: (np.ones(masks, bool), *map(np.ones, numbers))  # type: ignore[method-assign]
+    with pytest.raises(DelineateError, match="discs answered with") as caught:
+        generate_masks(model, Frame.of(picture()), AutomaticSettings(points_per_side=2))  # type: ignore[arg-type]
+    assert caught.value.code == "E-PREDICTOR-ANSWER"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"points_per_side": -1}, {"points_per_side": 0}, {"points_per_side": 10**20}, {"points_at_once": 0}, {"tile": -5},
+     {"pred_iou_thresh": float("nan")}, {"crop_layers": 60}, {"crop_overlap": 1.0}, {"coarser": 0}],
+    ids=str,
+)  # fmt: skip
+def test_numbers_that_are_no_settings_are_refused(given: dict[str, float]) -> None:
+    with pytest.raises(DelineateError, match="is not within") as caught:
+        AutomaticSettings(**given)  # type: ignore[arg-type]
+    assert caught.value.code == "E-AUTO-NUMBER" and next(iter(given)).replace("_", "-") in caught.value.message
 
 
 def test_each_disc_is_found_once_the_largest_first() -> None:

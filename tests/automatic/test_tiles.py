@@ -13,6 +13,7 @@ from delineate.automatic import AutomaticSettings, generate, generate_masks
 from delineate.automatic.suppression import keep_best_masks
 from delineate.automatic.tiles import overview, tiles
 from delineate.core.frame import Frame
+from delineate.core.manifest import ModelRecord
 from delineate.core.rle import Rle
 from peak_memory import linux_only, peak_mib
 
@@ -28,6 +29,8 @@ def disc(x: int, y: int, r: int) -> NDArray[np.bool_]:
 
 class KnowsDiscs:
     """Answers a click with all that has the value under it; remembers the largest picture it was shown."""
+
+    record = ModelRecord(name="discs", version="1", sha256="", license="Apache-2.0")
 
     def __init__(self) -> None:
         self.largest = 0
@@ -124,6 +127,7 @@ import numpy as np
 from delineate.automatic import AutomaticSettings, generate_masks
 from delineate.core.frame import Frame
 class Squares:
+    class record: name = "squares"
     def encode(self, frame): return frame.pixels
     def decode_clicks(self, features, points, offset):
         masks = np.zeros((3 * len(points), *features.shape[:2]), bool)

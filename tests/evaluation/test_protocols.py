@@ -32,7 +32,7 @@ from delineate.evaluation.runner import EvaluateOptions, evaluate
 from delineate.evaluation.video_protocols import CHALLENGE, EITHER, KEPT, MEAN, FollowedVideo, PromptSchedule
 from delineate.evaluation.volume_protocols import RELEASED_IOU, SLICE_IOU, Start
 from delineate.predictors.capabilities import Scope
-from delineate.predictors.frame_predictor import Query
+from delineate.predictors.frame_predictor import Candidates, Query
 
 OWN = ("box-2d", "clicks-2d", "volume-box", "video-mask")
 PAIRS = ("second-opinion",)  # of two predictors
@@ -66,6 +66,16 @@ def test_a_right_predictor_gets_full_marks(
         assert report.headline.key and summary.means[report.headline.key] == pytest.approx(1)
     for ending in ("json", "md", "html", "jsonl"):
         assert (tmp_path / f"{name}.{ending}").stat().st_size
+
+
+@pytest.mark.parametrize("name", ["box-2d", "clicks-2d", "medsam-box", "sam2-18-images-box"])
+def test_a_wrong_answer_is_a_failure_that_names_the_model(
+    bright: BrightPredictor, collection: Path, tmp_path: Path, name: str
+) -> None:
+    bright.outlined = lambda features, query: Candidates(np.ones((1, 3, 3), bool), np.ones(1))  # type: ignore[method-assign, assignment]
+    report = measured(collection, tmp_path, name)
+    assert report.failures
+    assert all("bright answered with masks of shape (1, 3, 3)" in str(one) for one in report.failures)
 
 
 def test_every_preset_says_what_it_does() -> None:

@@ -140,6 +140,16 @@ def tracked_by_hand(predictor: Sam2Predictor, reset: bool) -> dict[int, np.ndarr
     return found
 
 
+def test_weights_that_answer_no_number_are_named() -> None:
+    broken = Sam2Predictor(tiny_sam2(), CPU, RECORD)
+    made = session(broken)
+    for weights in broken.network.parameters():
+        weights.data.fill_(float("nan"))
+    with pytest.raises(DelineateError, match="sam2 tiny answered with scores") as caught:
+        made.propagate()
+    assert caught.value.code == "E-PREDICTOR-ANSWER"
+
+
 @pytest.mark.parametrize("reset", [True, False])
 def test_both_directions_are_those_of_the_tracker(predictor: Sam2Predictor, reset: bool) -> None:
     """Pixel for pixel what the tracker gives when it is driven by hand, with and without a reset between."""

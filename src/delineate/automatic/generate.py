@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.automatic.suppression import keep_best, keep_best_masks
 from delineate.automatic.tiles import Box, overview, tiles
+from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.rle import Rle
+from delineate.predictors.answers import clicked
 from delineate.predictors.frame_predictor import AutomaticPredictor
 
 TILED_ABOVE = 4096  # pixels of the longer side
+RANGES = (  # least and most of settings
+    ("points_per_side", 1, 1024), ("points_at_once", 1, 1 << 16), ("pred_iou_thresh", -1e9, 1e9),
+    ("stability_score_thresh", -1e9, 1e9), ("offset", 0, 1e9), ("overlap", 0, 1), ("crop_layers", 0, 6),
+    ("crop_overlap", 0, 0.99), ("coarser", 1, 1024), ("min_mask_region_area", 0, 1e18), ("tile", 0, 1e9),
+)  # fmt: skip
 DECODED_BYTES = 4 << 30  # of outlines decoded together; an answer's three take five bytes a pixel each
 
 
@@ -51,6 +59,13 @@ class AutomaticSettings:
     coarser: int = 1
     min_mask_region_area: int = 0
     tile: int = 1024
+
+    def __post_init__(self) -> None:
+        for name, least, most in RANGES:
+            value = getattr(self, name)
+            if not least <= value <= most:  # NaN too
+                text = f"--{name.replace('_', '-')} {value} is not within {least:g} to {most:g}."
+                raise PromptError("E-AUTO-NUMBER", text, "The defaults are those that the system was published with.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +183,8 @@ def _in_crop(
     tidying = (settings.min_mask_region_area,) if settings.min_mask_region_area and _tidies(predictor) else ()
     for start in range(0, len(clicks), together):
         asked = clicks[start : start + together]
-        masks, iou, stability = predictor.decode_clicks(features, asked, settings.offset, *tidying)
+        ask = partial(predictor.decode_clicks, features, asked, settings.offset, *tidying)
+        masks, iou, stability = clicked(predictor, ask, len(asked), (y1 - y0, x1 - x0))
         each = len(masks) // len(asked)
         for n in np.flatnonzero((iou > settings.pred_iou_thresh) & (stability >= settings.stability_score_thresh)):
             mask = masks[n]

@@ -15,6 +15,7 @@ from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation.metrics import iou
 from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import Click, next_click
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 
 Mask = NDArray[np.bool_]
@@ -73,7 +74,8 @@ class AllClicks:
             points.append((click.x, click.y))
             labels.append(click.positive)
             prompts = FramePrompts(np.array(points, dtype=float), np.array(labels))
-            (answer,) = predictor.decode(features, [Query(prompts, mask if reached else None, feedback=feedback)])
+            query = Query(prompts, mask if reached else None, feedback=feedback)
+            (answer,) = decoded(predictor, features, [query], truth.shape)
             mask = answer.mask
             feedback = None if answer.logits is None else answer.logits[answer.best]
             reached.append(iou(truth, mask))

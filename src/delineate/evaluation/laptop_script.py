@@ -16,6 +16,7 @@ from delineate.evaluation.frame_prompts import bounding_box
 from delineate.evaluation.outline_metrics import outline_scores
 from delineate.evaluation.protocol import Outcome, Protocol, outcome_of
 from delineate.evaluation.volume_protocols import OUTLINE
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import FramePredictor, Query, ReferenceFrame
 
 Mask = NDArray[np.bool_]
@@ -84,7 +85,8 @@ def outwards(case: LabeledScan, box: ScriptedBox, predictor: FramePredictor) -> 
     def outline(frame: int, before: int | None) -> None:
         last = None if before is None else masks[before]
         query = given if last is None or not last.any() else Query(reference=ReferenceFrame(None, last))
-        masks[frame] = predictor.decode(predictor.encode(case.scan.frame(frame)), [query])[0].mask
+        seen = case.scan.frame(frame)
+        masks[frame] = decoded(predictor, predictor.encode(seen), [query], seen.size)[0].mask
 
     for frame in range(box.middle, box.stop):
         outline(frame, frame - 1 if frame > box.middle else None)

@@ -21,6 +21,7 @@ from delineate.data.layouts import read_dataset
 from delineate.evaluation.protocol import Outcome, Protocol
 from delineate.evaluation.slice_protocols import MEDSAM, sliced_outcome
 from delineate.io.readers.frame_folder import natural_order
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
 
 FOLDS = 5
@@ -48,6 +49,7 @@ class NextScan:
             slices = slices_with(support, shown)
             frames = slices_with(case, target)
             found: dict[int, Rle] = {}
+            size = case.scan.height, case.scan.width
             start = perf_counter()
             for frame in frames:
                 middle = slices[part_middle(part_of(frame, frames, self.parts), self.parts, len(slices))]
@@ -58,7 +60,8 @@ class NextScan:
                 own = "", frame
                 if own not in kept:
                     kept[own] = predictor.encode(case.scan.frame(frame))
-                found[frame] = Rle.encode(predictor.decode(kept[own], [Query(reference=reference)])[0].mask)
+                answers = decoded(predictor, kept[own], [Query(reference=reference)], size)
+                found[frame] = Rle.encode(answers[0].mask)
             yield sliced_outcome(case, target, found, perf_counter() - start)
 
 
@@ -78,7 +81,8 @@ class OnePicture:
             (middle,) = support.frames
             known = predictor.encode(support.scan.frame(middle))
             reference = ReferenceFrame(known, support.truth(middle, shown))
-            answer = predictor.decode(predictor.encode(case.scan.frame(frame)), [Query(reference=reference)])[0]
+            seen = case.scan.frame(frame)
+            answer = decoded(predictor, predictor.encode(seen), [Query(reference=reference)], seen.size)[0]
             yield sliced_outcome(case, target, {frame: Rle.encode(answer.mask)}, perf_counter() - start)
 
 

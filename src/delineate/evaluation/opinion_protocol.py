@@ -15,6 +15,7 @@ from delineate.evaluation.metrics import Metric, dice, iou
 from delineate.evaluation.picture_protocols import SAID
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import FramePredictor, Query
 from delineate.predictors.second_opinion import OpinionPair
 
@@ -42,8 +43,8 @@ def opinions(case: LabeledScan, targets: Sequence[Target], predictor: FramePredi
         clicked = FramePrompts(np.array([[click.x, click.y]], float), np.array([True]))
         start = perf_counter()
         features = encode(target.frame)
-        (boxed,) = predictor.decode(features, [Query(FramePrompts(box=box))])
-        (pointed,) = predictor.decode(features, [Query(clicked)])
+        (boxed,) = decoded(predictor, features, [Query(FramePrompts(box=box))], truth.shape)
+        (pointed,) = decoded(predictor, features, [Query(clicked)], truth.shape)
         values: dict[str, float] = {Metric.DICE: dice(truth, boxed.mask)}
         for kind, answer in zip(KINDS, (boxed, boxed, pointed), strict=True):
             empty = not answer.mask.any()

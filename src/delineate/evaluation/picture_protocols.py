@@ -12,6 +12,7 @@ from delineate.evaluation.metrics import Metric, dice, iou
 from delineate.evaluation.protocol import Column, Curve, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import BOX_ERROR, drawn_box
 from delineate.evaluation.video_protocols import CLEAN, KEPT, MEAN, USUAL_SEVERITY, Robustness
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import FramePredictor, Query
 
 ERRORS = (0.0, 0.05, 0.1, 0.2, 0.4)  # of the box's side: how far each side is off at most
@@ -37,7 +38,8 @@ def sloppy_boxes(
         truth = case.truth(target.frame, target)
         boxes = [drawn_box(truth, rng_of(seed, case.case.id, target.label), error) for error in ERRORS]
         start = perf_counter()
-        answers = predictor.decode(encode(target.frame), [Query(FramePrompts(box=box)) for box in boxes])
+        queries = [Query(FramePrompts(box=box)) for box in boxes]
+        answers = decoded(predictor, encode(target.frame), queries, truth.shape)
         seconds = (perf_counter() - start) / len(boxes)
         values: dict[str, float] = {}
         for error, answer in zip(ERRORS, answers, strict=True):

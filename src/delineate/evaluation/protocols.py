@@ -33,6 +33,7 @@ from delineate.evaluation.metrics import Metric, frame_scores, iou
 from delineate.evaluation.outline_metrics import BUILT_IN, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
 from delineate.evaluation.simulated_prompts import drawn_box, next_click
+from delineate.predictors.answers import decoded
 from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 from delineate.session import Session
@@ -51,7 +52,7 @@ def box_2d(case: LabeledScan, targets: Sequence[Target], predictor: FramePredict
         truth = case.truth(target.frame, target)
         prompts = FramePrompts(box=drawn_box(truth, rng_of(seed, case.case.id, target.label)))
         start = perf_counter()
-        mask = predictor.decode(encode(target.frame), [Query(prompts)])[0].mask
+        mask = decoded(predictor, encode(target.frame), [Query(prompts)], truth.shape)[0].mask
         seconds = perf_counter() - start
         scores = outline_scores(truth, mask, case.scan.frame_spacing[::-1])
         yield outcome_of(target, scores, seconds, target.frame, mask)
@@ -186,7 +187,7 @@ def _click_on(
         points.append((click.x, click.y))
         labels.append(click.positive)
         prompts = FramePrompts(np.array(points, dtype=float), np.array(labels))
-        mask = predictor.decode(features, [Query(prompts, mask if reached else None)])[0].mask
+        mask = decoded(predictor, features, [Query(prompts, mask if reached else None)], truth.shape)[0].mask
         reached.append(iou(truth, mask))
     return reached, mask
 

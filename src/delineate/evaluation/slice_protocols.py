@@ -32,6 +32,7 @@ from delineate.evaluation.frame_prompts import (
 from delineate.evaluation.metrics import Metric
 from delineate.evaluation.outline_metrics import OUTLINE_METRICS, added_columns, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import FramePredictor, Query
 
 SLICE = "_slice"
@@ -67,7 +68,8 @@ class EverySlice:
             rngs = [rng_of(seed, case.case.id, target.label, frame) for target, _ in shown]
             queries = [Query(self.point(truth, rng)) for (_, truth), rng in zip(shown, rngs, strict=True)]
             start = perf_counter()
-            answers = predictor.decode(predictor.encode(case.scan.frame(frame)), queries)
+            seen = case.scan.frame(frame)
+            answers = decoded(predictor, predictor.encode(seen), queries, seen.size)
             each = (perf_counter() - start) / len(shown)
             for (target, _), answer in zip(shown, answers, strict=True):
                 found[target.label][frame] = Rle.encode(answer.mask)
@@ -94,7 +96,8 @@ class FirstAndBest:
                 if not truth.any():
                     continue
                 prompts = self.point(truth, rng_of(seed, case.case.id, target.label, frame))
-                answer = predictor.decode(predictor.encode(case.scan.frame(frame)), [Query(prompts)])[0]
+                seen = case.scan.frame(frame)
+                answer = decoded(predictor, predictor.encode(seen), [Query(prompts)], seen.size)[0]
                 trusted = answer.masks[int(np.argmax(answer.scores))]
                 first = np.asarray(answer.masks[0])
                 scores[frame] = _iou(truth, first), _iou(truth, np.asarray(trusted))

@@ -33,6 +33,7 @@ from delineate.evaluation.frame_prompts import (
 from delineate.evaluation.metrics import Metric, iou
 from delineate.evaluation.outline_metrics import added_columns, outline_scores
 from delineate.evaluation.protocol import Column, Outcome, Protocol, outcome_of
+from delineate.predictors.answers import decoded
 from delineate.predictors.capabilities import Propagation
 from delineate.predictors.frame_predictor import FramePredictor, Predictor, Query
 from delineate.session import Session
@@ -233,7 +234,8 @@ def _outlined_alone(predictor: Predictor, case: LabeledScan, frame: int, prompts
     if predictor.capabilities.follows is not Propagation.MEMORY:
         return prompts
     frames = cast(FramePredictor, predictor)
-    answer = frames.decode(frames.encode(case.scan.frame(frame)), [Query(prompts)])[0]
+    seen = case.scan.frame(frame)
+    answer = decoded(frames, frames.encode(seen), [Query(prompts)], seen.size)[0]
     return FramePrompts(mask=answer.mask) if answer.mask.any() else prompts
 
 

@@ -17,6 +17,7 @@ from delineate.fewshot.descriptors import Descriptors, gray_and_color
 from delineate.fewshot.feature_map import Array
 from delineate.fewshot.label_transfer import carried_back
 from delineate.fewshot.placement import Placement, warped
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
 
 Mask = NDArray[np.bool_]
@@ -140,7 +141,7 @@ def coarse_candidates(probability: Array, target: Frame, refiner: Refiner | None
     options = PromptOptions(KeptComponents.ALL, points=None, min_area=max(4, round(0.02 * mask.sum())))
     parts = coarse_to_prompts(probability, options)[:MOST_COMPONENTS]
     queries = [Query(part.prompts) for part in parts] + [Query(FramePrompts(mask=mask))]
-    *boxes, whole = refiner.predictor.decode(refiner.features, queries)
+    *boxes, whole = decoded(refiner.predictor, refiner.features, queries, target.size)
     if boxes:
         union = np.logical_or.reduce([answer.mask for answer in boxes])
         score = float(np.mean([answer.score for answer in boxes]))
@@ -172,7 +173,7 @@ def placed_candidates(
             about.append((Origin.FOLLOWED, mask, place))
             queries.append(Query(reference=ReferenceFrame(reference, mask)))
     if refiner is not None and queries:
-        answers = refiner.predictor.decode(refiner.features, queries)
+        answers = decoded(refiner.predictor, refiner.features, queries, target.size)
         for (origin, mask, place), answer in zip(about, answers, strict=True):
             shape = overlap(answer.mask, mask)
             found.append(Candidate(answer.mask, origin, answer.score, answer.presence, shape=shape, placed=place.score))

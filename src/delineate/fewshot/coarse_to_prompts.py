@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from delineate.core.resolve import FramePrompts
+from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Candidates, Features, FramePredictor, Query
 
 NEIGHBORS = np.ones((3, 3), bool)  # components hang together by corners too
@@ -118,7 +119,7 @@ def refined(
     selection: MaskSelection = MaskSelection.BEST_IOU,
 ) -> list[tuple[NDArray[np.bool_], float]]:
     """What a promptable model outlines of each component, with its predicted IoU; all asked together."""
-    answers = predictor.decode(features, [Query(component.prompts) for component in components])
+    answers = decoded(predictor, features, [Query(component.prompts) for component in components])
     return [_selected(answer, selection) for answer in answers]
 
 

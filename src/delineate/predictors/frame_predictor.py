@@ -183,6 +183,9 @@ class AutomaticPredictor(Protocol):
     """A FramePredictor that outlines what each of many clicks means: what automatic mask generation needs."""
 
     @property
+    def record(self) -> ModelRecord: ...
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
     def encode(self, frame: Frame) -> Features: ...

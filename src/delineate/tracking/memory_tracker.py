@@ -25,6 +25,7 @@ from delineate.memory.cleaning import make_non_overlapping, tidied
 from delineate.memory.policies import FrameWindow, MemoryPolicy, chosen_policy
 from delineate.memory.reader import ChosenMemories, MemoryReader
 from delineate.models.sam2 import Sam2, Sam2Decoding, Sam2Maps, joined
+from delineate.predictors.answers import followed
 from delineate.predictors.frame_predictor import Candidates
 from delineate.predictors.postprocess import masks_on_frame, values_on_frame
 from delineate.predictors.prompt_encoding import CORNERS, placed_points
@@ -89,6 +90,7 @@ class MemoryTracker:
     settings: TrackerSettings = field(default_factory=TrackerSettings)
     profile: Profile | None = None
     guards: GuardSettings = field(default_factory=GuardSettings)
+    model: str = "the model"
     _banks: dict[str, MemoryBank] = field(default_factory=dict)
     _suspended: dict[str, MemoryBank] = field(default_factory=dict)
     _given: dict[tuple[str, int], _Points] = field(default_factory=dict)
@@ -111,7 +113,15 @@ class MemoryTracker:
             around=not (predictor.capabilities.resets if following.reset is None else following.reset),
         )
         network, policy = predictor.network, chosen_policy(predictor.policy, following)
-        return cls(network, predictor.engine, policy, settings, predictor.video_profile(network.side), guards)
+        return cls(
+            network,
+            predictor.engine,
+            policy,
+            settings,
+            predictor.video_profile(network.side),
+            guards,
+            predictor.record.name,
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -302,7 +312,8 @@ class MemoryTracker:
             mask = masks_on_frame(logits[n], now.place, MaskDecoding.LOGITS_DIRECT) if shared is None else shared[n]
             masks = mask.cpu().numpy()
             scores = answer.best_iou[n : n + 1].float().clamp(0, 1).cpu().numpy()
-            shown[name] = Candidates(masks, scores, float(answer.present[n].sigmoid()))
+            found = Candidates(masks, scores, float(answer.present[n].sigmoid()))
+            shown[name] = followed(self.model, found, None if now.frame is None else now.frame.size)
         return shown
 
     @staticmethod
