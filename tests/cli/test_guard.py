@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from pydantic import ValidationError
 
 from delineate.cli import guard
 from delineate.core.errors import DelineateError, InputError, UnforeseenError, foreseen, guarded
+from delineate.verbs.serve import ServeRequest
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +64,13 @@ def test_what_nobody_foresaw_is_a_sentence(
 )
 def test_every_end_has_its_exit_code(error: BaseException, code: int) -> None:
     assert guard.run(verb_that_raises(error), ["inspect"]) == code
+
+
+def test_an_option_that_no_request_takes_is_named() -> None:
+    with pytest.raises(ValidationError) as wrong:
+        ServeRequest(port=-1)
+    told = guard.in_words(wrong.value, "delineate serve")
+    assert told.code == "E-REQUEST" and "port" in told.message and "0" in told.message
 
 
 @pytest.mark.parametrize("error", [KeyError("gone"), InputError("E-X", "It is bad.")], ids=["unforeseen", "foreseen"])

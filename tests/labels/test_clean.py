@@ -147,6 +147,15 @@ def test_an_image_has_square_centimeters() -> None:
     assert clean(outlines, CleanSteps(islands=0.06))["a"].area == 425
 
 
+@pytest.mark.parametrize("amount", [1e3, 1e30])
+@pytest.mark.parametrize("step", ["grow", "shrink", "smooth", "islands"])
+def test_amounts_beyond_the_scan_end(step: str, amount: float) -> None:
+    grid = grid_around(np.diag([1.0, 1.0, 2.0]), 8)
+    solid = ball(grid, 5)
+    found = cleaned(volume_of(grid, a=solid), **{step: amount})
+    assert found.any() if step == "smooth" else found.sum() == (solid.size if step == "grow" else 0)
+
+
 @pytest.mark.parametrize("amount", [0, -2.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("step", ["grow", "shrink", "smooth", "islands"])
 def test_amounts_that_are_none_are_refused(step: str, amount: float) -> None:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import typer
 
 from delineate.cli.console import report_error, tell, write_results
-from delineate.core.errors import DelineateError, foreseen
+from delineate.core.errors import DelineateError, InputError, foreseen
 from delineate.core.terminal_text import command
 
 DONE, FAILED, STOPPED, EMPTY, PARTIAL, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
@@ -50,6 +50,17 @@ def run(app: Callable[..., Any], arguments: Sequence[str]) -> int:
         return _stopped(error, arguments)
 
 
+def in_words(error: Exception, what: str) -> DelineateError:
+    """What stopped a verb, an option that its request does not take among it."""
+    if type(error).__name__ == "ValidationError" and str(getattr(error, "title", "")).endswith("Request"):
+        from delineate.core.json_file import fault  # pydantic, which such an error comes of
+
+        return InputError(
+            "E-REQUEST", f"{what}: {fault(cast(Any, error))}.", "Mend this option; --help says what it takes."
+        )
+    return foreseen(error, what)
+
+
 def _stopped(error: Exception, arguments: Sequence[str]) -> int:
     """Say what stopped the run; the exit code."""
     if isinstance(error, typer.Abort):
@@ -57,7 +68,7 @@ def _stopped(error: Exception, arguments: Sequence[str]) -> int:
     usage = getattr(error, "show", None)  # of a usage error of the command line
     if usage is None:
         words = takewhile(lambda word: not word.startswith("-"), arguments)
-        report_error(foreseen(error, command("delineate", *words)), as_json="--json" in arguments)
+        report_error(in_words(error, command("delineate", *words)), as_json="--json" in arguments)
         return STOPPED
     usage(sys.stderr)
     return int(getattr(error, "exit_code", STOPPED))

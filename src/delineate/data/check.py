@@ -17,6 +17,7 @@ from scipy.ndimage import binary_erosion
 from delineate.core.errors import DelineateError
 from delineate.core.scan import Scan
 from delineate.core.segmentation import PALETTE
+from delineate.core.terminal_text import excerpt
 from delineate.data.cases import Case, LabeledScan
 from delineate.data.confined import OutsideError
 from delineate.data.layouts import read_dataset
@@ -65,7 +66,7 @@ class DatasetCard:
             f"layout      {self.layout}",
             f"cases       {self.cases} ({', '.join(f'{k} {v}' for k, v in self.datasets.most_common(6))})",
             f"sizes       {len(self.sizes)} different; most: {most}",
-            f"structures  {', '.join(f'{k} in {v}' for k, v in self.structures.most_common(12))}",
+            f"structures  {', '.join(f'{excerpt(k)} in {v}' for k, v in self.structures.most_common(12))}",
         ]
         counted = Counter(re.sub(r"\d+", "N", p.what) for p in self.problems)
         lines.append(f"problems    {len(self.problems)}" if counted else "problems    none")

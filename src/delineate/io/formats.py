@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -123,6 +124,14 @@ BUILT_IN = (
         lambda h: b"# === DATA DESCRIPTION FILE" in h[:200],
         "delineate.io.readers.nibabel_volume",
         detached=True,
+    ),
+    FileFormat(
+        "AFNI",
+        (".head", ".brik"),
+        lambda h: re.match(rb"\s*type\s*=\s*(string|integer|float)-attribute\s", h) is not None,
+        "delineate.io.readers.nibabel_volume",
+        detached=True,
+        gzipped=True,
     ),
     FileFormat("MINC", (".mnc",), _starts(b"CDF\x01", b"CDF\x02"), "delineate.io.readers.nibabel_volume"),
     FileFormat("npz", (".npz",), _is_npz, "delineate.io.readers.npz"),

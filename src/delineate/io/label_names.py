@@ -12,7 +12,6 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from delineate.core.errors import InputError
 from delineate.core.segmentation import Color, Segmentation
 from delineate.io.naming import COMPANIONS, beside
 
@@ -55,7 +54,7 @@ def label_names(path: Path, format: str) -> LabelNames:
     read = _READ.get(format)
     try:
         found = dict(read(path)) if read is not None else {}
-    except (OSError, ValueError, KeyError, TypeError, InputError):
+    except Exception:  # names are no more than names: whatever a library says of them, the labels are read
         found = {}
     if any(one.name is not None for one in found.values()):
         return found
@@ -63,7 +62,11 @@ def label_names(path: Path, format: str) -> LabelNames:
 
 
 def _name(said: Any) -> str | None:
-    return said if isinstance(said, str) and said.strip() else None
+    """A name that is one, of characters that there are: numpy reads others too."""
+    try:
+        return "".join(list(said)) if isinstance(said, str) and said.strip() else None
+    except SystemError:
+        return None
 
 
 def _color(said: Any) -> Color | None:

@@ -20,6 +20,7 @@ from delineate.io.formats import FORMATS, HEAD_BYTES, FileFormat
 from delineate.io.inputs import is_there, path_of
 from delineate.io.options import ReadOptions
 from delineate.io.readers.frame_folder import PICTURE_SUFFIXES
+from delineate.io.unread import unread
 from delineate.io.unused_options import unused
 from delineate.preprocess.intensity import named_window
 
@@ -78,6 +79,8 @@ def identify(path: Path) -> FileFormat:
             "Check that it was downloaded completely"
             + (f": {command('gzip', '-t', path.name)}" if path.name.lower().endswith(".gz") else "."),
         )
+    if (other := unread(head)) is not None:
+        raise InputError("E-FORMAT-UNKNOWN", f"{path.name} is {other[0]}: that is not read.", other[1])
     raise InputError(
         "E-FORMAT-UNKNOWN",
         f"{path.name} is none of the formats that can be read.",
@@ -86,7 +89,12 @@ def identify(path: Path) -> FileFormat:
 
 
 def _header_beside(path: Path) -> Path | None:
-    """The ``.hdr`` to an ``.img``, which by itself is voxels of no known size."""
+    """The ``.hdr`` to an ``.img``, the ``.HEAD`` to a ``.BRIK``: by itself it is voxels of no known size."""
+    if path.name.endswith((".BRIK", ".BRIK.gz")):
+        from delineate.io.readers.nibabel_volume import afni_header
+
+        afni = afni_header(path)
+        return afni if afni is not None and afni.is_file() else None
     if not path.name.lower().endswith((".img", ".img.gz")):
         return None
     from delineate.io.readers.nifti_file import is_header, other_of_pair

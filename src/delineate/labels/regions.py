@@ -64,9 +64,10 @@ def shrink(mask: Stack, steps: Steps, distance: float) -> Stack:
 def smooth(mask: Stack, steps: Steps, sigma: float) -> Stack:
     """Smoothed by a Gaussian of ``sigma`` mm; the number of voxels stays, so nothing shrinks away.
 
-    Taken is what is highest after the blur, as many voxels as before. On a sheared grid the blur is along its axes.
+    Taken is what is highest after the blur, as many voxels as before. On a sheared grid the blur is along its axes. A
+    blur as wide as the stack is the widest.
     """
-    sigmas = sigma / np.linalg.norm(steps, axis=0)
+    sigmas = np.minimum(sigma / np.linalg.norm(steps, axis=0), mask.shape)
     reach = [int(np.ceil(SIGMAS * one)) + 1 for one in sigmas]
 
     def blurred(part: Stack) -> Stack:

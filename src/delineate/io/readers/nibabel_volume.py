@@ -1,4 +1,4 @@
-"""Philips PAR/REC and MINC 1 volumes, as nibabel reads them: values as measured, and where they lie."""
+"""Philips PAR/REC, AFNI and MINC 1 volumes, as nibabel reads them: values as measured, and where they lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import nibabel as nib
 import numpy as np
+from nibabel.brikhead import AFNIImage
 from nibabel.minc1 import Minc1Image
 from nibabel.parrec import PARRECImage
 
@@ -20,6 +21,7 @@ from delineate.io.readers.modality import guess
 
 PAR: Final = b"# === DATA DESCRIPTION FILE"
 MINC: Final = (b"CDF\x01", b"CDF\x02")
+BEST_PACKED: Final = 1032  # bytes that gzip makes of one, at best
 EACH: Final = 4  # bytes of a value once it is scaled
 
 
@@ -28,16 +30,29 @@ def looks_like_par(head: bytes) -> bool:
 
 
 def detached_data(path: Path) -> list[Path]:
-    """The file with the voxels."""
+    """The file with the voxels, or the header to them."""
+    if (header := afni_header(path)) is not None:
+        return [header]
     data = _data_of(path)
     return [] if data is None else [data]
 
 
+def afni_header(path: Path) -> Path | None:
+    """The ``.HEAD`` to a ``.BRIK``, packed or not; None for other files."""
+    stem = path.name.removesuffix(".gz")
+    return path.with_name(stem.removesuffix(".BRIK") + ".HEAD") if stem.endswith(".BRIK") else None
+
+
 def _data_of(path: Path) -> Path | None:
-    """The voxels of a PAR file; None for other files."""
+    """The voxels of a PAR or an AFNI file; None for MINC."""
     with path.open("rb") as stream:
-        if not looks_like_par(stream.read(200)):
-            return None
+        head = stream.read(200)
+    if head.startswith(MINC):
+        return None
+    if not looks_like_par(head):
+        stem = path.name.removesuffix(".HEAD")
+        packed, plain = path.with_name(f"{stem}.BRIK.gz"), path.with_name(f"{stem}.BRIK")
+        return packed if packed.is_file() and not plain.is_file() else plain
     endings = (".REC", ".rec", ".Rec")
     return next((one for end in endings if (one := path.with_suffix(end)).is_file()), path.with_suffix(".REC"))
 
@@ -61,20 +76,24 @@ def read(path: Path, options: ReadOptions) -> Scan:
 
 def _loaded(path: Path, options: ReadOptions) -> tuple[Any, np.ndarray]:
     """The image and its values, float32."""
+    path = afni_header(path) or path
     data = _data_of(path)
     if data is not None and not data.is_file():
         raise InputError(
             "E-VOLUME-PAIR", f"{path.name} keeps its voxels in {data.name}, which is missing.",
-            "Keep the .PAR and the .REC in one folder, under one name.",
+            "Keep both files in one folder, under one name.",
         )  # fmt: skip
     with reading(path, "E-VOLUME-DAMAGED", hint=COPY_AGAIN):
         if data is None:
             image = Minc1Image.from_filename(path, mmap=False)
         else:
             holders = {"header": nib.FileHolder(path), "image": nib.FileHolder(data)}
-            image = PARRECImage.from_file_map(holders, mmap=False, permit_truncated=False, scaling="dv")
+            if looks_like_par(path.read_bytes()[:200]):
+                image = PARRECImage.from_file_map(holders, mmap=False, permit_truncated=False, scaling="dv")
+            else:
+                image = AFNIImage.from_file_map(holders, mmap=False)
         check_volume(path, image.shape, EACH, options)
-        there = (data or path).stat().st_size
+        there = (data or path).stat().st_size * (BEST_PACKED if data is not None and data.suffix == ".gz" else 1)
         if there < int(np.prod(image.shape, dtype=np.int64)):
             raise InputError("E-VOLUME-CUT", f"{path.name} is cut short: {there} bytes are there.", COPY_AGAIN)
         values = np.asarray(image.dataobj, dtype=np.float32)

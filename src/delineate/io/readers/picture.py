@@ -29,7 +29,9 @@ ROTATED = Notice(
     "(--stored-orientation leaves it as stored).",
 )
 MOST_PIXELS = {"GIF": 2731, "JPEG": 8192}  # to a byte of a file: the longest runs either format has
+MOST_PIXELS["WEBP"] = 32_768  # which has no end of them: a picture of one color alone takes fewer bytes
 ALWAYS_PIXELS = 1 << 20  # that a file of any size may say it has
+ALWAYS_WEBP = 1 << 24
 PART = 1 << 20  # pixels that are taken over from Pillow at a time
 KEPT_BYTES = 1 << 27  # of an animation's decoded pictures where it is read backwards
 
@@ -106,7 +108,8 @@ def _require_plausible(path: Path, picture: Image.Image) -> None:
     if picture.format == "PNG" and (bits := png16.pixel_bits(path)):
         require_plausible(path, picture.height * (1 + picture.width * bits / 8), DEFLATE_RATIO)
     pixels, size, ratio = picture.width * picture.height, path.stat().st_size, MOST_PIXELS.get(picture.format or "")
-    if ratio is not None and pixels > max(ALWAYS_PIXELS, ratio * size):
+    always = ALWAYS_WEBP if picture.format == "WEBP" else ALWAYS_PIXELS
+    if ratio is not None and pixels > max(always, ratio * size):
         raise InputError(
             "E-PICTURE-DAMAGED",
             f"{path.name} says it has {picture.width} x {picture.height} pixels, which {size} bytes cannot hold.",
