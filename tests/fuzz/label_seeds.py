@@ -64,10 +64,13 @@ def _saved(name: str, scan: Scan, outlines: Segmentation) -> Seed:
 
 
 def measured() -> Iterator[Seed]:
-    """PAR/REC and MINC 1, as they come with nibabel; none where it was installed without them."""
+    """PAR/REC, AFNI and MINC 1, as they come with nibabel; none where it was installed without them."""
     header = NIBABEL / "phantom_EPI_asc_CLEAR_2_1.PAR"
     if header.is_file():
         data = header.with_suffix(".REC")
         yield Seed("par", {"a.par": header.read_bytes(), "a.rec": data.read_bytes()}, "a.par")
+        afni = NIBABEL / "scaled+tlrc"
+        voxels = afni.with_suffix(".BRIK").read_bytes()
+        yield Seed("afni", {"a.HEAD": afni.with_suffix(".HEAD").read_bytes(), "a.BRIK": voxels}, "a.HEAD")
         for name in ("tiny.mnc", "minc1_4d.mnc"):
             yield single(name, (NIBABEL / name).read_bytes())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +15,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import delineate  # noqa: F401  (first: it silences libraries that report)
-from fuzz.campaign import RIGHT, Figures, Finding, input_of, run
+from fuzz.campaign import RIGHT, Figures, input_of, run
 from fuzz.mutations import written_in
 from fuzz.targets import TARGETS
 
 NAMES = [target.name for target in TARGETS]
+EVERY = 300  # seconds between two tables
 
 
 def again(name: str, number: int, seed: int, folder: Path) -> None:
@@ -50,21 +52,22 @@ def main() -> int:
     rounds = -(-chosen.inputs // len(names))
     until = began + 60 * chosen.minutes
 
-    def part(worker: int) -> list[Finding]:
-        findings = []
+    lock = threading.Lock()
+
+    def part(worker: int) -> None:
+        told = time.monotonic()
         for finding in run(names, chosen.seed, range(1 + worker, rounds + 1, chosen.workers), until):
-            findings.append(finding)
+            with lock:
+                figures.add(finding)
             if finding.outcome not in RIGHT:
-                print(
-                    f"{finding.target}:{finding.number} {finding.outcome} at {finding.place}: {finding.detail}",
-                    flush=True,
-                )
-        return findings
+                where = f"{finding.target}:{finding.number} {finding.outcome} at {finding.place}"
+                print(f"{where}: {finding.detail}", flush=True)
+            if time.monotonic() - told > EVERY:
+                told = time.monotonic()
+                print(f"so far, round {finding.number} of {rounds}, after {told - began:.0f} s\n{figures}", flush=True)
 
     with ThreadPoolExecutor(chosen.workers) as pool:
-        for findings in pool.map(part, range(chosen.workers)):
-            for finding in findings:
-                figures.add(finding)
+        list(pool.map(part, range(chosen.workers)))
     print(figures)
     print(f"{time.monotonic() - began:.0f} s; refusals: {dict(figures.refusals.most_common())}")
     return int(any(outcome not in RIGHT for counts in figures.counts.values() for outcome in counts))

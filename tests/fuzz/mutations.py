@@ -436,7 +436,7 @@ KINDS: tuple[tuple[Callable[[bytes], bool], Mutation], ...] = (
     (_starts(b"PK\x03\x04"), inside_zip),
     (_starts(b"\x93NUMPY"), array_header),
     (_starts(b"\x89PNG"), png_chunk),
-    (_starts(b"NRRD", b"ObjectType", b"# === DATA", b"\n# === DATA"), line_of_text),
+    (_starts(b"NRRD", b"ObjectType", b"# === DATA", b"\n# === DATA", b"\ntype ", b"type "), line_of_text),
     (_starts(struct.pack("<i", 348), struct.pack("<i", 540)), nifti_field),
     (_starts(b"II*\0", b"MM\0*"), tiff_entry),
     (lambda content: content[128:132] == b"DICM", dicom_element),

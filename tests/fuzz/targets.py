@@ -66,9 +66,9 @@ def _mask(path: Path, random: Random) -> None:
 
     scan = documents.bright_volume()
     if random.random() < 0.5:
-        mask_prompt(path, scan, random.choice((None, 1)))
+        mask_prompt(path, scan, random.choice((None, 1)), random.choice((None, 7, 7)))
     else:
-        marker_prompts(path, scan)
+        marker_prompts(path, scan, random.choice((None, 7, 7)))
 
 
 def _label_file(path: Path, random: Random) -> None:
@@ -167,7 +167,7 @@ def _record(path: Path, random: Random) -> None:
 def _vocabulary(path: Path, random: Random) -> None:
     from delineate.checkpoints.vocabulary import BYTES, Vocabulary
 
-    Vocabulary(2 * BYTES + 2 + 40, 16, path).ids("the liver, and what is beside it")
+    Vocabulary(2 * BYTES + 2 + 40, 16, path).ids("the liver, ä")
 
 
 def _checkpoint(path: Path, random: Random) -> None:
