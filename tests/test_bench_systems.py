@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ from typer.testing import CliRunner
 pytest.importorskip("transformers")
 torch = pytest.importorskip("torch")
 
+from delineate import bench_clips  # noqa: E402
 from delineate import bench_systems as module  # noqa: E402
 from delineate.bench import Measure  # noqa: E402
+from delineate.bench_clips import of_clip  # noqa: E402
 from delineate.cli import app  # noqa: E402
 from delineate.compute.engine import Engine, Precision  # noqa: E402
 from delineate.models.sam2 import Sam2Shape, Sam2Size  # noqa: E402
+from delineate.models.sizes import VitSizes  # noqa: E402
 from tiny_networks import TINY_HIERA  # noqa: E402
 from warm import delineate  # noqa: E402
 
-PARTS = ("_encoder", "_video", "_tracking", "_preparing", "_clicks", "_kept")
+PARTS = ("_encoder", "_video", "_tracking", "_preparing", "_clicks", "_kept", "bench_clips")
 
 
 @pytest.fixture
@@ -45,8 +49,14 @@ def test_a_cpu_is_measured_as_ever(measured: dict[str, list[tuple[Any, ...]]]) -
     cpu = torch.device("cpu")
     said: list[str] = []
     lines = list(module.bench_systems(device="cpu", tell=said.append))
-    assert measured == {"_encoder": [(2, cpu)], "_video": [(16,)], "_clicks": [(cpu,)], "_kept": [(64, cpu)]}
-    assert [line.what for line in lines] == list(measured) and len(said) == 4
+    assert measured == {
+        "_encoder": [(2, cpu)],
+        "_video": [(16,)],
+        "_clicks": [(cpu,)],
+        "_kept": [(64, cpu)],
+        "bench_clips": [(cpu,)],
+    }
+    assert [line.what for line in lines] == list(measured) and len(said) == 5
 
 
 def test_the_device_reaches_every_part(
@@ -63,6 +73,7 @@ def test_the_device_reaches_every_part(
         "_preparing": [()],
         "_clicks": [(gpu,)],
         "_kept": [(64, gpu)],
+        "bench_clips": [(gpu,)],
     }
 
 
@@ -85,7 +96,19 @@ def test_a_row_is_there_when_it_is_measured(measured: dict[str, list[tuple[Any, 
 def test_after_its_budget_it_says_what_is_left_out(measured: dict[str, list[tuple[Any, ...]]]) -> None:
     first, last = module.bench_systems(device="cpu", budget=0)
     assert list(measured) == ["_encoder"] and first.what == "_encoder"
-    assert "0 s" in last.what and last.value == "the rest of SAM's encoder, video, clicks, what a tracker keeps"
+    assert (
+        "0 s" in last.what
+        and last.value == "the rest of SAM's encoder, video, clicks, what a tracker keeps, frames that see each other"
+    )
+
+
+def test_systems_whose_frames_look_at_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = VitSizes(width=16, depth=2, heads=2, global_blocks=(1,))
+    monkeypatch.setattr(bench_clips, "CLIPS", {name: replace(c, side=64) for name, c in bench_clips.CLIPS.items()})
+    monkeypatch.setattr(bench_clips, "_measured", lambda name, adapted, device, _: of_clip(name, adapted, "cpu", tiny))
+    lines = list(bench_clips.bench_clips(torch.device("cpu")))
+    assert len({line.what for line in lines}) == 3
+    assert all(re.search(r"frames/s, peak \d+ MiB; without its parts .* [+-]\d+ % time$", line.value) for line in lines)
 
 
 @pytest.mark.parametrize(("auto", "rows"), [(Precision.FP32, ["fp32"]), (Precision.BF16, ["fp32", "bf16"])])

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from delineate.bench import Measure
+from delineate.bench_clips import bench_clips
 from delineate.compute.engine import Engine, Precision
 from delineate.core.frame import Frame
 from delineate.core.propagation_options import PropagationOptions
@@ -77,6 +78,7 @@ def _parts(quick: bool, place: torch.device) -> list[tuple[str, Callable[[], Ite
         *parts,
         ("clicks", partial(_clicks, place)),
         ("what a tracker keeps", partial(_kept, 4 * frames, place)),
+        ("frames that see each other", partial(bench_clips, place)),
     ]
 
 

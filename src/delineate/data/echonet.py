@@ -59,7 +59,7 @@ class TracedVideo:
         areas = [int(one.sum()) for one in drawn]
         largest, least = frames[int(np.argmax(areas))], frames[int(np.argmin(areas))]
         ends = (largest, least) if len(frames) > 1 else (None, None)
-        record = EchoRecord(View(self.view), *ends, dict(self.reported))
+        record = EchoRecord(View(self.view), ends[0], ends[1], dict(self.reported))
         return OpenedFiles(scan, Scan.from_frames(np.stack(drawn).astype(np.uint8)), frames, echo=record)
 
 

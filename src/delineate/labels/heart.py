@@ -164,7 +164,7 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
     for frame in sorted(seen):
         masks = [None if part is None else outlines.mask(part, frame) for part in (wall, atrium)]
         try:
-            chambers[frame] = chamber_of(outlines.mask(name, frame), mm or (1.0, 1.0), *masks)
+            chambers[frame] = chamber_of(outlines.mask(name, frame), mm or (1.0, 1.0), masks[0], masks[1])
         except InputError:
             if frame in (ends.diastole, ends.systole):
                 raise
