@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.core.errors import ModelError
+from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case
 from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.predictors.clip_classes import ClipClassPredictor
@@ -52,9 +55,7 @@ class ClassObjective:
         self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
         self.network: Any = predictor.network
         self.host: Any = predictor.network.host
-        self.policy = SYSTEMS[predictor.record.name].policy(predictor.record.variant)
-        if recipe.whole:
-            self.policy = type(self.policy).training("")
+        self.policy = FreezePolicy.training("") if recipe.whole else policy_of(predictor.record)
         self.table = self.policy.apply(self.host)
 
     def groups(self) -> list[dict[str, Any]]:
@@ -108,6 +109,16 @@ class ClassObjective:
 
     def take(self, weights: Path) -> None:
         self.host.load_state_dict(read_arrays(weights)[0])
+
+
+def policy_of(record: ModelRecord) -> FreezePolicy:
+    """What of a system learns, by its own table. Raises ModelError for one that has none."""
+    policy = SYSTEMS[record.name].policy if record.name in SYSTEMS else None
+    if policy is None:
+        raise ModelError(
+            "E-TRAIN-PART", f"{record.name} does not say which of its parts learn.", "Train all of it: --part all"
+        )
+    return policy(record.variant)
 
 
 def soft_dice(logits: Tensor, wanted: Tensor, smooth: float = 1e-5) -> Tensor:

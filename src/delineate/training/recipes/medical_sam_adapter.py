@@ -19,6 +19,7 @@ from delineate.data.cases import Case
 from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.systems import SYSTEMS
 from delineate.training.adapted import ADAPTER
+from delineate.training.class_finetune import policy_of
 from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, run_finetune
 from delineate.training.frames import split_frames
 from delineate.training.loop import BEST, LoopOptions, Schedule, Tell, TrainingOutcome
@@ -45,7 +46,7 @@ class AdaptersObjective(FinetuneObjective):
     """An ``Objective``: what the system's own table says learns; with ``part = all`` everything."""
 
     def trained(self) -> list[dict[str, Any]]:
-        policy = SYSTEMS[self.predictor.record.name].policy(self.predictor.record.variant)
+        policy = policy_of(self.predictor.record)
         whole = self.recipe.part is TrainedPart.ALL
         self.learned = {n for n, _ in self.host.named_parameters() if (policy.learns(n) or whole)}
         fixed = {n for n in self.learned if "positional_embedding" in n}
