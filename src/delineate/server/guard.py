@@ -78,7 +78,7 @@ class Guard:
         found = KEYED.fullmatch(scope["path"])
         if found is None or not self._settings.token or not same(found[1], self._settings.token):
             return scope, False
-        return scope | {"path": found[2], "raw_path": found[2].encode(), _BY_ADDRESS: True}, True
+        return {**scope, "path": found[2], "raw_path": found[2].encode(), _BY_ADDRESS: True}, True
 
     def _refusal(self, path: str, headers: Headers, may: bool) -> RefusalError | None:
         if _name_of(headers.get("host", "")) not in self._settings.allowed_hosts:

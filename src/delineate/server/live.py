@@ -22,6 +22,7 @@ from delineate.server.service import Service
 from delineate.server.sessions import LiveSession
 
 SUBPROTOCOL: Final = "delineate.v1"
+NO_TEXT: Final = 1003  # unsupported data
 MOST_UNSENT: Final = 10_000  # messages to one client that does not read them
 
 
@@ -106,7 +107,10 @@ class Connection:
                 task = asyncio.create_task(self._answer(await self._socket.receive_text(), time.perf_counter()))
                 wishes.add(task)
                 task.add_done_callback(wishes.discard)
-        except (WebSocketDisconnect, RuntimeError, KeyError):
+        except KeyError:  # bytes, where messages are text
+            with contextlib.suppress(RuntimeError):
+                await self._socket.close(NO_TEXT)
+        except (WebSocketDisconnect, RuntimeError):
             pass
         finally:
             self._live.listeners.discard(self._hear)

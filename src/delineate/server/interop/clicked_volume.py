@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -47,9 +47,9 @@ async def outlined(service: Service, scan: Scan, clicked: Clicked) -> Session:
         await service.compute(session.predict)
         return session
     name = clicked.label
-    where, where_not = _prompts(clicked, scan)
-    for prompts in (where, where_not):  # what is not meant may lie on slices that are reached only by following
-        if prompts and await service.compute(partial(asked, session, prompts, name)) and name in session.segmentation:
+    for prompts in _prompts(clicked, scan):  # what is not meant may lie on slices that are reached only by following
+        answer: Callable[[], bool] = partial(asked, session, prompts, name)
+        if prompts and await service.compute(answer) and name in session.segmentation:
             await follow(service, partial(session.propagating, (name,)))
     return session
 
@@ -63,8 +63,8 @@ def _prompts(clicked: Clicked, scan: Scan) -> tuple[PromptsByFrame, PromptsByFra
     if len(clicked.roi) == 6:
         frame, box = _box(clicked.roi, scan)
         found.setdefault(frame, []).insert(0, box)
-    positive = {n for n, prompts in found.items() if any(getattr(one, "positive", True) for one in prompts)}
-    return {n: found[n] for n in found if n in positive}, {n: found[n] for n in found if n not in positive}
+    where = {n for n, prompts in found.items() if any(getattr(one, "positive", True) for one in prompts)}
+    return {n: found[n] for n in found if n in where}, {n: found[n] for n in found if n not in where}
 
 
 def _points(clicks: Iterable[Sequence[float]], scan: Scan, positive: bool) -> Iterable[tuple[int, Point]]:

@@ -28,7 +28,6 @@ from delineate.io.naming import stem_of
 from delineate.io.opening import open_scan
 from delineate.io.saving import save
 from delineate.io.writers.image import image_writer
-from delineate.predictors.answers import class_names
 from delineate.predictors.capabilities import Scope
 from delineate.server.guard import by_address, same
 from delineate.server.interop.clicked_volume import Clicked, outlined
@@ -39,6 +38,7 @@ from delineate.server.problems import RefusalError, not_found
 from delineate.server.routes import chunks
 from delineate.server.service import Service
 from delineate.session import Session
+from delineate.session.answering import class_names
 
 DOUBTFUL: Final = "doubtful"
 STRATEGIES: Final = {
@@ -201,7 +201,8 @@ def _add_datastore(router: APIRouter, service: Service, store: Datastore) -> Non
             },
         }
 
-    @router.api_route("/datastore/image", methods=["GET", "HEAD"])
+    @router.head("/datastore/image", include_in_schema=False)
+    @router.get("/datastore/image")
     async def image(image: Image) -> FileResponse:
         """An image, right-handed."""
         folder = Path(mkdtemp(prefix="delineate-image-"))
