@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -48,8 +48,9 @@ async def outlined(service: Service, scan: Scan, clicked: Clicked) -> Session:
         return session
     name = clicked.label
     for prompts in _prompts(clicked, scan):  # what is not meant may lie on slices that are reached only by following
-        answer: Callable[[], bool] = partial(asked, session, prompts, name)
-        if prompts and await service.compute(answer) and name in session.segmentation:
+        if not prompts:
+            continue
+        if await service.compute(partial(asked, session, prompts, name)) and name in session.segmentation:
             await follow(service, partial(session.propagating, (name,)))
     return session
 

@@ -1,0 +1,1 @@
+"""Sessions inside other programs' windows: napari, Gradio. Each needs its own extra, loaded when it is used."""
