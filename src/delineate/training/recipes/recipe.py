@@ -120,7 +120,9 @@ class Recipe:
         wanted, size = self.options(wishes), bytes_of(memory)
         if not isinstance(wanted, Finetune | Sam2Finetune):
             raise ModelError(
-                "E-TRAIN-MEMORY", f"{self.name} needs about 1 GB, whatever is chosen.", "Leave --memory out."
+                "E-TRAIN-MEMORY",
+                f"What {self.name} takes is not planned.",
+                "Leave --memory out; --batch 1 takes least.",
             )
         network, gpu = predictor.network, predictor.engine.device.type == "cuda"
         if isinstance(wanted, Finetune):
