@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 
-from delineate.core.errors import InputError, MissingExtraError
+from delineate.core.errors import DelineateError, InputError, MissingExtraError
 from delineate.io.opening import open_scan
 from delineate.io.readers import dicom_jpeg
-from small_dicom import dicom, enhanced, item, levels
+from small_dicom import dicom, enhanced, item, levels, with_raw
 
 RAMP = np.linspace(1000, 3000, 64).astype(np.uint16).reshape(8, 8)
 M1 = {"PhotometricInterpretation": "MONOCHROME1"}
@@ -169,3 +170,12 @@ def test_frames_of_a_clip_have_one_number_type(tmp_path: Path, about: Any) -> No
         wanted = stack.astype(int) * about["RescaleSlope"] + about.get("RescaleIntercept", 0)
         np.testing.assert_array_equal(np.stack(frames), wanted)
     assert np.isfinite(scan.intensities.statistics.maximum)
+
+
+@pytest.mark.parametrize("frames", [2_000_000_000, 10**30, 900_000, 5000])
+def test_more_frames_than_the_file_can_hold_are_refused_at_once(frames: int, tmp_path: Path) -> None:
+    path = with_raw(dicom(tmp_path / "a.dcm", levels(3), None), "NumberOfFrames", f"{frames} ".encode()[:40])
+    began = time.process_time()
+    with pytest.raises(DelineateError, match=r"a\.dcm") as caught:
+        open_scan(path)
+    assert caught.value.code in ("E-FRAMES-LARGE", "E-FILE-CUT") and time.process_time() - began < 2

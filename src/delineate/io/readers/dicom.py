@@ -10,6 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.datadict import dictionary_has_tag
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pydicom.valuerep import VR
 
 from delineate.core.errors import DelineateError, InputError, Notice
@@ -17,16 +18,17 @@ from delineate.core.hashing import sha256_of
 from delineate.core.reading import reason
 from delineate.core.scan import Scan, SourceFile
 from delineate.core.terminal_text import excerpt
-from delineate.io.limits import check_picture
+from delineate.io.limits import check_frames, check_picture
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import dicom_seg
 from delineate.io.readers.dicom_pixels import pixel_bytes
 from delineate.io.readers.dicom_scan import clip, image, unplaced_volume, volume
 from delineate.io.readers.dicom_series import Choice, choices_of, chosen
-from delineate.io.readers.dicom_slices import ASSUMED, Slice, placed, places_are_assumed, slices_of
+from delineate.io.readers.dicom_slices import ASSUMED, Slice, frame_count, placed, places_are_assumed, slices_of
 from delineate.io.readers.dicom_stream import opened
 from delineate.io.readers.dicom_tags import Tags
 from delineate.io.readers.modality import DICOM_MODALITIES
+from delineate.io.unpacking import DEFLATE_RATIO
 
 NOT_IMAGES = {"SEG", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "FID", "RWV", "DOC"}
 NOT_IN_SERIES = NOT_IMAGES | {"RTDOSE"}  # beside a scan
@@ -248,4 +250,17 @@ def _slices(one: _File, options: ReadOptions) -> list[Slice]:
             "Name a file or folder with images; export the series again if there should be some.",
         )
     check_picture(path, columns, rows, pixel_bytes(tags), options)
+    _require_held(path, tags, options)
     return slices_of(path, tags)
+
+
+def _require_held(path: Path, tags: Tags, options: ReadOptions) -> None:
+    """That so many frames can be in a file of its size: a frame takes a byte at least."""
+    count, size = frame_count(tags), path.stat().st_size
+    check_frames(path, count, options)
+    syntax = getattr(tags.data, "file_meta", {}).get("TransferSyntaxUID", "")
+    if count > size * (DEFLATE_RATIO if syntax == DeflatedExplicitVRLittleEndian else 1):
+        raise InputError(
+            "E-FILE-CUT", f"{path.name} says it holds {count} frames, which {size} bytes cannot hold.",
+            "It is damaged or cut short: copy or download it again.",
+        )  # fmt: skip

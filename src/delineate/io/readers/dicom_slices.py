@@ -88,7 +88,7 @@ def slices_of(path: Path, tags: Tags) -> list[Slice]:
         shared = tuple(item.data for item in tags.items("SharedFunctionalGroupsSequence")[:1])
         framed = [tags.framed(group.data, *shared) for group in groups]
         return [Slice(path, n, one, plane_of(one), {}) for n, one in enumerate(framed)]
-    vectors = [_vectors(tags, n, count) for n in range(count)]
+    vectors = _vectors(tags, count)
     if count == 1:
         return [Slice(path, 0, tags, plane_of(tags), vectors[0])]
     first, offsets = _first_plane(tags), _offsets(tags, count)
@@ -169,13 +169,11 @@ def _moved(plane: Plane, offset: float) -> Plane:
 _VECTORS = ("EnergyWindow", "Detector", "Phase", "RRInterval", "TimeSlot", "Rotation", "AngularView")
 
 
-def _vectors(tags: Tags, frame: int, count: int) -> dict[str, int]:
-    found = {}
-    for name in _VECTORS:
-        values = tags.numbers(f"{name}Vector")
-        if len(values) == count and len(set(values)) > 1:
-            found[name] = int(values[frame])
-    return found
+def _vectors(tags: Tags, count: int) -> list[dict[str, int]]:
+    """What tells frames of one place apart, of each."""
+    said = {name: tags.numbers(f"{name}Vector") for name in _VECTORS}
+    there = {name: values for name, values in said.items() if len(values) == count and len(set(values)) > 1}
+    return [{name: int(values[n]) for name, values in there.items()} for n in range(count)]
 
 
 def places_are_assumed(tags: Tags) -> bool:
