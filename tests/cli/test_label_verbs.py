@@ -135,6 +135,10 @@ def test_every_verb_stands_in_a_section_with_its_whole_sentence(capfd: pytest.Ca
     assert len(named) == len(set(named)) and {word.split()[0] for word in verbs()} == set(named)
 
 
+def test_every_verb_has_examples() -> None:
+    assert set(EXAMPLES) == set(verbs())
+
+
 @pytest.mark.parametrize("verb", sorted(EXAMPLES))
 def test_help_ends_with_three_examples(verb: str, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = typed(capfd, *verb.split(), "--help")

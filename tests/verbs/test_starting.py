@@ -163,10 +163,12 @@ def test_one_structure_of_several_slices(folder: Path, tmp_path: Path, between: 
     assert ((found[:, :, ::4] > 0) == (drawn[:, :, ::4] == 7)).all() and found.any(axis=(0, 1)).all()
 
 
-def test_slices_that_are_left_out_of_a_mask_are_told_of(folder: Path, tmp_path: Path) -> None:
-    sparse(folder, tmp_path / "drawn.nii.gz")
-    target = SegmentTarget(mask=tmp_path / "drawn.nii.gz", mask_label=2, propagate=False)
+def test_all_slices_of_a_mask_stay_where_nobody_chose_one(folder: Path, tmp_path: Path) -> None:
+    drawn = sparse(folder, tmp_path / "drawn.nii.gz")
+    target = SegmentTarget(mask=tmp_path / "drawn.nii.gz", mask_label=7)
     done = segment(
         SegmentRequest(input=folder / "a.nii.gz", asked=target, output=OutputChoice(path=tmp_path / "o.nii.gz"))
     )
-    assert any("drawn on 3 slices" in notice.message for notice in done.notices)
+    assert any("drawn on 3 slices; all are kept" in notice.message for notice in done.notices)
+    found = np.asarray(nib.load(tmp_path / "o.nii.gz").dataobj)
+    assert ((found[:, :, ::4] > 0) == (drawn[:, :, ::4] == 7)).all() and found.any(axis=(0, 1)).all()

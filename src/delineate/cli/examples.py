@@ -67,6 +67,56 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "delineate distill DIR --teacher medsam_vit_b.pth --student mobile_sam --steps 5000 -o student",
         "delineate distill DIR --teacher medsam --student mobile_sam -o student --resume",
     ),
+    "doctor": (
+        "delineate doctor",
+        "delineate doctor --json",
+        "delineate doctor --debug",
+    ),
+    "systems": (
+        "delineate systems",
+        "delineate systems show medsam",
+        "delineate systems --json",
+    ),
+    "bench": (
+        "delineate bench",
+        "delineate bench --quick",
+        "delineate bench --systems --budget 600",
+    ),
+    "bench reproduce": (
+        "delineate bench reproduce",
+        "delineate bench reproduce medsam --data DIR --predictors quill",
+        "delineate bench reproduce box-2d --data DIR --predictors quill,ellipse --limit 3 -o reproduced",
+    ),
+    "bench corruptions": (
+        "delineate bench corruptions polyp.png -o corruptions.png",
+        "delineate bench corruptions slice.png --seed 1 -o other.png",
+        "delineate bench corruptions frame.jpg -o corruptions.png --overwrite",
+    ),
+    "bench compare": (
+        "delineate bench compare --data DIR",
+        "delineate bench compare --data DIR --models quill,lite_medsam,ellipse --limit 2 -o compared",
+        "delineate bench compare --data DIR --without liver,spleen",
+    ),
+    "models list": (
+        "delineate models list",
+        "delineate models list --json",
+        "delineate models list --debug",
+    ),
+    "models import": (
+        "delineate models import medsam_vit_b.pth",
+        "delineate models import weights.pt --system sam2.1_tiny",
+        "delineate models import lite_medsam.whl",
+    ),
+    "models export": (
+        "delineate models export mobile_sam -o mobile_sam_onnx",
+        "delineate models export medsam_vit_b.pth -o medsam_onnx --no-check",
+        "delineate models export lite_medsam -o lite_medsam_onnx",
+    ),
+    "models verify": (
+        "delineate models verify",
+        "delineate models verify --json",
+        "delineate models verify --debug",
+    ),
     "models pull": (
         "delineate models pull lite_medsam",
         "delineate models pull sam2.1_small",
@@ -81,6 +131,26 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "delineate dataset shard DIR -o shards",
         "delineate dataset shard DIR --size 2GB -o shards",
         "delineate dataset shard DIR --split 0.8,0.1,0.1 --seed 1 -o shards",
+    ),
+    "dataset synthesize": (
+        "delineate dataset synthesize -o made",
+        "delineate dataset synthesize -o made --count 500 --size 320",
+        "delineate dataset synthesize -o made --seed 7",
+    ),
+    "dataset prepare": (
+        "delineate dataset prepare chaos CHAOS -o chaos",
+        "delineate dataset prepare btcv BTCV -o btcv --size 672",
+        "delineate dataset prepare polyps POLYPS -o polyps --superpixels none",
+    ),
+    "train quill": (
+        "delineate train quill -o runs/quill",
+        "delineate train quill --data DIR --minutes 9 --batch 128 --rate 1.2e-3 -o runs/quill",
+        "delineate train quill --data DIR -o runs/quill --resume",
+    ),
+    "train recipes": (
+        "delineate train recipes",
+        "delineate train recipes --json",
+        "delineate train recipes --debug",
     ),
     "train finetune": (
         "delineate train finetune DIR -m quill -o mine",

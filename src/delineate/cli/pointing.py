@@ -38,7 +38,7 @@ class Pointing:
     neg_scribble: Annotated[Several, typer.Option(help="x,y x,y ...: a line over what does not belong to it.")] = None
     lasso: Annotated[Several, typer.Option(help="x,y x,y ...: a closed line loosely around the structure.")] = None
     text: Annotated[Several, typer.Option(help="Its name, for systems that read: medsam_text.")] = None
-    mask: Annotated[Several, typer.Option(help="A file with an outline on one frame to follow or correct.")] = None
+    mask: Annotated[Several, typer.Option(help="A file with an outline; of several drawn slices all stay.")] = None
     markers: Annotated[Several, typer.Option(help="A volume with marks on some slices: a box on each between.")] = None
     mask_label: Annotated[
         Several, typer.Option(help="Which label of --mask or --markers, where they hold several.")
@@ -53,7 +53,7 @@ class Pointing:
     undo: Annotated[int, typer.Option(min=0, help="With --from a manifest: take the last N prompts back.")] = 0
     between: Annotated[
         str | None,
-        typer.Option(help="Keep every drawn slice, and outline those between: interpolate (shapes) or follow."),
+        typer.Option(help="Slices between drawn ones: interpolate (by shapes) or follow (the picture)."),
     ] = None
     space: Annotated[str, typer.Option(help="What prompts are given in: voxel, RAS or LPS.")] = "voxel"
     one_by_one: Annotated[

@@ -189,7 +189,8 @@ class PropagationRun:
             for edge in sorted({ahead, behind} - {None}):  # type: ignore[type-var]
                 assert edge is not None
                 left, right = (start if edge == behind else edge), (end if edge == ahead else edge + 1)
-                anchor = Anchor(name, edge, masks[edge].decode(), left, right, words)
+                sure = self._sureness(name, edge)
+                anchor = Anchor(name, edge, masks[edge].decode(), left, right, words, score=sure)
                 known = (edge if edge == behind else done.first, edge + 1 if edge == ahead else done.stop)
                 reaches.append(_Reach(anchor, frame, *known))
         return reaches
@@ -207,7 +208,8 @@ class PropagationRun:
     def _anchor(self, name: str, track: ObjectTrack, frame: int, start: int, end: int) -> Anchor:
         """A prompted frame to follow from, and what was asked on it where the outline is still the answer to that."""
         queries = track.queries(frame) if self._asks and frame not in track.edited else ()
-        return Anchor(name, frame, track.prompted[frame].decode(), start, end, track.words(frame), queries)
+        outline, sure = track.prompted[frame].decode(), self._sureness(name, frame)
+        return Anchor(name, frame, outline, start, end, track.words(frame), queries, sure)
 
     @staticmethod
     def _edge(masks: dict[int, Rle], frames: range, source: int) -> int:
@@ -236,8 +238,7 @@ class PropagationRun:
         cleared = {frame for reach in reaches for frame in reach.news if frame not in track.prompted}
         masks: dict[int, Rle | None] = dict.fromkeys(cleared)
         masks |= {one.frame: rle for one, rle in steps}
-        most = {reach.anchor.frame: self._most_confidence(name, reach.source) for reach in reaches}
-        scores = {one.frame: min(one.step.confidence, most[one.anchor]) for one, _ in steps if not one.step.lost}
+        scores = {one.frame: one.step.confidence for one, _ in steps if not one.step.lost}
         warnings = {f: w for f, w in track.warnings.items() if f not in cleared}
         warnings |= {one.frame: ", ".join(one.step.drift) for one, _ in steps if one.step.drift and not one.ended}
         ended = {f: d for f, d in track.ended.items() if f not in cleared}
@@ -246,10 +247,9 @@ class PropagationRun:
         segmentation = state.segmentation.with_masks(name, masks, scores)
         return replace(state, segmentation=segmentation).with_track(name, track)
 
-    def _most_confidence(self, name: str, source: int) -> float:
-        """What follows from an outline that was doubted where it was prompted is as doubtful as that."""
-        doubted = source in self.state.tracks[name].warnings
-        return self.state.segmentation[name].scores.get(source, 1.0) if doubted else 1.0
+    def _sureness(self, name: str, frame: int) -> float:
+        """How sure an outline is that is followed from: what follows from it is no surer."""
+        return self.state.segmentation[name].scores.get(frame, 1.0)
 
     def _ranges(self, track: ObjectTrack, reaches: list[_Reach]) -> dict[int, FollowedFrom]:
         """What has been followed from each outline by now; a frame belongs to the outline it was followed from last."""

@@ -63,12 +63,12 @@ class ChainTracker:
             for name, (answer, jumped) in zip(list(self._last), answers, strict=True)
         }
 
-    def add(self, name: str, prompts: FramePrompts) -> Step:
+    def add(self, name: str, prompts: FramePrompts, score: float = 1.0) -> Step:
         """An outline that was drawn is taken; other prompts are answered, starting from the outline it has now."""
         if self._now is None:
             raise PromptError("E-TRACK-NO-FRAME", "There is no frame to point at yet.", "Push a frame first.")
         frame, features = self._now
-        mask, score = prompts.drawn, 1.0
+        mask = prompts.drawn
         if mask is None:
             last = self._last.get(name)
             previous = last.mask if last is not None and last.features is features else None
@@ -103,7 +103,7 @@ class ChainTracker:
 
     suspend = remove
 
-    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+    def resume(self, name: str, mask: NDArray[np.bool_], score: float = 1.0) -> bool:
         return False
 
     def _answers(self, features: Features, references: Sequence[ReferenceFrame]) -> list[tuple[Candidates, bool]]:

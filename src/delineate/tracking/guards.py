@@ -1,7 +1,7 @@
 """Is the outline still the same structure? What a person would check at a glance, as numbers.
 
-Three signs of drift, each a factor between 0 and 1 of the frame's confidence: the area jumped, the gray values
-inside are no longer those of the structure, the model itself is unsure.
+Signs of drift are told in words: the area jumped, the gray values inside are no longer those of the structure, the
+model itself is unsure. How much they lower the confidence was measured (``trust``).
 """
 
 from __future__ import annotations
@@ -17,11 +17,20 @@ from delineate.core.frame import Frame
 from delineate.core.scan import ScanKind
 from delineate.predictors.frame_predictor import Candidates, ChainOptions
 from delineate.tracking.tracker import Drift, Step
-from delineate.tracking.trust import Signs
+from delineate.tracking.trust import Signs, believed, strongest
 
 Pixels = NDArray[Any]
 MaskArray = NDArray[np.bool_]
 ABSENT = 0.5  # probability of being there below which a structure is lost
+DOUBTED = 0.5  # confidence below which an outline is doubted, whatever lowers it
+REASONS = {
+    "distance": Drift.DISTANCE,
+    "size": Drift.SIZE,
+    "jump": Drift.AREA,
+    "place": Drift.PLACE,
+    "look": Drift.APPEARANCE,
+    "contrast": Drift.FADED,
+}
 
 
 @dataclass(frozen=True)
@@ -181,11 +190,11 @@ class Guard:
         if source is not None and known.look.change(now) > settings.gone:
             return _lost(mask)
         self._known[name] = replace(known, last_area=area)
-        found = int(answer.mask.sum())  # before anything was cut off: a leak must show
         last_area = known.last_area if source is None else int(source.sum())
-        confidence, drift = _doubts(answer.score * answer.presence, found, last_area, known.look.change(now), settings)
         signs = known.signs(answer.score * answer.presence, mask, now, last_area)
-        return Step(mask, confidence, drift, signs)
+        found = int(answer.mask.sum())  # before anything was cut off: a leak must show
+        confidence = float(believed([signs])[0])
+        return Step(mask, confidence, _doubts(signs, confidence, found, last_area, settings), signs)
 
     def known(self, name: str) -> KnownStructure:
         return self._known[name]
@@ -242,21 +251,18 @@ def resembling(mask: MaskArray, last: MaskArray, frame: Pixels, look: Appearance
     return kept
 
 
-def _doubts(
-    score: float, area: int, last_area: int, change: float, settings: GuardSettings
-) -> tuple[float, tuple[Drift, ...]]:
-    """How much to trust an outline, 0 to 1, and what lowered it."""
+def _doubts(signs: Signs, confidence: float, area: int, last_area: int, settings: GuardSettings) -> tuple[Drift, ...]:
+    """What lowered the confidence in an outline, in words."""
     drift = []
-    ratio = max(area, last_area) / max(1, min(area, last_area))
-    if ratio > settings.area_ratio:
+    if max(area, last_area) / max(1, min(area, last_area)) > settings.area_ratio:
         drift.append(Drift.AREA)
-    if change > settings.appearance:
+    if signs.look > settings.appearance:
         drift.append(Drift.APPEARANCE)
-    if score < settings.score:
+    if signs.score < settings.score:
         drift.append(Drift.SCORE)
-    by_area = min(1.0, settings.area_ratio / ratio)
-    by_look = 1.0 if change <= settings.appearance else settings.appearance / change
-    return float(np.clip(score, 0, 1) * by_area * by_look), tuple(drift)
+    if confidence < DOUBTED and confidence < signs.begun and (why := REASONS[strongest(signs)]) not in drift:
+        drift.append(why)
+    return tuple(drift)
 
 
 def _distance(one: tuple[float, ...], other: tuple[float, ...]) -> float:

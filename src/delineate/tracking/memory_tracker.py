@@ -168,14 +168,14 @@ class MemoryTracker:
         with torch.inference_mode():
             return self._track(self._frame, list(self._banks))
 
-    def add(self, name: str, prompts: FramePrompts) -> Step:
+    def add(self, name: str, prompts: FramePrompts, score: float = 1.0) -> Step:
         """Points add up with those given before on this frame; a box replaces the box; a mask replaces them all.
 
         A mask given with points or a box is what they correct.
         """
         answer, frame = self.point(name, prompts), self._frame.frame
         assert frame is not None, "only the network's answer is told of maps: use point()"
-        step = self._guard.start(name, frame, answer.mask, answer.score)
+        step = self._guard.start(name, frame, answer.mask, answer.score if prompts.drawn is None else score)
         if step.lost:
             self.remove(name)
         return step
@@ -216,12 +216,12 @@ class MemoryTracker:
             self._suspended[name] = self._banks.pop(name)
         self._last.pop(name, None)
 
-    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+    def resume(self, name: str, mask: NDArray[np.bool_], score: float = 1.0) -> bool:
         now, bank = self._frame, self._suspended.get(name)
         if bank is None or now.index not in bank.prompted or now.frame is None:
             return False
         self._banks[name] = self._suspended.pop(name)
-        self._guard.start(name, now.frame, mask)
+        self._guard.start(name, now.frame, mask, score)
         return True
 
     def clear(self, name: str, index: int) -> None:

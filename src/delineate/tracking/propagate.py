@@ -41,6 +41,7 @@ class Anchor:
 
     words    it came from
     queries  that gave it, one after the other, for a tracker to ask again and remember; none: it is given the outline
+    score    how sure the outline is, 0 to 1
     """
 
     name: str
@@ -50,6 +51,7 @@ class Anchor:
     stop: int
     words: str | None = None
     queries: tuple[FramePrompts, ...] = ()
+    score: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +176,7 @@ def _remember(tracker: Tracker, scan: Scan, context: Sequence[Anchor]) -> None:
 def _ask(tracker: Tracker, anchor: Anchor) -> None:
     """Point at a structure on the frame pushed last, as it was prompted."""
     for query in anchor.queries or (FramePrompts(mask=anchor.mask, text=anchor.words),):
-        tracker.add(anchor.name, query)
+        tracker.add(anchor.name, query, anchor.score)
 
 
 def _span(anchors: Sequence[Anchor], direction: Direction) -> tuple[int, int]:
@@ -238,7 +240,7 @@ class _Sweep:
 
     def _start(self, anchor: Anchor) -> None:
         """Have the tracker follow from an anchor on the present frame."""
-        if not self.forgetting and self.tracker.resume(anchor.name, anchor.mask):
+        if not self.forgetting and self.tracker.resume(anchor.name, anchor.mask, anchor.score):
             return
         _ask(self.tracker, anchor)
 

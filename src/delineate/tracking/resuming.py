@@ -50,6 +50,11 @@ class StructureRecord(_Record):
     inside: float
     outside: float
     spread: float
+    color: tuple[float, ...]
+    around: tuple[float, ...]
+    middle: tuple[float, float]
+    begun: float
+    passed: int
     area: int
     last_area: int
     anchor: int
@@ -98,6 +103,11 @@ class SweepPosition:
             inside=look.inside,
             outside=look.outside,
             spread=look.spread,
+            color=look.color,
+            around=look.around,
+            middle=known.middle,
+            begun=known.begun,
+            passed=known.passed,
             area=known.area,
             last_area=known.last_area,
             anchor=self.following[name],
@@ -115,5 +125,6 @@ def take_up(tracker: Tracker, record: SweepRecord, scan: Scan) -> None:
             prompted = ReferenceFrame(features, one.prompted.mask)
         last = ReferenceFrame(tracker.encoded(scan.frame(one.last.frame)), one.last.mask, prompted)
         places = one.last.frame, one.last.frame if one.prompted is None else one.prompted.frame
-        look = Appearance(one.inside, one.outside, one.spread)
-        tracker.take_up(name, last, places, KnownStructure(look, one.area, one.last_area))
+        look = Appearance(one.inside, one.outside, one.spread, one.color, one.around)
+        known = KnownStructure(look, one.area, one.last_area, one.middle, one.begun, one.passed)
+        tracker.take_up(name, last, places, known)

@@ -21,6 +21,10 @@ class Drift(StrEnum):
     AREA = "area jumped"
     APPEARANCE = "looks different"
     SCORE = "model unsure"
+    SIZE = "larger than where it was pointed at"
+    PLACE = "far from where it was pointed at"
+    FADED = "hardly stands out"
+    DISTANCE = "many frames from the prompt"
     LOST = "not found"
 
 
@@ -62,10 +66,11 @@ class Tracker(Protocol):
         """
         ...
 
-    def add(self, name: str, prompts: FramePrompts) -> Step:
+    def add(self, name: str, prompts: FramePrompts, score: float = 1.0) -> Step:
         """Point at a structure on the frame pushed last, or correct it there; it is followed from here on.
 
-        An outline that was drawn is taken as it is. Raises PromptError where no frame was pushed yet.
+        An outline that is given is taken as it is; ``score`` says how sure it is. Raises PromptError where no frame was
+        pushed yet.
         """
         ...
 
@@ -77,9 +82,10 @@ class Tracker(Protocol):
         """Stop following a structure; where it is added again, what is remembered of it counts too."""
         ...
 
-    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+    def resume(self, name: str, mask: NDArray[np.bool_], score: float = 1.0) -> bool:
         """Follow a suspended structure again from the frame pushed last; False where it was not prompted there.
 
-        mask  its outline there, bool (height, width)
+        mask   its outline there, bool (height, width)
+        score  how sure that is
         """
         ...

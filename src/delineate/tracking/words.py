@@ -46,7 +46,7 @@ class WordTracker:
         answers = zip(self._words, decoded(self.predictor, features, queries, frame.pixels.shape[:2]), strict=True)
         return {name: self._guard.judge(name, frame, answer) for name, answer in answers}
 
-    def add(self, name: str, prompts: FramePrompts) -> Step:
+    def add(self, name: str, prompts: FramePrompts, score: float = 1.0) -> Step:
         """Begin with an outline and the words it was asked for with."""
         if self._frame is None:
             raise PromptError("E-TRACK-NO-FRAME", "There is no frame to point at yet.", "Push a frame first.")
@@ -56,7 +56,7 @@ class WordTracker:
                 f'{self.predictor.record.name} follows by name, and nothing says what "{name}" is.',
                 'Name the structure: --text "liver"',
             )
-        step = self._guard.start(name, self._frame, prompts.mask)
+        step = self._guard.start(name, self._frame, prompts.mask, score)
         if not step.lost:
             self._words[name] = prompts.text
         return step
@@ -67,5 +67,5 @@ class WordTracker:
 
     suspend = remove
 
-    def resume(self, name: str, mask: NDArray[np.bool_]) -> bool:
+    def resume(self, name: str, mask: NDArray[np.bool_], score: float = 1.0) -> bool:
         return False

@@ -36,13 +36,6 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
     voxels, notices = _on_grid(drawn, scan, path, "E-MASK-GRID", label)
     slices = np.moveaxis(voxels, scan.slice_axis, 0)
     number = int(slices.sum(axis=(1, 2)).argmax()) if frame is None else frame
-    others = int(slices.any(axis=(1, 2)).sum()) - 1
-    if frame is None and others > 0:
-        text = (
-            f"{path.name} is drawn on {others + 1} slices; the outline of slice {number}, the largest, is followed. "
-            "--between interpolate (or follow) keeps them all, --from FILE every structure in it."
-        )
-        notices = (*notices, Notice("W-MASK-SLICES", text))
     if not 0 <= number < len(slices):
         raise PromptError(
             "E-PROMPT-FRAME",
@@ -50,6 +43,15 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
             "Frames and slices are counted from 0.",
         )
     return _mask(slices[number].T, number, path), notices
+
+
+def slices_drawn_on(path: Path, scan: Scan, label: int | None = None) -> int:
+    """How many slices of a volume a mask file is drawn on; 1 for pictures, and where no slices are meant."""
+    drawn = _drawn(path, scan) if scan.kind is ScanKind.VOLUME else None
+    if drawn is None or drawn.kind is not ScanKind.VOLUME:
+        return 1
+    voxels, _ = _on_grid(drawn, scan, path, "E-MASK-GRID", label)
+    return int(np.moveaxis(voxels, scan.slice_axis, 0).any(axis=(1, 2)).sum())
 
 
 def drawn_slices(path: Path, scan: Scan, label: int | None = None) -> tuple[list[Mask], tuple[Notice, ...]]:

@@ -76,7 +76,10 @@ def replay(request: ReplayRequest, progress: Progress | None = None) -> ReplayRe
     manifest = Manifest.read(request.manifest)
     if manifest is None:
         raise InputError(
-            "E-MANIFEST", f"{request.manifest} is no manifest.", "Prompt logs are applied with segment --prompts."
+            "E-MANIFEST",
+            f"{request.manifest} is no manifest.",
+            "segment, auto, evaluate and trainings keep one; clean, combine and the like are done again by their "
+            "command. Prompt logs are applied with segment --prompts.",
         )
     result = _replayed(manifest, request, progress)
     changed = changed_libraries(manifest.run.libraries if manifest.run else {})

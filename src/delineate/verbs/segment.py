@@ -40,7 +40,7 @@ from delineate.verbs.request import (
 from delineate.verbs.routing import routed
 from delineate.verbs.second_opinion import opinion_notices, second_model, with_second_opinion
 from delineate.verbs.starting import Start, continued, start_files
-from delineate.verbs.targets import Between, propagations, require_followed, target_prompts
+from delineate.verbs.targets import Between, as_drawn, propagations, require_followed, target_prompts
 from delineate.verbs.targets import SegmentTarget as SegmentTarget
 
 
@@ -205,8 +205,10 @@ def _session(
     if isinstance(request.asked, PromptLog):
         session = Session.for_log(scan, request.asked, predictor, request.force, request.guards)
         return session, request.asked.current
+    wanted, told = as_drawn(request.targets, scan)
+    scan = scan.with_notices(*told)
     if request.start is not None:
-        targets = tuple(target for target in request.targets if target.says_where or target.limit is not None)
+        targets = tuple(target for target in wanted if target.says_where or target.limit is not None)
         require_followed(targets, scan)
         return continued(
             Start(request.start, request.undo, request.between, request.force),
@@ -217,9 +219,9 @@ def _session(
             progress,
         )
     dense = predictor.capabilities.scope is Scope.DENSE
-    pointed = () if dense and request.prompts_nothing else request.targets
+    pointed = () if dense and request.prompts_nothing else wanted
     given = [(target, *target_prompts(target, scan)) for target in pointed]
-    require_followed(request.targets, scan)
+    require_followed(wanted, scan)
     session = Session(
         scan.with_notices(*(notice for *_, notices in given for notice in notices)), predictor, request.guards
     )
@@ -230,7 +232,7 @@ def _session(
         if target.name not in session.segmentation:
             session.add_object(target.name)
         session.prompt_all(prompts, target.name, target.one_by_one)
-    return session, [*begin, *(propagations(session, request.targets) if len(scan) > 1 else ())]
+    return session, [*begin, *(propagations(session, wanted) if len(scan) > 1 else ())]
 
 
 def _run_record(request: SegmentRequest, session: Session) -> RunRecord:

@@ -16,7 +16,7 @@ from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan
 from delineate.core.written_prompts import WrittenStructures, is_written
 from delineate.session import Session
-from delineate.verbs.prompt_files import drawn_slices, marker_prompts, mask_prompt
+from delineate.verbs.prompt_files import drawn_slices, marker_prompts, mask_prompt, slices_drawn_on
 from delineate.verbs.request import Request
 
 
@@ -82,6 +82,23 @@ def written_targets(
     )
 
 
+def as_drawn(targets: Sequence[SegmentTarget], scan: Scan) -> tuple[tuple[SegmentTarget, ...], tuple[Notice, ...]]:
+    """Structures whose mask is drawn on several slices keep them all, unless a slice of it was named; what is told."""
+    settled, notices = [], []
+    for target in targets:
+        if target.mask is not None and target.between is None and target.frame is None:
+            count = slices_drawn_on(target.mask, scan, target.mask_label)
+            if count > 1:
+                text = (
+                    f"{target.mask.name} is drawn on {count} slices; all are kept, and those between them are outlined "
+                    "by the shapes. --between follow goes by the picture there; --frame N follows that one slice alone."
+                )
+                notices.append(Notice("W-MASK-SLICES", text))
+                target = target.model_copy(update={"between": Between.INTERPOLATE})
+        settled.append(target)
+    return tuple(settled), tuple(notices)
+
+
 def target_prompts(target: SegmentTarget, scan: Scan) -> tuple[tuple[Prompt, ...], tuple[Notice, ...]]:
     """What says where a structure is, files read; and what should be known about it."""
     prompts: list[Prompt] = []
@@ -125,7 +142,8 @@ def propagations(session: Session, targets: Sequence[SegmentTarget]) -> list[Pro
     runs: dict[tuple[tuple[int, int] | None, str], list[SegmentTarget]] = {}
     for target in targets:
         if target.between is Between.INTERPOLATE:
-            session.interpolate(target.name)
+            if target.propagate:
+                session.interpolate(target.name)
         elif target.propagate:
             limit = _limit(session, target)
             how = "" if target.following is None else target.following.model_dump_json()
