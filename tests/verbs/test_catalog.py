@@ -106,6 +106,7 @@ CASES = [pytest.param(name, data, id=f"{name} {n}") for name, many in REQUESTS.i
 PRINTED = {"json", "quiet", "debug"}  # options that say how to print, not what to do
 BY_GROUPS = {
     "segment",
+    "batch",
     "auto",
     "replay",
     "inspect",

@@ -87,5 +87,5 @@ def _agreements(objects: Sequence[ObjectRecord], second: str) -> str:
 
 
 def _doubts(one: ObjectRecord) -> str:
-    """Places to look at, the worst first, with the reason: ``; look at 7 (the area jumped), 14 (...; so 12 to 20)``."""
+    """Places to look at, the worst first, with the reason: ``; look at 7 (area jumped; doubtful from 5 to 9)``."""
     return f"; look at {', '.join(map(str, one.doubts))}" if one.warnings else ""

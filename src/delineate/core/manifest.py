@@ -97,8 +97,8 @@ class Doubt:
     why: str
 
     def __str__(self) -> str:
-        """As it is printed: ``14 (area jumped; so 12 to 20)``."""
-        more = f"; so {self.first} to {self.last}" if self.last > self.first else ""
+        """As it is printed: ``14 (area jumped; doubtful from 12 to 20)``."""
+        more = f"; doubtful from {self.first} to {self.last}" if self.last > self.first else ""
         return f"{self.frame} ({self.why}{more})"
 
 
