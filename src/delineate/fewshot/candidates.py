@@ -78,11 +78,17 @@ class Candidate:
 
     @property
     def similarity(self) -> float:
-        """How sure it is that this is the structure: labels agree both ways, and what is inside looks the same.
+        """How sure it is that the structure is there: labels say the same, and so do all ways of outlining it.
 
-        The geometric mean of ``coarse``, ``back``, ``alike`` and ``intensities``.
+        The geometric mean of ``coarse`` and ``agreement``. Where nothing like the structure is, each candidate shows
+        something else.
         """
-        return float(max(self.coarse * self.back * self.alike * self.intensities, 0.0) ** 0.25)
+        return float(max(self.coarse * self.agreement, 0.0) ** 0.5)
+
+    @property
+    def confidence(self) -> float:
+        """How well it is outlined: the geometric mean of ``agreement``, ``alike`` and ``predicted_iou``."""
+        return float(max(self.agreement * self.alike * self.predicted_iou, 0.0) ** (1 / 3))
 
 
 @dataclass(frozen=True, eq=False)

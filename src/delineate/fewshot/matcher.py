@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,12 +65,10 @@ class Match:
     """A structure on a target.
 
     mask        bool (height, width)
-    similarity  ``Candidate.similarity``: how sure it is that this is the structure, 0 to 1
+    similarity  ``Candidate.similarity``: how sure it is that the structure is there, 0 to 1
     origin      what made the outline
     coarse      the mask that labels alone give, without a promptable model
-    confidence  how well it is outlined, 0 to 1: the geometric mean of how far the ways of outlining it agree, how alike
-                it is to the supports, and the predicted IoU. It ranks outlines of one structure; see ``similarity``
-                for whether it is there
+    confidence  ``Candidate.confidence``: how well it is outlined, 0 to 1; it ranks outlines of one structure
     """
 
     mask: Mask
@@ -181,8 +179,8 @@ class Matcher:
         coarse = probability > 0.5
         if not found:
             return Match(mask, 0.0, Origin.PIXELS, coarse)
-        confidence = _confidence(found[0], overlap(pixels > 0.5, coarse), 1.0)
-        return Match(mask, found[0].similarity, Origin.PIXELS, coarse, confidence)
+        one = replace(found[0], agreement=overlap(pixels > 0.5, coarse))
+        return Match(mask, one.similarity, Origin.PIXELS, coarse, one.confidence)
 
     def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
@@ -202,13 +200,7 @@ class Matcher:
         if not ranked:
             return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
         best = ranked[0][1]
-        (voted,) = weighed([Candidate(_voted(ranked), best.origin)], probability, target, structure)
-        confidence = _confidence(voted, best.agreement, best.predicted_iou)
-        return Match(voted.mask, voted.similarity, best.origin, coarse, confidence)
-
-
-def _confidence(one: Candidate, agreement: float, predicted_iou: float) -> float:
-    return float(max(agreement * one.alike * predicted_iou, 0.0) ** (1 / 3))
+        return Match(_voted(ranked), best.similarity, best.origin, coarse, best.confidence)
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:

@@ -37,6 +37,7 @@ class PixelLook:
     mean, scale  (F,) of each filter over the supports
     weights   (BASIS + 1,) of the linear machine
     cut       value from which on a pixel belongs to the structure: of the best Dice on the supports
+    gray      the same by gray values alone, for frames without color; None where it is that
     """
 
     channels: int
@@ -44,12 +45,13 @@ class PixelLook:
     scale: Array
     weights: NDArray[np.float64]
     cut: float
+    gray: PixelLook | None = None
 
     @classmethod
-    def of(cls, shown: Sequence[tuple[Frame, NDArray[np.bool_]]]) -> PixelLook:
-        """Learned from labeled frames."""
+    def of(cls, shown: Sequence[tuple[Frame, NDArray[np.bool_]]], color: bool = True) -> PixelLook:
+        """Learned from labeled frames; without ``color`` from their gray values alone."""
         pictures = [gray_and_color(frame) for frame, _ in shown]
-        channels = min(len(one) for one in pictures)
+        channels = min(len(one) for one in pictures) if color else 1
         rows, labels = [], []
         random = np.random.default_rng(0)
         for picture, (_, mask) in zip(pictures, shown, strict=True):
@@ -58,6 +60,7 @@ class PixelLook:
             chosen = random.permutation(inside.size)[: max(SAMPLES // len(shown), 500)]
             rows.append(values.reshape(len(values), -1)[:, chosen])
             labels.append(inside[chosen])
+        gray = cls.of(shown, color=False) if channels > 1 else None
         samples, label = np.concatenate(rows, axis=1), np.concatenate(labels)
         mean, scale = samples.mean(axis=1), samples.std(axis=1) + 1e-6
         basis = _basis((samples - mean[:, None]) / scale[:, None]).astype(np.float64)
@@ -67,12 +70,13 @@ class PixelLook:
         said = weights @ basis
         truth = label > 0.5
         dice = [2 * (truth & (said > cut)).sum() / max(truth.sum() + (said > cut).sum(), 1) for cut in CUTS]
-        return cls(channels, mean, scale, weights, float(CUTS[int(np.argmax(dice))]))
+        return cls(channels, mean, scale, weights, float(CUTS[int(np.argmax(dice))]), gray)
 
     def probability(self, frame: Frame) -> Array:
         """(height, width): 0.5 where the value is ``cut``."""
         picture = gray_and_color(frame)
-        picture += [np.zeros_like(picture[0])] * (self.channels - len(picture))
+        if self.gray is not None and len(picture) < self.channels:
+            return self.gray.probability(frame)
         values = filtered(picture[: self.channels])
         shape = values.shape[1:]
         flat = (values.reshape(len(values), -1) - self.mean[:, None]) / self.scale[:, None]

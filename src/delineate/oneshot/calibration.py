@@ -11,10 +11,11 @@ from scipy import ndimage
 
 from delineate.core.frame import Frame
 from delineate.fewshot.matcher import Matcher
+from delineate.fewshot.pixel_look import is_scattered
 
 SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it on other supports
-SHARE_OF_ONE = 0.25  # the same where a changed copy stands for it: another patient is less alike
-LEAST, MOST = 0.1, 0.5
+SHARE_OF_ONE = 0.3  # the same where a changed copy stands for it: another patient is less alike
+LEAST, MOST = 0.3, 0.5
 TURN, GROWTH, GAMMA, NOISE = 8.0, 1.12, 0.8, 0.03  # degrees, factor, exponent, share of the range
 
 
@@ -44,8 +45,9 @@ def calibrated(matcher: Matcher) -> dict[str, Threshold]:
             if name in support.masks:
                 present[name].append(match.similarity)
         for name, mask in support.masks.items():
-            without = painted_over(support.frame, mask)
-            absent[name].append(matcher.match(without, others)[name].similarity if _shows(matcher, others, name) else 0)
+            told = _shows(matcher, others, name) and not is_scattered(mask)  # painted over, it would be elsewhere
+            seen = matcher.match(painted_over(support.frame, mask), others)[name].similarity if told else 0.0
+            absent[name].append(seen)
     share = SHARE if several else SHARE_OF_ONE
     return {name: _between(present[name], absent[name], share) for name in matcher.names}
 

@@ -1,0 +1,58 @@
+"""Many small parts: told from one structure, and found by what their pixels look like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from delineate.core.frame import Frame
+from delineate.fewshot.candidates import Origin
+from delineate.fewshot.matcher import Matcher, MatchOptions, Support
+from delineate.fewshot.pixel_look import PixelLook, is_scattered
+from delineate.quill.dense_features import QuillExtractor
+from delineate.quill.predictor import SHIPPED
+
+
+def cells(seed: int, count: int = 25, color: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Bright discs on an uneven ground, and their mask."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:120, :150]
+    mask = np.zeros(y.shape, bool)
+    for down, across, radius in random.uniform((5, 5, 4), (115, 145, 8), (count, 3)):
+        mask |= (y - down) ** 2 + (x - across) ** 2 < radius**2
+    gray = 60 + 20 * np.sin(x / 40 + seed) + 70 * mask + random.normal(0, 8, y.shape)
+    pixels = np.clip(gray, 0, 255).astype(np.uint8)
+    return np.stack([pixels, pixels // 2, pixels], axis=2) if color else pixels, mask
+
+
+def dice(one: np.ndarray, other: np.ndarray) -> float:
+    return float(2 * (one & other).sum() / (one.sum() + other.sum()))
+
+
+def test_cells_are_scattered_and_an_organ_with_specks_is_not() -> None:
+    organ = np.zeros((100, 100), bool)
+    organ[20:80, 20:80] = True
+    organ[::20, 90] = True
+    assert is_scattered(cells(0)[1])
+    assert not is_scattered(organ)
+    assert not is_scattered(np.zeros((20, 20), bool))
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_cells_are_found_where_they_are(color: bool) -> None:
+    pixels, mask = cells(0, color=color)
+    other, truth = cells(1)
+    look = PixelLook.of([(Frame.of(pixels), mask)])
+    assert dice(look.probability(Frame.of(other)) > 0.5, truth) > 0.9
+
+
+def test_a_matcher_takes_pixels_for_cells() -> None:
+    pixels, mask = cells(0)
+    other, truth = cells(1)
+    extractor = QuillExtractor(SHIPPED, side=256, threads=1)
+    match = Matcher(extractor, [Support(Frame.of(pixels), {"cell": mask})], None, MatchOptions(refine=False)).match(
+        Frame.of(other)
+    )["cell"]
+    assert match.origin is Origin.PIXELS
+    assert dice(match.mask, truth) > 0.85
+    assert 0 < match.similarity <= 1 and 0 < match.confidence <= 1
