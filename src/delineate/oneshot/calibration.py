@@ -46,8 +46,8 @@ def calibrated(matcher: Matcher) -> dict[str, Threshold]:
                 present[name].append(match.similarity)
         for name, mask in support.masks.items():
             told = _shows(matcher, others, name) and not is_scattered(mask)  # painted over, it would be elsewhere
-            seen = matcher.match(painted_over(support.frame, mask), others)[name].similarity if told else 0.0
-            absent[name].append(seen)
+            gone = matcher.match(painted_over(support.frame, mask), others)[name].similarity if told else 0.0
+            absent[name].append(gone)
     share = SHARE if several else SHARE_OF_ONE
     return {name: _between(present[name], absent[name], share) for name in matcher.names}
 
