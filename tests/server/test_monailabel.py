@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import warnings
+from email import message_from_bytes
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,32 @@ def infer(http: TestClient, where: str, **params: Any) -> Any:
 
 
 def read_form(answer: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Fields and files of an answer, read with the parser that the client uses."""
+    """Fields and files of an answer, read with the parser that the client uses, where this Python still has it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        cgi = pytest.importorskip("cgi")
+        try:
+            import cgi
+        except ImportError:
+            return read_mime(answer)
     headers = {"content-type": answer.headers["content-type"], "content-length": answer.headers["content-length"]}
     found = cgi.FieldStorage(BytesIO(answer.content), headers, environ={"REQUEST_METHOD": "POST"})
     fields = {one.name: json.loads(one.value) for one in found.list if not one.filename}
     return fields, {one.filename: one.file.read() for one in found.list if one.filename}
+
+
+def read_mime(answer: Any) -> tuple[dict[str, Any], dict[str, bytes]]:
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    parts = message_from_bytes(head + answer.content).get_payload()
+    names = [(one.get_param("name", header="content-disposition"), one) for one in parts]
+    fields = {name: json.loads(one.get_payload(decode=True)) for name, one in names if not one.get_filename()}
+    return fields, {one.get_filename(): one.get_payload(decode=True) for _, one in names if one.get_filename()}
+
+
+def test_answers_are_read_alike_by_both_parsers(tmp_path: Path) -> None:
+    with client(tmp_path / "state", root=datastore(tmp_path, "LPS")) as http:
+        answer = infer(http, "image=LPS/bar", foreground=[[12, 10, 4]])
+        fields, files = read_mime(answer)
+        assert fields["params"]["label_names"] == {"bar": 1} and files == read_form(answer)[1]
 
 
 def nrrd(content: bytes) -> tuple[dict[str, str], np.ndarray]:

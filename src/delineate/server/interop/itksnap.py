@@ -54,7 +54,7 @@ class RawImage(BaseModel):
         return Grid(tuple(self.dimensions), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
 
 
-class Places:
+class SnapSessions:
     """One volume and structure a client; of more than eight the one that was used longest ago goes."""
 
     def __init__(self, service: Service) -> None:
@@ -88,13 +88,13 @@ class Places:
 def itksnap(service: Service) -> APIRouter:
     """The protocol's addresses."""
     router = APIRouter(tags=["ITK-SNAP"], dependencies=[Depends(_of_no_page)])
-    places = Places(service)
+    places = SnapSessions(service)
     _add_places(router, places, service)
     _add_interactions(router, places, service)
     return router
 
 
-def _add_places(router: APIRouter, places: Places, service: Service) -> None:
+def _add_places(router: APIRouter, places: SnapSessions, service: Service) -> None:
     @router.get("/status")
     def status() -> dict[str, str]:
         """That the server is there, and what it speaks."""
@@ -129,7 +129,7 @@ def _add_places(router: APIRouter, places: Places, service: Service) -> None:
         return {"status": "success"}
 
 
-def _add_interactions(router: APIRouter, places: Places, service: Service) -> None:
+def _add_interactions(router: APIRouter, places: SnapSessions, service: Service) -> None:
     large = service.settings.max_upload
 
     async def answered(lease: Lease, prompts: PromptsByFrame) -> JSONResponse:
