@@ -125,3 +125,29 @@ def test_what_is_wrong_is_said_in_words(address: str) -> None:
         one.prompt("bar", [prompts.point((900, 900, 900))])
     assert refused.value.status == 400 and refused.value.code.startswith("E-")
     assert one.prompt("bar", [prompts.point(ras((12, 10, 4), LPS))]) == {"bar"}
+
+
+@pytest.mark.stage
+def test_a_server_is_started_beside_slicer_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from DelineateLib.client import Client
+    from DelineateLib.local_server import LocalServer
+
+    monkeypatch.setenv("DELINEATE_STATE", str(tmp_path))
+    server = LocalServer([sys.executable, "-m", "delineate"])
+    try:
+        until = time.monotonic() + 120
+        while not server.address and server.running and time.monotonic() < until:
+            time.sleep(0.1)
+        assert server.address, server.lines
+        assert Client(server.address, server.token).info()["name"] == "Delineate"
+        assert not any(server.token in word for word in server.command)
+    finally:
+        server.stop()
+    assert not server.running
+
+
+def test_a_command_that_is_none_is_told(tmp_path: Path) -> None:
+    from DelineateLib.local_server import LocalServer
+
+    with pytest.raises(OSError):
+        LocalServer([str(tmp_path / "none")])

@@ -17,6 +17,7 @@ class LocalServer:
     """``delineate serve`` as a process that ends with the module.
 
     address  where it listens; "" until it says so
+    command  what was started; the token is not in it, where other people of the machine could read it
     lines    what it said last
     """
 
@@ -24,11 +25,16 @@ class LocalServer:
         self.token = secrets.token_urlsafe(16)
         self.address = ""
         self.lines: list[str] = []
-        words = [*command, "serve", "--port", "0"]
+        self.command = [*command, "serve", "--port", "0"]
         inherited = os.environ if environment is None else environment
         options: dict[str, Any] = {"env": {**inherited, "DELINEATE_TOKEN": self.token}}
         self._process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
         )
         threading.Thread(target=self._read, daemon=True).start()
 
