@@ -42,10 +42,14 @@ def test_points_lie_where_they_are_seen_after_the_image_was_moved() -> None:
 
 
 def test_pictures_with_and_without_colors() -> None:
-    for data in (voxels()[..., 4].T.astype(np.uint8), np.repeat(voxels()[..., 4].T[..., None].astype(np.uint8), 3, -1)):
-        one = annotated(data)
-        one.positive.add((10, 12))
-        assert one.answer() and np.array_equal(one.labels.data > 0, BAR[4])
+    gray = voxels()[..., 4].T.astype(np.uint8)
+    one = annotated(gray)
+    one.positive.add((10, 12))
+    assert one.answer() and np.array_equal(one.labels.data > 0, BAR[4])
+    one = annotated(np.repeat(gray[..., None], 3, -1), rgb=True)
+    one.positive.add((10, 12))
+    assert one.session.scan.channels == 3 and one.labels.data.shape == gray.shape
+    assert one._point(one.positive.data[0], one.positive, True).at == (12.0, 10.0)
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -82,9 +82,12 @@ def app(predictor: Predictor | None = None) -> Any:
         return picture(session, frame), f"{name}: {score:.0%} sure."
 
     def followed(session: Session, frame: int) -> Iterator[tuple[Any, ...]]:
-        for one in session.propagating():
-            if one.done % STEP == 0:
-                yield picture(session, frame), f"{one.done} of {one.total} followed"
+        try:
+            for one in session.propagating():
+                if one.done % STEP == 0:
+                    yield picture(session, frame), f"{one.done} of {one.total} followed"
+        except DelineateError as error:
+            raise gradio.Error(str(error)) from error
         yield picture(session, frame), "Followed. Look at it, and click where it is wrong."
 
     def undone(session: Session, frame: int) -> tuple[Any, ...]:
@@ -114,7 +117,7 @@ def app(predictor: Predictor | None = None) -> Any:
         file.upload(told(started), [file], [session, frame, shown, message], api_name="open")
         shown.select(on_click, [session, frame, name, sign], [shown, message], api_name=False)
         frame.release(told(picture), [session, frame], [shown], api_name="show")
-        follow.click(told(followed), [session, frame], [shown, message], api_name="follow")
+        follow.click(followed, [session, frame], [shown, message], api_name="follow")
         undo.click(told(undone), [session, frame], [shown, message], api_name="undo")
         keep.click(told(exported), [session], [saved], api_name="export")
         x, y = gradio.Number(visible=False), gradio.Number(visible=False)

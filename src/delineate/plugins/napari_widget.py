@@ -20,6 +20,7 @@ from delineate.session import Session
 from delineate.systems import shipped_predictor
 
 POINTS, NOT_POINTS, LABELS = "points on it", "points beside it", "outlines"
+SIZE = 6  # px of a point
 
 
 class Annotation:
@@ -32,13 +33,12 @@ class Annotation:
     def __init__(self, viewer: Any, image: Any, predictor: Predictor | None = None) -> None:
         self._image = image
         self.session = Session(scan_of(image), predictor or shipped_predictor())
-        options = {"ndim": image.ndim - bool(image.rgb), "scale": _spatial(image.scale, image), "size": 6}
-        self.positive = viewer.add_points(name=POINTS, face_color="lime", **options)
-        self.negative = viewer.add_points(name=NOT_POINTS, face_color="red", **options)
+        options = {"ndim": image.ndim, "scale": image.scale, "translate": image.translate}
+        self.positive = viewer.add_points(name=POINTS, face_color="lime", size=SIZE, **options)
+        self.negative = viewer.add_points(name=NOT_POINTS, face_color="red", size=SIZE, **options)
         shape = image.data.shape[:-1] if image.rgb else image.data.shape
-        self.labels = viewer.add_labels(np.zeros(shape, np.uint16), name=LABELS, scale=options["scale"])
-        for layer in (self.positive, self.negative, self.labels):
-            layer.translate = _spatial(image.translate, image)
+        del options["ndim"]  # that of the data
+        self.labels = viewer.add_labels(np.zeros(shape, np.uint16), name=LABELS, **options)
         self._answered = {id(self.positive): 0, id(self.negative): 0}
 
     def answer(self, structure: str = "structure") -> bool:
@@ -71,9 +71,8 @@ class Annotation:
     def _point(self, place: NDArray[np.float64], layer: Any, positive: bool) -> Point:
         """A point of a layer as a voxel of the image; the layer may have been moved since."""
         world = np.asarray(layer.data_to_world(place))
-        at = np.asarray(self._image.world_to_data((*world, 0.0) if self._image.rgb else world))[: len(place)]
-        x_first = [float(value) for value in at[::-1]]
-        return Point(*x_first, positive=positive)
+        at = np.asarray(self._image.world_to_data(world))
+        return Point(*(float(value) for value in at[::-1]), positive=positive)
 
     def _show(self) -> None:
         found = self.session.segmentation
@@ -133,8 +132,3 @@ def annotator(napari_viewer: Any) -> Any:
     buttons["Follow"].changed.connect(press(lambda one: one.follow()))
     buttons["Undo"].changed.connect(press(lambda one: one.undo()))
     return widgets.Container(widgets=[structure, *buttons.values()])
-
-
-def _spatial(values: Any, image: Any) -> Any:
-    """Scale or translation without a color axis."""
-    return np.asarray(values)[: image.ndim]
