@@ -70,7 +70,8 @@ def followed(case: Case, predictor: QuillPredictor) -> Iterator[tuple[str, str, 
     """Data set, prompt, signs, the confidence said, the IoU reached: of every outline that is found."""
     opened = case.open()
     targets = {str(target.label): target for target in opened.targets(STRUCTURES, 0)}
-    anchors, begun = [], {}
+    anchors: list[Anchor] = []
+    begun: dict[str, float] = {}
     for label, target in targets.items():
         for how, mask, score in started(opened, target, predictor, not anchors):
             name, at = f"{label}/{how}", target.frame
