@@ -147,7 +147,7 @@ COLUMNS = (
 )
 PROTOCOLS = (
     Protocol(
-        "echo", echo.__doc__ or "", (Task.VIDEO,), COLUMNS, False, echo, scopes=(Scope.FRAME, Scope.DENSE),
+        "echo", (echo.__doc__ or "").partition("\n")[0], (Task.VIDEO,), COLUMNS, False, echo, scopes=(Scope.FRAME, Scope.DENSE),
         supplement=patient_tables, further_files=(PATIENTS,),
     ),
 )  # fmt: skip
