@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import delineate
+import warm
 from delineate.core.errors import OutputError
 from delineate.core.rle import Rle
 from delineate.core.scan import ScanKind
@@ -228,7 +229,6 @@ def test_one_of_two_runs_to_a_name_is_told_before_its_work(tmp_path: Path) -> No
 import sys
 from pathlib import Path
 from delineate.io.outputs import Outputs
-from warm import delineate
 with Outputs([Path({str(tmp_path / "a.nii.gz")!r})]) as outputs:
     print("in", flush=True); sys.stdin.readline()
 """
@@ -329,7 +329,7 @@ def test_a_run_folder_is_no_input_and_new(tmp_path: Path) -> None:
 
 
 def run(*words: object, fails: bool = False) -> tuple[int, str]:
-    done = delineate("segment", *words, "--box", "16,16,48,40", "--threads", "1", cwd=Path.cwd())
+    done = warm.delineate("segment", *words, "--box", "16,16,48,40", "--threads", "1", cwd=Path.cwd())
     assert (done.returncode != 0) == fails, done.stderr
     return done.returncode, done.stderr
 

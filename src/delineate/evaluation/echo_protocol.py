@@ -145,9 +145,10 @@ COLUMNS = (
     Column(ED_OFF, "ED off", low=True, digits=1, worst=float("nan")),
     Column(ES_OFF, "ES off", low=True, digits=1, worst=float("nan")),
 )
+_ABOUT = "Chambers of the heart on a whole clip: classes of models that have them, else a box on end-diastole followed."
 PROTOCOLS = (
     Protocol(
-        "echo", (echo.__doc__ or "").partition("\n")[0], (Task.VIDEO,), COLUMNS, False, echo, scopes=(Scope.FRAME, Scope.DENSE),
+        "echo", _ABOUT, (Task.VIDEO,), COLUMNS, False, echo, scopes=(Scope.FRAME, Scope.DENSE),
         supplement=patient_tables, further_files=(PATIENTS,),
     ),
 )  # fmt: skip
