@@ -16,7 +16,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9_-]*")
 COMMAND = re.compile(r"\bdelineate((?: [a-z]+(?:-[a-z]+)*)+)(?=[ \n`.:;,)]|$)([^\n`;)]*)")
 OTHERS = {  # of accelerate, uv, pip and our own tools
     "--no_python", "--resolution", "--extra-index-url", "--no-deps", "--no-index", "--find-links",
-    "--shots", "--targets", "--most",
+    "--shots", "--targets", "--most", "--rounds", "--inputs",
 }  # fmt: skip
 SOURCES = sorted((REPOSITORY / "src").rglob("*.py"))
 OFFERED = options()

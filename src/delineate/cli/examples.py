@@ -100,7 +100,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "models list": (
         "delineate models list",
         "delineate models list --json",
-        "delineate models list --debug",
+        "delineate models list --json > models.json",
     ),
     "models import": (
         "delineate models import medsam_vit_b.pth",
@@ -115,7 +115,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "models verify": (
         "delineate models verify",
         "delineate models verify --json",
-        "delineate models verify --debug",
+        "delineate models verify --json > verified.json",
     ),
     "models pull": (
         "delineate models pull lite_medsam",
@@ -150,7 +150,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "train recipes": (
         "delineate train recipes",
         "delineate train recipes --json",
-        "delineate train recipes --debug",
+        "delineate train recipes --json > recipes.json",
     ),
     "train finetune": (
         "delineate train finetune DIR -m quill -o mine",
