@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import warm
+
 
 def delineate(*arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "delineate", *(str(a) for a in arguments)]
@@ -29,7 +31,8 @@ def test_what_is_off_is_named(tmp_path: Path, variables: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("cache", ["", "elsewhere"], ids=["default-cache", "own-cache"])
-def test_what_was_left_before_is_named_and_stays(tmp_path: Path, cache: str) -> None:
+def test_what_was_left_before_is_named_and_stays(tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     marks = [
         tmp_path / (cache or ".cache") / "Microsoft/DeveloperTools/.onnxruntime/deviceid",
         tmp_path / "intel/stats",
@@ -38,7 +41,7 @@ def test_what_was_left_before_is_named_and_stays(tmp_path: Path, cache: str) -> 
         mark.parent.mkdir(parents=True)
         mark.write_text("made up")
     variables = {"XDG_CACHE_HOME": str(tmp_path / cache)} if cache else {}
-    said = delineate("doctor", cwd=tmp_path, HOME=str(tmp_path), **variables).stdout
+    said = warm.delineate("doctor", cwd=tmp_path, HOME=str(tmp_path), **variables).stdout
     assert str(marks[0].parent) in said and str(marks[1]) in said and "yours to delete" in said
     assert all(mark.read_text() == "made up" for mark in marks)
 
@@ -46,7 +49,7 @@ def test_what_was_left_before_is_named_and_stays(tmp_path: Path, cache: str) -> 
 @pytest.mark.parametrize(("quiet", "is_told"), [((), True), (("-q",), False)], ids=["told", "quiet"])
 def test_too_many_threads_are_told_in_one_line(tmp_path: Path, quiet: tuple[str, ...], is_told: bool) -> None:
     Image.fromarray(np.full((64, 64), 90, np.uint8)).save(tmp_path / "a.png")
-    ran = delineate("segment", "a.png", "--box", "9,9,40,40", "--threads", 999, *quiet, cwd=tmp_path)
+    ran = warm.delineate("segment", "a.png", "--box", "9,9,40,40", "--threads", 999, *quiet, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     told = [line for line in ran.stderr.splitlines() if "999 threads were asked for" in line]
     assert [line.startswith("Note: ") for line in told] == [True] * is_told
