@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from typer.main import get_command
 
 from delineate import __version__
 from delineate.cli import app, guard
+from delineate.core.errors import InputError
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +57,42 @@ def test_h_helps(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_version_is_a_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert guard.run(app, ["--version"]) == 0 and capsys.readouterr().out == f"delineate {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        pytest.param(["segment", "", "--box", "1,1,9,9"], "input", id="segment"),
+        pytest.param(["inspect", ""], "input", id="inspect"),
+        pytest.param(["inspect", "a.nii", "--picture="], "--picture", id="option"),
+        pytest.param(["segment", "a.png", "--label", "liver", "--mask", ""], "--mask", id="one of several"),
+        pytest.param(["batch", "a.png", "", "-o", "x"], "inputs", id="second of two"),
+        pytest.param(["clean", "", "--largest"], "input", id="clean"),
+        pytest.param(["compare", "a.nii", ""], "second", id="compare"),
+        pytest.param(["dataset", "check", ""], "folder", id="dataset"),
+        pytest.param(["replay", ""], "manifest", id="replay"),
+        pytest.param(["train", "finetune", "a", "-o", ""], "--output", id="train"),
+        pytest.param(["bench", "reproduce", "--data", ""], "--data", id="bench"),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guard.run(app, words) == 2
+    assert f"[E-OPTION-EMPTY]: {named} is an empty text." in capsys.readouterr().err
+
+
+def test_every_verb_refuses_an_empty_word() -> None:
+    def commands(group: Any) -> Iterator[Any]:
+        for one in getattr(group, "commands", {}).values():
+            yield one
+            yield from commands(one)
+
+    found = list(commands(get_command(app)))
+    for one in found:
+        for parameter in one.params:
+            if not getattr(parameter, "is_flag", False):
+                words = ["" if parameter.param_type_name == "argument" else f"{parameter.opts[0]}="]
+                with pytest.raises(InputError, match="is an empty text"):
+                    one.make_context("delineate", words)
+    assert len(found) > 30

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
 
 from delineate.cli.examples import EXAMPLES, SECTIONS
+from delineate.core.errors import InputError
 
 if TYPE_CHECKING:
     from delineate.verbs.request import AnyRequest
@@ -54,12 +55,20 @@ def values(*groups: Any) -> dict[str, Any]:
     return {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
 
 
-class _OnceEach:
-    """A command of which no option can be given twice that holds one value: the last would win, in silence."""
+class _Careful:
+    """A command that refuses what would be understood otherwise in silence.
+
+    An option of one value that is given twice: the last would win. A word that is empty: as a path it would mean the
+    folder one is in.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         parser = self.make_parser(ctx)  # type: ignore[attr-defined]
-        _, _, given = parser.parse_args(args=list(args))
+        words, _, given = parser.parse_args(args=list(args))
+        for parameter in given:
+            value = words.get(parameter.name)
+            if value == "" or (isinstance(value, list | tuple) and "" in value):
+                raise _empty(parameter)
         for parameter, times in Counter(given).items():
             if times > 1 and parameter.param_type_name == "option" and not (parameter.multiple or parameter.is_flag):
                 ctx.fail(f"{parameter.opts[0]} was given {times} times; it takes one value, and the last would win.")
@@ -74,16 +83,23 @@ class _OnceEach:
         super().format_epilog(ctx, formatter)  # type: ignore[misc]
 
 
+def _empty(parameter: Any) -> InputError:
+    option = parameter.param_type_name == "option"
+    name = parameter.opts[0] if option else parameter.name
+    hint = f"Leave {name} out, or say what is meant." if option else 'Name what is meant; "." is the folder you are in.'
+    return InputError("E-OPTION-EMPTY", f"{name} is an empty text.", hint)
+
+
 def _verb(ctx: Any) -> str:
     """The words of a command behind the program's name."""
     return "" if ctx.parent is None else f"{_verb(ctx.parent)} {ctx.info_name}".strip()
 
 
-class Command(_OnceEach, TyperCommand):
+class Command(_Careful, TyperCommand):
     """A verb."""
 
 
-class CommandGroup(_OnceEach, TyperGroup):
+class CommandGroup(_Careful, TyperGroup):
     """Verbs under one name."""
 
 

@@ -24,9 +24,14 @@ class Conflict:
 
 
 def path_of(given: Any, hint: str) -> Path:
-    """A path as it was given: text or a path. Raises InputError, with what to do instead, for anything else."""
+    """A path as it was given: text or a path. Raises InputError, with what to do instead, for anything else.
+
+    An empty text is none, though Path makes the folder one is in of it.
+    """
     if not isinstance(given, str | PathLike):
         raise InputError("E-PATH", f"A file is named by text or a path, not by {type(given).__name__}.", hint)
+    if given == "":
+        raise InputError("E-PATH", "The path is an empty text.", f'{hint} The folder you are in is ".".')
     return Path(given)
 
 
