@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -253,6 +254,31 @@ def test_the_log_on_disk_is_what_was_answered(tmp_path: Path) -> None:
         act(http, session, point(20, 20))
         record = json.loads((tmp_path / "state" / "sessions" / f"{session}.json").read_text())
         assert [event["event"] for event in record["log"]["events"]] == ["prompt"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda text: b"", id="empty"),
+        pytest.param(lambda text: text[:-40], id="cut"),
+        pytest.param(lambda text: b"\xff\xfe\x00", id="no text"),
+        pytest.param(lambda text: b"[]", id="a list"),
+        pytest.param(lambda text: text.replace(b'"log"', b'"logs"'), id="a field renamed"),
+        pytest.param(lambda text: text.replace(b"session/1", b"session/9"), id="a later format"),
+        pytest.param(lambda text: text.replace(b'"events":[', b'"events":[7,'), id="a log that is none"),
+    ],
+)
+def test_a_damaged_session_is_told(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    with client(tmp_path / "state") as http:
+        session = begin(http, upload(http, picture())["id"])["id"]
+        act(http, session, point(20, 20))
+    kept = tmp_path / "state" / "sessions" / f"{session}.json"
+    kept.write_bytes(damage(kept.read_bytes()))
+    with client(tmp_path / "state") as http:
+        answer = http.get(f"/api/v1/sessions/{session}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "E-SERVE-DAMAGED"), answer.text
+        assert str(tmp_path) not in answer.text
+        assert http.delete(f"/api/v1/sessions/{session}").status_code == 204
 
 
 def test_a_session_is_forgotten(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import threading
@@ -11,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from delineate.core.json_file import read_json
 from delineate.core.prompt_log import AddPrompt, AddPrompts, PromptLog
 from delineate.core.prompts import Mask
 from delineate.core.rle import Rle
@@ -30,7 +31,18 @@ from delineate.session.features import FeatureStore
 T = TypeVar("T")
 L = TypeVar("L")
 Listener = Callable[[dict[str, Any], tuple[ChangedMask, ...]], None]
-RECORD: Final = "delineate-server-session/1"
+
+
+class KeptSession(BaseModel):
+    """A session on the disk."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["delineate-server-session/1"] = "delineate-server-session/1"
+    scan: str
+    model: str
+    revision: int = Field(ge=0)
+    log: PromptLog
 
 
 @dataclass(eq=False)
@@ -131,14 +143,8 @@ class LiveSession:
 
     def save(self) -> None:
         """Put the log on the disk, whole or not at all."""
-        record = {
-            "format": RECORD,
-            "scan": self.scan_id,
-            "model": self.model,
-            "revision": self.revision,
-            "log": json.loads(self.session.log.to_json()),
-        }
-        write_bytes(self.place, json.dumps(record).encode())
+        record = KeptSession(scan=self.scan_id, model=self.model, revision=self.revision, log=self.session.log)
+        write_bytes(self.place, record.model_dump_json(exclude_none=True).encode())
 
 
 class SessionStore:
@@ -244,10 +250,10 @@ class SessionStore:
         place = self._place(id)
         if not place.is_file():
             raise not_found("session", id)
-        record = json.loads(place.read_text())
-        log = PromptLog.model_validate(record["log"])
-        live = self._made(id, record["scan"], record["model"], log.slice_axis, log)
-        live.revision = record["revision"]
+        hint = "Begin a session anew; what was kept of this one is removed by DELETE."
+        record = read_json(place, KeptSession, "E-SERVE-DAMAGED", "a session that was kept", hint)
+        live = self._made(id, record.scan, record.model, record.log.slice_axis, record.log)
+        live.revision = record.revision
         live.take_in()
         return live
 
