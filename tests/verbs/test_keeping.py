@@ -124,6 +124,17 @@ def test_only_the_same_run_goes_on(whole: Path, tmp_path: Path, more: dict[str, 
     assert caught.value.code == code and (tmp_path / "o.nii.gz").read_bytes() == before
 
 
+@pytest.mark.parametrize("fields", ["the same", "others"])
+def test_a_run_that_another_version_stopped_is_told(whole: Path, tmp_path: Path, fields: str) -> None:
+    segment(request(whole, tmp_path / "o.nii.gz"), stops_after(2))
+    kept = tmp_path / f"o{ENDING}"
+    record = json.loads(kept.read_bytes()) | {"software": "delineate 0.1.0"}
+    kept.write_text(json.dumps(record | ({} if fields == "the same" else {"log": 1, "clock": 2})))
+    with pytest.raises(DelineateError, match=r"A run of delineate 0\.1\.0 was stopped here, and this is") as caught:
+        segment(request(whole, tmp_path / "o.nii.gz", resume=True))
+    assert caught.value.code == "E-RESUME-OTHER" and "--overwrite" in caught.value.hint and kept.exists()
+
+
 def test_without_a_stopped_run_there_is_nothing_to_go_on_with(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(DelineateError) as caught:
         segment(request(whole, tmp_path / "o.nii.gz", resume=True))

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from delineate.core.errors import OutputError, PromptError
 from delineate.core.json_file import read_json
 from delineate.core.prompt_log import Event, PromptLog, Propagate
+from delineate.core.terminal_text import excerpt
 from delineate.io.atomic import write_bytes
 from delineate.session import Session
 from delineate.session.journal import Journal
@@ -36,24 +37,30 @@ class Kept(BaseModel):
     @classmethod
     def of(cls, session: Session) -> Self:
         """Of a session before anything was followed."""
-        software, record = f"delineate {version('delineate')}", session.predictor.record
-        return cls(software=software, weights=record.sha256, log=session.log)
+        return cls(software=_software(), weights=session.predictor.record.sha256, log=session.log)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises OutputError where no run was stopped."""
+        """Raises OutputError where no run was stopped, or by another version."""
         if not path.is_file():
             raise OutputError(
                 "E-RESUME-NONE",
                 f"There is no stopped run to go on with: {path.name} is missing.",
                 "Leave --resume out.",
             )
-        return read_json(path, cls, "E-RESUME", "what a stopped run keeps", "Leave --resume out.", OutputError)
+        about = ("E-RESUME", "what a stopped run keeps", "Leave --resume out.", OutputError)
+        then, now = read_json(path, _Origin, *about).software, _software()
+        if then != now:
+            raise OutputError(
+                "E-RESUME-OTHER",
+                f"A run of {excerpt(then)} was stopped here, and this is {now}: the rest might differ.",
+                "Begin it anew with --overwrite in place of --resume, or go on with the version of then.",
+            )
+        return read_json(path, cls, *about)
 
     def require_same(self, now: Kept) -> None:
         """Raise PromptError, naming what differs, if another run was stopped."""
         pairs = {
-            "the software": (self.software, now.software),
             "the model": ((self.log.model, self.weights), (now.log.model, now.weights)),
             "the scan": (self.log.scan_sha256, now.log.scan_sha256),
             "what is prompted": (self.log.events, now.log.events),
@@ -64,6 +71,16 @@ class Kept(BaseModel):
             raise PromptError(
                 "E-RESUME-OTHER", text, "Give the same command as then, or --overwrite in place of --resume."
             )
+
+
+class _Origin(BaseModel):
+    """What is read first of a stopped run, whatever version kept it."""
+
+    software: str
+
+
+def _software() -> str:
+    return f"delineate {version('delineate')}"
 
 
 class Keeper:
