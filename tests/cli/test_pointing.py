@@ -65,7 +65,7 @@ def test_two_structures_on_two_frames() -> None:
             "--lasso 1,2 3,4 5,6 --frame 2", "structure", (Lasso(points=((1, 2), (3, 4), (5, 6)), frame=2),), id="lasso"
         ),
         pytest.param(
-            "--scribble -1.5,2,-3 4,5e1,-6 --space RAS",
+            "--scribble -1.5,2,-3 4,5e1,-6 --space ras",
             "structure",
             (Scribble(points=((-1.5, 2, -3), (4, 50, -6)), space="RAS"),),
             id="millimeters",
@@ -110,6 +110,8 @@ def test_masks_limits_and_labels_of_masks_belong_to_a_structure() -> None:
         pytest.param("--mask a --mask b", "E-OPTION", "twice", id="mask twice"),
         pytest.param("--space RAS", "E-OPTION-UNUSED", "--space", id="space of nothing"),
         pytest.param("--prompts-one-by-one", "E-OPTION-UNUSED", "--prompts-one-by-one", id="way of nothing"),
+        pytest.param("--mask a --mask-label nan", "E-OPTION", "number of one label", id="label that is no number"),
+        pytest.param("--mask-label nan --mask a", "E-OPTION", "number of one label", id="label before its mask"),
         pytest.param("--point 1,1 --frame x", "E-OPTION", "whole number", id="no number"),
         pytest.param("--scribble 1,2 3,4,5", "E-PROMPT-LENGTH", "2 coordinates", id="mixed"),
         pytest.param("--point 1,1 --frame-only --directions both", "E-OPTION-UNUSED", "followed", id="way, frame only"),

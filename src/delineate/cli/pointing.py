@@ -80,12 +80,13 @@ def targets(typed: Typed, pointing: Pointing, following: options.PropagationGrou
     """The structures and their prompts. Raises PromptError for what is none, or would hold for nothing."""
     from delineate.core.grid import Space
 
-    if pointing.space not in list(Space):
+    space = {one.casefold(): one for one in Space}.get(pointing.space.casefold())
+    if space is None:
         raise PromptError(
             "E-OPTION", f'--space "{pointing.space}" is not one of {", ".join(Space)}.', "Choose one of these."
         )
-    drafts = _drafts(typed, Space(pointing.space), bare=pointing.start is not None)
-    if pointing.space != Space.VOXEL and not any(draft.coordinates for draft in drafts):
+    drafts = _drafts(typed, space, bare=pointing.start is not None)
+    if space != Space.VOXEL and not any(draft.coordinates for draft in drafts):
         raise _unused("--space", "says what coordinates are given in, and there are none")
     if pointing.one_by_one is not None and not any(draft.prompts or draft.mask for draft in drafts):
         choice = "--prompts-one-by-one" if pointing.one_by_one else "--prompts-together"
@@ -205,7 +206,7 @@ def _labeled(draft: _Draft | None, waiting: str | None, value: str) -> str | Non
         raise PromptError("E-OPTION", "--mask-label is given twice for one file.", "Give it once, after its --mask.")
     if draft is None or (draft.mask is None and draft.markers is None):
         return value
-    draft.mask_label = _whole(value, "--mask-label")
+    draft.mask_label = _whole(value, "--mask-label", "Give the number of one label, such as 1.")
     return None
 
 
@@ -229,14 +230,14 @@ def _line(value: str, option: str) -> Iterator[tuple[float, ...]]:
 
 
 def _frame(value: str | None) -> int | None:
-    return None if value is None else _whole(value, "--frame")
+    return None if value is None else _whole(value, "--frame", "Frames count from 0.")
 
 
-def _whole(value: str, option: str) -> int:
+def _whole(value: str, option: str, hint: str) -> int:
     try:
         return int(value)
     except ValueError:
-        raise PromptError("E-OPTION", f'{option} "{value}" is no whole number.', "Frames count from 0.") from None
+        raise PromptError("E-OPTION", f'{option} "{value}" is no whole number.', hint) from None
 
 
 def _limit(value: str) -> tuple[int, int]:
@@ -286,5 +287,6 @@ def told_twice(file: Path) -> PromptError:
     return PromptError(
         "E-PROMPTS-TWICE",
         f"{file.name} already says all that is to be done; nothing can be prompted beside it.",
-        "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory.",
+        "Give either --prompts, or prompts such as --box, and options such as --frame-only and --memory; to correct "
+        "an earlier run, --from MANIFEST and the prompts that are new.",
     )

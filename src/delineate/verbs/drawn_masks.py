@@ -70,7 +70,7 @@ def one_structure(values: NDArray[Any], name: str, label: int | None) -> tuple[M
         text = f"{name} holds {len(labels)} grays, such as soft edges: what is lighter than half of white is taken."
         return values > labels[-1] // 2, (Notice("W-MASK-GRAY", text),)
     if len(labels) > 1:
-        hint = f"Choose one: --mask-label {labels[0]}."
+        hint = f"Choose one: --mask-label {labels[0]}. Or keep all in segment, each by its name: --from FILE."
         raise PromptError("E-MASK-LABELS", f"{name} holds {len(labels)} labels: {_listed(labels)}.", hint)
     return values != 0, ()
 
