@@ -13,7 +13,7 @@ from PIL import Image
 
 from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
-from delineate.systems import SYSTEMS, BuildOptions, build
+from delineate.systems import SYSTEMS, BuildOptions, build, building, registry
 from warm import delineate
 
 FIELDS = ("summary", "propagation_note", "profile", "training", "citation", "license")
@@ -50,6 +50,37 @@ def test_a_system_without_weights_says_how_to_get_them(tmp_path: Path, monkeypat
     with pytest.raises(ModelError) as caught:
         build("lite_medsam")
     assert caught.value.code == "E-MODEL-WEIGHTS" and "models pull lite_medsam" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        pytest.param("medsam", "models import FILE --system medsam", id="published nowhere"),
+        pytest.param("sam2.1_tiny", "models pull sam2.1_tiny", id="published"),
+        pytest.param("medsam_text", "--system medsam_text", id="that reads"),
+    ],
+)
+def test_missing_weights_are_told_before_a_network_is_built(
+    name: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path))
+    monkeypatch.setattr(building, "needs_torch", None)  # which would import it
+    with pytest.raises(ModelError) as caught:
+        build(name)
+    assert caught.value.code == "E-MODEL-WEIGHTS" and way in caught.value.hint
+    if SYSTEMS[name].download is None:
+        assert "models pull" not in caught.value.hint
+
+
+@pytest.mark.parametrize("system", [None, "sam_vit_h", "sam2.1_large", "samed"])
+def test_a_missing_checkpoint_is_told_before_a_network_is_built(
+    system: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_built", None)
+    with pytest.raises(ModelError, match="There is no checkpoint at") as caught:
+        build(str(tmp_path / "none.pth"), system=system)
+    assert caught.value.code == "E-MODEL-MISSING"
 
 
 def test_unknown_names_and_files_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from delineate.core.errors import ModelError
 from delineate.systems.on_graph import no_weights
+from delineate.systems.sources import how_to_get
 from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class AdaptedWeights:
         if host is None:
             raise ModelError(
                 "E-MODEL-WEIGHTS", f"{path.name} holds what learned beside {self.start}, which is not on this machine.",
-                f"Fetch it: delineate models pull {self.start}",
+                how_to_get(self.start),
             )  # fmt: skip
         self.load_host(network, read_weights(host), host.name)
 
@@ -180,7 +181,7 @@ class AdaptedWeights:
         if host is None:
             raise ModelError(
                 "E-MODEL-WEIGHTS", f"{path.name} was trained beside {card.host}, which is not on this machine.",
-                f"Fetch it: delineate models pull {card.host}",
+                how_to_get(card.host),
             )  # fmt: skip
         self.load_host(network, read_weights(host), host.name)
         state = network.state_dict()

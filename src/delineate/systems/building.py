@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from delineate.checkpoints.store import cached_path, require_unchanged
@@ -30,6 +31,16 @@ def needs_torch(name: str) -> None:
         raise ModelError(
             "E-MODEL-EXTRA", f"{name} needs {error.name}, which is not installed.", 'pip install "delineate[models]"'
         ) from None
+
+
+def require_weights(name: str, options: BuildOptions) -> None:
+    """Raise ModelError, before anything heavy is imported, where there is no file and random weights are not wanted.
+
+    Without torch nothing is said: that comes first (``needs_torch``).
+    """
+    absent = options.checkpoint is None and not options.untrained and cached_path(name) is None
+    if absent and find_spec("torch") is not None:
+        raise no_weights(name)
 
 
 def loaded(

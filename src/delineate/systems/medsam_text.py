@@ -12,7 +12,7 @@ from dataclasses import replace
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import MEDSAM
-from delineate.systems.building import SEED, loaded, needs_torch, record_of
+from delineate.systems.building import SEED, loaded, needs_torch, record_of, require_weights
 from delineate.systems.layout import CheckpointLayout
 from delineate.systems.medsam import SYSTEMS as MEDSAM_SYSTEMS
 from delineate.systems.system import BuildOptions
@@ -26,6 +26,7 @@ ORGANS = (
 
 def _build(options: BuildOptions) -> FramePredictor:
     """The predictor; its vocabulary is looked for when words are first read."""
+    require_weights(NAME, options)
     needs_torch(NAME)
     import torch
 

@@ -15,6 +15,7 @@ from delineate.predictors.graph_predictor import open_graph
 from delineate.predictors.onnx_bundle import BundleBackend, OnnxBundlePredictor
 from delineate.predictors.sam_behavior import SamBehavior
 from delineate.predictors.weightless_graph import Arrays, has_graph, read_graph_card
+from delineate.systems.sources import how_to_get
 from delineate.systems.system import BuildOptions
 
 DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # of NVIDIA, of AMD, and of either under WSL
@@ -47,8 +48,7 @@ def no_weights(name: str) -> ModelError:
     return ModelError(
         "E-MODEL-WEIGHTS",
         f"{name} has no weights on this machine.",
-        f"Fetch them: delineate models pull {name}; or give the file: -m FILE. To try the machinery with random "
-        "weights: --untrained",
+        f"{how_to_get(name)}; or give the file: -m FILE. To try the machinery with random weights: --untrained",
     )
 
 

@@ -138,6 +138,8 @@ def _shapes(path: Path) -> dict[str, Shape]:
 
 
 def _from_checkpoint(path: Path, options: BuildOptions, system: str | None) -> Any:
+    if not path.exists():
+        raise ModelError("E-MODEL-MISSING", f"There is no checkpoint at {path}.", "Check the path.")
     try:
         return _built(SYSTEMS[system or _said_by(path) or system_of_file(path)], replace(options, checkpoint=path))
     except ModelError as error:

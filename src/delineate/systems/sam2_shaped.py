@@ -10,7 +10,7 @@ from delineate.models.variants import CrossAttention, Pruning, Sam2Family, Sam2S
 from delineate.predictors.capabilities import VISUAL_PROMPTS
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
-from delineate.systems.building import SEED, loaded, needs_torch, record_of
+from delineate.systems.building import SEED, loaded, needs_torch, record_of, require_weights
 from delineate.systems.system import BuildOptions
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Sam2Shaped:
 
     def build(self, options: BuildOptions) -> FramePredictor:
         """The predictor, its weights from a file, from the kept ones, or random."""
+        require_weights(self.name, options)
         needs_torch(self.name)
         import torch
 

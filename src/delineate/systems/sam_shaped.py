@@ -11,7 +11,7 @@ from delineate.predictors.capabilities import VISUAL_PROMPTS
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask, SamBehavior
 from delineate.preprocess.profiles import Profile
-from delineate.systems.building import SEED, loaded, needs_torch, record_of
+from delineate.systems.building import SEED, loaded, needs_torch, record_of, require_weights
 from delineate.systems.on_graph import built_on_graph
 from delineate.systems.system import BuildOptions
 
@@ -53,6 +53,7 @@ class SamShaped:
         behavior = SamBehavior(profile, self.multimask, self.feedback, self.margin, self.whole)
         if (predictor := built_on_graph(self.name, options, behavior, self.license)) is not None:
             return predictor
+        require_weights(self.name, options)
         needs_torch(self.name)
         import torch
 

@@ -36,6 +36,14 @@ def published_in_wheels() -> dict[str, WheelMember]:
     return {one.name: one.source for one in published_files() if isinstance(one.source, WheelMember)}
 
 
+def how_to_get(name: str) -> str:
+    """What to do for the file of a system that is not on this machine."""
+    system = SYSTEMS.get(name)
+    if system is None or system.download is not None:
+        return f"Fetch it: delineate models pull {name}"
+    return f"Get it from its authors' page ({system.citation}), then: delineate models import FILE --system {name}"
+
+
 def sources_table() -> str:
     """What is published where, in markdown."""
     rows = [

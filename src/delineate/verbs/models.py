@@ -15,7 +15,7 @@ from delineate.io.outputs import Outputs
 from delineate.predictors.bundle_card import CARD
 from delineate.systems import SYSTEMS, BuildOptions, build
 from delineate.systems.registry import system_named, system_of_file
-from delineate.systems.sources import import_wheel
+from delineate.systems.sources import how_to_get, import_wheel
 from delineate.systems.system import System
 from delineate.verbs.request import ModelName, Overwrite, Progress, Request, SystemName, Untrained, model_file
 
@@ -97,7 +97,7 @@ def pull_model(request: PullModelRequest, progress: Progress | None = None) -> P
         raise ModelError(
             "E-MODEL-NO-DOWNLOAD",
             f"The authors of {name} publish no file that can be fetched directly.",
-            f"Get it from their page ({system.citation}), then: delineate models import FILE --system {name}",
+            how_to_get(name),
         )
     if here is None:
         assert system.download is not None
