@@ -204,6 +204,11 @@ def _templates(node: ast.expr, module: Module) -> list[str]:
             map(_is_text, values)
         ):
             return [text for value in values for text in _templates(value, module)]
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="counted")) as call):
+            return _templates(call, module)
+        case ast.Call(func=ast.Name(id="counted"), args=[number, *words]):
+            many = "" if words[1:] else "s"
+            return [f"‹{_name(number)}› {text}{many}" for text in _templates(words[-1], module)]
         case ast.FormattedValue():
             return [f"‹{_name(node.value)}›"]
         case ast.BinOp(op=ast.Add()):

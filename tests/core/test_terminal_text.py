@@ -13,7 +13,7 @@ from PIL import Image
 from delineate.core.errors import PromptError
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
-from delineate.core.terminal_text import command, printable
+from delineate.core.terminal_text import command, counted, printable
 from warm import delineate
 
 
@@ -44,6 +44,15 @@ def test_what_is_no_name_of_a_structure_is_refused(name: str) -> None:
     with pytest.raises(PromptError) as caught:
         Segmentation.empty(Scan.from_image(np.zeros((8, 8), np.uint8))).adding(name)
     assert caught.value.code == "E-LABEL-NAME" and str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [(0, ("scan",), "0 scans"), (1, ("scan",), "1 scan"), (2, ("scan",), "2 scans"), (1, ("pixel is", "pixels are"),
+     "1 pixel is"), (7, ("pixel is", "pixels are"), "7 pixels are")],
+)  # fmt: skip
+def test_one_is_one_and_others_are_several(number: int, words: tuple[str, ...], said: str) -> None:
+    assert counted(number, *words) == said
 
 
 def test_the_command_line_prints_no_escape_sequence(tmp_path: Path) -> None:

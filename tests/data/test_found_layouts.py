@@ -171,3 +171,11 @@ def test_a_pair_outside_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_dataset(tmp_path / "data")[1][0].open()
     assert caught.value.code == "E-DATA-OUTSIDE"
+
+
+def test_a_case_with_many_of_a_structure_is_one_case(tmp_path: Path) -> None:
+    instances = (DISC * (1 + np.arange(DISC.shape[1]) // 8)).astype(np.uint8)
+    for n in range(3):
+        picture(tmp_path / "a" / f"Image_{n:02}.jpg", BLUE + n)
+        picture(tmp_path / "a" / f"Image_{n:02}_label.png", instances)
+    assert check_dataset(tmp_path).structures == {"structure": 3}

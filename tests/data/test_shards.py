@@ -172,6 +172,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         picture(tmp_path / "in" / "masks" / f"case{n}.png", DISC)
     folder, output = str(tmp_path / "in"), str(tmp_path / "out")
     app(["dataset", "shard", folder, "-o", output, "--split", "0.5,0.25,0.25"], standalone_mode=False)
-    assert "train  2 samples in 1 files" in capsys.readouterr().out
+    assert "train  2 samples in 1 file" in capsys.readouterr().out
     with pytest.raises(DelineateError):
         app(["dataset", "shard", folder, "-o", str(tmp_path / "b"), "--split", "0.5,0.6"], standalone_mode=False)

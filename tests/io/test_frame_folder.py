@@ -130,7 +130,7 @@ def test_linked_folders_are_told(tmp_path: Path) -> None:
     frames(tmp_path / "real", ["0.png"])
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "series").symlink_to("../real")
-    with pytest.raises(InputError, match="linked folders") as caught:
+    with pytest.raises(InputError, match="1 linked folder, which is not entered") as caught:
         open_scan(tmp_path / "study")
     assert caught.value.code == "E-FOLDER-EMPTY"
     frames(tmp_path / "study", ["0.png", "1.png"])

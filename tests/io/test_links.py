@@ -55,7 +55,7 @@ def test_links_that_lead_nowhere_are_counted(tmp_path: Path) -> None:
     linked(tmp_path / "named", tmp_path / "store")
     (tmp_path / "store" / "4").unlink()
     scan = open_scan(tmp_path / "named")
-    assert len(scan) == 4 and "1 links lead nowhere" in str([n.message for n in scan.notices])
+    assert len(scan) == 4 and "1 link leads nowhere" in str([n.message for n in scan.notices])
     for path in (tmp_path / "store").iterdir():
         path.unlink()
     with pytest.raises(InputError, match="only 5 links") as raised:

@@ -78,7 +78,7 @@ def test_a_list_gives_each_scan_its_own_prompts(scans: Path) -> None:
 
 def test_one_that_fails_keeps_none_of_the_others(scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert typed("batch pics/broken.png pics/a.png --box 12,10,34,30 -o out") == 1
-    assert "1 scans failed" in capsys.readouterr().err.replace("scan failed", "scans failed")
+    assert "1 scan failed: see" in capsys.readouterr().err
     rows = summary("out")
     assert rows[0]["outcome"] == "failed" and rows[0]["error"].startswith("E-") and rows[1]["outcome"] == "done"
 

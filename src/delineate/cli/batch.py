@@ -14,6 +14,7 @@ from delineate.cli.guard import EMPTY, FAILED
 from delineate.cli.ordered import typed
 from delineate.cli.pointing import Pointing, asked
 from delineate.core.errors import PromptError
+from delineate.core.terminal_text import counted
 
 if TYPE_CHECKING:
     from delineate.verbs.batch_rows import BatchRow
@@ -76,7 +77,7 @@ def batch(
         tell_notices(done.notices, talking.quiet)
         result(f"  {output / SUMMARY}")
     if done.failed:
-        tell(f"{len(done.failed)} scans failed: see {output / SUMMARY}.")
+        tell(f"{counted(len(done.failed), 'scan')} failed: see {output / SUMMARY}.")
         raise typer.Exit(FAILED)
     if done.outcome is Outcome.EMPTY:
         raise typer.Exit(EMPTY)
@@ -89,7 +90,7 @@ def _print(rows: tuple[BatchRow, ...]) -> None:
         return
     shown = []
     for row in rows:
-        size = f"{row.pixels} pixels" if row.ml is None else f"{row.ml:.2f} ml"
+        size = counted(row.pixels, "pixel") if row.ml is None else f"{row.ml:.2f} ml"
         sure = "" if row.mean is None else f", confidence {row.mean:.2f}"
         look = f", look at {row.look_at}" if row.look_at and row.frames > 1 else ""
         shown.append(f"{row.structure} {size}{sure}{look}" if row.pixels else f"{row.structure} not found")

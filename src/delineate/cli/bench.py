@@ -12,6 +12,7 @@ from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 from delineate.cli.evaluate import Selection, exit_if_failed, print_tables
 from delineate.cli.groups import grouped, request_of
+from delineate.core.terminal_text import counted
 
 if TYPE_CHECKING:
     from delineate.bench import Measure
@@ -62,7 +63,7 @@ def _print_table(request: BenchRequest, json: bool, quiet: bool) -> None:
     except KeyboardInterrupt:
         if not measures:
             raise
-        tell(f"Interrupted after {len(measures)} rows.")
+        tell(f"Interrupted after {counted(len(measures), 'row')}.")
         raise typer.Exit(130) from None
     finally:
         if json and measures:

@@ -10,6 +10,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 from delineate.cli.groups import request_of
+from delineate.core.terminal_text import counted
 
 
 def check(
@@ -69,7 +70,7 @@ def shard(
         result_json(done.as_json())
         return
     for part, number in done.written.samples.items():
-        result(f"{part}  {number} samples in {done.written.shards[part]} files")
+        result(f"{part}  {counted(number, 'sample')} in {counted(done.written.shards[part], 'file')}")
     tell(f"Written: {output}")
 
 
@@ -91,7 +92,7 @@ def synthesize(
     if json:
         result_json(done.as_json())
         return
-    result(f"{done.pictures} pictures, {done.structures} structures")
+    result(f"{counted(done.pictures, 'picture')}, {counted(done.structures, 'structure')}")
     tell(f"Written: {output}")
 
 
@@ -129,5 +130,5 @@ def prepare(
     if json:
         result_json(done.as_json())
         return
-    result(f"{done.cases} cases")
+    result(counted(done.cases, "case"))
     tell(f"Written: {output}")

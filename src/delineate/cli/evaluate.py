@@ -11,6 +11,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 from delineate.cli.groups import grouped, request_of, values
+from delineate.core.terminal_text import counted
 
 if TYPE_CHECKING:
     from delineate.verbs.evaluate import EvaluateResult
@@ -76,7 +77,12 @@ def print_report(done: EvaluateResult) -> None:
     """Tables, and where they are."""
     print_tables(done)
     if left := done.report.left_out:
-        tell(f"{left} cases were left out: a model learned from them (--with-training measures them).")
+        tell(
+            counted(
+                left, "case was left out: a model learned from it", "cases were left out: a model learned from them"
+            )
+            + " (--with-training measures them)."
+        )
     tell(f"Tables and pictures: {done.page.parent}\nTo look at: {done.page}")
 
 

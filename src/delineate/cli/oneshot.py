@@ -11,6 +11,7 @@ from delineate.cli import options
 from delineate.cli.console import progress_bar, result, result_json, tell
 from delineate.cli.groups import grouped
 from delineate.cli.guard import EMPTY, FAILED
+from delineate.core.terminal_text import counted
 
 
 @grouped
@@ -74,7 +75,7 @@ def oneshot(
     else:
         found = [row for row in done.rows if row.found]
         looked = len({row.target for row in done.rows})
-        result(f"{len(found)} of {len(done.rows) - len(done.failed)} structures found on {looked} targets")
+        result(f"{len(found)} of {counted(len(done.rows) - len(done.failed), 'structure')} found on {looked} targets")
         for path in (output / SCORES, output / SHEET):
             result(f"  {path}")
     for row in done.failed:

@@ -10,6 +10,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell, tell_notices
 from delineate.cli.guard import EMPTY, INTERRUPTED, PARTIAL, TERMINATED
+from delineate.core.terminal_text import counted
 
 if TYPE_CHECKING:
     from delineate.core.manifest import ObjectRecord
@@ -59,7 +60,7 @@ def _stopped(done: RunResult) -> str:
     """The last line of a run that could not go on."""
     stopped = done.manifest.stopped
     assert stopped is not None
-    far = f"after {stopped.done} of {stopped.total} frames" if stopped.done else "on the first frame"
+    far = f"after {stopped.done} of {counted(stopped.total, 'frame')}" if stopped.done else "on the first frame"
     return (
         f"Partial: following stopped {far} [{stopped.code}]: {stopped.message} What was outlined until then is kept, "
         f"and {done.manifest_file.name} says that it is partial. {stopped.hint}"
@@ -74,7 +75,7 @@ def _found(one: ObjectRecord, scan: Scan) -> str:
         return f"{one.name}: nothing found"
     mean = sum(one.confidence.values()) / max(1, len(one.confidence))
     where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
-    size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {one.pixels} pixels"
+    size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {counted(one.pixels, 'pixel')}"
     return f"{one.name}{where}{size}, mean confidence {mean:.2f}{_doubts(one)}"
 
 

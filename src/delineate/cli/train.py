@@ -11,7 +11,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
 from delineate.cli.groups import grouped, request_of
-from delineate.core.terminal_text import command
+from delineate.core.terminal_text import command, counted
 
 if TYPE_CHECKING:
     from delineate.verbs.finetune import FinetuneResult
@@ -181,7 +181,7 @@ def begun(start: TrainingStart) -> str:
     """What a run begins with, for people."""
     about = f"{start.recipe}: {start.summary}" if start.summary else start.recipe
     memory = ["Memory, estimated:", *start.memory] if start.memory else []
-    return "\n".join([*memory, f"{start.cases} cases ({start.layout}); recipe {about}"])
+    return "\n".join([*memory, f"{counted(start.cases, 'case')} ({start.layout}); recipe {about}"])
 
 
 def _measured(line: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ from delineate.core.json_file import json_of, renamed, validated
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import PropagationOptions
 from delineate.core.reading import reading
+from delineate.core.terminal_text import counted
 
 MOST_EVENTS, MOST_OBJECTS = 100_000, 4_000  # of a log
 OLD_FORMAT, OLD_KEYS = "delineate-prompts/1", {"colour": "color"}
@@ -189,7 +190,9 @@ class PromptLog(BaseModel):
             done -= 1
         if done < 0:
             count = sum(not isinstance(one, Propagate | Interpolate | Predict) for one in self.current)
-            raise PromptError("E-UNDO", f"There are {count} steps to take back, not {steps}.", "Give a smaller number.")
+            raise PromptError(
+                "E-UNDO", f"{counted(count, 'step')} can be taken back, not {steps}.", "Give a smaller number."
+            )
         return self.model_copy(update={"events": self.events[:done], "done": done})
 
     def redone(self) -> PromptLog:

@@ -27,6 +27,11 @@ def excerpt(text: object, most: int = EXCERPT) -> str:
     return beginning if len(said) <= most and len(beginning) <= most else beginning[: most - 2] + " …"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """How many there are: "1 file", "2 files". ``many`` is said where more changes than an s at the end."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def message_text(text: str) -> str:
     """A message that may repeat what files say, as people can read it: printable, no word or line without an end."""
     lines = text.split("\n")

@@ -155,8 +155,8 @@ def _opened(case: Case, card: DatasetCard) -> LabeledScan | None:
         card.problems.append(Problem(case.id, "nothing is labeled"))
     elif max(sizes.values()) < SMALL:
         card.problems.append(Problem(case.id, f"nothing larger than {max(sizes.values())} pixels is labeled"))
+    card.structures.update({case.name_of(value) for value in sizes})
     for value in sizes:
-        card.structures[case.name_of(value)] += 1
         if 0 not in case.structures and value not in case.structures:
             card.problems.append(Problem(case.id, f"label {value} has no name"))
     return opened

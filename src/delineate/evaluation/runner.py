@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.core.errors import InputError, MissingExtraError, PromptError, foreseen
-from delineate.core.terminal_text import command
+from delineate.core.terminal_text import command, counted
 from delineate.data.cases import MANIFEST, Case, LabeledScan, Use, load_cases
 from delineate.data.contents import case_content
 from delineate.data.layouts import read_dataset
@@ -276,7 +276,7 @@ def unlearned(cases: Sequence[Case], options: EvaluateOptions) -> tuple[list[Cas
     if not left:
         raise InputError(
             "E-EVAL-NO-CASES",
-            f"A model learned from all {len(cases)} cases.",
+            f"A model learned from all there is: {counted(len(cases), 'case')}.",
             "Name other scans. --with-training measures on them all the same, which says little.",
         )
     chosen = left if options.limit is None else list(_first_of_each(left, options.limit))

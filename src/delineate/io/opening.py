@@ -15,7 +15,7 @@ from delineate.core.frame_source import SteadyFrames
 from delineate.core.hashing import sha256_of
 from delineate.core.reading import reading
 from delineate.core.scan import NOT_OPENED, Scan, ScanKind, SourceFile
-from delineate.core.terminal_text import command
+from delineate.core.terminal_text import command, counted
 from delineate.io.formats import FORMATS, HEAD_BYTES, FileFormat
 from delineate.io.inputs import is_there, path_of
 from delineate.io.options import ReadOptions
@@ -150,8 +150,12 @@ def _damaged_gzip(path: Path, why: str) -> InputError:
 
 
 def _only_links(broken: int, closed: int) -> str:
-    nowhere = f", only {broken} links that lead nowhere" if broken else ""
-    return nowhere or (f", only {closed} linked folders, which are not entered" if closed else "")
+    nowhere = ", only " + counted(broken, "link that leads nowhere", "links that lead nowhere") if broken else ""
+    return nowhere or (
+        ", only " + counted(closed, "linked folder, which is not entered", "linked folders, which are not entered")
+        if closed
+        else ""
+    )
 
 
 def _open_file(path: Path, options: ReadOptions) -> Scan:
@@ -217,10 +221,22 @@ def _open_folder(path: Path, options: ReadOptions) -> Scan:
     notices = []
     if links:
         notices.append(
-            Notice("W-LINKS-OUTSIDE", f"{links} files are links that lead outside the folder; they were followed.")
+            Notice(
+                "W-LINKS-OUTSIDE",
+                counted(
+                    links,
+                    "file is a link that leads outside the folder; it was followed.",
+                    "files are links that lead outside the folder; they were followed.",
+                ),
+            )
         )
     if broken:
-        notices.append(Notice("W-LINKS-BROKEN", f"{broken} links lead nowhere and were left out."))
+        notices.append(
+            Notice(
+                "W-LINKS-BROKEN",
+                counted(broken, "link leads nowhere and was left out.", "links lead nowhere and were left out."),
+            )
+        )
     if closed:
         notices.append(Notice("W-LINKS-FOLDERS", f"{closed} linked folders were not entered."))
     direct = [f for f in files if f.parent == path and f.suffix.lower() in PICTURE_SUFFIXES]

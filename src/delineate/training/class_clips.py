@@ -158,7 +158,7 @@ def split_clips(
     parts = split_by_subject(fitting, (1 - held_out, held_out), seed)
     if not all(parts):
         raise InputError(
-            "E-TRAIN-FEW", f"{len(fitting)} cases are too few to train on some and to measure on others.",
+            "E-TRAIN-FEW", f"Too few cases to train on some and to measure on others: {len(fitting)}.",
             "Add subjects.",
         )  # fmt: skip
     training, testing = (LabeledClips(predictor, part) for part in parts)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from delineate.core.errors import InputError, ModelError
 from delineate.core.frame import Frame
+from delineate.core.terminal_text import counted
 from delineate.data.cases import Case, Task
 from delineate.data.subjects import split_by_subject
 from delineate.predictors.sam import SamPredictor
@@ -159,7 +160,7 @@ def distill(
     learned, held = split_by_subject(trainable_frames(cases), (1 - recipe.held_out, recipe.held_out), recipe.loop.seed)
     training, testing = DistillationFrames(learned, recipe.frames), DistillationFrames(held, recipe.frames)
     if not len(training) or not len(testing):
-        raise InputError("E-TRAIN-FEW", f"{len(cases)} cases are too few to hold any out.", "Add subjects.")
+        raise InputError("E-TRAIN-FEW", f"Too few cases to hold any out: {len(cases)}.", "Add subjects.")
     outcome = train(EncoderDistillation(teacher, student, (training, testing), recipe), recipe.loop, tell)
     host, path, dice = student.network.host, recipe.loop.output / STUDENT, None
     if outcome.weights is not None:
@@ -221,7 +222,9 @@ class DistillationFrames:
 
     def _none(self) -> InputError:
         return InputError(
-            "E-TRAIN-EMPTY", f"None of {len(self.cases)} scans can be read.", "See why: delineate dataset check DIR"
+            "E-TRAIN-EMPTY",
+            f"None of {counted(len(self.cases), 'scan')} can be read.",
+            "See why: delineate dataset check DIR",
         )
 
     def _frames(self, number: int) -> list[int]:

@@ -95,7 +95,9 @@ def split_frames(
     training, testing = (LabeledFrames(predictor, part, options) for part in parts)
     if not len(training) or not len(testing):
         raise InputError(
-            "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
+            "E-TRAIN-FEW",
+            f"Too few cases to train on some and to measure on others: {len(cases)}.",
+            "Add subjects.",
         )
     return training, testing
 

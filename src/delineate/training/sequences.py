@@ -221,7 +221,9 @@ def split_sources(
     learned, held = split_by_subject(trainable_frames(cases), (1 - held_out, held_out), seed)
     if not learned or not held:
         raise InputError(
-            "E-TRAIN-FEW", f"{len(cases)} cases are too few to train on some and to measure on others.", "Add subjects."
+            "E-TRAIN-FEW",
+            f"Too few cases to train on some and to measure on others: {len(cases)}.",
+            "Add subjects.",
         )
     shelf = opened_scans()
     training = [SequenceSource(case, n, shelf) for n, case in enumerate(learned)]

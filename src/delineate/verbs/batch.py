@@ -13,6 +13,7 @@ from pydantic import Field
 from delineate.core.errors import DelineateError, Notice, OutputError, PromptError
 from delineate.core.manifest import Manifest
 from delineate.core.scan import ScanKind
+from delineate.core.terminal_text import counted
 from delineate.io.atomic import write_bytes
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
@@ -155,7 +156,7 @@ def _require_pointed(request: BatchRequest, files: tuple[BatchFile, ...]) -> Non
     if bare and not any(target.says_where for target in request.asked):
         raise PromptError(
             "E-PROMPT-NONE",
-            f"Nothing says what is meant on {len(bare)} of {len(files)} scans, such as {bare[0]}.",
+            f"Nothing says what is meant on {len(bare)} of {counted(len(files), 'scan')}, such as {bare[0]}.",
             "Give one prompt for all, such as --box x0,y0,x1,y1, or each its own in a list: --list FILE.csv",
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from delineate.core.errors import InputError, Notice, PromptError
+from delineate.core.terminal_text import counted
 from delineate.core.written_prompts import WrittenStructures
 from delineate.data.mask_folders import MASK_ENDING, READ, stem_of
 from delineate.io.own_files import is_own
@@ -50,10 +51,24 @@ def batch_files(
     unread = [file for path in named if path.is_dir() for file in _unread(path, {one.path for one in found})]
     notices = []
     if labels:
-        text = f"{len(labels)} files are left out: they are labels of scans beside them, such as {labels[0].path.name}."
+        text = (
+            counted(
+                len(labels),
+                "file is left out: it is labels of a scan beside it",
+                "files are left out: they are labels of scans beside them",
+            )
+            + f", such as {labels[0].path.name}."
+        )
         notices.append(Notice("W-BATCH-LABELS", text))
     if unread:
-        text = f"{len(unread)} files are left out: they cannot be read as what they are named, such as {unread[0]}."
+        text = (
+            counted(
+                len(unread),
+                "file is left out: it cannot be read as what it is named",
+                "files are left out: they cannot be read as what they are named",
+            )
+            + f", such as {unread[0]}."
+        )
         notices.append(Notice("W-BATCH-UNREAD", text))
     return left, tuple(notices)
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from delineate.core.errors import OutputError, PromptError
 from delineate.core.grid import Placement
 from delineate.core.scan import Scan, ScanKind
-from delineate.core.terminal_text import command
+from delineate.core.terminal_text import command, counted
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
@@ -100,7 +100,7 @@ def describe(scan: Scan) -> InspectResult:
     low, high, values = _sampled(scan)
     grid = scan.grid
     channels = f", {scan.channels} channels" if scan.channels > 1 else ""
-    count = "" if scan.kind is ScanKind.IMAGE else f"{len(scan)} {scan.frame_word}{'s' if len(scan) > 1 else ''} of "
+    count = "" if scan.kind is ScanKind.IMAGE else f"{counted(len(scan), scan.frame_word)} of "
     axes = zip(grid.axes, grid.shape, grid.axis_codes, strict=True)
     return InspectResult(
         format=scan.file.format if scan.file else "array",

@@ -17,7 +17,7 @@ from delineate.core.errors import DelineateError, InputError, Notice
 from delineate.core.hashing import sha256_of
 from delineate.core.reading import reason
 from delineate.core.scan import Scan, SourceFile
-from delineate.core.terminal_text import excerpt
+from delineate.core.terminal_text import counted, excerpt
 from delineate.io.limits import check_frames, check_picture
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import dicom_seg
@@ -162,7 +162,14 @@ def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[
             "Name a folder of DICOM files or of pictures of one video.",
         )
     if strangers:
-        notices.append(Notice("W-DICOM-SKIPPED", f"{len(strangers)} files that are not DICOM were skipped."))
+        notices.append(
+            Notice(
+                "W-DICOM-SKIPPED",
+                counted(
+                    len(strangers), "file that is not DICOM was skipped.", "files that are not DICOM were skipped."
+                ),
+            )
+        )
     if damaged:
         notices.append(_left_out(damaged))
     with_pictures = [one for one in found if one.has_picture]
@@ -182,7 +189,9 @@ def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[
 
 def _left_out(errors: list[DelineateError]) -> Notice:
     return Notice(
-        "W-DICOM-DAMAGED", f"{len(errors)} files that cannot be read were left out, the first: {errors[0].message}"
+        "W-DICOM-DAMAGED",
+        counted(len(errors), "file that cannot be read was left out", "files that cannot be read were left out")
+        + f", the first: {errors[0].message}",
     )
 
 
@@ -198,8 +207,8 @@ def _opened_choice(choice: Choice, options: ReadOptions) -> tuple[Scan, list[Pat
         if options.pages is None:
             raise InputError(
                 "E-DICOM-NO-POSITION",
-                f"{len(slices)} slices do not say where they lie (ImagePositionPatient, ImageOrientationPatient, "
-                "PixelSpacing).",
+                f"The place of {counted(len(slices), 'slice')} is not said "
+                "(ImagePositionPatient, ImageOrientationPatient, PixelSpacing).",
                 "Open one of the files by itself, or take them in order with --pages stack or --pages video.",
             )
     make = unplaced_volume if options.pages is Pages.STACK else clip

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from delineate.core.errors import GeometryError, Notice
 from delineate.core.grid import Grid
+from delineate.core.terminal_text import counted
 from delineate.io.readers.dicom_slices import Plane, Slice, slice_step
 from delineate.io.readers.dicom_volumes import SAME_PLACE
 from delineate.io.readers.itk_space import ras_affine
@@ -119,7 +120,16 @@ def _ordered(slices: Sequence[Slice], same: Callable[[Slice, Slice], bool]) -> t
             continue
         kept.append(n)
     twice = len(slices) - len(kept)
-    notices = [Notice("W-DICOM-DUPLICATE", f"{twice} slices that are there twice were left out.")] if twice else []
+    notices = (
+        [
+            Notice(
+                "W-DICOM-DUPLICATE",
+                counted(twice, "slice that is there twice was left out.", "slices that are there twice were left out."),
+            )
+        ]
+        if twice
+        else []
+    )
     return _Stack([slices[n] for n in kept], plane, places[kept], heights[kept], tuple(kept)), notices
 
 
@@ -172,8 +182,7 @@ def _uneven(stack: _Stack, gaps: Vector, usual: float, resample: bool, notices: 
     worst = int(np.abs(gaps - usual).argmax())
     missing = round(float(gaps[worst]) / usual) - 1
     what = (
-        f"{missing} slice{'s' if missing > 1 else ''} missing after {heights[worst]:.2f} mm "
-        f"(slice {worst + 1} of {count})"
+        f"{counted(missing, 'slice')} missing after {heights[worst]:.2f} mm (slice {worst + 1} of {count})"
         if missing >= 1 and abs(gaps[worst] / usual - round(gaps[worst] / usual)) < 0.1
         else f"Slices are unevenly spaced: {gaps.min():.2f} to {gaps.max():.2f} mm, "
         f"oddest after {heights[worst]:.2f} mm"

@@ -15,6 +15,7 @@ from delineate.core.grid import Placement, Space
 from delineate.core.hashing import sha256_of
 from delineate.core.polygons import filled_polygon
 from delineate.core.scan import Scan, ScanKind, SourceFile
+from delineate.core.terminal_text import counted
 from delineate.io.readers.dicom import looks_like_dicom, tags_of
 from delineate.io.readers.dicom_tags import Tags
 
@@ -60,7 +61,9 @@ def contours_on(path: Path, scan: Scan) -> Scan:
             "E-RTSTRUCT-ELSEWHERE", f"{path.name} has no closed contour on this scan.",
             "Check that both are of one patient and one study.",
         )  # fmt: skip
-    notices = [Notice("W-RTSTRUCT", f"Contours of {len(there)} structures were filled: {', '.join(there[:8])}.")]
+    notices = [
+        Notice("W-RTSTRUCT", f"Contours of {counted(len(there), 'structure')} were filled: {', '.join(there[:8])}.")
+    ]
     if overlap:
         notices.append(
             Notice("W-LABELS-OVERLAP", f"Structures overlap in {overlap} voxels: the later one counts there.")

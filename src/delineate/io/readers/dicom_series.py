@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delineate.core.errors import InputError, Notice
-from delineate.core.terminal_text import printable
+from delineate.core.terminal_text import counted, printable
 from delineate.io.options import ReadOptions
 from delineate.io.readers.dicom_slices import Slice, placed
 from delineate.io.readers.dicom_volumes import volumes_of
@@ -37,7 +37,7 @@ class Choice:
     def line(self) -> str:
         columns, rows = self.slices[0].size
         modality = self.slices[0].tags.text("Modality")
-        count = f"{len(self.slices)} slice{'s' if len(self.slices) > 1 else ''}"
+        count = counted(len(self.slices), "slice")
         parts = [self.description or "no description", modality, f"{count} of {columns} x {rows}", self.volume]
         return printable(f"  #{self.position}  series {self.number or '?'}: {', '.join(p for p in parts if p)}"[:160])
 

@@ -17,6 +17,7 @@ from delineate.core.frame_source import SteadyFrames
 from delineate.core.grid import Grid, Placement
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan, SourceFile
+from delineate.core.terminal_text import counted
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.naming import COMPANIONS
 from delineate.io.options import Pages, ReadOptions
@@ -77,7 +78,14 @@ def read(folder: Path, options: ReadOptions) -> Scan:
     notices = []
     if len(paths) < len(entries):
         notices.append(
-            Notice("W-FRAMES-SKIPPED", f"{len(entries) - len(paths)} files that are no pictures were skipped.")
+            Notice(
+                "W-FRAMES-SKIPPED",
+                counted(
+                    len(entries) - len(paths),
+                    "file that is no picture was skipped.",
+                    "files that are no pictures were skipped.",
+                ),
+            )
         )
     check_frames(folder, len(paths), options)
     paths = _readable(folder, paths, options, notices)
@@ -124,7 +132,10 @@ def _readable(folder: Path, paths: Sequence[Path], options: ReadOptions, notices
         notices.append(
             Notice(
                 "W-FRAMES-DAMAGED",
-                f"{len(bad)} pictures that cannot be read were left out, the first: {bad[0].message}",
+                counted(
+                    len(bad), "picture that cannot be read was left out", "pictures that cannot be read were left out"
+                )
+                + f", the first: {bad[0].message}",
             )
         )
     if len(sizes) > 1:

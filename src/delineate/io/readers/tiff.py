@@ -13,7 +13,7 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.frame_source import SteadyFrames
 from delineate.core.grid import Grid, Placement
 from delineate.core.scan import Scan
-from delineate.core.terminal_text import printable
+from delineate.core.terminal_text import counted, printable
 from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import Pages, ReadOptions
@@ -176,7 +176,7 @@ def _elsewhere(layout: TiffLayout) -> str:
 
 def _not_finite(pixels: NDArray[Any]) -> tuple[Notice, ...]:
     bad = int((~np.isfinite(pixels)).sum()) if pixels.dtype.kind == "f" else 0
-    text = f"{bad} pixels are NaN or infinite; the model sees the minimum there."
+    text = f"{counted(bad, 'pixel is', 'pixels are')} NaN or infinite; the model sees the minimum there."
     return (Notice("W-NOT-FINITE", text),) if bad else ()
 
 

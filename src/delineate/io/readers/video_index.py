@@ -14,6 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.terminal_text import counted
 from delineate.io.options import ReadOptions
 
 CHECKED = 48  # frames from the start whose times are compared with the table
@@ -169,7 +170,7 @@ def _counted(path: Path, options: ReadOptions) -> FrameIndex:
     seconds = [(stamp - known[0]) * base for stamp in known] if ordered else [n / rate for n in range(len(stamps))]
     notices = [Notice("W-VIDEO-COUNTED", "The file's times lead to no frames: they are counted from the start.")]
     if cut:
-        notices.append(Notice("W-VIDEO-CUT", f"The video is damaged after {len(stamps)} frames."))
+        notices.append(Notice("W-VIDEO-CUT", f"The video is damaged after {counted(len(stamps), 'frame')}."))
     return FrameIndex(tuple(seconds), (), tuple(notices))
 
 
