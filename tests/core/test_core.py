@@ -93,6 +93,18 @@ def test_millimeter_prompts_land_where_voxel_prompts_do(space: Space) -> None:
     assert (box.span, box.prompts.box) == ((2, 5), (1, 1, 3, 4))
 
 
+@pytest.mark.parametrize("space", [Space.RAS, Space.LPS])
+@pytest.mark.parametrize("voxel", [(2, 3, 400), (2, 3, -1), (200, 3, 4), (2, -3, 4)], ids=str)
+@pytest.mark.parametrize("kind", ["point", "scribble"])
+def test_millimeters_outside_are_told_as_they_were_given(kind: str, voxel: tuple[float, ...], space: Space) -> None:
+    at, there = (tuple(VOLUME.grid.to_world(one, space)) for one in (voxel, (2, 3, voxel[2])))
+    prompt = Point(*at, space=space) if kind == "point" else Scribble(points=(there, at), space=space)
+    with pytest.raises(PromptError, match=rf"mm \({space}\) is outside the scan") as caught:
+        resolve_prompt(prompt, VOLUME)
+    assert caught.value.code == "E-PROMPT-OUTSIDE" and "slice" not in str(caught.value)
+    assert f"In {space} the scan lies within" in caught.value.hint
+
+
 def test_a_scribble_becomes_clicks_along_it() -> None:
     points = resolve_prompt(Scribble(points=((5, 5), (25, 5), (25, 20))), IMAGE).prompts.points
     steps = np.linalg.norm(np.diff(points, axis=0), axis=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,6 +187,8 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
         )
     if prompt.space is not Space.VOXEL or three:
         voxels = [tuple(scan.grid.to_voxel(p, prompt.space)) for p in points]
+        if prompt.space is not Space.VOXEL:
+            _require_inside(points, voxels, prompt, scan)
         if scan.kind is ScanKind.IMAGE:
             on_frames = [(0, v[0], v[1]) for v in voxels]
         else:
@@ -212,6 +214,23 @@ def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArr
             f"x goes from 0 to {scan.width - 1}, y from 0 to {scan.height - 1}.",
         )
     return np.column_stack([pixels, np.array(frames, dtype=float)])
+
+
+def _require_inside(
+    points: Sequence[Coordinates], voxels: Sequence[tuple[float, ...]], prompt: Prompt, scan: Scan
+) -> None:
+    """Raise PromptError, in the millimeters that were given, for a point outside the scan."""
+    outside = [point for point, inside in zip(points, scan.grid.contains(voxels), strict=True) if not inside]
+    if outside:
+        corners = np.array(list(product(*((0, size - 1) for size in scan.grid.shape))))
+        ends = scan.grid.to_world(corners, prompt.space).round(1) + 0.0
+        spans = (f"{low:g} to {high:g}" for low, high in zip(ends.min(axis=0), ends.max(axis=0), strict=True))
+        place = ", ".join(f"{one:g}" for one in outside[0])
+        raise PromptError(
+            "E-PROMPT-OUTSIDE",
+            f"The {prompt.type} at {place} mm ({prompt.space}) is outside the scan.",
+            f"In {prompt.space} the scan lies within {', '.join(spans)} mm.",
+        )
 
 
 def _place_box(prompt: Box, scan: Scan) -> ResolvedPrompt:
