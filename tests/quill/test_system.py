@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 
+from delineate.cli.options import Machine
 from delineate.core.errors import DelineateWarning
 from delineate.systems import BuildOptions, build
 
@@ -15,12 +16,20 @@ from delineate.systems import BuildOptions, build
     [
         pytest.param(BuildOptions(device="cuda"), 'the CPU; --device "cuda"', id="device"),
         pytest.param(BuildOptions(precision="fp16"), 'fp32, not in "fp16"', id="precision"),
-        pytest.param(BuildOptions(backend="torch"), '--backend "torch" changes nothing', id="backend"),
     ],
 )
 def test_what_changes_nothing_is_told(options: BuildOptions, told: str) -> None:
     with pytest.warns(DelineateWarning, match=told):
         build("quill", options)
+
+
+def test_a_backend_that_is_typed_and_changes_nothing_is_told() -> None:
+    with pytest.warns(DelineateWarning, match='--backend "torch" changes nothing'):
+        assert Machine(backend="torch").choice.name == "quill"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Machine(model="mobile_sam", backend="torch").choice.backend == "torch"
+        build("quill", BuildOptions(backend="torch"))  # as training does
 
 
 @pytest.mark.parametrize("options", [BuildOptions(), BuildOptions(device="cpu", precision="fp32", backend="onnx")])

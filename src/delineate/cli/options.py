@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import typer
 
 from delineate.cli.groups import values
-from delineate.core.errors import PromptError
+from delineate.core.errors import DelineateWarning, PromptError
 
 if TYPE_CHECKING:
     from delineate.core.propagation_options import PropagationOptions
@@ -187,7 +188,11 @@ class Machine:
         from delineate.verbs.request import ModelChoice
 
         given = values(self)
-        return ModelChoice(name=given.pop("model") or "quill", **given)
+        name = given.pop("model") or "quill"
+        if self.backend == "torch" and (name == "quill" or name.endswith(".onnx")):
+            text = 'ONNX Runtime or OpenVINO computes Quill; --backend "torch" changes nothing.'
+            warnings.warn(text, DelineateWarning, stacklevel=2)
+        return ModelChoice(name=name, **given)
 
 
 @dataclass(frozen=True)

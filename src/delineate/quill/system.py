@@ -19,8 +19,6 @@ def _build(options: BuildOptions) -> FramePredictor:
         _tell(
             f'ONNX Runtime computes Quill in fp32, not in "{options.precision}"; --backend openvino computes in bf16.'
         )
-    if options.backend not in ("auto", "onnx", "openvino"):
-        _tell(f'ONNX Runtime or OpenVINO computes Quill; --backend "{options.backend}" changes nothing.')
     return QuillPredictor(options.checkpoint or SHIPPED, options.threads, backend, options.precision)
 
 
