@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,18 @@ def test_a_log_that_is_past_its_end_is_refused(done: int) -> None:
     with pytest.raises(DelineateError) as caught:
         PromptLog.parse(PromptLog().to_json().replace('"done": 0', f'"done": {done}'))
     assert caught.value.code == "E-PROMPTS-FIELD" and f"done = {done}" in caught.value.message
+
+
+def test_a_log_that_says_nothing_of_what_is_done_is_done_whole() -> None:
+    session = Session(spots(), BrightPredictor())
+    session.prompt(spot(0), "spot 0")
+    session.prompt(spot(1), "spot 1")
+    written = json.loads(session.log.to_json())
+    assert written.pop("done") == 2
+    log = PromptLog.parse(json.dumps(written))
+    assert log == session.log
+    assert Session.replay(spots(), log, BrightPredictor()).segmentation.names == ("spot 0", "spot 1")
+    assert PromptLog.parse(json.dumps(written | {"done": 0})).done == 0, "all undone"
 
 
 def test_no_outline_is_lost_where_threads_prompt_one_session() -> None:

@@ -153,10 +153,13 @@ class PromptLog(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_today(cls, data: Any) -> Any:
-        """Version 1 spelled ``color`` otherwise."""
-        if not isinstance(data, dict) or data.get("format") != OLD_FORMAT:
+        """Version 1 spelled ``color`` otherwise; where nothing says how many events are done, all are."""
+        if not isinstance(data, dict):
             return data
-        return renamed(data, OLD_KEYS) | {"format": "delineate-prompts/2"}
+        if data.get("format") == OLD_FORMAT:
+            data = renamed(data, OLD_KEYS) | {"format": "delineate-prompts/2"}
+        events = data.get("events")
+        return data if "done" in data or not isinstance(events, list | tuple) else data | {"done": len(events)}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
