@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,23 @@ def test_two_structures_on_two_frames() -> None:
 )
 def test_prompts_of_one_structure(line: str, name: str, prompts: tuple[Any, ...]) -> None:
     assert [(one.name, one.prompts) for one in asked(line)] == [(name, prompts)]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        pytest.param("--frame 3 --box 1,1,9,9 --box 2,2,8,8", True, id="one frame"),
+        pytest.param("--box 1,1,3,9,9,4 --box 2,2,3,8,8,4", True, id="the same slices"),
+        pytest.param("--frame 3 --box 1,1,9,9 --frame 4 --box 2,2,8,8", False, id="two frames"),
+        pytest.param("--frame 3 --label a --box 1,1,9,9 --label b --box 2,2,8,8", False, id="two structures"),
+        pytest.param("--box 1,1,3,9,9,4 --box 2,2,9,8,8,10", False, id="other slices"),
+    ],
+)
+def test_two_boxes_of_one_structure_on_one_frame_are_told(line: str, told: bool) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert sum(len(one.prompts) for one in asked(line)) == 2
+    assert any("the later one counts" in str(one.message) for one in said) == told
 
 
 def test_a_structure_may_be_named_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.ordered import Typed
-from delineate.core.errors import PromptError
+from delineate.core.errors import DelineateWarning, PromptError
+from delineate.core.terminal_text import excerpt
 
 if TYPE_CHECKING:
     from delineate.core.grid import Space
@@ -156,7 +158,22 @@ class _Draft:
             self.mask_frame = frame if option == "mask" else self.mask_frame
             return
         self.coordinates |= option != "text"
-        self.prompts.append(_prompt(option, value, {"frame": frame, "space": space}))
+        prompt = _prompt(option, value, {"frame": frame, "space": space})
+        if option == "box" and any(_same_place(prompt, one) for one in self.prompts):
+            text = "has two boxes on one frame: the later one counts, unless the model takes several."
+            warnings.warn(f'"{excerpt(self.name)}" {text}', DelineateWarning, stacklevel=2)
+        self.prompts.append(prompt)
+
+
+def _same_place(box: Prompt, other: Prompt) -> bool:
+    """Whether both are boxes on one frame, or through the same slices."""
+    from delineate.core.prompts import Box
+
+    if not (isinstance(box, Box) and isinstance(other, Box)):
+        return False
+    return (box.frame, box.space, *box.low[2:], *box.high[2:]) == (
+        other.frame, other.space, *other.low[2:], *other.high[2:]
+    )  # fmt: skip
 
 
 def _drafts(typed: Typed, space: Space, bare: bool = False) -> list[_Draft]:
