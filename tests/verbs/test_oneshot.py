@@ -14,7 +14,8 @@ from delineate.labels.reading import open_segmentation
 from delineate.oneshot.score_file import read_rows
 from delineate.quill.predictor import QuillPredictor
 from delineate.systems.one_shot import OneShotOptions, OneShotPredictor
-from delineate.verbs.oneshot import RECORD, SCORES, SHEET, OneshotRequest, OneshotResult, oneshot
+from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest, OneshotResult, oneshot
+from delineate.verbs.records import RECORD
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import ModelChoice, OutputChoice
 from fewshot.example_pictures import blob_picture

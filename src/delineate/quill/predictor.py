@@ -165,6 +165,7 @@ class QuillPredictor:
             sha256=hashlib.sha256(self.path.read_bytes()).hexdigest(),
             license="Apache-2.0",
             preprocessing="each crop zoomed to the prompt and scaled to its own 1st to 99th percentile; "
+            "grain where it is flat; "
             f"cpu, {self._precision}, {'openvino' if self.backend == 'openvino' else 'onnxruntime'}",
             device="cpu",
             precision=str(self._precision),

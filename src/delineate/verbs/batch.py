@@ -10,11 +10,10 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from delineate.core.errors import DelineateError, Notice, OutputError, PromptError
+from delineate.core.errors import DelineateError, Notice, PromptError
 from delineate.core.manifest import Manifest
 from delineate.core.scan import ScanKind
 from delineate.core.terminal_text import counted
-from delineate.io.atomic import write_bytes
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.predictors.capabilities import Scope
@@ -23,12 +22,11 @@ from delineate.tracking.guards import GuardSettings
 from delineate.verbs.batch_files import BatchFile, batch_files
 from delineate.verbs.batch_rows import FAILED, BatchRow, rows_of, write_summary
 from delineate.verbs.outcome import Outcome
-from delineate.verbs.records import RequestRecord
+from delineate.verbs.records import RequestRecord, begin_folder
 from delineate.verbs.request import ModelChoice, OutputChoice, Overwrite, Progress, Request
 from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 
-SUMMARY, RECORD = "summary.csv", "request.json"
-UNRECORDED: Final = ("inputs", "listing", "output", "overwrite", "resume")  # may differ where a run goes on
+SUMMARY = "summary.csv"
 Ending = Literal[".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".tif", ".npz", ".json", ".png"]
 USUAL: Final = {ScanKind.IMAGE: ".png", ScanKind.VOLUME: ".nii.gz", ScanKind.VIDEO: ""}
 
@@ -106,7 +104,10 @@ def batch(
     build = cache(ModelChoice.build)
     knows = request.model.name != AUTO and build(request.model).capabilities.scope is Scope.DENSE
     _require_pointed(request, () if knows else files)
-    _begin(request)
+    begin_folder(
+        request.output, RequestRecord.of("batch", request), request.resume, request.overwrite,
+        free=("inputs", "listing"), fixed="prompts, another model or other options",
+    )  # fmt: skip
     rows: list[BatchRow] = []
     for number, file in enumerate(files, 1):
         new = _earlier(request, file) or _done(request, file, build)
@@ -159,32 +160,3 @@ def _require_pointed(request: BatchRequest, files: tuple[BatchFile, ...]) -> Non
             f"Nothing says what is meant on {len(bare)} of {counted(len(files), 'scan')}, such as {bare[0]}.",
             "Give one prompt for all, such as --box x0,y0,x1,y1, or each its own in a list: --list FILE.csv",
         )
-
-
-def _begin(request: BatchRequest) -> None:
-    """Make the folder, and keep the request in it.
-
-    Raises OutputError for a folder that is there without ``resume`` or ``overwrite``, or was begun otherwise.
-    """
-    record, path = RequestRecord.of("batch", request), request.output / RECORD
-    if request.output.exists() and not request.output.is_dir():
-        raise OutputError("E-OUTPUT-FOLDER", f"{request.output} is a file.", "Name a folder: -o FOLDER")
-    occupied = request.output.is_dir() and any(request.output.iterdir())
-    if occupied and not (request.resume or request.overwrite):
-        raise OutputError(
-            "E-OUTPUT-EXISTS", f"The folder {request.output} is not empty.", "Give --resume to go on, or another -o."
-        )
-    if occupied and request.resume:
-        earlier = RequestRecord.read(path)
-        if earlier is None or _compared(earlier.request) != _compared(record.request):
-            raise OutputError(
-                "E-RESUME-OTHER",
-                f"{request.output} was begun with other prompts, another model or other options.",
-                "Repeat the command it was begun with, or choose another -o.",
-            )
-    request.output.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, record.model_dump_json(indent=1).encode())
-
-
-def _compared(recorded: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in recorded.items() if name not in UNRECORDED}

@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from pydantic import Field
 
-from delineate.core.errors import DelineateError, InputError, ModelError, OutputError
+from delineate.core.errors import DelineateError, InputError, ModelError
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.fewshot.features import extractor_of
 from delineate.fewshot.matcher import Matcher, MatchOptions, Support
-from delineate.io.atomic import write_bytes
 from delineate.io.naming import default_output
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
@@ -31,11 +30,10 @@ from delineate.oneshot.targets import targets_in
 from delineate.predictors.capabilities import PromptKind, Scope
 from delineate.predictors.frame_predictor import FramePredictor, Predictor
 from delineate.verbs.outcome import Outcome
-from delineate.verbs.records import RequestRecord
+from delineate.verbs.records import RequestRecord, begin_folder
 from delineate.verbs.request import ModelChoice, Overwrite, Progress, Request
 
-SCORES, SHEET, RECORD, TILES = "scores.csv", "contact_sheet.png", "request.json", "tiles"
-UNRECORDED: Final = ("targets", "output", "overwrite", "resume")  # may differ where a run goes on
+SCORES, SHEET, TILES = "scores.csv", "contact_sheet.png", "tiles"
 
 
 class OneshotRequest(Request):
@@ -152,30 +150,15 @@ def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
 
     Raises OutputError for a folder that is there without ``resume`` or ``overwrite``, or was begun otherwise.
     """
-    record = _recorded(request)
-    path = request.output / RECORD
-    if request.output.exists() and not request.output.is_dir():
-        raise OutputError("E-OUTPUT-FOLDER", f"{request.output} is a file.", "Name a folder: -o FOLDER")
-    occupied = request.output.is_dir() and any(request.output.iterdir())
-    if occupied and not (request.resume or request.overwrite):
-        raise OutputError(
-            "E-OUTPUT-EXISTS", f"The folder {request.output} is not empty.", "Give --resume to go on, or another -o."
-        )
-    earlier = RequestRecord.read(path) if occupied else None
+    goes_on = begin_folder(
+        request.output, _recorded(request), request.resume, request.overwrite,
+        free=("targets",), fixed="supports, models or options",
+    )  # fmt: skip
     done: dict[str, list[Row]] = {}
-    if occupied and request.resume:
-        if earlier is None or _compared(earlier.request) != _compared(record.request):
-            raise OutputError(
-                "E-RESUME-OTHER",
-                f"{request.output} was begun with other supports, models or options.",
-                "Repeat the command it was begun with, or choose another -o.",
-            )
-        for row in read_rows(request.output / SCORES):
-            if not row.error and (not row.file or (request.output / row.file).exists()):
-                done.setdefault(row.target, []).append(row)
-    request.output.mkdir(parents=True, exist_ok=True)
+    for row in read_rows(request.output / SCORES) if goes_on else ():
+        if not row.error and (not row.file or (request.output / row.file).exists()):
+            done.setdefault(row.target, []).append(row)
     (request.output / TILES).mkdir(exist_ok=True)
-    write_bytes(path, record.model_dump_json(indent=1).encode())
     return done
 
 
@@ -196,10 +179,6 @@ def _require_same_supports(request: OneshotRequest) -> None:
             "This would not be the same run: the supports hold something else.",
             "Begin a new one: delineate oneshot --support IMAGE MASK ...",
         )
-
-
-def _compared(recorded: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in recorded.items() if name not in UNRECORDED}
 
 
 def _on_target(
