@@ -14,6 +14,7 @@ from PIL import Image
 from bad_inputs.table import Row
 from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
+from delineate.io.readers.png16 import read as read_png16
 
 GRAY = (np.arange(40 * 30).reshape(30, 40) % 256).astype(np.uint8)
 RGB = np.stack([GRAY, GRAY[::-1], GRAY[:, ::-1]], axis=2)
@@ -60,6 +61,14 @@ def _paeth(a: int, b: int, c: int) -> int:
 
 
 DEEP = np.random.default_rng(9).integers(0, 65536, (5, 7, 4), dtype=np.uint16)
+
+
+def read_often(folder: Path) -> Any:
+    """A 16-bit picture of gray and transparency: a conversion by swscale gives other pixels one time in a hundred."""
+    path = png16(folder, DEEP[..., :2].copy(), 3)
+    for _ in range(500):
+        np.testing.assert_array_equal(read_png16(path), DEEP[..., 0])
+    return open_scan(path)
 
 
 def cut_deep(folder: Path, share: float) -> Any:
@@ -179,6 +188,7 @@ ROWS = [
     *(deep(n) for n in range(5)),
     Row("37-16-bit-color-alpha", lambda f: open_scan(png16(f, DEEP, 4)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., :3])),
     Row("37-16-bit-gray-alpha", lambda f: open_scan(png16(f, DEEP[..., :2], 3)), notice="W-ALPHA-DROPPED", check=pixels_are(DEEP[..., 0])),
+    Row("37-16-bit-gray-alpha-often", read_often, notice="W-ALPHA-DROPPED"),
     Row("37-16-bit-color-cut", lambda f: cut_deep(f, 0.6), error="E-PICTURE-DAMAGED"),
     Row("41-exif-16-bit", deep_rotated, notice="W-EXIF-ROTATED", check=pixels_are(np.rot90(DEEP[..., :3], -1))),
     Row(

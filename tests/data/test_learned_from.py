@@ -44,7 +44,7 @@ def test_what_a_run_learned_from_is_left_out_wherever_it_lies(cases: list[Case],
     assert unlearned([*cases, moved], options) == ([cases[3]], 4)
     assert unlearned(cases, replace(options, with_training=True)) == (cases, 0)
     assert unlearned(cases, replace(options, predictors=("lite_medsam",), limit=2)) == (cases[:2], 0)
-    with pytest.raises(InputError, match="all 3 cases"):
+    with pytest.raises(InputError, match="learned from all there is: 3 cases"):
         unlearned(cases[:3], options)
 
 

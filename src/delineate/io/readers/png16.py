@@ -9,7 +9,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-_FORMATS = {2: "rgb48le", 4: "gray16le", 6: "rgb48le"}  # by color type: truecolor, gray + alpha, truecolor + alpha
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by color type
 HEAD = 33  # bytes up to the end of the header chunk
 
@@ -17,7 +16,7 @@ HEAD = 33  # bytes up to the end of the header chunk
 def is_deep_color(path: Path) -> bool:
     """Whether this is a 16-bit PNG of more than one channel."""
     head = _head(path)
-    return len(head) == HEAD and head[24] == 16 and head[25] in _FORMATS
+    return len(head) == HEAD and head[24] == 16 and _CHANNELS.get(head[25], 1) > 1
 
 
 def pixel_bits(path: Path) -> int:
@@ -41,9 +40,11 @@ def read(path: Path) -> NDArray[Any]:
         raise ValueError("it holds no picture")
     if frame.is_corrupt:
         raise ValueError("its pixels are cut short")
-    kind = "rgba64le" if frame.format.name.startswith("rgba") else _FORMATS[_head(path)[25]]  # never blended
-    pixels = frame.reformat(format=kind).to_ndarray()
-    return np.ascontiguousarray(pixels[..., :3] if pixels.ndim == 3 else pixels)
+    # Stored samples as they are: a conversion by swscale fills rows of some gray + alpha pictures with 32768, by chance.
+    plane, channels = frame.planes[0], len(frame.format.components)
+    rows = np.frombuffer(plane, ">u2").reshape(-1, plane.line_size // 2)[: frame.height, : frame.width * channels]
+    pixels = rows.reshape(frame.height, frame.width, channels).astype(np.uint16)
+    return pixels[..., 0] if channels == 2 else np.ascontiguousarray(pixels[..., :3])
 
 
 def _head(path: Path) -> bytes:
