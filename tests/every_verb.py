@@ -28,7 +28,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
         (SCAN, *BOX, "-o", "onnxruntime.png", "--threads", "999"),
         (SCAN, *BOX, "-o", "openvino.png", "--backend", "openvino"),
         *(
-            (SCAN, *BOX, "-o", f"sam_{backend}.png", "-m", "mobile_sam", "--untrained", "--precision", "fp32",
+            (SCAN, *BOX, "-o", f"sam_{backend}.png", "-m", "lite_medsam", "--untrained", "--precision", "fp32",
              "--backend", backend)
             for backend in ("torch", "onnx", "openvino")
         ),

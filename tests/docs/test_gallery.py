@@ -20,7 +20,7 @@ def test_the_page_and_its_pictures_are_those_of_the_tool() -> None:
     assert sum(file.stat().st_size for file in gallery.GALLERY.iterdir()) < MOST_BYTES
 
 
-@pytest.mark.parametrize("name", ["click", "data-set"])
+@pytest.mark.parametrize("name", ["click"])
 def test_a_picture_is_made_again_by_its_command(name: str, tmp_path: Path) -> None:
     gallery.main(tmp_path, [name])
     made, kept = (

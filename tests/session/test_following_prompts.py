@@ -99,8 +99,14 @@ def followed(predictor: Sam2Predictor, given: Sequence[Sequence[Prompt]], **how:
     return session
 
 
-@pytest.mark.parametrize("title", ASKED)
-@pytest.mark.parametrize("reset", [False, True], ids=["memory kept", "reset"])
+AFTER_A_RESET = ("click", "box and point", "mask, then a click")
+
+
+@pytest.mark.parametrize(
+    ("title", "reset"),
+    [*((one, False) for one in ASKED), *((one, True) for one in AFTER_A_RESET)],
+    ids=lambda one: {False: "memory kept", True: "reset"}.get(one, one),
+)
 def test_a_session_follows_what_was_asked(title: str, reset: bool, predictor: Sam2Predictor) -> None:
     given, calls = ASKED[title]
     session, wanted = followed(predictor, given, reset=reset), as_authors(predictor, calls, reset)

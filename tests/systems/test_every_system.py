@@ -1,7 +1,8 @@
 """Every system of the table is built once with random weights, and answers an image, a volume and a video.
 
-At 256 px, so that all fit into the test command; the largest encoders by shape alone. At full size, from the command
-line, with ``DELINEATE_SLOW=1 pytest tests/systems/test_every_system.py`` (an hour on two cores, 8 GB).
+At 256 px, so that all fit into the test command; the largest encoders by shape alone; volume and video by one system
+of each kind. All of them, at full size and from the command line, with
+``DELINEATE_SLOW=1 pytest tests/systems/test_every_system.py`` (an hour on two cores, 8 GB).
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ SIDE = 256
 OPTIONS = BuildOptions(untrained=True, device="cpu", precision="fp32", threads=1)
 SMALL = [name for name in SYSTEMS if not name.endswith(("_vit_l", "_vit_h", "_large", "_base_plus"))]
 LARGE = [name for name in SYSTEMS if name not in SMALL]
+FOLLOWED = [  # one of each kind of encoder, of following and of memory; the others differ in sizes, adapters or windows
+    "quill", "sam_vit_b", "mobile_sam", "lite_medsam", "sam2.1_tiny", "surgical_sam2", "biosam2", "edge_tam",
+    "efficient_tam_ti", "medical_sam_adapter_lite_medsam_3d", "medical_sam_adapter_sam2", "medivista", "sam_unet",
+    "alpnet", "protosam_lite_medsam",
+]  # fmt: skip
+SLOW = bool(os.environ.get("DELINEATE_SLOW"))
 MILLIONS = {  # parameters of the published networks, heads and memory included
     "sam_vit_l": 312, "sam_vit_h": 641, "sam2.1_base_plus": 81, "sam2.1_large": 224, "sam2_base_plus": 81,
     "sam2_large": 224,
@@ -113,12 +120,13 @@ def built() -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("scan", SCANS)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("name", "scan"), [(name, scan) for name in SMALL for scan in SCANS if SLOW or scan == "image" or name in FOLLOWED]
+)
 def test_answers_every_kind_of_scan(
     name: str, scan: str, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "medsam_text" and (scan != "volume" or not os.environ.get("DELINEATE_SLOW")):
+    if name == "medsam_text" and not (SLOW and scan == "volume"):
         pytest.skip("at full size only; the tiny network answers (tests/models)")
     if name not in built:
         built.clear()
@@ -176,7 +184,7 @@ def test_other_memories_can_be_chosen(rule: MemoryRule) -> None:
     session.propagate(following=PropagationOptions(memory=rule))
 
 
-@pytest.mark.skipif(not os.environ.get("DELINEATE_SLOW"), reason="at full size only where DELINEATE_SLOW is set")
+@pytest.mark.skipif(not SLOW, reason="at full size only where DELINEATE_SLOW is set")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name != "medsam_text"])

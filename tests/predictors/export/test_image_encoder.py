@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,24 @@ NETWORKS = {
     "EfficientTAM": lambda: lively(EfficientTam(TamShape(side=256))),
     "EdgeTAM": lambda: lively(EdgeTam(EdgeTamShape(256))),
 }
+
+
+WRITTEN: dict[str, bytes] = {}  # files of encoders by their weights: made once for all tests of keeping them
+
+
+@pytest.fixture(autouse=True)
+def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = exported.export_encoder
+
+    def written(network: Sam, path: Path) -> None:
+        arrays = [array.numpy().tobytes() for array in network.state_dict().values()]
+        key = sha256(type(network).__name__.encode() + b"".join(arrays)).hexdigest()
+        if key not in WRITTEN:
+            write(network, path)
+            WRITTEN[key] = path.read_bytes()
+        path.write_bytes(WRITTEN[key])
+
+    monkeypatch.setattr(exported, "export_encoder", written)
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,12 +91,19 @@ def run(path: Path, **inputs: torch.Tensor) -> list[torch.Tensor]:
     return [torch.from_numpy(a) for a in session(path).run(None, {k: v.numpy() for k, v in inputs.items()})]
 
 
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The decoder of tiny_sam."""
+    path = tmp_path_factory.mktemp("tiny_sam") / "decoder.onnx"
+    write_part(parts_of(tiny_sam().requires_grad_(False))[0], path)
+    return path
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("prompt", ["box", "point", "box and point", "points and mask"])
-def test_a_box_is_two_labeled_points(prompt: str, tmp_path: Path) -> None:
+def test_a_box_is_two_labeled_points(prompt: str, decoder: Path) -> None:
     """As SAM is asked here: the same outlines from the exported decoder, its prompts written as the notes say."""
     network = tiny_sam().requires_grad_(False)
-    write_part(parts_of(network)[0], tmp_path / "decoder.onnx")
     embedding = network.embed(torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)))
     point, box = torch.tensor([[[90.0, 120.0]]]), torch.tensor([[40.0, 50.0, 180.0, 200.0]])
     mask = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -109,7 +117,7 @@ def test_a_box_is_two_labeled_points(prompt: str, tmp_path: Path) -> None:
     coordinates = [point] * clicked + ([box.view(1, 2, 2)] if boxed else [torch.zeros(1, 1, 2)])
     labels = [torch.ones(1, 1)] * clicked + ([torch.tensor([[2.0, 3.0]])] if boxed else [-torch.ones(1, 1)])
     found, iou = run(
-        tmp_path / "decoder.onnx",
+        decoder,
         image_embeddings=embedding,
         point_coords=torch.cat(coordinates, dim=1),
         point_labels=torch.cat(labels, dim=1),
@@ -123,23 +131,29 @@ def test_a_box_is_two_labeled_points(prompt: str, tmp_path: Path) -> None:
     assert torch.allclose(iou, torch.cat([one[1], three[1]], dim=1), atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of tiny_sam2, and its card as it was given."""
+    folder = tmp_path_factory.mktemp("tiny_sam2")
+    return folder, export_system(Sam2Predictor(tiny_sam2(), CPU, RECORD), folder)
+
+
 @torch.no_grad()
-def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
+def test_a_video_can_be_followed_with_the_files_alone(system: tuple[Path, dict[str, Any]]) -> None:
     """A click and six frames, in ONNX Runtime only, against the tracker: logits differ by less than 2e-3."""
-    predictor = Sam2Predictor(tiny_sam2(), CPU, RECORD)
-    export_system(predictor, tmp_path)
+    folder, predictor = system[0], Sam2Predictor(tiny_sam2(), CPU, RECORD)
     frames = moving_frames(7)
     tracker = MemoryTracker(predictor.network, CPU, settings=TrackerSettings(memory=torch.float32))
     profile = predictor.video_profile(256)
     memories, pointers, differences = [], [], []
     for index, frame in enumerate(frames):
         coarse, fine_4, fine_8, places, alone = run(
-            tmp_path / "encoder.onnx", pixels=torch.from_numpy(profile.prepare(Frame.of(frame))[0])[None]
+            folder / "encoder.onnx", pixels=torch.from_numpy(profile.prepare(Frame.of(frame))[0])[None]
         )
         if index:
             order = [*range(index - 1, 0, -1)][::-1]  # the farthest first, after the prompted frame
             (embedding,) = run(
-                tmp_path / "memory_attention.onnx",
+                folder / "memory_attention.onnx",
                 coarse=coarse,
                 places=places,
                 memory=torch.stack([memories[0], *(memories[n] for n in order)], dim=1),
@@ -156,7 +170,7 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
             tracker.look(Frame.of(frame, index=0))
             tracker.point("one", FramePrompts(np.array([[128.0, 128.0]]), np.array([True])))
         masks, iou, pointed, present = run(
-            tmp_path / "decoder.onnx",
+            folder / "decoder.onnx",
             image_embeddings=embedding,
             fine_4=fine_4,
             fine_8=fine_8,
@@ -168,7 +182,7 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
         best = masks[:, answers][:, int(iou[0, answers].argmax())][:, None]
         differences.append(float((best[0, 0] - tracker.logits("one")).abs().max()))
         (kept,) = run(
-            tmp_path / "memory_encoder.onnx",
+            folder / "memory_encoder.onnx",
             coarse=coarse,
             low_res_mask=best,
             pointed_at=torch.tensor([index == 0]),
@@ -180,14 +194,14 @@ def test_a_video_can_be_followed_with_the_files_alone(tmp_path: Path) -> None:
     assert max(differences) < 2e-3, differences
 
 
-def test_the_folder_says_how_it_is_used(tmp_path: Path) -> None:
-    card = export_system(Sam2Predictor(tiny_sam2(), CPU, RECORD), tmp_path)
-    assert card == json.loads((tmp_path / CARD).read_text())
+def test_the_folder_says_how_it_is_used(system: tuple[Path, dict[str, Any]]) -> None:
+    folder, card = system
+    assert card == json.loads((folder / CARD).read_text())
     assert "ORT_DISABLE_TELEMETRY=1" in card["notes"][-1]
     assert set(card["parts"]) == {"encoder", "decoder", "memory_attention", "memory_encoder"}
     assert card["parts"]["decoder"]["inputs"]["point_coords"] == {"shape": ["O", "N", 2], "dtype": "float32"}
     assert card["preprocessing"]["video"]["side"] == 256 and card["opset"] == 18
-    assert all((tmp_path / part["file"]).is_file() for part in card["parts"].values())
+    assert all((folder / part["file"]).is_file() for part in card["parts"].values())
 
 
 def test_what_is_onnx_already_is_not_exported(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def read(path: Path) -> NDArray[Any]:
         raise ValueError("it holds no picture")
     if frame.is_corrupt:
         raise ValueError("its pixels are cut short")
-    # Stored samples as they are: a conversion by swscale fills rows of some gray + alpha pictures with 32768, by chance.
+    # The samples as stored: now and then a conversion by swscale fills rows of gray + alpha pictures with 32768.
     plane, channels = frame.planes[0], len(frame.format.components)
     rows = np.frombuffer(plane, ">u2").reshape(-1, plane.line_size // 2)[: frame.height, : frame.width * channels]
     pixels = rows.reshape(frame.height, frame.width, channels).astype(np.uint16)
