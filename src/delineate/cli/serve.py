@@ -36,6 +36,9 @@ def serve(
     allow_origin: Annotated[list[str] | None, typer.Option(help="A page of another origin that may ask.")] = None,
     max_sessions: Annotated[int, typer.Option(help="Sessions kept in memory.")] = 64,
     max_upload: Annotated[int, typer.Option(help="Megabytes of one scan.")] = 4096,
+    nninteractive_v1: Annotated[
+        bool, typer.Option("--nninteractive-v1", help="Let Slicer's NNInteractive in as it was before its version 2.")
+    ] = False,
     itksnap: Annotated[
         bool, typer.Option("--itksnap", help="Let ITK-SNAP in, which sends no token: on this machine alone.")
     ] = False,
@@ -59,6 +62,7 @@ def serve(
         allow_origins=tuple(allow_origin or ()),
         max_sessions=max_sessions,
         max_upload=max_upload,
+        nninteractive_v1=nninteractive_v1,
         itksnap=itksnap,
         smoke=smoke,
     )

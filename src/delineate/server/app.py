@@ -19,6 +19,7 @@ from delineate.server.guard import Guard
 from delineate.server.interop.itksnap import itksnap
 from delineate.server.interop.monailabel import monailabel
 from delineate.server.interop.nninteractive import nninteractive
+from delineate.server.interop.nninteractive_v1 import nninteractive_v1
 from delineate.server.live import live_route
 from delineate.server.problems import add_problems
 from delineate.server.routes import api
@@ -55,6 +56,8 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
     app.include_router(live_route(service))
     app.include_router(nninteractive(service))
     app.include_router(monailabel(service))
+    if settings.nninteractive_v1:
+        app.include_router(nninteractive_v1(service))
     if settings.itksnap:
         app.include_router(itksnap(service))
 

@@ -32,6 +32,7 @@ class ServerSettings:
     max_waiting     requests that may wait for the engine
     feature_bytes   encoded frames, of all sessions together
     idle_seconds    after which an unused session leaves the memory
+    nninteractive_v1  whether 3D Slicer's NNInteractive extensions of before its version 2 are let in
     itksnap         whether ITK-SNAP is let in, which has no field for a token: on this machine alone
     """
 
@@ -49,6 +50,7 @@ class ServerSettings:
     max_waiting: int = 32
     feature_bytes: int = 512 * MEGABYTE
     idle_seconds: float = 1800.0
+    nninteractive_v1: bool = False
     itksnap: bool = False
 
     def __post_init__(self) -> None:

@@ -29,6 +29,9 @@ class ServeRequest(Request):
     allow_origins: tuple[str, ...] = Field(default=(), description="Pages of other origins that may ask.")
     max_sessions: int = Field(default=64, ge=1, description="Sessions kept in memory.")
     max_upload: int = Field(default=4096, ge=1, description="Megabytes of one scan.")
+    nninteractive_v1: bool = Field(
+        default=False, description="Let 3D Slicer's NNInteractive in as it was before its version 2."
+    )
     itksnap: bool = Field(default=False, description="Let ITK-SNAP in, which sends no token: on this machine alone.")
     smoke: bool = Field(default=False, description="Start, outline something over HTTP, and end.")
 
@@ -73,6 +76,7 @@ def serve(request: ServeRequest, ready: Callable[[str, str], None] | None = None
         allow_origins=request.allow_origins,
         max_sessions=request.max_sessions,
         max_upload=request.max_upload * 2**20,
+        nninteractive_v1=request.nninteractive_v1,
         itksnap=request.itksnap,
     )
     first = request.model.build()  # what is wrong with it is told now, and not at the first click

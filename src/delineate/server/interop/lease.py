@@ -15,6 +15,7 @@ from delineate.core.prompts import Box, Point, Prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.predictors.frame_predictor import Predictor
+from delineate.server.interop.drawn_volumes import scribbled
 from delineate.server.interop.following import PromptsByFrame, asked
 from delineate.server.problems import RefusalError
 from delineate.session import Session
@@ -129,6 +130,19 @@ class Lease:
             return self._placed(Box(*low, *high))
         x, y = scan.frame_axes
         return {low[axis]: [Box(low[x], low[y], high[x], high[y], frame=low[axis])]}
+
+    def beside(self, ranges: Sequence[Sequence[int]]) -> PromptsByFrame:
+        """A box (k, j, i) that does not belong to it, as points on each frame."""
+        scan = self.session.scan
+        inside = np.zeros(scan.grid.shape, bool)
+        inside[tuple(slice(max(0, min(ends)), max(*ends, min(ends) + 1)) for ends in reversed(ranges))] = True
+        return scribbled(inside, scan, False)
+
+    @property
+    def outline(self) -> NDArray[np.bool_]:
+        """The structure in the whole volume, (i, j, k)."""
+        now = self.session.segmentation
+        return now.voxels(STRUCTURE) if STRUCTURE in now else np.zeros(now.grid.shape, bool)
 
     def begin(self, scan: Scan) -> None:
         """Begin on a scan, with nothing outlined."""

@@ -18,6 +18,7 @@ import numpy as np
 from fastapi import APIRouter, Header, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from delineate.server.interop.drawn_volumes import lassoed, outlined, scribbled
 from delineate.server.interop.following import PromptsByFrame, follow
@@ -174,18 +175,19 @@ def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> No
         if not (asked and run):
             return _prediction(lease, None, np.zeros(0, np.uint8), ran=False)
         await follow(service, lease.following)
-        return _prediction(lease, *await service.compute(lease.news))
+        return await run_in_threadpool(_prediction, lease, *await service.compute(lease.news))
 
     async def drawn(request: Request, lease: Lease, box: list[list[int]] | None) -> NDArray[np.bool_]:
         shape = lease.session.scan.grid.shape[::-1]
-        return _placed(unpack(await request.body(), math.prod(shape) * 8), box, shape)
+        body = await request.body()
+        return await run_in_threadpool(lambda: _placed(unpack(body, math.prod(shape) * 8), box, shape))
 
     @router.post("/set_image", max_body_size=large)
     async def set_image(request: Request, meta: Meta = "{}", token: LeaseToken = "") -> dict[str, Any]:
         """The volume, (1, k, j, i)."""
         lease = leases.get(token)
         spacing = ImageMeta.model_validate_json(meta).image_properties.spacing
-        array = unpack(await request.body(), large)
+        array = await run_in_threadpool(unpack, await request.body(), large)
         shape = await service.compute(partial(lease.set_image, array, spacing))
         return {"original_image_shape": shape}
 
@@ -207,10 +209,7 @@ def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> No
     @router.post("/add_bbox_interaction")
     async def box(wanted: BoxInteraction, token: LeaseToken = "") -> Response:
         lease = leases.get(token)
-        prompts = lease.box(wanted.bbox_coords)
-        if not wanted.include_interaction:
-            shape = lease.session.scan.grid.shape[::-1]
-            prompts = scribbled(_placed(np.ones(1, bool), wanted.bbox_coords, shape), lease.session.scan, False)
+        prompts = (lease.box if wanted.include_interaction else lease.beside)(wanted.bbox_coords)
         return await answered(lease, prompts, wanted.run_prediction)
 
     @router.post("/add_scribble_interaction", max_body_size=large)
@@ -240,7 +239,7 @@ def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> No
         lease = leases.get(token)
         lease.used = time.monotonic()
         done = await service.compute(lease.undo)
-        return _prediction(lease, *await service.compute(lease.news), ran=done)
+        return await run_in_threadpool(_prediction, lease, *await service.compute(lease.news), done)
 
     @router.post("/reset_interactions")
     async def reset(token: LeaseToken = "") -> dict[str, Any]:
@@ -264,10 +263,10 @@ def _placed(values: NDArray[Any], box: list[list[int]] | None, shape: tuple[int,
         )
     whole = np.zeros(shape, bool)
     region = whole[tuple(slice(*ends) for ends in box)]
-    if values.size > 1 and values.shape != region.shape:
+    if values.shape != region.shape:
         text = f"What was drawn is {list(values.shape)}, its box {list(region.shape)}."
         raise RefusalError("E-SERVE-DRAWN", text, "Send what lies in the box.", status=400)
-    region[...] = values.reshape(region.shape) != 0 if values.size > 1 else values.ravel()[0] != 0
+    region[...] = values != 0
     if not whole.any():
         raise RefusalError("E-SERVE-DRAWN", "Nothing was drawn.", "Draw at least one voxel.", status=400)
     return whole.transpose(2, 1, 0)
