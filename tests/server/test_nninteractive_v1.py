@@ -94,7 +94,9 @@ def test_errors_are_sentences_and_the_server_lives(old: OldClient) -> None:
         empty,
     ]
     for answer in wrong:
-        assert answer.status_code == 200 and answer.json()["status"] == "error" and answer.json()["message"], answer.text
+        assert answer.status_code == 200 and answer.json()["status"] == "error" and answer.json()["message"], (
+            answer.text
+        )
     assert old.http.get(f"{BASE}/docs").status_code == 200
     assert old.asked("/add_point_interaction", voxel_coord=[4, 10, 12], positive_click=True).any()
 

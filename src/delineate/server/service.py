@@ -16,6 +16,7 @@ from delineate.core.prompt_log import AddPrompt, AddPrompts, ChooseCandidate, Lo
 from delineate.io.saving import save
 from delineate.predictors.frame_predictor import Predictor
 from delineate.server import messages
+from delineate.server.diary import Diary
 from delineate.server.engine import Engine, Priority
 from delineate.server.jobs import FollowJob, Jobs
 from delineate.server.messages import ChangedMask
@@ -48,6 +49,7 @@ class Service:
             settings.feature_bytes,
         )
         self.jobs = Jobs(self.engine)
+        self.diary = Diary()
 
     def close(self) -> None:
         """End what runs, and let go of the files."""

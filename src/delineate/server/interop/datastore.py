@@ -27,11 +27,14 @@ from delineate.io.options import ReadOptions
 from delineate.io.saving import save
 from delineate.server.problems import RefusalError, not_found
 from delineate.server.scans import ScanStore
+from delineate.session import Session
 
 VOLUMES: Final = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".mha": "MetaImage"}
 SEGMENTS: Final = ".seg.nrrd"
 MOST_FILES: Final = 100_000  # looked at below the root
 DICOM_MARK: Final = (128, b"DICM")
+AUTOMATIC: Final = "original"  # the tag of outlines that a model made by itself: nobody has looked at them
+DOUBTS: Final = "confidence.json"
 TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 
@@ -60,7 +63,7 @@ class Datastore:
     def __init__(self, scans: ScanStore, root: Path | None, folder: Path) -> None:
         self._scans, self._root, self._folder = scans, root, folder
         self._lock = threading.Lock()
-        self._doubts: dict[str, float] = {}
+        self._doubts: dict[str, float] = _read_doubts(folder / DOUBTS)
         self._listed: dict[str, Listed] = {}
         self._opened: dict[str, tuple[_Version, Scan]] = {}
 
@@ -92,20 +95,38 @@ class Datastore:
             return scan
 
     def doubt(self, id: str, confidence: float) -> None:
-        """Remember how sure the last outline of a scan was, 0 to 1."""
+        """Remember how sure the last outline of a scan was, 0 to 1; also after a restart."""
         with self._lock:
             self._doubts[id] = confidence
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_bytes(self._folder / DOUBTS, json.dumps(self._doubts).encode())
+
+    def confidence(self, id: str) -> float | None:
+        """How sure the last outline of a scan was, 0 to 1; None where there was none."""
+        with self._lock:
+            return self._doubts.get(id)
 
     def next(self, doubtful: bool) -> str | None:
         """The next scan without a submitted label: the first, or the one whose outline was least sure.
 
         Scans that nobody has pointed at come after those whose outlines are known.
         """
-        open_ones = [id for id in self.listed() if not self.tags(id)]
+        open_ones = [id for id in self.listed() if not self.has_label(id)]
         if not doubtful:
             return next(iter(open_ones), None)
         with self._lock:
             return min(open_ones, key=lambda id: self._doubts.get(id, 1.0), default=None)
+
+    def has_label(self, id: str) -> bool:
+        """Whether a person has submitted a label of a scan."""
+        return any(tag != AUTOMATIC for tag in self.tags(id))
+
+    def keep_automatic(self, id: str, session: Session) -> None:
+        """Keep what a model outlined by itself, and how sure it was."""
+        found = session.segmentation
+        names = {one.label: one.name for one in found.objects}
+        self.submit(id, AUTOMATIC, found.label_map(), names, session.scan)
+        self.doubt(id, confidence_of(session))
 
     def tags(self, id: str) -> dict[str, dict[str, Any]]:
         """What was submitted for a scan: names of labels by the tag they were submitted under."""
@@ -141,6 +162,21 @@ class Datastore:
             text = f"{tag[:40]!r} is no tag."
             raise RefusalError("E-SERVE-TAG", text, "A tag is letters, digits, - and _.", status=400)
         return self._folder / quote(id, safe="") / tag
+
+
+def confidence_of(session: Session) -> float:
+    """Mean confidence of the outlines, 0 to 1; 0 where there are none."""
+    scores = [one.scores.get(frame, 0.0) for one in session.segmentation.objects for frame in one.frames]
+    return round(float(np.mean(scores)), 4) if scores else 0.0
+
+
+def _read_doubts(path: Path) -> dict[str, float]:
+    """What was remembered; nothing where the file is not there, or is none of ours."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(id): float(one) for id, one in found.items()} if isinstance(found, dict) else {}
 
 
 def _segmentation(labels: NDArray[Any], names: Mapping[int, str], scan: Scan) -> Segmentation:

@@ -31,9 +31,10 @@ from delineate.io.writers.image import image_writer
 from delineate.predictors.capabilities import Scope
 from delineate.server.guard import by_address, same
 from delineate.server.interop.clicked_volume import Clicked, outlined
-from delineate.server.interop.datastore import Datastore
+from delineate.server.interop.datastore import Datastore, confidence_of
 from delineate.server.interop.forms import file_of, form_of, form_response, json_field
 from delineate.server.interop.handed import in_file_order, is_left_handed, right_handed
+from delineate.server.interop.monailabel_tasks import SCORES, add_tasks
 from delineate.server.problems import RefusalError, not_found
 from delineate.server.routes import chunks
 from delineate.server.service import Service
@@ -57,6 +58,7 @@ def monailabel(service: Service) -> APIRouter:
     _add_server(router, service, store)
     _add_inference(router, service, store)
     _add_datastore(router, service, store)
+    add_tasks(router, service, store)
     return router
 
 
@@ -101,11 +103,11 @@ def _add_server(router: APIRouter, service: Service, store: Datastore) -> None:
             "models": {settings.model: model},
             "trainers": {},
             "strategies": STRATEGIES,
-            "scoring": {},
+            "scoring": SCORES,
             "train_stats": {},
             "datastore": {
                 "total": len(listed),
-                "completed": sum(bool(store.tags(id)) for id in listed),
+                "completed": sum(store.has_label(id) for id in listed),
                 "label_tags": {tag: tags.count(tag) for tag in sorted(set(tags))},
             },
         }
@@ -168,13 +170,15 @@ def _add_inference(router: APIRouter, service: Service, store: Datastore) -> Non
         else:
             scan = await run_in_threadpool(_handed, store, image)
         session = await outlined(service, scan, clicked)
+        sure = confidence_of(session)
+        service.diary.note(f"outlined an image, confidence {sure:.2f}")
         if not session_id:
-            store.doubt(image, _confidence(session))
+            await run_in_threadpool(store.doubt, image, sure)
         content = await run_in_threadpool(_nrrd, session)
         if output == "image":
             return Response(content, media_type="application/octet-stream")
         names = {one.name: one.label for one in session.segmentation.objects} or {clicked.label: 1}
-        params = {"label_names": names, "confidence": _confidence(session)}
+        params = {"label_names": names, "confidence": sure}
         return form_response({"params": params}, "image", "outline.nrrd", content)
 
 
@@ -235,6 +239,7 @@ def _add_datastore(router: APIRouter, service: Service, store: Datastore) -> Non
                         stream.write(part)
             labels = await run_in_threadpool(_labels, place, scan)
             await run_in_threadpool(store.submit, image, tag or "final", labels, names, scan)
+            service.diary.note(f"kept a label with {len(names)} names")
         finally:
             rmtree(folder, ignore_errors=True)
         return {"image": image, "label": image}
@@ -254,12 +259,6 @@ def _handed(store: Datastore, id: str) -> Scan:
 
 def _session(id: str) -> dict[str, Any]:
     return {"name": id, "path": "", "image": id, "meta": {}, "expiry": 0}
-
-
-def _confidence(session: Session) -> float:
-    """Mean confidence of the outlines, 0 to 1; 0 where there are none."""
-    scores = [one.scores.get(frame, 0.0) for one in session.segmentation.objects for frame in one.frames]
-    return round(float(np.mean(scores)), 4) if scores else 0.0
 
 
 def _nrrd(session: Session) -> bytes:

@@ -1,8 +1,8 @@
 """The first nnInteractive protocol, of installed 3D Slicer extensions that were not updated: one volume, one client.
 
-It knows no key and no session. So it is there only where it was asked for, below a path of its own; the token stands in
-front of that path (``/key/TOKEN/nninteractive-v1``). Masks come as NumPy files in gzip and go as bits, (k, j, i). What is
-refused is answered with status 200 and a sentence, as these clients show it.
+It knows no key and no session. So it is there only where it was asked for, below a path of its own; the token stands
+in front of that path (``/key/TOKEN/nninteractive-v1``). Masks come as NumPy files in gzip and go as bits, (k, j, i).
+What is refused is answered with status 200 and a sentence, as these clients show it.
 """
 
 from __future__ import annotations
