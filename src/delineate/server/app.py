@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from delineate.predictors.frame_predictor import Predictor
+from delineate.server.examples import examples
 from delineate.server.guard import Guard
 from delineate.server.interop.itksnap import itksnap
 from delineate.server.interop.monailabel import monailabel
@@ -53,6 +54,7 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
     app.state.service = service
     add_problems(app)
     app.include_router(api(service))
+    app.include_router(examples(service))
     app.include_router(live_route(service))
     app.include_router(nninteractive(service))
     app.include_router(monailabel(service))

@@ -26,9 +26,9 @@ from starlette.concurrency import run_in_threadpool
 from delineate.core.frame import Modality, ModalityName
 from delineate.core.grid import Grid
 from delineate.core.scan import Scan
+from delineate.server.forms import file_of, form_of, json_field
 from delineate.server.interop.drawn_volumes import lassoed, scribbled
 from delineate.server.interop.following import PromptsByFrame, follow
-from delineate.server.interop.forms import file_of, form_of, json_field
 from delineate.server.interop.lease import AIR, Lease
 from delineate.server.problems import RefusalError, not_found
 from delineate.server.service import Service

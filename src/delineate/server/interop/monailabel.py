@@ -29,10 +29,10 @@ from delineate.io.opening import open_scan
 from delineate.io.saving import save
 from delineate.io.writers.image import image_writer
 from delineate.predictors.capabilities import Scope
+from delineate.server.forms import file_of, form_of, form_response, json_field
 from delineate.server.guard import by_address, same
 from delineate.server.interop.clicked_volume import Clicked, outlined
 from delineate.server.interop.datastore import Datastore, confidence_of
-from delineate.server.interop.forms import file_of, form_of, form_response, json_field
 from delineate.server.interop.handed import in_file_order, is_left_handed, right_handed
 from delineate.server.interop.monailabel_tasks import SCORES, add_tasks
 from delineate.server.problems import RefusalError, not_found

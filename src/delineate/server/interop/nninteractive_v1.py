@@ -25,9 +25,9 @@ from starlette.concurrency import run_in_threadpool
 
 from delineate.core.errors import DelineateError
 from delineate.io.unpacking import Packing, unpacked
+from delineate.server.forms import file_of, form_of
 from delineate.server.interop.drawn_volumes import lassoed, outlined, scribbled
 from delineate.server.interop.following import PromptsByFrame, follow
-from delineate.server.interop.forms import file_of, form_of
 from delineate.server.interop.lease import Lease
 from delineate.server.problems import RefusalError
 from delineate.server.service import Service

@@ -1,4 +1,4 @@
-"""Multipart bodies of other programs: read with the boundary they have, and written."""
+"""Multipart bodies, of other programs too: read with the boundary they have, and written."""
 
 from __future__ import annotations
 
