@@ -9,7 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from bright_predictor import BrightPredictor
 from delineate.core.errors import InputError
+from delineate.server.app import application
 from serving import TOKEN, begin, client, picture, settings, upload
 
 
@@ -99,3 +101,23 @@ def test_the_network_is_served_with_a_token_alone(tmp_path: Path, host: str) -> 
 def test_every_origin_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one origin"):
         settings(tmp_path, allow_origins=("*",))
+
+
+@pytest.mark.parametrize("model", ["/etc/passwd", "../x.pth", "sam2=/etc/passwd", "none", "", "x" * 5000])
+def test_a_client_chooses_a_model_by_its_name_alone(tmp_path: Path, model: str) -> None:
+    asked: list[str] = []
+
+    def build(name: str) -> BrightPredictor:
+        asked.append(name)
+        return BrightPredictor()
+
+    app = application(settings(tmp_path / "state", model=str(tmp_path / "mine.onnx")), build)
+    with TestClient(app, "http://127.0.0.1", headers={"Authorization": f"Bearer {TOKEN}"}) as http:
+        info = http.get("/api/v1/info").json()
+        assert info["model"] == info["models"][0] == "mine.onnx" and str(tmp_path) not in str(info)
+        scan = upload(http, picture())["id"]
+        answer = http.post("/api/v1/sessions", json={"scan": scan, "model": model})
+        if model:
+            assert (answer.status_code, answer.json()["code"], asked) == (404, "E-SERVE-MISSING", [])
+        assert begin(http, scan, model="mine.onnx")["model"] == "mine.onnx"
+        assert asked == [str(tmp_path / "mine.onnx")]

@@ -26,7 +26,6 @@ from delineate.server.messages import Act, Follow, NewSession, OpenScan
 from delineate.server.problems import RefusalError
 from delineate.server.scans import KnownScan
 from delineate.server.service import EXPORTS, Service, answer_of
-from delineate.systems import SYSTEMS
 
 CHUNK: Final = 2**20
 PROTOCOL: Final = 1
@@ -81,8 +80,8 @@ def _add_server(router: APIRouter, service: Service) -> None:
             "name": "Delineate",
             "version": version("delineate"),
             "protocol": PROTOCOL,
-            "model": settings.model,
-            "systems": sorted(SYSTEMS),
+            "model": service.models.own,
+            "models": service.models.names,
             "exports": EXPORTS,
             "limits": {
                 "upload": settings.max_upload,

@@ -20,6 +20,7 @@ from delineate.server.diary import Diary
 from delineate.server.engine import Engine, Priority
 from delineate.server.jobs import FollowJob, Jobs
 from delineate.server.messages import ChangedMask
+from delineate.server.models import Models
 from delineate.server.scans import ScanStore
 from delineate.server.sessions import LiveSession, SessionStore
 from delineate.server.settings import ServerSettings
@@ -40,10 +41,11 @@ class Service:
         self.settings = settings
         self.engine = Engine(settings.max_waiting)
         self.scans = ScanStore(settings.state / "scans", settings.root, settings.max_upload)
+        self.models = Models(settings.model, build)
         self.sessions = SessionStore(
             settings.state / "sessions",
             self.scans,
-            build,
+            self.models,
             settings.max_sessions,
             settings.idle_seconds,
             settings.feature_bytes,
@@ -62,7 +64,7 @@ class Service:
         return await asyncio.wrap_future(self.engine.submit(work, priority))
 
     async def new_session(self, wanted: messages.NewSession) -> LiveSession:
-        model = wanted.model or self.settings.model
+        model = wanted.model or self.models.own
         return await self.compute(partial(self.sessions.new, wanted.scan, model, wanted.slice_axis, wanted.log))
 
     async def session(self, id: str) -> LiveSession:

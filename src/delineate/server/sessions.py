@@ -23,6 +23,7 @@ from delineate.core.segmentation import Segmentation
 from delineate.io.atomic import write_bytes
 from delineate.predictors.frame_predictor import Predictor
 from delineate.server.messages import ChangedMask
+from delineate.server.models import Models
 from delineate.server.problems import RefusalError, not_found
 from delineate.server.scans import ScanStore
 from delineate.session import Session
@@ -148,24 +149,20 @@ class LiveSession:
 
 
 class SessionStore:
-    """Sessions by id; those that were not used for long, or do not fit in memory, wait on the disk as their log.
-
-    build  makes the predictor of a system's name
-    """
+    """Sessions by id; those that were not used for long, or do not fit in memory, wait on the disk as their log."""
 
     def __init__(
         self,
         folder: Path,
         scans: ScanStore,
-        build: Callable[[str], Predictor],
+        models: Models,
         most: int = 64,
         idle_seconds: float = 1800.0,
         feature_bytes: int = 2**29,
     ) -> None:
-        self._folder, self._scans, self._build = folder, scans, build
+        self._folder, self._scans, self._models = folder, scans, models
         self._most, self._idle_seconds = most, idle_seconds
         self._features = FeatureStore(feature_bytes)
-        self._predictors: dict[str, Predictor] = {}
         self._live: dict[str, LiveSession] = {}
         self._lock = threading.RLock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -212,7 +209,7 @@ class SessionStore:
     def lease(self, make: Callable[[Predictor, FeatureStore], L], model: str) -> L:
         """What another protocol keeps for a client, with a predictor and the features that all share."""
         with self._lock:
-            return make(self._predictor(model), self._features)
+            return make(self._models.predictor(model), self._features)
 
     def __len__(self) -> int:
         return len(self._live)
@@ -234,17 +231,12 @@ class SessionStore:
 
     def _made(self, id: str, scan_id: str, model: str, slice_axis: int | None, log: PromptLog | None) -> LiveSession:
         scan = self._scans.get(scan_id, slice_axis).scan
-        predictor = self._predictor(model)
+        predictor = self._models.predictor(model)
         if log is None:
             session = Session(scan, predictor, features=self._features)
         else:
             session = Session.replay(scan, log, predictor, features=self._features)
         return LiveSession(id, scan_id, session, model, self._place(id))
-
-    def _predictor(self, model: str) -> Predictor:
-        if model not in self._predictors:
-            self._predictors[model] = self._build(model)
-        return self._predictors[model]
 
     def _revived(self, id: str) -> LiveSession:
         place = self._place(id)

@@ -40,7 +40,7 @@ class Clicked(BaseModel):
 async def outlined(service: Service, scan: Scan, clicked: Clicked) -> Session:
     """A session in which what was clicked is outlined in the whole volume; or, without a prompt, what a model knows."""
     predictor, features = await service.compute(
-        partial(service.sessions.lease, lambda *shared: shared, service.settings.model)
+        partial(service.sessions.lease, lambda *shared: shared, service.models.own)
     )
     session = Session(scan, predictor, features=features)
     if predictor.capabilities.scope is Scope.DENSE:

@@ -65,7 +65,7 @@ class SnapSessions:
 
     def begin(self) -> str:
         """A new place; call it on the engine."""
-        lease = self._service.sessions.lease(Lease, self._service.settings.model)
+        lease = self._service.sessions.lease(Lease, self._service.models.own)
         with self._lock:
             id = secrets.token_hex(16)
             self._places[id] = lease
@@ -105,13 +105,13 @@ def _add_places(router: APIRouter, places: SnapSessions, service: Service) -> No
     def models() -> dict[str, Any]:
         """The model, and what can be drawn."""
         interactions = ["point", "scribble", "lasso"]
-        one = {"id": service.settings.model, "dimensions": 3, "channels": [1], "interactions": interactions}
+        one = {"id": service.models.own, "dimensions": 3, "channels": [1], "interactions": interactions}
         return {"models": [one]}
 
     @router.get("/v2/start_session/{model}")
     async def begin(model: str) -> dict[str, str]:
         """A place for one volume."""
-        if model != service.settings.model:
+        if model != service.models.own:
             raise not_found("model", model)
         return {"session_id": await service.compute(places.begin)}
 

@@ -100,7 +100,7 @@ def _add_server(router: APIRouter, service: Service, store: Datastore) -> None:
             "description": "Point at a structure, get it outlined in the volume",
             "version": version("delineate"),
             "labels": labels,
-            "models": {settings.model: model},
+            "models": {service.models.own: model},
             "trainers": {},
             "strategies": STRATEGIES,
             "scoring": SCORES,
@@ -161,7 +161,7 @@ def _add_inference(router: APIRouter, service: Service, store: Datastore) -> Non
         output: Annotated[str, Query(max_length=20)] = "all",
     ) -> Response:
         """The outline of all that was clicked, as a file on the image's grid."""
-        if model != service.settings.model:
+        if model != service.models.own:
             raise not_found("model", model)
         async with form_of(request) as form:
             clicked = Clicked.model_validate(json_field(form, "params", needed=True))
@@ -247,7 +247,7 @@ def _add_datastore(router: APIRouter, service: Service, store: Datastore) -> Non
 
 def _model(service: Service) -> tuple[list[str], str]:
     """The classes a model names, and the kind of panel a client shows for it."""
-    predictor = service.sessions.lease(lambda found, _: found, service.settings.model)
+    predictor = service.sessions.lease(lambda found, _: found, service.models.own)
     if predictor.capabilities.scope is Scope.DENSE:
         return list(class_names(predictor)), "segmentation"
     return [], "deepgrow"

@@ -105,7 +105,7 @@ def add_tasks(router: APIRouter, service: Service, store: Datastore) -> None:
 
 
 def _add_batch(router: APIRouter, service: Service, store: Datastore) -> None:
-    task, model = ImageTask(), service.settings.model
+    task, model = ImageTask(), service.models.own
 
     async def outlined(image: str) -> dict[str, Any]:
         scan = await run_in_threadpool(store.scan, image)

@@ -87,7 +87,7 @@ class Leases:
                     "E-SERVE-FULL", text, "Try again when another client has gone.", status=503, retry_after=10
                 )
             token = secrets.token_hex(16)
-            self._leases[token] = self._service.sessions.lease(Lease, self._service.settings.model)
+            self._leases[token] = self._service.sessions.lease(Lease, self._service.models.own)
             return token
 
     def get(self, token: str) -> Lease:

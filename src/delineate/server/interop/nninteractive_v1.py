@@ -72,7 +72,7 @@ def nninteractive_v1(service: Service) -> APIRouter:
 
     async def one() -> Lease:
         if not kept:
-            kept.append(await service.compute(partial(service.sessions.lease, Lease, service.settings.model)))
+            kept.append(await service.compute(partial(service.sessions.lease, Lease, service.models.own)))
         return kept[0]
 
     async def answered(lease: Lease, prompts: PromptsByFrame) -> Response:
