@@ -6,13 +6,13 @@ from typing import Any
 
 import ctk
 import qt
-from DelineateLib import prompts, scene
-from DelineateLib.client import Client, ServerError
-from DelineateLib.conversation import Conversation
+from DelineateLib import prompts, sequences
+from DelineateLib.client import ServerError
+from DelineateLib.environment import OwnEnvironment, folder_of_user
 from DelineateLib.local_server import LocalServer
+from DelineateLib.logic import DelineateLogic
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
@@ -47,78 +47,6 @@ class Delineate(ScriptedLoadableModule):
         parent.acknowledgementText = ""
 
 
-class DelineateLogic(ScriptedLoadableModuleLogic):
-    """One conversation about one volume, and its segments."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.client: Client | None = None
-        self.conversation: Conversation | None = None
-        self._about: tuple[Any, ...] | None = None
-
-    def connect(self, address: str, token: str) -> str:
-        """The server's version; raises ServerError where there is none."""
-        client = Client(address, token)
-        version = client.info()["version"]
-        self.client, self.conversation, self._about = client, None, None
-        return version
-
-    def begin(self, volume: Any) -> Conversation:
-        """The conversation about a volume: a new one where another, or another version of it, was sent before."""
-        if self.client is None:
-            raise ServerError("There is no server.", "Connect to one first.")
-        about = scene.fingerprint(volume)
-        if self.conversation is None or about != self._about:
-            array = slicer.util.arrayFromVolume(volume)
-            self.conversation = Conversation(self.client, array, scene.ijk_to_ras(volume))
-            self._about = about
-        return self.conversation
-
-    def prompt(self, volume: Any, segmentation: Any, structure: str, markups: Any, positive: bool) -> None:
-        """Answer what was drawn, and put the outline into its segment."""
-        scene.place_beside(segmentation, volume)
-        conversation = self.begin(volume)
-        given = self.prompts_of(volume, markups, positive)
-        self.write(volume, segmentation, conversation.prompt(structure, given))
-
-    def prompts_of(self, volume: Any, markups: Any, positive: bool) -> list[dict[str, Any]]:
-        """What was drawn as prompts. Raises ValueError for what cannot be one."""
-        grid = self.begin(volume).grid
-        if markups.IsA("vtkMRMLMarkupsROINode"):
-            if not positive:
-                raise ValueError('A box says where the structure is: choose "belongs to it", or click beside it.')
-            return prompts.box(scene.roi_corners(markups, volume), grid)
-        points = scene.markups_points(markups, volume)
-        if markups.IsA("vtkMRMLMarkupsClosedCurveNode"):
-            return prompts.loop(points, grid) if positive else prompts.line(points, grid, False)
-        if markups.IsA("vtkMRMLMarkupsCurveNode"):
-            return prompts.line(points, grid, positive)
-        return [prompts.point(one, positive) for one in points]
-
-    def step(self, volume: Any, segmentation: Any) -> bool:
-        """Write what was followed since the last call; whether it goes on."""
-        if self.conversation is None:
-            return False
-        self.write(volume, segmentation, self.conversation.step())
-        return self.conversation.progress is not None
-
-    def undo(self, volume: Any, segmentation: Any) -> None:
-        """Take the last action back."""
-        if self.conversation is not None:
-            self.write(volume, segmentation, self.conversation.undo())
-
-    def redo(self, volume: Any, segmentation: Any) -> None:
-        """Do it again."""
-        if self.conversation is not None:
-            self.write(volume, segmentation, self.conversation.redo())
-
-    def write(self, volume: Any, segmentation: Any, changed: set[str]) -> None:
-        """Put structures that changed into their segments."""
-        assert self.conversation is not None
-        for name in sorted(changed):
-            scene.write_segment(segmentation, volume, name, self.conversation.volumes[name])
-
-
 class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel."""
 
@@ -127,6 +55,7 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic: DelineateLogic | None = None
         self.server: LocalServer | None = None
+        self.environment: OwnEnvironment | None = None
         self._drawn: Any = None  # markups of the tool that is used
         self._shortcuts: list[Any] = []
 
@@ -154,6 +83,8 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._starting.stop()
         self.removeObservers()
         self._forget_drawn()
+        if self.environment is not None:
+            self.environment.stop()
         if self.server is not None:
             self.server.stop()
 
@@ -201,16 +132,24 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.token = qt.QLineEdit()
         self.token.setEchoMode(qt.QLineEdit.Password)
         self.token.placeholderText = "API key that delineate serve printed"
-        self.command = qt.QLineEdit(settings.value("Delineate/command") or "delineate")
+        self.command = qt.QLineEdit(settings.value("Delineate/command") or "")
+        self.command.placeholderText = "an environment of its own, made the first time"
         self.command.toolTip = (
-            "The delineate command of its own environment, such as /home/me/delineate/.venv/bin/delineate"
+            "A delineate command that is there, such as /home/me/delineate/.venv/bin/delineate; "
+            f"left empty, one is installed into {folder_of_user()}, and nothing into Slicer"
         )
+        self.models = qt.QComboBox()
+        self.models.toolTip = "The models of the server"
+        self.models.connect("currentTextChanged(QString)", self.on_model)
         self.connect_button = self._button("Connect", "Ask the server", self.on_connect)
-        self.start_button = self._button("Start one here", "Run the command below on this machine", self.on_start)
+        self.start_button = self._button(
+            "Start one here", "On this machine, in its own environment; again: stop what is being made", self.on_start
+        )
         form.addRow("Address", self.address)
         form.addRow("API key", self.token)
         form.addRow("Command", self.command)
         form.addRow(self._row(self.connect_button, self.start_button))
+        form.addRow("Model", self.models)
 
     def _add_scene(self) -> None:
         form = self._section("Volume")
@@ -237,7 +176,10 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         form.addRow(self._row(*self.tools))
         self.negative = qt.QCheckBox("does not belong to it (T)")
         form.addRow(self.negative)
-        self.follow_button = self._button("Follow (F)", "Through all slices", self.on_follow)
+        self.time = qt.QCheckBox("through time, on the slice that was pointed at")
+        self.time.toolTip = "For volumes of a sequence: follow the structure from image to image"
+        form.addRow(self.time)
+        self.follow_button = self._button("Follow (F)", "Through all slices, or through time", self.on_follow)
         self.stop_button = self._button("Stop (Esc)", "What was followed stays", self.on_stop)
         self.undo_button = self._button("Undo", "Take the last action back", self.on_undo)
         self.redo_button = self._button("Redo", "Do it again", self.on_redo)
@@ -252,6 +194,7 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for widget in (*self.tools, self.follow_button, self.undo_button, self.redo_button):
             widget.enabled = ready and not going
         self.stop_button.enabled = going
+        self.time.enabled = ready and sequences.browser_of(self.volumes.currentNode()) is not None
 
     def _tell(self, text: str) -> None:
         self.message.text = text
@@ -273,25 +216,49 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def on_connect(self) -> None:
         if self._try(self.logic.connect, self.address.text, self.token.text):
             qt.QSettings().setValue("Delineate/address", self.address.text)
+            self.models.clear()
+            self.models.addItems(self.logic.models)
             self._tell("Connected. Choose a volume and point at a structure.")
         self._enable()
 
+    def on_model(self, name: str) -> None:
+        self.logic.model = name
+
     def on_start(self) -> None:
         qt.QSettings().setValue("Delineate/command", self.command.text)
+        if self.environment is not None and self.environment.working:
+            self.environment.stop()
+            return
         if self.server is not None:
             self.server.stop()
+            self.server = None
+        variables = dict(slicer.util.startupEnvironment())
+        self.environment = OwnEnvironment(folder_of_user(), variables)
         try:
-            self.server = LocalServer([self.command.text], dict(slicer.util.startupEnvironment()))
+            if self.command.text.strip():
+                self.server = LocalServer([self.command.text.strip()], variables)
+            elif self.environment.ready:
+                self.server = LocalServer([str(self.environment.command)], variables)
+            else:
+                self.environment.make()
         except OSError as error:
-            self._tell(
-                f"{self.command.text} cannot be started: {error}. Name the delineate command of its environment."
-            )
+            self._tell(f"The server cannot be started: {error}. Or name the delineate command of an environment.")
             return
         self._looks = 0
         self._starting.start()
         self._tell("The server starts …")
 
     def on_starting(self) -> None:
+        if self.environment.working:
+            self._tell("The server is installed into its own environment: " + " ".join(self.environment.lines[-1:]))
+            return
+        if self.server is None:
+            self._starting.stop()
+            if self.environment.ready:
+                self.on_start()
+            else:
+                self._tell(f"The environment was not made: {self.environment.failed}. Press the button to try again.")
+            return
         self._looks += 1
         if self.server.address:
             self._starting.stop()
@@ -331,13 +298,17 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         name = self.structure.text.strip()
         known = [name] if name in self.logic.conversation.volumes else []
-        if self._try(self.logic.conversation.follow, known):
+        if self.time.checked and self.time.enabled:
+            begun = self._try(self.logic.follow_through_time, self.volumes.currentNode(), name)
+        else:
+            begun = self._try(self.logic.conversation.follow, known)
+        if begun:
             self._following.start()
         self._enable()
 
     def on_step(self) -> None:
         well = self._try(self.logic.step, self.volumes.currentNode(), self._segmentation())
-        progress = self.logic.conversation.progress if well and self.logic.conversation is not None else None
+        progress = self.logic.progress if well else None
         if progress is not None:
             self.progress.maximum, self.progress.value = progress[1] or 1, progress[0]
         else:
@@ -349,7 +320,7 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def on_stop(self) -> None:
         if self._following.active:
-            self._try(self.logic.conversation.cancel)
+            self._try(self.logic.cancel)
 
     def on_undo(self) -> None:
         self._try(self.logic.undo, self.volumes.currentNode(), self._segmentation())
@@ -360,7 +331,7 @@ class DelineateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def on_scene_closes(self, caller: Any = None, event: Any = None) -> None:
         self._following.stop()
         self._drawn = None
-        self.logic.conversation = None
+        self.logic.conversation = self.logic.through_time = None
 
     def _segmentation(self) -> Any:
         """The chosen segmentation; a new one where there is none."""

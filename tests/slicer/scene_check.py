@@ -5,10 +5,14 @@ Windows are stubbed; volumes, transforms, markups, segments and their coordinate
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 import time
 import types
+from email import message_from_bytes
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import slicer.util
@@ -35,6 +39,7 @@ def stubbed() -> None:
         ("segmentations", "vtkSlicerSegmentationsModuleLogic"),
         ("volumes", "vtkSlicerVolumesLogic"),
         ("markups", "vtkSlicerMarkupsLogic"),
+        ("sequences", "vtkSlicerSequencesLogic"),
     ):
         logic = getattr(slicer, kind)()
         logic.SetMRMLScene(slicer.mrmlScene)
@@ -115,6 +120,101 @@ def check(logic: object, volume: object, bar: np.ndarray) -> None:
     assert (segment(segmentation, volume, "box").astype(bool) & bar).any(), "a box"
 
 
+def sequence_of(arrays: list[np.ndarray], affine: np.ndarray) -> tuple[object, object]:
+    """Volumes through time; the browser, and the volume that shows the current one."""
+    images = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
+    images.SetIndexName("time")
+    for number, array in enumerate(arrays):
+        node = volume_of(array, affine)
+        images.SetDataNodeAtValue(node, str(number * 40))
+        slicer.mrmlScene.RemoveNode(node)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(images.GetID())
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return browser, browser.GetProxyNode(images)
+
+
+def check_sequence(logic: object, thick: int) -> None:
+    """A bar that moves through time is followed on the slice that was pointed at; undisturbed by a cancel."""
+    bars = []
+    for time_ in range(8):
+        bar = np.zeros((thick, 30, 40), bool)
+        bar[:, 8:16, 5 + 2 * time_ : 15 + 2 * time_] = True
+        bars.append(bar)
+    browser, volume = sequence_of([np.where(bar, 200, 10).astype(np.int16) for bar in bars], OBLIQUE)
+    browser.SetSelectedItemNumber(3)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    click = drawn("vtkMRMLMarkupsFiducialNode", [world(volume, (15, 12, thick // 2))])
+    logic.prompt(volume, segmentation, "bar", click, True)
+    logic.follow_through_time(volume, "bar")
+    assert logic.progress is not None
+    steps = 0
+    while logic.step(volume, segmentation):
+        steps += 1
+        time.sleep(0.02)
+    assert logic.progress is None and steps
+    beside = [one for one in slicer.mrmlScene.GetNodesByClass("vtkMRMLSequenceNode") if "through time" in one.GetName()]
+    outlines = beside[-1]
+    assert browser.IsSynchronizedSequenceNode(outlines, True) and outlines.GetNumberOfDataNodes() == 8
+    for number, bar in enumerate(bars):
+        found = segment(outlines.GetNthDataNode(number), volume, "bar")
+        expected = np.zeros_like(bar)
+        expected[thick // 2] = bar[thick // 2]
+        assert np.array_equal(found > 0, expected), f"time {number}"
+        browser.SetSelectedItemNumber(number)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+        assert segment(browser.GetProxyNode(outlines), volume, "bar").sum() == expected.sum(), f"shown at {number}"
+
+
+def check_models(logic: object) -> None:
+    """Models by name: another one begins another session, and one that the server has not is refused."""
+    assert logic.models[0] == logic.model
+    volume = volume_of(np.zeros((3, 30, 40), np.int16), LPS)
+    first = logic.begin(volume)
+    logic.model = "none"
+    try:
+        logic.begin(volume)
+    except Exception as error:
+        assert "no model" in str(error), error
+    else:
+        raise AssertionError("a model that is not there was taken")
+    logic.model = logic.models[0]
+    assert logic.begin(volume) is first
+
+
+def check_monailabel(address: str, token: str, file: Path) -> None:
+    """An image of the MONAI Label datastore as Slicer reads it: clicked on by its IJK; the answer, by its reader."""
+
+    def ask(path: str, body: bytes | None = None, kind: str = "application/json") -> tuple[str, bytes]:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+        with urlopen(Request(address + path, body, headers), timeout=60) as answer:
+            return answer.headers["content-type"], answer.read()
+
+    name = file.name.removesuffix(".nii.gz")
+    place = Path(tempfile.mkdtemp())
+    sent, back = place / "sent.nii.gz", place / "back.nrrd"
+    sent.write_bytes(ask(f"/datastore/image?image={name}")[1])
+    volume = slicer.modules.volumes.logic().AddArchetypeVolume(str(sent), name)
+    bright = slicer.util.arrayFromVolume(volume) > 100
+    k, j, i = (int(n) for n in np.argwhere(bright)[100])
+    given = json.dumps({"label": "bar", "foreground": [[i, j, k]], "background": []})
+    form = f'--b\r\nContent-Disposition: form-data; name="params"\r\n\r\n{given}\r\n--b--\r\n\r\n'.encode()
+    kind, body = ask(f"/infer/quill?image={name}", form, "multipart/form-data; boundary=b")
+    parts = message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body).get_payload()
+    back.write_bytes(next(one.get_payload(decode=True) for one in parts if one.get_filename()))
+    labels = slicer.modules.volumes.logic().AddArchetypeVolume(str(back), "labels", 1)
+    assert np.array_equal(slicer.util.arrayFromVolume(labels) > 0, bright), name
+    there = [scene_of(node) for node in (volume, labels)]
+    assert np.allclose(*there), name
+
+
+def scene_of(volume: object) -> np.ndarray:
+    from DelineateLib import scene
+
+    return scene.ijk_to_ras(volume)
+
+
 def main(address: str, token: str, folder: str) -> None:
     stubbed()
     import Delineate
@@ -137,7 +237,12 @@ def main(address: str, token: str, folder: str) -> None:
         volume = slicer.modules.volumes.logic().AddArchetypeVolume(str(file), file.name)
         array = slicer.util.arrayFromVolume(volume)
         check(logic, volume, array > 100)
+        check_monailabel(address, token, file)
         print(file.name)
+    for thick in (1, 5):
+        check_sequence(logic, thick)
+        print("sequence of volumes with", thick, "slices")
+    check_models(logic)
     Delineate.DelineateTest.delayDisplay = lambda self, text: None
     Delineate.DelineateTest().runTest()
     print("checked")

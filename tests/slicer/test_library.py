@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -144,6 +146,70 @@ def test_a_server_is_started_beside_slicer_and_ended(tmp_path: Path, monkeypatch
     finally:
         server.stop()
     assert not server.running
+
+
+def test_frames_and_masks_are_what_the_server_reads(address: str) -> None:
+    from DelineateLib import masks
+    from DelineateLib.client import Client
+    from DelineateLib.conversation import FramesConversation
+
+    rng = np.random.default_rng(0)
+    for mask in (rng.random((7, 5)) > 0.5, np.ones((3, 4), bool), np.zeros((3, 4), bool)):
+        made = masks.encoded(mask)
+        assert np.array_equal(masks.decoded({"size": [made["height"], made["width"]], "counts": made["counts"]}), mask)
+    frames = np.full((5, 30, 40), -50, np.int16)
+    for number in range(5):
+        frames[number, 8:16, 5 + 3 * number : 15 + 3 * number] = 300
+    one = FramesConversation(Client(address, TOKEN), frames)
+    assert one.accept("bar", 1, frames[1] > 0) == {"bar"}
+    one.follow(["bar"])
+    while one.progress is not None:
+        one.step()
+        time.sleep(0.02)
+    assert one.volumes["bar"].shape == frames.shape and np.array_equal(one.volumes["bar"] > 0, frames > 0)
+    with pytest.raises(ValueError, match="colors"):
+        FramesConversation(Client(address, TOKEN), frames[..., None])
+
+
+def wheel(folder: Path) -> Path:
+    """A package with the command, whose extra needs nothing."""
+    path = folder / "delineate-0.0-py3-none-any.whl"
+    info = "delineate-0.0.dist-info"
+    with ZipFile(path, "w") as file:
+        file.writestr(
+            "delineate.py", "import sys\n\ndef main():\n    print('served', *sys.argv[1:], file=sys.stderr)\n"
+        )
+        file.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: delineate\nVersion: 0.0\nProvides-Extra: server\n"
+        )
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/entry_points.txt", "[console_scripts]\ndelineate = delineate:main\n")
+        file.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.mark.stage
+def test_the_servers_environment_is_made_once_and_can_be_given_up(tmp_path: Path) -> None:
+    from DelineateLib.environment import OwnEnvironment
+    from DelineateLib.local_server import LocalServer
+
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    one = OwnEnvironment(tmp_path / "own", variables)
+    one.make(str(tmp_path / "none.whl"))
+    one.stop()
+    assert not one.ready and not one.working and one.failed
+    one.make(str(wheel(tmp_path)))
+    until = time.monotonic() + 120
+    while one.working and time.monotonic() < until:
+        time.sleep(0.1)
+    assert one.ready and not one.failed, one.lines
+    server = LocalServer([str(one.command)], variables)
+    while server.running or not server.lines:
+        time.sleep(0.05)
+    assert server.lines == ["served serve --port 0"]
+    assert OwnEnvironment(tmp_path / "own", variables).ready
+    with pytest.raises(OSError, match="no Python"):
+        OwnEnvironment(tmp_path / "other", {"PATH": str(tmp_path)}).make()
 
 
 def test_a_command_that_is_none_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
@@ -46,6 +47,19 @@ class Client:
     def upload(self, content: bytes, name: str) -> dict[str, Any]:
         """Send a volume as a file; the scan as the server reads it."""
         return self._ask("POST", f"/scans?name={quote(name)}", content, "application/octet-stream")
+
+    def upload_frames(self, files: list[bytes]) -> dict[str, Any]:
+        """Send pictures as the frames of one video; the scan as the server reads it."""
+        boundary = uuid.uuid4().hex
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{number:06}.png"\r\n'
+            "Content-Type: image/png\r\n\r\n".encode()
+            + content
+            + b"\r\n"
+            for number, content in enumerate(files)
+        ]
+        body = b"".join(parts) + f"--{boundary}--\r\n".encode()
+        return self._ask("POST", "/scans", body, f"multipart/form-data; boundary={boundary}")
 
     def begin(self, scan: str, model: str | None = None) -> dict[str, Any]:
         """A session on a scan."""

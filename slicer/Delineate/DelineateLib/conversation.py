@@ -8,7 +8,7 @@ import numpy as np
 
 from . import masks, prompts
 from .client import Client
-from .geometry import nrrd_of
+from .geometry import gray_frames, nrrd_of, png_of
 
 
 class Conversation:
@@ -21,16 +21,15 @@ class Conversation:
     def __init__(self, client: Client, array: np.ndarray, ijk_to_ras: Any, model: str | None = None) -> None:
         self._client = client
         self.shape = array.shape
-        scan = client.upload(nrrd_of(array, ijk_to_ras), "volume.nrrd")
-        if tuple(scan["shape"]) != tuple(array.shape[::-1]):
-            raise ValueError("The server reads the volume in another shape.")
+        scan = self._sent(array, ijk_to_ras)
         state = client.begin(scan["id"], model)
         self.id: str = state["id"]
-        self.grid = prompts.Grid(scan["shape"], ijk_to_ras, state["slice_axis"])
+        self.grid = prompts.Grid(array.shape[::-1], ijk_to_ras, state["slice_axis"])
         self.volumes: dict[str, np.ndarray] = {}
         self.progress: tuple[int, int] | None = None
         self.notices: list[str] = list(scan["notices"])
         self.score: float | None = None
+        self.frame: int | None = None  # that was answered last
         self._job: str | None = None
         self._take(state)
 
@@ -42,9 +41,21 @@ class Conversation:
             if len(together) == 1:
                 action = {"event": "prompt", "object": structure, "prompt": together[0]}
             answer = self._client.act(self.id, action)
-            self.score = answer.get("score")
+            self.score, self.frame = answer.get("score"), answer.get("frame")
             changed |= self._take(answer)
         return changed
+
+    def outline(self, structure: str, frame: int) -> np.ndarray:
+        """A structure on one slice, bool (height, width). Raises ValueError where there is none."""
+        whole = self.volumes.get(structure)
+        found = None if whole is None else np.take(whole, frame, axis=2 - self.grid.slice_axis)
+        if found is None or not found.any():
+            raise ValueError(f"{structure} is not outlined there: point at it first.")
+        return found > 0
+
+    def accept(self, structure: str, frame: int, outline: np.ndarray) -> set[str]:
+        """Take an outline (height, width) as a structure's on one slice or frame."""
+        return self.prompt(structure, [{**masks.encoded(outline), "frame": frame}])
 
     def remove(self, structure: str) -> set[str]:
         """Forget a structure."""
@@ -82,6 +93,13 @@ class Conversation:
         if self._job is not None:
             self._client.cancel(self._job)
 
+    def _sent(self, array: np.ndarray, ijk_to_ras: Any) -> dict[str, Any]:
+        """The volume as the server has it."""
+        scan = self._client.upload(nrrd_of(array, ijk_to_ras), "volume.nrrd")
+        if tuple(scan["shape"]) != tuple(array.shape[::-1]):
+            raise ValueError("The server reads the volume in another shape.")
+        return scan
+
     def _take(self, answer: dict[str, Any]) -> set[str]:
         self._revision: int = answer["revision"]
         self.notices += [text for text in answer.get("notices", []) if text not in self.notices]
@@ -94,3 +112,16 @@ class Conversation:
             key = int(self.grid.slices_of([one["at"]])[0]) if one["type"] == "point" else f"other {number}"
             found.setdefault(key, []).append(one)
         return list(found.values())
+
+
+class FramesConversation(Conversation):
+    """Frames through time, (time, height, width): a structure that was outlined on one of them is followed on all."""
+
+    def __init__(self, client: Client, frames: np.ndarray, model: str | None = None) -> None:
+        super().__init__(client, gray_frames(frames), np.eye(4), model)
+
+    def _sent(self, array: np.ndarray, ijk_to_ras: Any) -> dict[str, Any]:
+        scan = self._client.upload_frames([png_of(frame) for frame in array])
+        if scan["kind"] != "video" or scan["frames"] != len(array):
+            raise ValueError("The server does not read the frames as a video: a sequence of two volumes is needed.")
+        return scan

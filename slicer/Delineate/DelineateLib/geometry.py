@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import struct
+import zlib
 
 import numpy as np
 
@@ -35,6 +37,33 @@ def nrrd_of(array: np.ndarray, ijk_to_ras: np.ndarray) -> bytes:
     )
     content = np.ascontiguousarray(array, np.dtype(array.dtype).newbyteorder("<")).tobytes()
     return header.encode() + gzip.compress(content, 1)
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    """A frame (height, width) of whole numbers from 0 to 255 or 65535 as a gray PNG file."""
+    height, width = pixels.shape
+    depth = 8 if pixels.dtype == np.uint8 else 16
+    rows = pixels.astype(np.uint8 if depth == 8 else ">u2")
+    plain = b"".join(b"\0" + row.tobytes() for row in rows)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(plain, 1)) + chunk(b"IEND", b"")
+
+
+def gray_frames(frames: np.ndarray) -> np.ndarray:
+    """Frames (time, height, width) of any numbers as 8 or 16 bit, one scale for all. Raises ValueError for colors."""
+    if frames.ndim != 3:
+        raise ValueError("Frames of gray values are needed: convert colors first (Vector to Scalar Volume).")
+    if frames.dtype in (np.uint8, np.uint16):
+        return frames
+    values = np.nan_to_num(frames.astype(np.float64))
+    low, high = values.min(), values.max()
+    if np.issubdtype(frames.dtype, np.integer) and high - low <= 65535:
+        return (values - low).astype(np.uint16)
+    return np.rint((values - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
 
 
 def to_ijk(points: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:

@@ -16,6 +16,16 @@ def decoded(mask: dict[str, Any]) -> np.ndarray:
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape((height, width), order="F")
 
 
+def encoded(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (height, width) as a prompt: what a person accepts as the outline."""
+    flat = np.asarray(mask, bool).ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    counts = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    if flat[0]:
+        counts = [0, *counts]
+    return {"type": "mask", "height": int(mask.shape[0]), "width": int(mask.shape[1]), "counts": counts}
+
+
 def put(
     masks: list[dict[str, Any]], volumes: dict[str, np.ndarray], shape: tuple[int, ...], slice_axis: int
 ) -> set[str]:
