@@ -16,12 +16,13 @@ from delineate.server.live import WISH
 from made_requests import Requests
 from serving import act, begin, client, nifti, picture, point, upload
 
+OPEN = {"itksnap": True, "nninteractive_v1": True}
 COUNT = int(os.environ.get("DELINEATE_FUZZ", "150"))
 
 
 def test_no_request_is_answered_as_a_fault_of_the_server(tmp_path: Path) -> None:
     nifti(tmp_path / "root")
-    with client(tmp_path / "state", root=tmp_path / "root", itksnap=True, max_body=2**20) as http:
+    with client(tmp_path / "state", root=tmp_path / "root", max_body=2**20, **OPEN) as http:
         document = http.get("/api/v1/openapi.json").json()
         scan, image = upload(http, nifti(tmp_path / "a"), "a.nii.gz")["id"], upload(http, picture())["id"]
         sessions = [begin(http, one)["id"] for one in (scan, image)]

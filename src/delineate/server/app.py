@@ -96,6 +96,7 @@ def run(app: FastAPI, bound: socket.socket, settings: ServerSettings) -> None:
         log_level="warning",
         access_log=False,
         ws_max_size=settings.max_body,
+        ws_per_message_deflate=False,  # outlines are run lengths, and the wire is seldom long
         timeout_graceful_shutdown=10,
         server_header=False,
     )

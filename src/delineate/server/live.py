@@ -192,5 +192,5 @@ def _wish(text: str) -> Wish:
 
 
 def _without_masks(answer: dict[str, Any]) -> dict[str, Any]:
-    """The outlines of a change go to everybody who looks, in bytes."""
-    return {key: value for key, value in answer.items() if key != "changed"}
+    """The outlines of a change go to everybody who looks, in bytes, with all prompts."""
+    return {key: value for key, value in answer.items() if key not in ("changed", "prompts")}

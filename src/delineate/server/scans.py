@@ -6,10 +6,13 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import AsyncIterator
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
 
 from delineate.core.errors import GeometryError, InputError
 from delineate.core.hashing import sha256_of
@@ -20,6 +23,8 @@ from delineate.preprocess.display import shown_window
 from delineate.server.problems import RefusalError, not_found
 
 ID_CHARACTERS: Final = 16  # of the content's hash
+VIDEO_FRAMES: Final = 32  # of a video, decoded frames that may be kept
+SPARE_DISK: Final = 2**28  # bytes that uploads leave free
 SUFFIXES: Final = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}$")
 UPLOADED: Final = "upload"
 
@@ -31,6 +36,12 @@ class KnownScan:
     id: str
     scan: Scan
     window: tuple[float, float]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory it may take: all voxels; of a video, the frames that are kept."""
+        frames = min(len(self.scan), VIDEO_FRAMES) if self.scan.kind is ScanKind.VIDEO else len(self.scan)
+        return frames * self.scan.width * self.scan.height * self.scan.source.dtype.itemsize
 
     def as_json(self) -> dict[str, Any]:
         scan = self.scan
@@ -58,15 +69,19 @@ class KnownScan:
 class ScanStore:
     """Scans by their id. Uploads lie below ``folder`` under names of the server's own.
 
-    folder  where uploads are kept
-    root    the folder below which scans may be opened by path; None: nowhere
+    folder       where uploads are kept
+    root         the folder below which scans may be opened by path; None: nowhere
+    max_upload   bytes of one upload
+    max_uploads  bytes of all of them together
     """
 
-    def __init__(self, folder: Path, root: Path | None = None, max_upload: int = 2**32) -> None:
+    def __init__(
+        self, folder: Path, root: Path | None = None, max_upload: int = 2**32, max_uploads: int = 2**36
+    ) -> None:
         self._folder = folder
         self._root = root.resolve() if root is not None else None
-        self._max_upload = max_upload
-        self._known: dict[tuple[str, int | None], KnownScan] = {}
+        self._max_upload, self._max_uploads = max_upload, max_uploads
+        self._known: OrderedDict[tuple[str, int | None], KnownScan] = OrderedDict()
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -74,6 +89,7 @@ class ScanStore:
         """A scan, sliced along an axis; one of an earlier run is read again. Raises RefusalError (404)."""
         with self._lock:
             if (known := self._known.get((id, slice_axis))) is not None:
+                self._known.move_to_end((id, slice_axis))
                 return known
             if not re.fullmatch(rf"[0-9a-f]{{{ID_CHARACTERS}}}", id):
                 raise not_found("scan", id)
@@ -81,6 +97,21 @@ class ScanStore:
             known = plain if slice_axis is None else _known(id, _sliced(plain.scan, slice_axis))
             self._known[id, slice_axis] = known
             return known
+
+    def trim(self, most_bytes: int, used: Collection[str]) -> int:
+        """Forget the scans that were used longest ago, until the others fit; they are read again when they are wanted.
+
+        used  ids of those that stay. Returns the bytes that are held afterwards.
+        """
+        with self._lock:
+            held = {id: known.nbytes for (id, _), known in self._known.items()}
+            for id in [id for id in held if id not in used]:
+                if sum(held.values()) <= most_bytes:
+                    break
+                del held[id]
+                for key in [key for key in self._known if key[0] == id]:
+                    del self._known[key]
+            return sum(held.values())
 
     async def receive(self, parts: list[tuple[str, AsyncIterator[bytes]]]) -> Path:
         """Write an upload of one file, or of a folder's files, to the disk; returns where.
@@ -90,14 +121,14 @@ class ScanStore:
         place = self._folder / f"new-{secrets.token_hex(8)}"
         place.mkdir(mode=0o700)
         try:
-            left = self._max_upload
+            left = min(self._max_upload, await run_in_threadpool(self._room))
             for number, (name, chunks) in enumerate(parts):
                 target = place / _plain_name(name, number, single=len(parts) == 1)
                 with target.open("wb") as stream:
                     async for chunk in chunks:
                         left -= len(chunk)
                         if left < 0:
-                            raise too_large(self._max_upload)
+                            raise self._too_much()
                         stream.write(chunk)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
@@ -133,12 +164,15 @@ class ScanStore:
             raise RefusalError(
                 "E-SERVE-ROOT", "This server opens no files by their path.", "Start it with --root DIR.", status=403
             )
-        wanted = (self._root / path).resolve()
+        try:
+            wanted = (self._root / path).resolve()
+        except (ValueError, OSError):  # no path at all, or one that leads in circles
+            raise not_found("file below the root", path) from None
         if not wanted.is_relative_to(self._root):
             raise RefusalError(
                 "E-SERVE-ROOT", "The path leads out of the server's root.", "Name a file below it.", status=403
             )
-        if not wanted.exists():
+        if not _is_there(wanted):
             raise not_found("file below the root", path)
         known = self._opened(wanted, options)
         with self._lock:
@@ -151,6 +185,21 @@ class ScanStore:
             for known in self._known.values():
                 known.scan.close()
             self._known.clear()
+
+    def _room(self) -> int:
+        """Bytes that may still be uploaded, all uploads and the disk's free space considered."""
+        used = sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+        return max(0, min(self._max_uploads - used, shutil.disk_usage(self._folder).free - SPARE_DISK))
+
+    def _too_much(self) -> RefusalError:
+        if self._room() + SPARE_DISK >= self._max_upload:
+            return too_large(self._max_upload)
+        return RefusalError(
+            "E-SERVE-QUOTA",
+            "There is no room for another upload of this size.",
+            "Remove uploads that nobody needs from the folder scans of the server's --state folder.",
+            status=413,
+        )
 
     def _kept(self, id: str) -> KnownScan:
         """A scan of an earlier run of the server."""
@@ -172,6 +221,13 @@ class ScanStore:
         scan = open_scan(path, options)
         sha256 = scan.file.sha256 if scan.file and scan.file.sha256 else sha256_of(path)
         return _known(sha256[:ID_CHARACTERS], scan)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def too_large(limit: int) -> RefusalError:

@@ -40,13 +40,14 @@ class Service:
     def __init__(self, settings: ServerSettings, build: Callable[[str], Predictor]) -> None:
         self.settings = settings
         self.engine = Engine(settings.max_waiting)
-        self.scans = ScanStore(settings.state / "scans", settings.root, settings.max_upload)
+        self.scans = ScanStore(settings.state / "scans", settings.root, settings.max_upload, settings.max_uploads)
         self.models = Models(settings.model, build)
         self.sessions = SessionStore(
             settings.state / "sessions",
             self.scans,
             self.models,
             settings.max_sessions,
+            settings.scan_bytes,
             settings.idle_seconds,
             settings.feature_bytes,
         )

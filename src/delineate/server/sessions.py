@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from delineate.core.json_file import read_json
 from delineate.core.prompt_log import AddPrompt, AddPrompts, PromptLog
-from delineate.core.prompts import Mask
+from delineate.core.prompts import Example, Mask
 from delineate.core.rle import Rle
 from delineate.core.segmentation import Segmentation
 from delineate.io.atomic import write_bytes
@@ -66,6 +66,8 @@ class LiveSession:
 
     def __post_init__(self) -> None:
         self._seen = Segmentation.empty(self.session.scan)
+        self._state: tuple[tuple[object, ...], dict[str, Any]] | None = None
+        self._prompts: dict[int, tuple[AddPrompt | AddPrompts, list[dict[str, Any]]]] = {}
 
     def change(self, do: Callable[[Session], T]) -> tuple[T, tuple[ChangedMask, ...]]:
         """Do something to the session; returns what it gave, and the outlines that are not as before.
@@ -87,7 +89,8 @@ class LiveSession:
         self.revision += 1
         self.stamps |= {(one.object, one.frame): self.revision for one in changed}
         self.save()
-        self.tell({"kind": "changed", **self.state()}, changed)
+        if self.listeners:
+            self.tell({"kind": "changed", **self.state()}, changed)
         return changed
 
     def require(self, revision: int | None) -> None:
@@ -105,8 +108,16 @@ class LiveSession:
         return tuple(_mask_of(now, name, frame) for (name, frame) in wanted if self.stamps[name, frame] > since)
 
     def state(self) -> dict[str, Any]:
-        """What there is, without the outlines."""
+        """What there is, without the outlines; computed once a change."""
         log, now = self.session.log, self.session.segmentation
+        of = (self.revision, log, now)
+        known = self._state
+        if known is None or any(a is not b for a, b in zip(known[0], of, strict=True)):
+            known = self._state = (of, self._described(log, now))
+        return dict(known[1])
+
+    def _described(self, log: PromptLog, now: Segmentation) -> dict[str, Any]:
+        names = set(now.names)
         return {
             "id": self.id,
             "scan": self.scan_id,
@@ -128,14 +139,25 @@ class LiveSession:
                 for one in now.objects
             ],
             "prompts": [
-                {"object": event.object, "prompt": prompt.model_dump(mode="json")}
+                one
                 for event in log.current
-                if isinstance(event, AddPrompt | AddPrompts) and event.object in now
-                for prompt in event.prompts
-                if not isinstance(prompt, Mask)
+                if isinstance(event, AddPrompt | AddPrompts) and event.object in names
+                for one in self._shown(event)
             ],
             "notices": [notice.message for notice in self.session.notices],
         }
+
+    def _shown(self, event: AddPrompt | AddPrompts) -> list[dict[str, Any]]:
+        """An event's prompts as a page draws them: without masks and pictures."""
+        known = self._prompts.get(id(event))
+        if known is None or known[0] is not event:
+            shown = [
+                {"object": event.object, "prompt": prompt.model_dump(mode="json")}
+                for prompt in event.prompts
+                if not isinstance(prompt, Mask | Example)
+            ]
+            known = self._prompts[id(event)] = (event, shown)
+        return known[1]
 
     def tell(self, message: dict[str, Any], changed: tuple[ChangedMask, ...] = ()) -> None:
         """Send a message to everybody who looks at the session."""
@@ -157,11 +179,12 @@ class SessionStore:
         scans: ScanStore,
         models: Models,
         most: int = 64,
+        scan_bytes: int = 2**31,
         idle_seconds: float = 1800.0,
         feature_bytes: int = 2**29,
     ) -> None:
         self._folder, self._scans, self._models = folder, scans, models
-        self._most, self._idle_seconds = most, idle_seconds
+        self._most, self._scan_bytes, self._idle_seconds = most, scan_bytes, idle_seconds
         self._features = FeatureStore(feature_bytes)
         self._live: dict[str, LiveSession] = {}
         self._lock = threading.RLock()
@@ -221,13 +244,18 @@ class SessionStore:
             now = time.monotonic()
             idle = sorted((one for one in self._live.values() if not one.busy), key=lambda one: one.last_used)
             for one in idle:
-                full = len(self._live) >= self._most
+                full = len(self._live) >= self._most or self._held() > self._scan_bytes
                 if full or (now - one.last_used > self._idle_seconds and not one.listeners):
                     del self._live[one.id]
+            self._held()
             if len(self._live) >= self._most:
                 text = f"All {self._most} sessions follow structures just now."
                 raise RefusalError("E-SERVE-FULL", text, "Try again in a few seconds.", status=503, retry_after=5)
             yield
+
+    def _held(self) -> int:
+        """Bytes of the scans in memory, once those are forgotten that no session here needs and that do not fit."""
+        return self._scans.trim(self._scan_bytes, {one.scan_id for one in self._live.values()})
 
     def _made(self, id: str, scan_id: str, model: str, slice_axis: int | None, log: PromptLog | None) -> LiveSession:
         scan = self._scans.get(scan_id, slice_axis).scan

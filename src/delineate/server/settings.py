@@ -28,8 +28,10 @@ class ServerSettings:
     allow_origins   pages of other origins that may ask, each exactly as a browser sends it
     max_sessions    sessions kept in memory; others come back from their log when they are used again
     max_upload      bytes of one scan
+    max_uploads     bytes of all uploads on the disk
     max_body        bytes of any other request
     max_waiting     requests that may wait for the engine
+    scan_bytes      voxels of scans in memory, of all sessions together; the one at work may be larger
     feature_bytes   encoded frames, of all sessions together
     idle_seconds    after which an unused session leaves the memory
     nninteractive_v1  whether 3D Slicer's NNInteractive extensions of before its version 2 are let in
@@ -46,8 +48,10 @@ class ServerSettings:
     allow_origins: tuple[str, ...] = ()
     max_sessions: int = 64
     max_upload: int = 4096 * MEGABYTE
+    max_uploads: int = 65536 * MEGABYTE
     max_body: int = 16 * MEGABYTE
     max_waiting: int = 32
+    scan_bytes: int = 2048 * MEGABYTE
     feature_bytes: int = 512 * MEGABYTE
     idle_seconds: float = 1800.0
     nninteractive_v1: bool = False
