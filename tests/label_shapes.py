@@ -8,7 +8,7 @@ from delineate.core.grid import Grid, Placement
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
-from delineate.labels.stacks import with_stack
+from delineate.outlines.stacks import with_stack
 
 _C, _S = np.cos(0.5), np.sin(0.5)
 TURN = np.array([[_C, -_S, 0], [_S, _C, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, _C, -_S], [0, _S, _C]])

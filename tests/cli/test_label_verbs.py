@@ -19,7 +19,7 @@ from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.io.saving import save
 from delineate.labels.reading import open_segmentation
-from delineate.labels.stacks import with_stack
+from delineate.outlines.stacks import with_stack
 from every_verb import verbs
 from label_shapes import ball, grid_around, volume_of
 

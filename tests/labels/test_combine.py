@@ -8,7 +8,7 @@ import pytest
 from delineate.core.errors import PromptError
 from delineate.core.segmentation import Segmentation
 from delineate.labels.combine import How, kept, made, merge, one_over_another, relabeled, renamed
-from delineate.labels.stacks import stack_of
+from delineate.outlines.stacks import stack_of
 from label_shapes import pixel_grid, volume_of
 
 GRID = pixel_grid((5, 4, 3))

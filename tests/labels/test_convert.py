@@ -17,7 +17,7 @@ from delineate.io.own_files import is_own
 from delineate.io.saving import save
 from delineate.io.writers.image import image_writer
 from delineate.labels.reading import open_segmentation
-from delineate.labels.stacks import stack_of
+from delineate.outlines.stacks import stack_of
 from delineate.verbs.convert import ConvertRequest, convert
 from label_shapes import STEPS, ball, grid_around, volume_of
 

@@ -15,7 +15,7 @@ from delineate.core.errors import InputError
 
 if TYPE_CHECKING:
     from delineate.labels.heart import HeartMeasures
-    from delineate.labels.measure import StructureMeasures
+    from delineate.outlines.measure import StructureMeasures
 
 
 def measure(

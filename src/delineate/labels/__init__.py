@@ -1,4 +1,1 @@
-"""Tools for outlines that are there already: clean, combine, fill between slices, measure, compare.
-
-Pure functions from outlines to outlines or numbers; the grid stays as it is, bit for bit.
-"""
+"""Labels that are there already: opened with their names from any file, combined, compared; chambers of hearts."""

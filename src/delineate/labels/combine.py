@@ -12,7 +12,7 @@ import numpy as np
 
 from delineate.core.errors import PromptError
 from delineate.core.segmentation import MOST_LABELS, Segmentation
-from delineate.labels.stacks import Stack, stack_of, union_of, with_stack
+from delineate.outlines.stacks import Stack, stack_of, union_of, with_stack
 
 _OPERATOR: Final = re.compile(r"\s+([+&-])\s+")
 

@@ -18,8 +18,8 @@ from delineate.core.segmentation import Color, Segmentation, SegmentedObject
 from delineate.evaluation.metrics import NSD_TOLERANCE, dice, iou
 from delineate.evaluation.surface import SurfaceDistances
 from delineate.labels.reading import LabelFile
-from delineate.labels.regions import box_around, is_sheared
-from delineate.labels.stacks import Stack, Steps, parts, stack_of, steps_of, unit_size, with_stack
+from delineate.outlines.regions import box_around, is_sheared
+from delineate.outlines.stacks import Stack, Steps, parts, stack_of, steps_of, unit_size, with_stack
 
 BOTH: Final[Color] = (64, 200, 90)
 FIRST: Final[Color] = (230, 75, 53)

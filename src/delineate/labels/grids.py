@@ -10,7 +10,7 @@ from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.core.terminal_text import command
 from delineate.labels.reading import LabelFile
-from delineate.labels.stacks import stack_of, with_stack
+from delineate.outlines.stacks import stack_of, with_stack
 
 
 def require_same_grid(first: LabelFile, second: LabelFile | Scan) -> None:

@@ -24,8 +24,7 @@ from delineate.server.models import Models
 from delineate.server.scans import ScanStore
 from delineate.server.sessions import LiveSession, SessionStore
 from delineate.server.settings import ServerSettings
-from delineate.session import Session
-from delineate.session.session import FrameResult
+from delineate.session import FrameResult, Session
 
 T = TypeVar("T")
 EXPORTS: Final = ("nii.gz", "nii", "seg.nrrd", "nrrd", "mha", "tif", "png", "npz", "json", "frames", "manifest", "log")

@@ -104,7 +104,7 @@ class Changes:
                 for frame in run.frames():
                     if progress is not None:
                         progress(frame.done, frame.total)
-                return run.cast_weights()
+                return run.state_so_far()
             case Interpolate():
                 return self._interpolated(state, event.object)
             case LimitObject():

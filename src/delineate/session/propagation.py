@@ -72,7 +72,7 @@ class _Reach:
 class PropagationRun:
     """One ``Propagate`` event as it is done: only what no earlier one did is followed.
 
-    state    as it was begun with, and with all that ``cast_weights`` has put down since
+    state    as it was begun with, and with all that ``state_so_far`` has put down since
     visited  frames followed so far
     put_down  the event as the session's log has it by now; None while it is not there
 
@@ -151,7 +151,7 @@ class PropagationRun:
                 self._journal.add(visited)
                 yield visited
 
-    def cast_weights(self) -> SessionState:
+    def state_so_far(self) -> SessionState:
         """The state with all that was followed so far."""
         for name in dict.fromkeys(reach.anchor.name for reach in self._reaches):
             self.state = self._with_followed(name, [reach for reach in self._reaches if reach.anchor.name == name])

@@ -5,11 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-
-import numpy as np
-from numpy.typing import NDArray
 
 from delineate.core.errors import InputError, Notice, PromptError
 from delineate.core.manifest import InputRecord, Manifest, OutputRecord
@@ -31,38 +27,18 @@ from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import NOT_OPENED, Scan, ScanKind
 from delineate.core.segmentation import Color, Segmentation
-from delineate.predictors.frame_predictor import Candidates, Predictor
+from delineate.predictors.frame_predictor import Predictor
 from delineate.preprocess.intensity import scan_window
 from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore
+from delineate.session.following import Following, propagation
+from delineate.session.frame_result import FrameResult
 from delineate.session.history import History, HistoryEntry, SessionLimits
 from delineate.session.journal import Journal
-from delineate.session.propagation import BLOCK, PropagatedFrame, PropagationRun
+from delineate.session.propagation import PropagatedFrame
 from delineate.session.state import ObjectTrack, SessionState, object_record
 from delineate.tracking.guards import GuardSettings
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResult:
-    """What a prompt gave.
-
-    mask        bool (height, width)
-    score       predicted IoU, 0 to 1 (1 for an outline the person drew)
-    candidates  all outlines offered, for an ambiguous prompt; None where the person drew the outline
-    """
-
-    object: str
-    frame: int
-    mask: NDArray[np.bool_]
-    score: float
-    candidates: Candidates | None
-
-    def __repr__(self) -> str:
-        """In one line, as notebooks show it."""
-        return (
-            f"FrameResult({self.object!r}, frame {self.frame}, {int(self.mask.sum())} pixels, score {self.score:.2f})"
-        )
 
 
 class Session:
@@ -101,7 +77,6 @@ class Session:
         self.guards = guards or GuardSettings.of(scan.kind)
         store = FeatureStore(limits.feature_bytes) if features is None else features
         self._lock = threading.RLock()
-        self._running: PropagationRun | None = None
         self._changes = Changes(scan, predictor, self.guards, store, self._recalled)
         log = PromptLog(
             scan=scan.file.path.name if scan.file else "",
@@ -111,6 +86,7 @@ class Session:
         )
         start = HistoryEntry(log, SessionState(Segmentation.empty(scan), {}))
         self._history = History(start, limits.history_bytes, self._changes.after)
+        self._following = Following(self._history, self._changes, self._lock)
 
     def __repr__(self) -> str:
         """In one line, as notebooks show it."""
@@ -263,7 +239,7 @@ class Session:
         end, rather than being ended by a change from another thread. Raises PromptError for a way the predictor does
         not have.
         """
-        return self._follow(_propagate(objects, first, stop, following), progress)
+        return self._following.to_the_end(propagation(objects, first, stop, following), progress)
 
     def propagating(
         self,
@@ -277,7 +253,7 @@ class Session:
         Outlines appear in ``segmentation`` as it goes, in blocks of frames; all of it is one event and one undo. Close
         the generator to cancel: what was followed so far stays, and the log records how far that is.
         """
-        return self._carried_on(self._begin(_propagate(objects, first, stop, following)))
+        return self._following.frames(propagation(objects, first, stop, following))
 
     def do(self, event: Event, progress: Progress | None = None, journal: Journal | None = None) -> None:
         """Do an event of a log. Whatever stops a propagation, an error too, what was followed until then stays.
@@ -285,7 +261,7 @@ class Session:
         journal  of a propagation: what an earlier one found is taken from it, and what this one finds is added
         """
         if isinstance(event, Propagate):
-            self._follow(event, progress, journal)
+            self._following.to_the_end(event, progress, journal)
             return
         with self._changing():
             if isinstance(event, Predict):
@@ -314,7 +290,7 @@ class Session:
     def undo(self) -> bool:
         """Take the last event back (a propagation that runs: all of it); False if there is none."""
         with self._lock:
-            run, self._running = self._running, None
+            run = self._following.end()
             return True if run is not None and run.put_down is None else self._history.undo()
 
     def redo(self) -> bool:
@@ -375,7 +351,7 @@ class Session:
     def _changing(self) -> Iterator[None]:
         """The session for one thread, for one change; a propagation ends where it has put down outlines last."""
         with self._lock:
-            self._running = None
+            self._following.end()
             yield
 
     def _do(self, event: Event, progress: Progress | None = None) -> None:
@@ -405,49 +381,6 @@ class Session:
 
     def _recalled(self, number: int) -> tuple[SessionState, Event]:
         return self._history.state_at(number - 1), self.log.events[number - 1]
-
-    def _follow(self, event: Propagate, progress: Progress | None, journal: Journal | None = None) -> bool:
-        run = self._begin(event, journal)
-        for frame in self._carried_on(run):
-            if progress is not None:
-                progress(frame.done, frame.total)
-        return run.complete
-
-    def _begin(self, event: Propagate, journal: Journal | None = None) -> PropagationRun:
-        with self._changing():
-            self._running = self._changes.propagation(self._history.now.state, event, journal)
-            return self._running
-
-    def _carried_on(self, run: PropagationRun) -> Generator[PropagatedFrame, None, None]:
-        """The frames of a propagation as they are followed; what is found is put down in blocks, and at the end."""
-        try:
-            for frame in run.frames():
-                if self._running is not run:
-                    return
-                if run.visited % BLOCK == 0:
-                    self._put_down(run)
-                yield frame
-        finally:
-            with self._lock:
-                self._put_down(run)
-                if self._running is run:
-                    self._running = None
-
-    def _put_down(self, run: PropagationRun) -> None:
-        """Put what was followed so far into state and log, unless a change has ended the propagation."""
-        with self._lock:
-            if self._running is not run or not (run.visited or run.finished):
-                return
-            step = self._history.amend if run.put_down else self._history.add
-            record, state = run.record, run.cast_weights()
-            step(record, state)
-            run.put_down = record
-
-
-def _propagate(
-    objects: Sequence[str], first: int | None, stop: int | None, following: PropagationOptions | None
-) -> Propagate:
-    return Propagate(objects=tuple(objects), first=first, stop=stop, following=following or PropagationOptions())
 
 
 def _free_name(segmentation: Segmentation) -> str:

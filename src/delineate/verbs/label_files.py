@@ -13,7 +13,7 @@ from delineate.io.naming import default_output, stem_of
 from delineate.io.outputs import Outputs
 from delineate.io.saving import outline_files, write_outlines
 from delineate.labels.reading import LabelFile
-from delineate.labels.stacks import unit_size
+from delineate.outlines.stacks import unit_size
 
 
 @dataclass(frozen=True)

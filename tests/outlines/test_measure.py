@@ -11,9 +11,9 @@ from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.evaluation.surface import _cell_codes, piece_sizes
-from delineate.labels.diameters import diameters
-from delineate.labels.measure import Measures, measure
-from delineate.labels.surface import surface_area
+from delineate.outlines.diameters import diameters
+from delineate.outlines.measure import Measures, measure
+from delineate.outlines.surface import surface_area
 from label_shapes import STEPS, ball, grid_around, image_of, pixel_grid, places, volume_of
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import SphericalVoronoi
 
-from delineate.labels.regions import box_around
-from delineate.labels.stacks import Stack, Steps
+from delineate.outlines.regions import box_around
+from delineate.outlines.stacks import Stack, Steps
 
 
 def surface_area(mask: Stack, steps: Steps) -> float:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from delineate.core.segmentation import Segmentation
-from delineate.labels.between import fill_between
-from delineate.labels.stacks import stack_of
+from delineate.outlines.between import fill_between
+from delineate.outlines.stacks import stack_of
 from label_shapes import STEPS, ball, grid_around, volume_of
 
 

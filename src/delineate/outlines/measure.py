@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from delineate.core.grid import Placement, Space
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
-from delineate.labels.diameters import Diameters, diameters
-from delineate.labels.stacks import Stack, stack_of, steps_of
-from delineate.labels.surface import surface_area
+from delineate.outlines.diameters import Diameters, diameters
+from delineate.outlines.stacks import Stack, stack_of, steps_of
+from delineate.outlines.surface import surface_area
 
 Number = float | int | None
 
@@ -47,9 +47,9 @@ class StructureMeasures:
     voxels          of all frames; pixels of an image or a video
     volume_ml       of a volume
     area_cm2        of an image
-    surface_cm2     of a volume (``delineate.labels.surface``)
+    surface_cm2     of a volume (``delineate.outlines.surface``)
     perimeter_mm    of an image
-    long_axis_mm    the longest of all slices (``delineate.labels.diameters``); short_axis_mm on the same slice
+    long_axis_mm    the longest of all slices (``delineate.outlines.diameters``); short_axis_mm on the same slice
     long_axis_px, short_axis_px
                     the same in pixels where no millimeters are known
     axis_slice      that slice

@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist, squareform
 
-from delineate.labels.regions import components
+from delineate.outlines.regions import components
 
 Points = NDArray[np.float64]
 _FACES = np.array([(0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5)])

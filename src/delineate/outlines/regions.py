@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
 
-from delineate.labels.stacks import Stack, Steps
+from delineate.outlines.stacks import Stack, Steps
 
 RIGHT_ANGLE: Final = 1e-3  # cosine between axes below which a grid is not sheared
 SIGMAS: Final = 4.0  # how far a Gaussian reaches

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from delineate.core.errors import InputError, PromptError
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation
-from delineate.labels.regions import (
+from delineate.outlines.regions import (
     box_around,
     distance_from,
     fill_holes,
@@ -22,7 +22,7 @@ from delineate.labels.regions import (
     smooth,
     without_islands,
 )
-from delineate.labels.stacks import Stack, Steps, parts, stack_of, steps_of, union_of, unit_size, with_stack
+from delineate.outlines.stacks import Stack, Steps, parts, stack_of, steps_of, union_of, unit_size, with_stack
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from delineate.core.rle import Rle
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
 from delineate.core.shape_interpolation import interpolate
-from delineate.labels.stacks import steps_of
+from delineate.outlines.stacks import steps_of
 
 
 def fill_between(segmentation: Segmentation, names: Sequence[str] = (), largest_gap: int | None = None) -> Segmentation:
