@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from delineate.core.clean_steps import CleanSteps
 from delineate.core.errors import InputError, PromptError
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
-from delineate.outlines.clean import CleanSteps, clean
+from delineate.outlines.clean import clean
 from delineate.outlines.regions import _near, grow, shrink
 from delineate.outlines.stacks import stack_of, steps_of, with_stack
 from label_shapes import STEPS, ball, grid_around, image_of, pixel_grid, places, volume_of

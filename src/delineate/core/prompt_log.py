@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from delineate.core.clean_steps import CleanSteps
 from delineate.core.errors import PromptError
 from delineate.core.json_file import json_of, renamed, validated
 from delineate.core.prompts import Prompt
@@ -106,6 +107,14 @@ class LimitObject(_Event):
     last: int
 
 
+class CleanObject(_Event):
+    """An object is cleaned: its largest part, holes, its border; as the verb ``clean`` does."""
+
+    event: Literal["clean"] = "clean"
+    object: str
+    steps: CleanSteps
+
+
 class Predict(_Event):
     """Outline everything, without a prompt; ``objects`` are those that were made for it, a class each.
 
@@ -127,6 +136,7 @@ Event = Annotated[
     | Propagate
     | Interpolate
     | LimitObject
+    | CleanObject
     | Predict,
     Field(discriminator="event"),
 ]

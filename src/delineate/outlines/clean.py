@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.core.errors import InputError, PromptError
+from delineate.core.clean_steps import CleanSteps
+from delineate.core.errors import PromptError
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.outlines.regions import (
@@ -23,47 +23,6 @@ from delineate.outlines.regions import (
     without_islands,
 )
 from delineate.outlines.stacks import Stack, Steps, parts, stack_of, steps_of, union_of, unit_size, with_stack
-
-
-@dataclass(frozen=True, kw_only=True)
-class CleanSteps:
-    """What is done to each structure, in this order; what is left at its default is not done.
-
-    largest          the largest connected part alone
-    islands          parts smaller than this are removed: ml of a volume, cm2 of an image, pixels where no mm are known
-    holes            what is enclosed on all sides is filled
-    holes_in_slices  what is enclosed within a slice is filled
-    smooth           standard deviation of a Gaussian, mm; the volume stays
-    shrink, grow     mm; both, shrink first, remove thin bridges
-    inside           only what lies in this other structure stays
-
-    Lengths are pixels where no mm are known. Raises InputError for what is not above 0.
-    """
-
-    largest: bool = False
-    islands: float | None = None
-    holes: bool = False
-    holes_in_slices: bool = False
-    smooth: float | None = None
-    shrink: float | None = None
-    grow: float | None = None
-    inside: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("islands", "smooth", "shrink", "grow"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value > 0):
-                other = {"grow": " To make it smaller: --shrink.", "shrink": " To make it larger: --grow."}.get(
-                    name, ""
-                )
-                raise InputError(
-                    "E-CLEAN-AMOUNT", f"--{name} {value:g} is not above 0.", f"Give a size above 0.{other}"
-                )
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether nothing is to be done."""
-        return all(getattr(self, one.name) == one.default for one in fields(self))
 
 
 def clean(

@@ -12,6 +12,8 @@ from delineate.core.prompt_log import (
     AddPrompt,
     AddPrompts,
     ChooseCandidate,
+    CleanObject,
+    Interpolate,
     LockObject,
     PromptLog,
     RemoveObject,
@@ -60,7 +62,15 @@ class Predicting(_Message):
 
 
 Action = Annotated[
-    AddPrompt | AddPrompts | Adding | RemoveObject | LockObject | ChooseCandidate | Predicting,
+    AddPrompt
+    | AddPrompts
+    | Adding
+    | RemoveObject
+    | LockObject
+    | ChooseCandidate
+    | CleanObject
+    | Interpolate
+    | Predicting,
     Field(discriminator="event"),
 ]
 

@@ -12,7 +12,15 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from starlette.concurrency import run_in_threadpool
 
 from delineate.core.errors import PromptError
-from delineate.core.prompt_log import AddPrompt, AddPrompts, ChooseCandidate, LockObject, RemoveObject
+from delineate.core.prompt_log import (
+    AddPrompt,
+    AddPrompts,
+    ChooseCandidate,
+    CleanObject,
+    Interpolate,
+    LockObject,
+    RemoveObject,
+)
 from delineate.io.saving import save
 from delineate.predictors.frame_predictor import Predictor
 from delineate.server import messages
@@ -125,6 +133,8 @@ def _done(action: messages.Action, session: Session) -> FrameResult | str | None
             session.lock(action.object, action.locked)
         case ChooseCandidate():
             session.choose(action.object, action.frame, action.candidate)
+        case CleanObject() | Interpolate():
+            session.do(action)
         case messages.Predicting():
             session.predict()
     return None

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import Notice, PromptError
-from delineate.core.grid import Placement
 from delineate.core.prompt_log import (
     AddObject,
     AddPrompt,
     AddPrompts,
     ChooseCandidate,
+    CleanObject,
     Event,
     Interpolate,
     LimitObject,
@@ -30,7 +30,6 @@ from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, require_f
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
-from delineate.core.shape_interpolation import interpolate
 from delineate.predictors.answers import decoded
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Candidates, FramePredictor, Predictor, Query
@@ -40,6 +39,7 @@ from delineate.session.examples import ExampleFinder
 from delineate.session.features import FeatureKey, FeatureStore
 from delineate.session.journal import Journal
 from delineate.session.propagation import PropagationRun
+from delineate.session.shaping import cleaned, interpolated, limited, unlocked
 from delineate.session.state import ObjectTrack, RecordedPrompt, SessionState, StoredCandidates
 from delineate.tracking.guards import GuardSettings
 
@@ -106,9 +106,11 @@ class Changes:
                         progress(frame.done, frame.total)
                 return run.state_so_far()
             case Interpolate():
-                return self._interpolated(state, event.object)
+                return interpolated(state, self.scan, event.object)
             case LimitObject():
-                return self._limited(state, event)
+                return limited(state, self.scan, event)
+            case CleanObject():
+                return cleaned(state, event)
             case Predict():
                 return self.predicted(state, event, progress).state
 
@@ -218,7 +220,7 @@ class Changes:
         masks: dict[int, Rle | None] = {f: None for f in segmentation[name].masks if f not in {frame, *drawn}}
         for other, answer in outlines.items():
             if other not in drawn:
-                masks[other] = self._unlocked(segmentation, name, other, answer.mask)
+                masks[other] = unlocked(segmentation, name, other, answer.mask)
         scores = {other: answer.score * answer.presence for other, answer in outlines.items() if other not in drawn}
         nothing = Rle.encode(np.zeros((self.scan.height, self.scan.width), dtype=bool))
         prompted = {f: (masks[f] or nothing) if f in masks else mask for f, mask in track.prompted.items()}
@@ -240,7 +242,7 @@ class Changes:
             for frame, found in self._answering.classes():
                 for name, mask, score in found:
                     if name in masks:
-                        masks[name][frame], scores[name][frame] = self._unlocked(segmentation, name, frame, mask), score
+                        masks[name][frame], scores[name][frame] = unlocked(segmentation, name, frame, mask), score
                 done += 1
                 if progress is not None:
                     progress(done, len(self.scan))
@@ -253,48 +255,6 @@ class Changes:
         for name in names:
             segmentation = segmentation.with_masks(name, masks[name], scores[name])
         return Predicted(replace(state, segmentation=segmentation), event, stop)
-
-    def _interpolated(self, state: SessionState, name: str) -> SessionState:
-        """The state with the frames between outlined ones filled by their shapes; those outlined stay as they are."""
-        track, segmentation = state.tracks[name], state.segmentation
-        known = self.scan.grid.placement is not Placement.PIXELS
-        spacing = self.scan.frame_spacing if known else (1.0, 1.0)
-        shapes = interpolate({frame: mask.decode() for frame, mask in track.prompted.items()}, spacing)
-        masks = {frame: self._unlocked(segmentation, name, frame, mask) for frame, mask in shapes.items()}
-        one = segmentation[name]
-        bare = replace(one, scores={frame: score for frame, score in one.scores.items() if frame not in masks})
-        segmentation = segmentation.replacing(bare).with_masks(name, masks)
-        warnings = {frame: why for frame, why in track.warnings.items() if frame not in masks}
-        return replace(state, segmentation=segmentation).with_track(name, replace(track, warnings=warnings))
-
-    def _limited(self, state: SessionState, event: LimitObject) -> SessionState:
-        """Without what an object has beyond two frames. Raises PromptError where it was pointed at there."""
-        track, inside = state.tracks[event.object], range(event.first, event.last + 1)
-        word, frames = self.scan.frame_word, len(self.scan)
-        if not 0 <= event.first <= event.last < frames:
-            raise PromptError(
-                "E-LIMIT",
-                f"{event.first} to {event.last} is not within {word} 0 to {frames - 1}.",
-                "Give the first and the last frame that the structure may have.",
-            )
-        beyond = [frame for frame, outline in track.prompted.items() if outline.area and frame not in inside]
-        if beyond:
-            raise PromptError(
-                "E-LIMIT",
-                f'"{event.object}" is pointed at on {word} {beyond[0]}, beyond {event.first} to {event.last}.',
-                "Let the limit include every frame that is pointed at, or take the prompt back.",
-            )
-        cut: dict[int, Rle | None] = {f: None for f in state.segmentation[event.object].masks if f not in inside}
-        warnings = {frame: why for frame, why in track.warnings.items() if frame in inside}
-        ended = {frame: way for frame, way in track.ended.items() if frame in inside}
-        state = replace(state, segmentation=state.segmentation.with_masks(event.object, cut))
-        return state.with_track(event.object, replace(track, warnings=warnings, ended=ended))
-
-    @staticmethod
-    def _unlocked(segmentation: Segmentation, name: str, frame: int, mask: NDArray[np.bool_]) -> Rle | None:
-        """An outline without the pixels of locked objects; None where nothing is left."""
-        rest = mask & ~segmentation.locked_pixels(frame, except_for=name)
-        return Rle.encode(rest) if rest.any() else None
 
     @staticmethod
     def _with_object(state: SessionState, event: AddObject) -> SessionState:

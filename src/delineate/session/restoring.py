@@ -13,6 +13,7 @@ from delineate.core.prompt_log import (
     AddPrompt,
     AddPrompts,
     ChooseCandidate,
+    CleanObject,
     Interpolate,
     Predict,
     PromptLog,
@@ -63,7 +64,7 @@ def restored_state(
             case Propagate():
                 state = _with_outlines(state, outlines)
                 state, answering = changes.propagation(state, event).as_followed(), False
-            case Interpolate():
+            case Interpolate() | CleanObject():
                 answering = False
             case Predict():
                 for one in event.objects:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from delineate.core.clean_steps import CleanSteps
 from delineate.core.errors import InputError, Notice, PromptError
 from delineate.core.manifest import InputRecord, Manifest, OutputRecord
 from delineate.core.prompt_log import (
@@ -14,6 +15,7 @@ from delineate.core.prompt_log import (
     AddPrompt,
     AddPrompts,
     ChooseCandidate,
+    CleanObject,
     Event,
     Interpolate,
     LimitObject,
@@ -281,6 +283,14 @@ class Session:
         """
         with self._changing():
             self._do(LimitObject(object=object, first=first, last=last))
+
+    def clean(self, object: str, steps: CleanSteps) -> None:
+        """Clean an object: its largest part alone, holes filled, a smooth border; what follows it goes on from there.
+
+        Raises PromptError where nothing of it would be left.
+        """
+        with self._changing():
+            self._do(CleanObject(object=object, steps=steps))
 
     def begin_at(self, log: PromptLog, after: Callable[[Changes], SessionState]) -> None:
         """Stand where a log ends, in a state that is known and need not be computed from it."""

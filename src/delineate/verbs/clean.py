@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import Field
 
+from delineate.core.clean_steps import CleanSteps
 from delineate.core.errors import InputError
-from delineate.outlines.clean import CleanSteps
-from delineate.outlines.clean import clean as cleaned
 from delineate.labels.grids import require_same_grid
 from delineate.labels.reading import open_segmentation
+from delineate.outlines.clean import clean as cleaned
 from delineate.outlines.stacks import union_of
 from delineate.verbs.label_files import LabelResult, emptied, on_labels, sizes, target_of, write_labels
 from delineate.verbs.request import Overwrite, Request

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from delineate.core.errors import InputError, Notice
 from delineate.core.scan import ScanKind
-from delineate.outlines.between import fill_between as filled
 from delineate.labels.reading import open_segmentation
+from delineate.outlines.between import fill_between as filled
 from delineate.verbs.label_files import LabelResult, on_labels, sizes, target_of, write_labels
 from delineate.verbs.request import Overwrite, Request
 

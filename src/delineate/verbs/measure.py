@@ -21,9 +21,9 @@ from delineate.io.outputs import Outputs
 from delineate.io.own_files import MARK
 from delineate.labels.grids import require_same_grid
 from delineate.labels.heart import HeartMeasures, ViewOptions, measure_heart, shows_a_ventricle
+from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.outlines.measure import Measures
 from delineate.outlines.measure import measure as measured
-from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.verbs.request import Overwrite, Request
 
 Rows = Sequence[dict[str, Any]]
