@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from delineate.cli import app, guard
 from delineate.core.errors import InputError, OutputError
@@ -16,7 +16,7 @@ from delineate.core.resolve import FramePrompts
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
-from delineate.io.frame_view import FrameView
+from delineate.io.frame_view import FrameView, font, wrapped
 from delineate.io.outline_colors import outline_colors
 from delineate.io.overlay import Remarks, _chosen, contact_sheet
 from delineate.io.ruler_picture import LEFT, TOP, ruler_picture
@@ -143,3 +143,12 @@ def test_segment_without_a_prompt_offers_it_on_a_terminal(
     assert (tmp_path / "a.where.png").exists() == (answer == "y")
     assert ("delineate segment a.png --box" in told.out) == (answer == "y")
     assert ("E-PROMPT-NONE" in told.err) == (answer == "n")
+
+
+def test_a_long_remark_stays_within_its_tile() -> None:
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    text = "look: left ventricle, it was followed through a jump of brightness and the outline lost half of its size"
+    lines = wrapped(pen, text, 14, 200)
+    assert " ".join(lines) == text and len(lines) > 2
+    assert all(pen.textlength(line, font=font(14)) <= 200 for line in lines)
+    assert wrapped(pen, "immeasurably" * 9, 14, 50) == ["immeasurably" * 9]

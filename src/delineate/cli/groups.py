@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from copy import copy
@@ -18,6 +19,9 @@ from delineate.core.errors import InputError
 
 if TYPE_CHECKING:
     from delineate.verbs.request import AnyRequest
+
+
+_LISTED = re.compile(r"list\[(.*?)\]")  # a repeatable option takes one value each time
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,7 +100,20 @@ def _verb(ctx: Any) -> str:
 
 
 class Command(_Careful, TyperCommand):
-    """A verb."""
+    """A verb; its --help lists each group under its own heading."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            if record is not None:
+                name, text = record
+                named = getattr(parameter, "rich_help_panel", None) or usual
+                sections.setdefault(named, []).append((_LISTED.sub(r"\1", name), text))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 class CommandGroup(_Careful, TyperGroup):
@@ -118,22 +135,7 @@ class VerbGroup(CommandGroup):
                 formatter.write_dl([(name, one.get_short_help_str(200)) for name, one in left.items() if one])
 
 
-class GroupedCommand(Command):
-    """And its --help lists each group under its own heading."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
-            if record is not None:
-                sections.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-class PairedCommand(GroupedCommand):
+class PairedCommand(Command):
     """And options that are repeatable take two values each: ``--support IMAGE MASK``. They come one after the other."""
 
     PAIRED = ("--support",)

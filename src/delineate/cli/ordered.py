@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from delineate.cli.groups import GroupedCommand
+from delineate.cli.groups import Command
 
 LINES: Final = ("--scribble", "--neg-scribble", "--lasso")  # options that take all coordinates behind them
 _PLACE: Final = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?(,[-+]?[\d.]+(e[-+]?\d+)?){1,2}", re.IGNORECASE)
@@ -15,7 +15,7 @@ _KEY: Final = "delineate.typed"
 Typed = tuple[tuple[str, str], ...]  # names of options, without dashes, and values
 
 
-class OrderedCommand(GroupedCommand):
+class OrderedCommand(Command):
     """And it knows in which order options that may come several times came; lines are written ``x,y x,y x,y``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

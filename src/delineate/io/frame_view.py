@@ -105,6 +105,18 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
+def wrapped(pen: ImageDraw.ImageDraw, text: str, size: int, width: float) -> list[str]:
+    """A text in lines of a width at most; a word that is longer has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and pen.textlength(longer, font=font(size)) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
 def write(
     pen: ImageDraw.ImageDraw,
     at: tuple[float, float],

@@ -18,7 +18,7 @@ from delineate.core.grid import Placement
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Color, Segmentation
-from delineate.io.frame_view import INK, PAPER, FrameView, shown_frame, write
+from delineate.io.frame_view import INK, PAPER, FrameView, shown_frame, wrapped, write
 from delineate.io.outline_colors import outline_colors
 from delineate.io.own_files import MARK, png_mark
 from delineate.preprocess.display import display_window
@@ -185,8 +185,9 @@ def _tile(
     title = "" if scan.kind is ScanKind.IMAGE else f"{scan.frame_word} {frame}"
     top = _caption(pen, segmentation, frame, title + ("  prompted" if prompts and title else ""), colors, TEXT)
     for name, why in doubts:
-        write(pen, (8, top), f"look: {name}, {why}", TEXT, WARN)
-        top += TEXT + 5
+        for line in wrapped(pen, f"look: {name}, {why}", TEXT, view.width - 16):
+            write(pen, (8, top), line, TEXT, WARN)
+            top += TEXT + 5
     if not any(mask.any() for mask in masks.values()):
         write(pen, (view.width / 2, view.height / 2), "empty: nothing found here", TEXT + 3, WARN, "mm")
     return image
