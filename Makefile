@@ -16,7 +16,7 @@ demo: $(VENV)/.core
 
 test: $(VENV)/.dev check
 	$(STAGES) || { [ $$? -eq 124 ] && echo "stages: what had not ended after $(STAGES_SECONDS) s was not run"; }
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not stage"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not stage"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
