@@ -8,7 +8,7 @@ anisotropic pixels are right. Parts are measured by their convex hulls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,19 @@ _FACES = np.array([(0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5)])
 class Diameters:
     """Of one slice, in mm.
 
-    ends  the two ends of the long axis, in pixels (x, y) of the slice
+    ends    the two ends of the long axis, in pixels (x, y) of the slice
+    across  those of the short axis
     """
 
     long: float
     short: float
     ends: tuple[tuple[float, float], tuple[float, float]]
+    across: tuple[tuple[float, float], tuple[float, float]]
+
+    def moved(self, x: float, y: float) -> Diameters:
+        """Of a mask that lies elsewhere."""
+        (a, b), (c, d) = (tuple((u + x, v + y) for u, v in axis) for axis in (self.ends, self.across))
+        return replace(self, ends=(a, b), across=(c, d))
 
 
 def diameters(mask: NDArray[np.bool_], steps: NDArray[np.float64]) -> Diameters | None:
@@ -67,8 +74,15 @@ def _of_part(mask: NDArray[np.bool_], corner: NDArray[np.int64], steps: NDArray[
     around, places = flat[hull], points[hull]
     first, second = np.unravel_index(int(np.argmax(apart := squareform(pdist(around)))), apart.shape)
     along = (around[second] - around[first]) / apart[first, second]
-    ends = (float(places[first][0]), float(places[first][1])), (float(places[second][0]), float(places[second][1]))
-    return Diameters(float(apart[first, second]), _across(around, along), ends)
+    chord = _across(around, along)
+    back = np.linalg.inv(plane.T @ steps)
+    low, high = (_place(back @ end) for end in chord)
+    ends = _place(places[first]), _place(places[second])
+    return Diameters(float(apart[first, second]), float(np.linalg.norm(chord[1] - chord[0])), ends, (low, high))
+
+
+def _place(point: Points) -> tuple[float, float]:
+    return float(point[0]), float(point[1])
 
 
 def _border(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -78,9 +92,10 @@ def _border(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.argwhere(mask & ~inner)
 
 
-def _across(around: Points, along: NDArray[np.float64]) -> float:
-    """The longest chord of a convex polygon at right angles to a direction: it ends in a corner."""
-    t, h = around @ along, around @ np.array([-along[1], along[0]])
+def _across(around: Points, along: NDArray[np.float64]) -> Points:
+    """The ends of the longest chord of a convex polygon at right angles to a direction; one of them is a corner."""
+    aside = np.array([-along[1], along[0]])
+    t, h = around @ along, around @ aside
     first, second = np.stack([t, h]), np.stack([np.roll(t, -1), np.roll(h, -1)])  # of every edge
     low, high = np.minimum(first[0], second[0]), np.maximum(first[0], second[0])
     at = np.unique(t)[:, None]
@@ -89,4 +104,5 @@ def _across(around: Points, along: NDArray[np.float64]) -> float:
     heights = first[1] + share * (second[1] - first[1])
     top = np.where(meets, heights, -np.inf).max(axis=1)
     bottom = np.where(meets, heights, np.inf).min(axis=1)
-    return float((top - bottom).max())
+    widest = int(np.argmax(top - bottom))
+    return at[widest] * along + np.array([[bottom[widest]], [top[widest]]]) * aside

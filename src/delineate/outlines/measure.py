@@ -140,17 +140,32 @@ def measure(
     return Measures(tuple(one for one, _ in each), tuple(row for _, rows in each for row in rows))
 
 
+def axes_by_frame(segmentation: Segmentation, name: str) -> dict[int, Diameters]:
+    """Long and short axis of a structure on every frame it is seen on; pixels where no millimeters are known."""
+    steps, found = _frame_steps(segmentation), dict[int, Diameters]()
+    one = segmentation[name]
+    for index in one.frames:
+        x0, y0, x1, y1 = one.masks[index].box or (0, 0, 0, 0)
+        axes = diameters(one.masks[index].columns(x0, x1)[y0:y1].T, steps)
+        assert axes is not None
+        found[index] = axes.moved(x0, y0)
+    return found
+
+
+def knows_millimeters(segmentation: Segmentation) -> bool:
+    """Whether lengths are mm; otherwise they are pixels."""
+    return segmentation.grid.placement is not Placement.PIXELS and segmentation.kind is not ScanKind.VIDEO
+
+
 def _measured(
     segmentation: Segmentation, one: SegmentedObject, scan: Scan | None, space: Space
 ) -> tuple[StructureMeasures, list[SliceMeasures]]:
     stack = stack_of(segmentation, one.name)
-    known = segmentation.grid.placement is not Placement.PIXELS and segmentation.kind is not ScanKind.VIDEO
+    known = knows_millimeters(segmentation)
     rows, values = [], list[NDArray[Any]]()
     widest: tuple[Diameters, int] | None = None
-    for index in one.frames:
+    for index, axes in axes_by_frame(segmentation, one.name).items():
         mask = one.masks[index].decode()
-        axes = diameters(mask.T, _frame_steps(segmentation))
-        assert axes is not None
         if widest is None or axes.long > widest[0].long:
             widest = axes, index
         inside = None if scan is None else _gray(scan.pixels(index))[mask]

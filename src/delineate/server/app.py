@@ -22,6 +22,7 @@ from delineate.server.interop.monailabel import monailabel
 from delineate.server.interop.nninteractive import nninteractive
 from delineate.server.interop.nninteractive_v1 import nninteractive_v1
 from delineate.server.live import live_route
+from delineate.server.page_routes import page_routes
 from delineate.server.problems import add_problems
 from delineate.server.routes import api
 from delineate.server.service import Service
@@ -55,6 +56,7 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
     add_problems(app)
     app.include_router(api(service))
     app.include_router(examples(service))
+    app.include_router(page_routes(service))
     app.include_router(live_route(service))
     app.include_router(nninteractive(service))
     app.include_router(monailabel(service))
