@@ -1,9 +1,10 @@
 /** Requests to the server, and the socket of a session. */
 
-import type { Action, Answer, Problem, Progress, Scan, SessionState } from "./types";
+import type { Action, Answer, KeptSession, Measures, Problem, Progress, Scan, SessionState } from "./types";
 import { readMask, type Runs } from "./runs";
 
 const ROOT = "/api/v1";
+const REFUSED = 1008; // a socket closed for good, as the server does for a session that is no more
 
 export class ServerProblem extends Error {
   constructor(readonly problem: Problem) {
@@ -35,9 +36,15 @@ export async function login(token: string): Promise<void> {
 }
 
 export const openPath = (path: string): Promise<Scan> => post("/scans/open", { path });
-export const newSession = (scan: string): Promise<SessionState> => post("/sessions", { scan });
+export const newSession = (scan: string, axis: number | null = null): Promise<SessionState> =>
+  post("/sessions", { scan, slice_axis: axis });
 export const sessionState = async (id: string): Promise<SessionState> => (await ask(`/sessions/${id}`)).json();
-export const aboutScan = async (id: string): Promise<Scan> => (await ask(`/scans/${id}`)).json();
+export const aboutScan = async (id: string, axis: number | null = null): Promise<Scan> =>
+  (await ask(`/scans/${id}${axis === null ? "" : `?slice_axis=${axis}`}`)).json();
+export const keptSessions = async (scan = ""): Promise<KeptSession[]> =>
+  (await (await ask(`/sessions${scan ? `?scan=${scan}` : ""}`)).json()).sessions;
+export const measured = async (id: string, object: string): Promise<Measures> =>
+  (await ask(`/sessions/${id}/measures?object=${encodeURIComponent(object)}`)).json();
 export const exported = (id: string, format: string): Promise<Response> =>
   ask(`/sessions/${id}/export?format=${encodeURIComponent(format)}`);
 
@@ -66,17 +73,23 @@ export function upload(files: File[], told: (share: number) => void): Promise<Sc
   });
 }
 
-export function frameAddress(scan: Scan, frame: number, window: [number, number] | null): string {
-  const shown = window ? `?window=${window[0]},${window[1]}` : "";
-  return `${ROOT}/scans/${scan.id}/frames/${frame}.png${shown}`;
+/** A frame as a picture: along which axis, which one, through which window. */
+export async function frameImage(scan: Scan, frame: number, window: [number, number] | null): Promise<ImageBitmap> {
+  const fields = new URLSearchParams();
+  if (scan.kind === "volume") fields.set("slice_axis", String(scan.slice_axis));
+  if (window) fields.set("window", window.join(","));
+  return createImageBitmap(await (await ask(`/scans/${scan.id}/frames/${frame}.png?${fields}`)).blob());
 }
 
 export interface Hearer {
-  changed(state: SessionState, masks: [string, number, Runs][]): void;
+  /** What changed; or, after a new connection, all there is. */
+  changed(state: SessionState, masks: [string, number, Runs][], all: boolean): void;
   answered(answer: Answer, masks: [string, number, Runs][]): void;
   refused(problem: Problem, seq: number): void;
   progressed(progress: Progress): void;
   connected(there: boolean): void;
+  /** The server will not have this session again. */
+  gone(code: string): void;
 }
 
 /** The socket of one session; it comes back by itself. */
@@ -123,9 +136,10 @@ export class Live {
     this.socket?.close();
   }
 
+  /** The number of the wish; 0 where the server cannot be reached. */
   private send(wish: Record<string, unknown>): number {
-    this.seq++;
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ seq: this.seq, ...wish }));
+    if (this.socket?.readyState !== WebSocket.OPEN) return 0;
+    this.socket.send(JSON.stringify({ seq: ++this.seq, ...wish }));
     return this.seq;
   }
 
@@ -137,10 +151,15 @@ export class Live {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.hearer.connected(true);
     socket.onmessage = (event) => this.hear(event.data);
-    socket.onclose = () => {
+    socket.onclose = (event) => {
       this.message = null;
+      if (this.closed) return;
+      if (event.code === REFUSED) {
+        this.hearer.gone(event.reason);
+        return;
+      }
       this.hearer.connected(false);
-      if (!this.closed) setTimeout(() => this.connect(), 1000);
+      setTimeout(() => this.connect(), 1000);
     };
     this.socket = socket;
   }
@@ -157,7 +176,7 @@ export class Live {
     const message = this.message;
     this.message = null;
     if (message.kind === "state" || message.kind === "changed") {
-      this.hearer.changed(message as unknown as SessionState, this.masks);
+      this.hearer.changed(message as unknown as SessionState, this.masks, message.kind === "state");
     } else if (message.kind === "answer") {
       this.hearer.answered(message as unknown as Answer, this.masks);
     } else if (message.kind === "error") {

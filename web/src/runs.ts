@@ -71,20 +71,41 @@ export function area(runs: Runs | undefined): number {
   return runs ? runs.counts.reduce((sum, count, n) => (n % 2 ? sum + count : sum), 0) : 0;
 }
 
-/** A mask as a picture: the inside translucent, the border opaque. */
-export function painted(runs: Runs, color: [number, number, number], fill: number): ImageData {
-  const { height, width } = runs;
-  const inside = decode(runs);
+/** Where a structure is on a frame: one byte a pixel, row by row. */
+export interface Bitmap {
+  height: number;
+  width: number;
+  inside: Uint8Array;
+}
+
+export const bitmapOf = (runs: Runs): Bitmap => ({ height: runs.height, width: runs.width, inside: decode(runs) });
+
+/** The inside as a picture of one color, for a canvas. */
+export function filled(bitmap: Bitmap, color: [number, number, number]): OffscreenCanvas {
+  const { height, width, inside } = bitmap;
   const image = new ImageData(width, height);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const at = y * width + x;
-      if (!inside[at]) continue;
-      const border =
-        x === 0 || y === 0 || x === width - 1 || y === height - 1 ||
-        !inside[at - 1] || !inside[at + 1] || !inside[at - width] || !inside[at + width];
-      image.data.set([...color, border ? 255 : fill], at * 4);
+  inside.forEach((value, at) => value && image.data.set([...color, 255], at * 4));
+  const canvas = new OffscreenCanvas(width, height);
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** The border, along the edges of pixels; corners of the first pixel are at 0, 0 and 1, 1. */
+export function border({ height, width, inside }: Bitmap): Path2D {
+  const path = new Path2D();
+  const at = (x: number, y: number) => x >= 0 && y >= 0 && x < width && y < height && inside[y * width + x] === 1;
+  const edges = (lines: number, along: number, differs: (line: number, place: number) => boolean, down: boolean) => {
+    for (let line = 0; line <= lines; line++) {
+      for (let place = 0; place < along; place++) {
+        if (!differs(line, place)) continue;
+        const start = place;
+        while (place < along && differs(line, place)) place++;
+        path.moveTo(...((down ? [line, start] : [start, line]) as [number, number]));
+        path.lineTo(...((down ? [line, place] : [place, line]) as [number, number]));
+      }
     }
-  }
-  return image;
+  };
+  edges(height, width, (y, x) => at(x, y) !== at(x, y - 1), false);
+  edges(width, height, (x, y) => at(x, y) !== at(x - 1, y), true);
+  return path;
 }

@@ -1,30 +1,39 @@
 /** The strip under the picture: every frame, how sure the outline on it is, where a person pointed. */
 
-import type { Structure } from "./types";
+import type { Scan, Structure } from "./types";
 
 const UNSURE = 0.7;
 
 export class Strip {
-  frames = 1;
   frame = 0;
   structure: Structure | null = null;
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
-    private readonly chosen: (frame: number) => void,
+    private readonly scan: Scan,
+    chosen: (frame: number) => void,
   ) {
-    const choose = (event: PointerEvent) => {
-      const share = (event.clientX - canvas.getBoundingClientRect().left) / canvas.clientWidth;
-      this.chosen(Math.min(this.frames - 1, Math.max(0, Math.floor(share * this.frames))));
-    };
-    canvas.addEventListener("pointerdown", (event) => {
+    canvas.onpointerdown = (event) => {
       canvas.setPointerCapture(event.pointerId);
-      choose(event);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (event.buttons) choose(event);
-    });
+      chosen(this.at(event));
+    };
+    canvas.onpointermove = (event) => {
+      canvas.title = this.about(this.at(event));
+      if (event.buttons) chosen(this.at(event));
+    };
     new ResizeObserver(() => this.draw()).observe(canvas);
+  }
+
+  private at(event: PointerEvent): number {
+    const share = (event.clientX - this.canvas.getBoundingClientRect().left) / this.canvas.clientWidth;
+    return Math.min(this.scan.frames - 1, Math.max(0, Math.floor(share * this.scan.frames)));
+  }
+
+  private about(frame: number): string {
+    const word = `${this.scan.kind === "video" ? "frame" : "slice"} ${frame}`;
+    const score = this.structure?.scores[frame];
+    if (this.structure?.prompted.includes(frame)) return `${word}: you pointed here`;
+    return score === undefined ? word : `${word}: ${Math.round(score * 100)} % sure`;
   }
 
   /** Frames of the structure that are doubted, the worst first; those a person pointed at are not. */
@@ -39,23 +48,32 @@ export class Strip {
   }
 
   draw(): void {
-    const { canvas, frames } = this;
-    canvas.width = canvas.clientWidth;
-    canvas.height = canvas.clientHeight;
+    const { canvas, scan } = this;
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = canvas.clientWidth * ratio;
+    canvas.height = canvas.clientHeight * ratio;
     const context = canvas.getContext("2d")!;
-    const width = canvas.width / frames;
+    context.scale(ratio, ratio);
+    const [across, height] = [canvas.clientWidth, canvas.clientHeight];
+    const width = across / scan.frames;
+    const gap = width > 4 ? 1 : 0;
     for (const [frame, score] of Object.entries(this.structure?.scores ?? {})) {
-      context.fillStyle = `hsl(${Math.round(Math.max(0, Math.min(1, (score - 0.3) / 0.65)) * 130)} 70% 45%)`;
-      context.fillRect(Number(frame) * width, 4, Math.max(1, width - 0.5), canvas.height - 8);
+      const share = Math.max(0, Math.min(1, (score - 0.3) / 0.65));
+      context.fillStyle = `hsl(${Math.round(share * 130)} 62% 45%)`;
+      const tall = 6 + share * (height - 12);
+      context.fillRect(Number(frame) * width, height - 3 - tall, Math.max(1, width - gap), tall);
     }
-    context.fillStyle = "white";
     for (const frame of this.structure?.prompted ?? []) {
       context.beginPath();
-      context.arc((frame + 0.5) * width, 4, 3.5, 0, 2 * Math.PI);
+      context.arc((frame + 0.5) * width, 4.5, 3.2, 0, 2 * Math.PI);
+      context.fillStyle = "white";
       context.fill();
+      context.lineWidth = 1.5;
+      context.strokeStyle = "#0b0d10";
+      context.stroke();
     }
     context.strokeStyle = "#ffd54a";
     context.lineWidth = 2;
-    context.strokeRect(this.frame * width + 0.5, 1, Math.max(3, width - 1), canvas.height - 2);
+    context.strokeRect(this.frame * width + 1, 1, Math.max(3, width - 2), height - 2);
   }
 }

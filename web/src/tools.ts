@@ -3,16 +3,19 @@
 import type { Prompt } from "./types";
 import { decode, encode, type Runs } from "./runs";
 
-export type Tool = "point" | "box" | "scribble" | "lasso" | "brush" | "eraser";
+export type Tool = "point" | "box" | "scribble" | "lasso" | "brush" | "eraser" | "look";
 export type Place = [number, number];
+export const paints = (tool: Tool): boolean => tool === "brush" || tool === "eraser";
 
+/** Tool, name, key, what it does. */
 export const TOOLS: [Tool, string, string, string][] = [
-  ["point", "Point", "P", "Click on the structure; right click on what it is not"],
-  ["box", "Box", "B", "Drag a box round the structure"],
-  ["scribble", "Scribble", "S", "Draw a line over the structure; with the right button over what it is not"],
-  ["lasso", "Lasso", "L", "Draw loosely round the structure"],
-  ["brush", "Brush", "D", "Paint what belongs to the structure"],
+  ["point", "Point", "P", "Click on the structure; right click on what does not belong to it"],
+  ["box", "Box", "B", "Drag a box around the structure"],
+  ["scribble", "Scribble", "S", "Draw a line over the structure; with the right button over what does not belong to it"],
+  ["lasso", "Lasso", "L", "Draw loosely around the structure"],
+  ["brush", "Brush", "E", "Paint what belongs to it; the right button erases"],
   ["eraser", "Eraser", "X", "Take away what does not belong to it"],
+  ["look", "Crosshair", "H", "Click to see a place in all planes; nothing is outlined"],
 ];
 
 /** A stroke that is being drawn; places are pixels of the frame, centers at whole numbers. */
@@ -54,7 +57,7 @@ export function promptOf(stroke: Stroke, frame: number, width: number, height: n
 export function edited(stroke: Stroke, before: Runs | undefined, radius: number, size: [number, number]): Runs | null {
   const [width, height] = size;
   const mask = before ? decode(before) : new Uint8Array(width * height);
-  const value = stroke.tool === "brush" ? 1 : 0;
+  const value = stroke.tool === "brush" && stroke.positive ? 1 : 0;
   let last = stroke.places[0];
   for (const place of stroke.places) {
     const steps = last ? Math.max(1, Math.ceil(Math.hypot(place[0] - last[0], place[1] - last[1]))) : 1;

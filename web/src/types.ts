@@ -1,20 +1,24 @@
 /** What the server sends, as its routes and messages define it. */
 
 export type Triple = [number, number, number];
+export type Pair = [number, number];
 
 export interface Scan {
   id: string;
   kind: "image" | "volume" | "video";
+  shape: number[];
+  affine: number[][];
   frames: number;
   width: number;
   height: number;
   axes: string[];
-  placement: string;
-  frame_axes: [number, number];
-  frame_spacing: [number, number];
+  placement: "world" | "scale" | "pixels";
+  frame_axes: Pair;
+  frame_spacing: Pair;
   slice_axis: number;
   modality: string;
-  window: [number, number];
+  window: Pair;
+  times: number[] | null;
   notices: string[];
 }
 
@@ -41,6 +45,30 @@ export interface SessionState {
   notices: string[];
 }
 
+/** A session of an earlier day. */
+export interface KeptSession {
+  id: string;
+  scan: string;
+  name: string;
+  structures: string[];
+  used: number;
+}
+
+/** Long and short axis on one frame; ends in pixels of the frame. */
+export interface Axes {
+  long: number;
+  short: number;
+  ends: [Pair, Pair];
+  across: [Pair, Pair];
+}
+
+export interface Measures {
+  object: string;
+  unit: "mm" | "px";
+  widest: number | null;
+  frames: Record<string, Axes>;
+}
+
 export interface Problem {
   code: string;
   title: string;
@@ -64,18 +92,28 @@ export interface Answer extends Partial<SessionState> {
   empty?: boolean;
   preview?: boolean;
   job?: string;
+  moved?: boolean;
 }
 
 export type Prompt =
-  | { type: "point"; at: [number, number]; frame: number; positive: boolean }
+  | { type: "point"; at: Pair; frame: number; positive: boolean }
   | { type: "box"; corners: [number, number, number, number]; frame: number }
-  | { type: "scribble"; points: [number, number][]; frame: number; positive: boolean }
-  | { type: "lasso"; points: [number, number][]; frame: number }
+  | { type: "scribble"; points: Pair[]; frame: number; positive: boolean }
+  | { type: "lasso"; points: Pair[]; frame: number }
   | { type: "mask"; height: number; width: number; counts: number[]; frame: number };
+
+export interface CleanSteps {
+  largest?: boolean;
+  holes?: boolean;
+  holes_in_slices?: boolean;
+  smooth?: number;
+}
 
 export type Action =
   | { event: "prompt"; object: string; prompt: Prompt }
-  | { event: "add_object"; object: string }
+  | { event: "add_object"; object: string; color?: Triple }
   | { event: "remove_object"; object: string }
   | { event: "lock_object"; object: string; locked: boolean }
-  | { event: "choose"; object: string; frame: number; candidate: number };
+  | { event: "choose"; object: string; frame: number; candidate: number }
+  | { event: "clean"; object: string; steps: CleanSteps }
+  | { event: "interpolate"; object: string };

@@ -125,7 +125,7 @@ def _add_scans(router: APIRouter, service: Service) -> None:
         scan: str,
         frame: int,
         slice_axis: Annotated[int | None, Query(ge=0, le=2)] = None,
-        window: Annotated[str | None, Query(pattern=r"^-?[0-9.e+]+,-?[0-9.e+]+$", max_length=60)] = None,
+        window: Annotated[str | None, Query(pattern=r"^-?[0-9.e+-]+,-?[0-9.e+-]+$", max_length=60)] = None,
     ) -> Response:
         """A frame as a picture, through a window LOW,HIGH; by default the scan's own."""
         known = await run_in_threadpool(scans.get, scan, slice_axis)
