@@ -51,8 +51,9 @@ $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed; say which: make PYTHON=python3.12') if sys.version_info < (3, 11) else None"
 	$(PYTHON) -m venv $(VENV)
 
+# the core, and the server for `delineate open`
 $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[server]"
 	touch $@
 
 # torch first and by itself, so that the pin decides which build is taken

@@ -1,6 +1,7 @@
 /** What a person does: prompts, choices, following, cleaning, undo. */
 
 import { aboutScan, newSession } from "./api";
+import { byId } from "./dom";
 import type { Page } from "./page";
 import { planeName, voxelAt } from "./planes";
 import { edited, paints, promptOf, type Stroke, type Tool } from "./tools";
@@ -11,22 +12,25 @@ const OFFLINE = "The server does not answer, and nothing was changed. It is aske
 export class Deeds {
   constructor(private readonly page: Page) {}
 
-  act(action: Action): void {
+  act(action: Action, done = ""): void {
     this.page.preview = null;
     window.clearTimeout(this.page.resting);
-    this.wait(this.page.live.act(action), action.event === "prompt" ? action.prompt : null);
+    this.wait(this.page.live.act(action), action.event === "prompt" ? action.prompt : null, done);
   }
 
-  private wait(seq: number, prompt: Prompt | null = null): void {
+  private wait(seq: number, prompt: Prompt | null = null, done = ""): void {
     if (!seq) {
       this.page.tell(OFFLINE, true);
       return;
     }
-    this.page.waiting.set(seq, prompt);
+    this.page.waiting.set(seq, { prompt, done });
     this.page.busy();
   }
 
+  /** The structure that is meant: the active one, or the one whose name is being typed. */
   target(): string {
+    const typed = byId<HTMLInputElement>("new-name").value.trim();
+    if (typed) return typed;
     return this.page.active ?? this.free("structure");
   }
 
@@ -40,6 +44,7 @@ export class Deeds {
     if (stroke.tool === "point" && stroke.places[0]) this.page.panes.cursor = voxelAt(this.page.scan, this.page.frame, stroke.places[0]);
     const prompt = paints(stroke.tool) ? this.painted(stroke) : promptOf(stroke, this.page.frame, this.page.scan.width, this.page.scan.height);
     if (prompt) this.act({ event: "prompt", object: this.target(), prompt });
+    byId<HTMLInputElement>("new-name").value = "";
     this.page.show();
     this.page.panes.load();
   }
@@ -65,7 +70,7 @@ export class Deeds {
 
   step(back: boolean): void {
     this.page.candidates = null;
-    this.wait(this.page.live.step(back));
+    this.wait(this.page.live.step(back), null, back ? "Taken back. Ctrl+Y does it again." : "Done again.");
   }
 
   nextCandidate(): void {
@@ -102,12 +107,15 @@ export class Deeds {
     this.page.tell(`${Math.round((this.page.structure?.scores[next] ?? 0) * 100)} % sure here: click to correct it, or Enter if it is right.`);
   }
 
-  clean(steps: CleanSteps): void {
-    if (this.page.structure) this.act({ event: "clean", object: this.page.structure.name, steps });
+  /** ``name`` is what is told of it. */
+  clean(steps: CleanSteps, name: string): void {
+    const one = this.page.structure;
+    if (one) this.act({ event: "clean", object: one.name, steps }, `${one.name}: ${name}. Ctrl+Z takes it back.`);
   }
 
   interpolate(): void {
-    if (this.page.structure) this.act({ event: "interpolate", object: this.page.structure.name });
+    const one = this.page.structure;
+    if (one) this.act({ event: "interpolate", object: one.name }, `${one.name}: the ${this.page.word}s between are filled by its shapes.`);
   }
 
   add(given: string): void {

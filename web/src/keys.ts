@@ -29,7 +29,7 @@ export const KEYS: Key[] = [
     about: `${name.toLowerCase()}: ${about[0]!.toLowerCase()}${about.slice(1)}`,
     act: (page: Page) => page.deeds.choosing(tool),
   })),
-  { keys: ["t"], shown: "T", about: "clicks say what belongs to it, or what does not", act: (page) => page.deeds.toggle() },
+  { keys: ["t"], shown: "T", about: "include or exclude by clicks", act: (page) => page.deeds.toggle() },
   { keys: ["[", "]"], shown: "[ ]", about: "smaller or larger brush", act: (page, key) => page.deeds.resize(key === "[" ? -1 : 1) },
   { keys: ["g"], shown: "G", about: "follow the structure to the other slices or frames", act: (page) => page.deeds.follow() },
   { keys: ["escape"], shown: "Esc", about: "stop following; what was followed stays", act: (page) => page.deeds.stop() },

@@ -5,6 +5,7 @@ import type { Page } from "./page";
 import type { Pane } from "./panes";
 import { axisOf, voxelAt, worldOf } from "./planes";
 import { promptOf, type Place } from "./tools";
+import type { Pair } from "./types";
 
 const PREVIEW_AFTER = 60; // ms a pointer rests
 
@@ -46,9 +47,9 @@ export class Looking {
     this.page.panes.load();
   }
 
-  windowChanged(): void {
-    if (!this.page.panes) return;
-    this.page.panes.window = this.page.windows?.window ?? null;
+  /** Another window: black and white mean other values. */
+  windowed(window: Pair | null): void {
+    this.page.panes.window = window;
     this.page.panes.load();
   }
 

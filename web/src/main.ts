@@ -62,7 +62,7 @@ const take = (files: File[]): Promise<void> =>
 
 async function fillRecent(): Promise<void> {
   const row = (one: KeptSession) => {
-    const button = made("button", { title: "Go on where you were" }, made("span", { className: "name", textContent: one.structures.join(", ") }), made("span", { className: "quiet", textContent: `${one.name} · ${when(one.used)}` }));
+    const button = made("button", { title: "Go on where you were" }, made("strong", { textContent: one.name }), made("span", { className: "name quiet", textContent: one.structures.join(", ") }), made("span", { className: "quiet", textContent: when(one.used) }));
     button.onclick = () => void trying(async () => (tell("Opening …", false, 1), goOn(one.id, one.name)));
     return made("li", {}, button);
   };

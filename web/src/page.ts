@@ -19,6 +19,12 @@ const MEASURE_AFTER = 350; // ms without a change
 const SLOW = 250; // ms of waiting that are told
 const CANVASES = ["picture", "plane-1", "plane-2"];
 
+/** What was asked of the server: a prompt, and what is told when it is done. */
+export interface Asked {
+  prompt: Prompt | null;
+  done: string;
+}
+
 export class Page implements Hearer {
   scan!: Scan;
   state!: SessionState;
@@ -45,7 +51,7 @@ export class Page implements Hearer {
   private measuring = 0;
   private slow = 0;
   job: string | null = null;
-  waiting = new Map<number, Prompt | null>();
+  waiting = new Map<number, Asked>();
   private ends: (() => void)[] = [];
 
   /** Shows a scan with its session; one that was open is let go of, and kept on the server. */
@@ -63,7 +69,7 @@ export class Page implements Hearer {
     byId("panes").className = planes.length > 1 ? "several" : "";
     this.panes = new Panes(planes, CANVASES.map((id) => byId<HTMLCanvasElement>(id)), (error) => this.fail(error));
     this.strip = new Strip(byId<HTMLCanvasElement>("strip"), this.scan, (frame) => this.looking.go(frame));
-    this.windows = new Windows(scan, () => this.looking.windowChanged(), (text, wrong) => this.tell(text, wrong));
+    this.windows = new Windows(scan, (window) => this.looking.windowed(window), (text, wrong) => this.tell(text, wrong));
     this.ends = this.panes.all.map((pane) => listen(this, pane));
     this.panel.open(planes);
     window.onkeydown = (event) => this.key(event);
@@ -141,11 +147,13 @@ export class Page implements Hearer {
       this.show();
       return;
     }
-    const prompt = this.waiting.get(answer.seq);
+    const asked = this.waiting.get(answer.seq);
+    const prompt = asked?.prompt;
     this.waiting.delete(answer.seq);
     this.busy();
     if (answer.job) this.job = answer.job;
     if (answer.moved === false) this.tell("There is nothing more to take back or to do again.");
+    else if (asked?.done) this.tell(asked.done);
     if (prompt && answer.object !== undefined && answer.frame !== undefined) {
       this.active = answer.object;
       const scores = answer.candidates ?? [];

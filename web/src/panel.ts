@@ -8,10 +8,12 @@ import { paints, TOOLS } from "./tools";
 import type { CleanSteps, Scan, Structure } from "./types";
 
 const SHAPES: [string, string, CleanSteps][] = [
-  ["Smooth", "Smooth its border by 1 mm or 1 pixel; the size stays", { smooth: 1 }],
-  ["Fill holes", "Fill what it encloses within each slice", { holes_in_slices: true }],
+  ["Smooth", "Smooth its border by 1 mm, or 1 pixel where no mm are known; the size stays", { smooth: 1 }],
+  ["Fill holes", "Fill what it encloses within each slice or frame", { holes_in_slices: true }],
   ["Largest part", "Keep its largest connected part alone", { largest: true }],
 ];
+
+const DONE: Record<string, string> = { Smooth: "smoothed", "Fill holes": "holes filled", "Largest part": "its largest part kept" };
 
 export class Panel {
   private readonly saving: Saving;
@@ -30,7 +32,8 @@ export class Panel {
     byId("file").title = page.name;
     byId("about").textContent = [scan.modality === "unknown" ? "" : scan.modality, `${scan.kind} ${size}`, spacing, page.state.model].filter(Boolean).join(" · ");
     for (const id of ["frames", "follow", "doubt", "interpolate", "accept"]) byId(id).hidden = scan.frames === 1;
-    byId("layout").hidden = planes.length < 2;
+    byId("planes-row").hidden = planes.length < 2;
+    byId("interpolate").textContent = `Interpolate between ${page.word}s`;
     const slider = byId<HTMLInputElement>("slider");
     slider.max = String(scan.frames - 1);
     slider.oninput = () => page.looking.go(Number(slider.value));
@@ -108,7 +111,7 @@ export class Panel {
     };
     for (const [id, act] of Object.entries(acts)) byId(id).onclick = act;
     byId("shapes").replaceChildren(
-      ...SHAPES.map(([name, title, steps]) => made("button", { textContent: name, title, onclick: () => page.deeds.clean(steps) })),
+      ...SHAPES.map(([name, title, steps]) => made("button", { textContent: name, title, onclick: () => page.deeds.clean(steps, DONE[name]!) })),
     );
     byId("new-name").onkeydown = (event) => {
       if (event.key === "Enter") this.add();

@@ -8,7 +8,7 @@ import type { Page } from "./page";
 /** Format, what it is called, whether it suits a kind of scan. */
 const FORMATS: [string, string, string[]][] = [
   ["nii.gz", "NIfTI label map", ["volume"]],
-  ["seg.nrrd", "3D Slicer segmentation", ["volume"]],
+  ["seg.nrrd", "3D Slicer", ["volume"]],
   ["mha", "MetaImage", ["volume"]],
   ["nrrd", "NRRD", ["volume"]],
   ["png", "Label picture", ["image"]],

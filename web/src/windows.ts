@@ -28,7 +28,7 @@ export class Windows {
 
   constructor(
     private readonly scan: Scan,
-    private readonly changed: () => void,
+    private readonly changed: (window: Pair | null) => void,
     private readonly tell: (text: string, wrong?: boolean) => void,
   ) {
     const [low, high] = scan.window;
@@ -65,7 +65,7 @@ export class Windows {
     byId<HTMLInputElement>("high").value = String(rounded(high, width));
     const at = this.presets.findIndex(([, preset]) => String(preset) === String(this.window));
     byId<HTMLSelectElement>("window").value = at < 0 ? "" : String(at);
-    this.changed();
+    this.changed(this.window);
   }
 
   /** Right drag: across the width, down the level, as viewers have it. */
