@@ -34,9 +34,9 @@ export class Windows {
     const [low, high] = scan.window;
     const hounsfield = scan.modality === "CT" && low < -20;
     const relative = RELATIVE.map(([name, [from, to]]) => [name, [low + from * (high - low), low + to * (high - low)]] as [string, Pair]);
-    this.presets = [["as the scan says", null], ...(hounsfield ? OF_CT : relative)];
+    this.presets = [["own", null], ...(hounsfield ? OF_CT : relative)];
     const choice = byId<HTMLSelectElement>("window");
-    choice.replaceChildren(...this.presets.map(([name], n) => made("option", { textContent: `${n + 1}  ${name}`, value: String(n) })), made("option", { textContent: "own", value: "", hidden: true }));
+    choice.replaceChildren(...this.presets.map(([name], n) => made("option", { textContent: `${n + 1}  ${name}`, value: String(n) })), made("option", { textContent: "other", value: "", hidden: true }));
     choice.onchange = () => {
       this.set(this.presets[Number(choice.value)]![1]);
       choice.blur();

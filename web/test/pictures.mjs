@@ -54,13 +54,13 @@ for (const [name, [x0, y0, x1, y1]] of boxes) {
 await page.keyboard.press("1");
 await page.keyboard.press("h");
 await clickOn(page, "picture", await place(...clicks.liver, size, spacing));
+await page.keyboard.press("p");
 await picture("page");
 
-// long and short axis, one plane, and a correction on a doubtful slice
+// long and short axis, one plane
 await page.keyboard.press("q");
 await page.keyboard.press("r");
-await page.keyboard.press("p");
-await page.keyboard.press("n");
+await page.click("#measures button");
 await picture("page-axes");
 
 // a film
