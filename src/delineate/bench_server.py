@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from delineate import bench_wire as wires
 from delineate.bench import Measure
-from delineate.bench_wire import ServerProcess, Wire, action, answered, message, places, volume
+from delineate.bench_wire import ServerProcess, Wire, action, answered, message, nrrd, places, volume
 from delineate.core.grid import Grid
 from delineate.core.prompts import Point
 from delineate.core.scan import Scan
@@ -143,10 +143,10 @@ class _Run:
         return f"{len(seen) / self.load.seconds:.1f} a second"
 
     def opening(self) -> str:
-        content = volume(self.load.volume)
+        content = nrrd(volume(self.load.volume))
         began = perf_counter()
         self.wire.page()
-        scan = self.wire.scan(content)
+        scan = self.wire.upload(content)
         session, middle = self.wire.session(scan), self.load.volume[2] // 2
         with self.wire.socket(session) as socket:
             self.wire.picture(scan, middle)

@@ -104,7 +104,10 @@ class Wire:
 
     def scan(self, voxels: NDArray[Any]) -> str:
         """Send a volume; its id."""
-        return str(self.ask("POST", "/scans?name=a.nrrd", nrrd(voxels))["id"])
+        return self.upload(nrrd(voxels))
+
+    def upload(self, content: bytes) -> str:
+        return str(self.ask("POST", "/scans?name=a.nrrd", content)["id"])
 
     def session(self, scan: str) -> str:
         return str(self.ask("POST", "/sessions", {"scan": scan})["id"])

@@ -16,6 +16,7 @@ from bright_predictor import BrightPredictor
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
 from delineate.core.prompts import Point
+from delineate.core.propagation_options import Directions
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
 from delineate.predictors.frame_predictor import ChainedCandidates, ChainOptions, Query, ReferenceFrame
@@ -158,6 +159,11 @@ def test_an_outline_cannot_jump_across_the_frame() -> None:
 )
 def test_every_frame_belongs_to_the_nearest_outline(frames: list[int], expected: dict) -> None:
     assert territories(frames, 0, 20) == expected
+
+
+@pytest.mark.parametrize("directions", Directions)
+def test_where_nothing_is_outlined_there_is_no_territory(directions: Directions) -> None:
+    assert territories([4], 0, 0, directions) == {} and territories([], 0, 20, directions) == {}
 
 
 class CountingFrames:

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from delineate.predictors.frame_predictor import Predictor
 from delineate.server.examples import examples
@@ -31,6 +32,15 @@ from delineate.server.settings import ServerSettings
 PAGE: Final = Path(__file__).parent / "page"
 
 
+class _Guarded(FastAPI):
+    """An application behind its guard, which sees every request before anything else does."""
+
+    settings: ServerSettings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Guard(super().__call__, self.settings)(scope, receive, send)
+
+
 def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> FastAPI:
     """The ASGI application of one server.
 
@@ -43,7 +53,7 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
         yield
         service.close()
 
-    app = FastAPI(
+    app = _Guarded(
         title="Delineate",
         version=version("delineate"),
         lifespan=lifespan,
@@ -52,6 +62,7 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
         redoc_url=None,
         max_body_size=settings.max_body,
     )
+    app.settings = settings
     app.state.service = service
     add_problems(app)
     app.include_router(api(service))
@@ -77,7 +88,6 @@ def application(settings: ServerSettings, build: Callable[[str], Predictor]) -> 
         def page() -> FileResponse:
             return FileResponse(PAGE / "index.html")
 
-    app.add_middleware(Guard, settings=settings)
     return app
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from delineate.server.problems import RefusalError, answer
+from delineate.server.problems import MEDIA_TYPE, TOO_LARGE, RefusalError, answer
 from delineate.server.settings import ServerSettings
 
 COOKIE: Final = "delineate_token"
@@ -114,15 +114,24 @@ def by_address(scope: Scope) -> bool:
 
 
 def _with_headers(send: Send, origin: str) -> Send:
+    """Every answer carries the policy; the one about a body that is too large says so as all others do."""
+    instead: bytes | None = None
+
     async def sending(message: Message) -> None:
+        nonlocal instead
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            if message["status"] == TOO_LARGE.status and headers.get("content-type", "") != MEDIA_TYPE:
+                instead = bytes(answer(TOO_LARGE).body)
+                headers["content-type"], headers["content-length"] = MEDIA_TYPE, str(len(instead))
             for name, value in SAFE_HEADERS.items():
                 headers.setdefault(name, value)
             if origin:
                 headers["access-control-allow-origin"] = origin
                 headers["vary"] = "Origin"
                 headers["cross-origin-resource-policy"] = "cross-origin"
+        elif message["type"] == "http.response.body" and instead is not None:
+            message, instead = {"type": "http.response.body", "body": instead}, b""
         await send(message)
 
     return sending

@@ -49,6 +49,14 @@ class RefusalError(DelineateError):
         self.retry_after = retry_after
 
 
+TOO_LARGE: Final = RefusalError(
+    "E-SERVE-LARGE",
+    "The request is larger than the server takes.",
+    "The limits are in /api/v1/info; for scans, start it with a larger --max-upload, or open them below --root.",
+    status=413,
+)
+
+
 def not_found(what: str, name: str) -> RefusalError:
     return RefusalError(
         "E-SERVE-MISSING", f"There is no {what} {name[:40]!r}.", "It may have been removed.", status=404
@@ -104,6 +112,8 @@ def add_problems(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def refused(_: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == TOO_LARGE.status:
+            return answer(TOO_LARGE)
         hint = "The addresses are in /api/v1/openapi.json."
         text = f"The request cannot be answered: {error.detail}."
         return answer(RefusalError("E-SERVE-HTTP", text, hint, status=error.status_code))

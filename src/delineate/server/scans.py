@@ -140,23 +140,21 @@ class ScanStore:
 
         Raises InputError or GeometryError for files that are no scan; nothing of them is left then.
         """
+        kept, new = place, True
         try:
-            known = self._opened(_content_of(place), options)
+            id = self._id_of(_content_of(place), options)
+            with self._lock:
+                known, new = self._known.get((id, None)), not (self._folder / id).exists()
+                if new:
+                    kept = place.rename(self._folder / id)
+            known = known or self._opened(_content_of(self._folder / id), options)
         except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(kept if new else place, ignore_errors=True)
             raise
+        if not new:
+            shutil.rmtree(place, ignore_errors=True)
         with self._lock:
-            if (there := self._known.get((known.id, None))) is not None:
-                known.scan.close()
-                shutil.rmtree(place, ignore_errors=True)
-                return there
-            kept = self._folder / known.id
-            if kept.exists():
-                shutil.rmtree(kept)
-            known.scan.close()
-            place.rename(kept)
-            self._known[known.id, None] = self._opened(_content_of(kept), options)
-            return self._known[known.id, None]
+            return self._known.setdefault((id, None), known)
 
     def add_below_root(self, path: str, options: ReadOptions | None = None) -> KnownScan:
         """A scan on the server's disk. Raises RefusalError (403) for whatever does not lie below its root."""
@@ -216,6 +214,14 @@ class ScanStore:
         if known.id != id:
             raise RefusalError("E-SERVE-CHANGED", "The scan's file has changed since.", "Open it again.", status=410)
         return known
+
+    def _id_of(self, content: Path, options: ReadOptions | None) -> str:
+        """The id of an upload that can be opened; a folder's is known only once it was."""
+        if content.is_file():
+            return sha256_of(content)[:ID_CHARACTERS]
+        known = self._opened(content, options)
+        known.scan.close()
+        return known.id
 
     def _opened(self, path: Path, options: ReadOptions | None = None) -> KnownScan:
         scan = open_scan(path, options)

@@ -88,6 +88,8 @@ def territories(
     In one direction: the frames from it to the next outlined one.
     """
     ordered = sorted(f for f in frames if first <= f < stop)
+    if not ordered:
+        return {}
     if directions is Directions.FORWARD:
         return {frame: (frame, after) for frame, after in zip(ordered, [*ordered[1:], stop], strict=True)}
     if directions is Directions.BACKWARD:
