@@ -211,6 +211,8 @@ WRONG_EVENTS = [
     ({"event": "prompt", "object": "a", "prompt": {"type": "text", "words": "liver"}}, 400),
     ({"event": "choose", "object": "a", "frame": 0, "candidate": 0}, 400),
     ({"event": "remove_object", "object": "none"}, 400),
+    ({"event": "interpolate", "object": "none"}, 400),
+    ({"event": "lock_object", "object": "none", "locked": True}, 400),
     ({"event": "predict"}, 400),
     ({"event": "dance"}, 422),
     ({"event": "prompt", "object": "a"}, 422),

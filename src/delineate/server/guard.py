@@ -6,7 +6,6 @@ import hmac
 import re
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -15,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from delineate.server.problems import MEDIA_TYPE, TOO_LARGE, RefusalError, answer
 from delineate.server.settings import ServerSettings
 
-COOKIE: Final = "delineate_token"
 OPEN_PATHS: Final = ("/healthz", "/", "/favicon.ico", "/api/v1/login", "/auth/", "/auth/token")  # and the page's files
 PAGE: Final = "/page/"
 KEYED: Final = re.compile(r"/key/([^/]+)(/.*)")  # the token in the address, for programs that have no field for it
@@ -100,12 +98,18 @@ class Guard:
         return RefusalError("E-SERVE-TOKEN", "The token is missing or wrong.", hint, status=401)
 
     def _may_ask(self, origin: str, host: str) -> bool:
-        return urlsplit(origin).netloc.lower() == host.lower() or origin in self._settings.allow_origins
+        return origin.partition("://")[2].lower() == host.lower() or origin in self._settings.allow_origins
 
     def _shared_with(self, headers: Headers) -> str:
         """The origin that may read the answer, if another one may."""
         origin = headers.get("origin", "")
         return origin if origin in self._settings.allow_origins else ""
+
+
+def cookie_name(host: str) -> str:
+    """The name of the page's cookie: another one for each port, since browsers send cookies to all ports alike."""
+    _, colon, port = host.rpartition(":")
+    return f"delineate_token_{port}" if colon and port.isdigit() else "delineate_token"
 
 
 def by_address(scope: Scope) -> bool:
@@ -152,4 +156,5 @@ def _token_of(headers: Headers) -> str:
         cookie = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
         return ""
-    return cookie[COOKIE].value if COOKIE in cookie else ""
+    name = cookie_name(headers.get("host", ""))
+    return cookie[name].value if name in cookie else ""

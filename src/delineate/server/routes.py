@@ -21,7 +21,7 @@ from starlette.datastructures import UploadFile
 
 from delineate.core.errors import PromptError
 from delineate.preprocess.display import shown
-from delineate.server.guard import COOKIE, same
+from delineate.server.guard import cookie_name, same
 from delineate.server.messages import Act, Follow, NewSession, OpenScan
 from delineate.server.problems import RefusalError
 from delineate.server.scans import KnownScan
@@ -63,14 +63,14 @@ def _add_server(router: APIRouter, service: Service) -> None:
     settings = service.settings
 
     @router.post("/login", status_code=204)
-    def login(given: Login) -> Response:
+    def login(given: Login, request: Request) -> Response:
         """Exchange the token for a cookie that the page's requests carry."""
         if settings.token and not same(given.token, settings.token):
             raise RefusalError(
                 "E-SERVE-TOKEN", "The token is wrong.", "Copy the address that the server printed.", status=401
             )
         response = Response(status_code=204)
-        response.set_cookie(COOKIE, given.token, httponly=True, samesite="strict")
+        response.set_cookie(cookie_name(request.headers["host"]), given.token, httponly=True, samesite="strict")
         return response
 
     @router.get("/info")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -164,7 +166,7 @@ class ScanStore:
             )
         try:
             wanted = (self._root / path).resolve()
-        except (ValueError, OSError):  # no path at all, or one that leads in circles
+        except (ValueError, OSError, RuntimeError):  # no path at all, or one that leads in circles
             raise not_found("file below the root", path) from None
         if not wanted.is_relative_to(self._root):
             raise RefusalError(
@@ -172,6 +174,7 @@ class ScanStore:
             )
         if not _is_there(wanted):
             raise not_found("file below the root", path)
+        self._refuse_links(wanted)
         known = self._opened(wanted, options)
         with self._lock:
             (self._folder / f"{known.id}.path").write_text(str(wanted))
@@ -183,6 +186,20 @@ class ScanStore:
             for known in self._known.values():
                 known.scan.close()
             self._known.clear()
+
+    def _refuse_links(self, folder: Path) -> None:
+        """Raise RefusalError (403) for a folder with a link that leads out of the root."""
+        assert self._root is not None
+        for inside, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                path = Path(inside, name)
+                if path.is_symlink() and not path.resolve().is_relative_to(self._root):
+                    raise RefusalError(
+                        "E-SERVE-ROOT",
+                        "The folder holds a link that leads out of the server's root.",
+                        "Put the file itself there.",
+                        status=403,
+                    )
 
     def _room(self) -> int:
         """Bytes that may still be uploaded, all uploads and the disk's free space considered."""
@@ -226,6 +243,8 @@ class ScanStore:
     def _opened(self, path: Path, options: ReadOptions | None = None) -> KnownScan:
         scan = open_scan(path, options)
         sha256 = scan.file.sha256 if scan.file and scan.file.sha256 else sha256_of(path)
+        if path.is_dir() and scan.kind is ScanKind.VIDEO and len(scan) == 1:  # as a file, the same picture is none
+            sha256 = hashlib.sha256(f"folder {sha256}".encode()).hexdigest()
         return _known(sha256[:ID_CHARACTERS], scan)
 
 

@@ -78,6 +78,15 @@ class ServerSettings:
             )
 
     @property
+    def max_array(self) -> int:
+        """Bytes of a volume that is sent unpacked in memory: a quarter of the machine's, or of one upload."""
+        try:
+            memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):  # Windows
+            memory = 2**34
+        return min(self.max_upload, memory // 4)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         if self.host == "localhost":

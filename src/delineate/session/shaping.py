@@ -26,12 +26,12 @@ def unlocked(segmentation: Segmentation, name: str, frame: int, mask: NDArray[np
 
 def interpolated(state: SessionState, scan: Scan, name: str) -> SessionState:
     """The state with the frames between outlined ones filled by their shapes; those outlined stay as they are."""
-    track, segmentation = state.tracks[name], state.segmentation
+    segmentation = state.segmentation
+    one, track = segmentation[name], state.tracks[name]  # an unknown name is told by the first
     known = scan.grid.placement is not Placement.PIXELS
     spacing = scan.frame_spacing if known else (1.0, 1.0)
     shapes = interpolate({frame: mask.decode() for frame, mask in track.prompted.items()}, spacing)
     masks = {frame: unlocked(segmentation, name, frame, mask) for frame, mask in shapes.items()}
-    one = segmentation[name]
     bare = replace(one, scores={frame: score for frame, score in one.scores.items() if frame not in masks})
     segmentation = segmentation.replacing(bare).with_masks(name, masks)
     warnings = {frame: why for frame, why in track.warnings.items() if frame not in masks}
@@ -40,7 +40,8 @@ def interpolated(state: SessionState, scan: Scan, name: str) -> SessionState:
 
 def limited(state: SessionState, scan: Scan, event: LimitObject) -> SessionState:
     """Without what an object has beyond two frames. Raises PromptError where it was pointed at there."""
-    track, inside = state.tracks[event.object], range(event.first, event.last + 1)
+    one, inside = state.segmentation[event.object], range(event.first, event.last + 1)
+    track = state.tracks[event.object]
     word, frames = scan.frame_word, len(scan)
     if not 0 <= event.first <= event.last < frames:
         raise PromptError(
@@ -55,7 +56,7 @@ def limited(state: SessionState, scan: Scan, event: LimitObject) -> SessionState
             f'"{event.object}" is pointed at on {word} {beyond[0]}, beyond {event.first} to {event.last}.',
             "Let the limit include every frame that is pointed at, or take the prompt back.",
         )
-    cut: dict[int, Rle | None] = {f: None for f in state.segmentation[event.object].masks if f not in inside}
+    cut: dict[int, Rle | None] = {f: None for f in one.masks if f not in inside}
     warnings = {frame: why for frame, why in track.warnings.items() if frame in inside}
     ended = {frame: way for frame, way in track.ended.items() if frame in inside}
     state = replace(state, segmentation=state.segmentation.with_masks(event.object, cut))

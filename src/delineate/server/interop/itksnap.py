@@ -121,17 +121,17 @@ def _add_places(router: APIRouter, places: SnapSessions, service: Service) -> No
         places.end(session)
         return {"status": "success"}
 
-    @router.post("/upload_raw/{session}", max_body_size=service.settings.max_upload)
+    @router.post("/upload_raw/{session}", max_body_size=service.settings.max_array)
     async def upload(request: Request, session: str) -> dict[str, str]:
         """The volume."""
         lease = places.get(session)
-        image, values = await _image(request, service.settings.max_upload)
+        image, values = await _image(request, service.settings.max_array)
         await service.compute(partial(lease.begin, _scan(image, values)))
         return {"status": "success"}
 
 
 def _add_interactions(router: APIRouter, places: SnapSessions, service: Service) -> None:
-    large = service.settings.max_upload
+    large = service.settings.max_array
 
     async def answered(lease: Lease, prompts: PromptsByFrame) -> JSONResponse:
         if await service.compute(partial(lease.ask, prompts)):

@@ -93,9 +93,9 @@ class Leases:
     def get(self, token: str) -> Lease:
         """A client's place. Raises RefusalError (410) where it has ended."""
         with self._lock:
+            self._leases = {one: lease for one, lease in self._leases.items() if lease.remaining > 0}
             lease = self._leases.get(token)
-            if lease is None or lease.remaining <= 0:
-                self._leases.pop(token, None)
+            if lease is None:
                 raise RefusalError("E-SERVE-LEASE", "The session has expired.", "Initialize it again.", status=410)
             lease.seen = time.monotonic()
             return lease
@@ -167,7 +167,7 @@ def _add_places(router: APIRouter, leases: Leases, service: Service) -> None:
 
 
 def _add_interactions(router: APIRouter, leases: Leases, service: Service) -> None:
-    large = service.settings.max_upload
+    large = service.settings.max_array
 
     async def answered(lease: Lease, prompts: PromptsByFrame, run: bool) -> Response:
         lease.used = time.monotonic()

@@ -67,7 +67,7 @@ class _Told(APIRoute):
 def nninteractive_v1(service: Service) -> APIRouter:
     """The protocol's addresses."""
     router = APIRouter(prefix=PREFIX, tags=["nnInteractive, first protocol"], route_class=_Told)
-    large = service.settings.max_upload
+    large = service.settings.max_array
     kept: list[Lease] = []
 
     async def one() -> Lease:

@@ -83,7 +83,7 @@ def _unpacked(data: memoryview, most_bytes: int) -> NDArray[np.generic]:
         at += packed
     if len(plain) != size:
         raise _damaged(f"it has {len(plain)} of {size} bytes")
-    return np.frombuffer(bytes(plain), dtype).reshape(shape)
+    return np.frombuffer(plain, dtype).reshape(shape)
 
 
 def _damaged(why: str) -> RefusalError:
