@@ -18,7 +18,7 @@ JPEG = (".jpg", ".jpeg")
 PICTURES = (*(suffix for suffix in PICTURE_SUFFIXES if not suffix.startswith(".tif")), ".gif")
 JPEG_BLACK = 128  # a lossy mask is black below, white from here on
 
-Labels = NDArray[np.integer[Any]]
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class LabelPictures:
     def read(self, index: int) -> Labels:
         """The labels of one frame.
 
-        Raises InputError for another size than the first one's.
+        Raises InputError for another size than the first one's, and for fractions.
         """
         labels = read_labels(self.paths[index])
         if labels.shape != self.shape[1:]:
@@ -42,7 +42,14 @@ class LabelPictures:
                 f"{self.shape[2]} x {self.shape[1]}.",
                 "Frames and labels of one video have one size and one kind of pixels: move what differs elsewhere.",
             )
-        return labels.astype(self.dtype)
+        whole = labels.astype(self.dtype)
+        if self.dtype.kind == "i" and (whole != labels).any():
+            raise InputError(
+                "E-LABELS-FRACTIONS",
+                f"{self.paths[index].name} holds {labels.min():g} to {labels.max():g}, which are no whole numbers.",
+                "A label picture has one whole number a pixel: make labels of such values first.",
+            )
+        return whole
 
 
 def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
@@ -55,7 +62,7 @@ def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
     """
     if path.is_dir() and (found := pictures(path)):
         first = read_labels(found[0])
-        dtype = np.dtype(np.int32) if len(found) > 1 and first.dtype != np.uint8 else first.dtype
+        dtype = first.dtype if first.dtype.kind == "f" else np.dtype(np.int32)  # later ones may hold larger numbers
         return Scan.from_frames(LabelPictures(tuple(found), (len(found), *first.shape), dtype))
     if path.is_file() and path.suffix.lower() in PICTURES:
         return Scan.from_image(read_labels(path))

@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Final
 
-from delineate.core.errors import OutputError
+from delineate.core.errors import Notice, OutputError
 from delineate.core.hashing import sha256_of
 from delineate.core.manifest import Manifest, OutputRecord
+from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
@@ -26,6 +28,9 @@ from delineate.io.writers.npz import write_npz
 from delineate.io.writers.nrrd import write_nrrd
 from delineate.io.writers.seg_nrrd import write_seg_nrrd
 from delineate.io.writers.tiff import write_tiff
+
+_LAYERED: Final = (".seg.nrrd", ".json")  # formats that keep structures that overlap
+MOST_TOLD: Final = 5  # structures that one notice names
 
 
 def save(
@@ -81,6 +86,31 @@ def write_outlines(
         writer = partial(write_nifti, keep_header=True) if keep_header else _writer_for(file, segmentation.kind)
         writer(segmentation if name is None else segmentation.only(name), outputs.stage(file), scan, overlap)
         outputs.seal(file)
+
+
+def overlap_notices(segmentation: Segmentation, files: Mapping[Path, str | None]) -> tuple[Notice, ...]:
+    """What structures lose to later ones in files that hold one label a voxel; nothing where overlaps stay whole."""
+    tight = [file for file, name in files.items() if name is None and not file.name.lower().endswith(_LAYERED)]
+    if not tight:
+        return ()
+    taken: dict[int, Rle] = {}
+    lost: list[str] = []
+    for one in sorted(segmentation.objects, key=lambda one: one.locked)[::-1]:  # as Segmentation.frame_labels draws
+        gone = 0
+        for frame in one.frames:
+            mask, later = one.masks[frame], taken.get(frame)
+            gone += 0 if later is None else mask.intersection(later)
+            taken[frame] = mask if later is None else mask.union(later)
+        if gone:
+            lost.insert(0, f"{one.name} loses {gone} of {one.area}")
+    if not lost:
+        return ()
+    more = f" and {len(lost) - MOST_TOLD} more" if len(lost) > MOST_TOLD else ""
+    text = (
+        f"Structures overlap, and {tight[0].name} holds one label a voxel, that of the later structure: "
+        f"{', '.join(lost[:MOST_TOLD])}{more}. In .seg.nrrd and .json they stay whole."
+    )
+    return (Notice("W-LABELS-OVERLAP", text),)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from delineate.core.errors import InputError
+from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid
 from delineate.core.json_file import read_json
 from delineate.core.rle import Rle
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import MOST_LABELS, Color, Segmentation
+from delineate.core.terminal_text import counted
 from delineate.data.coco import drawn
 from delineate.io.grid_record import GridRecord
 
@@ -46,8 +49,10 @@ class _File(BaseModel):
     info: dict[str, Any] = {}
 
 
-def read_coco(path: Path) -> Segmentation:
-    """The structures of a COCO file, one a category; instances of a category are joined.
+def read_coco(path: Path) -> tuple[Segmentation, tuple[Notice, ...]]:
+    """The structures of a COCO file, one a category, and what of it is left out; instances of a category are joined.
+
+    A category keeps its id as label where it can be one; others, such as 0, get the numbers that are free.
 
     Raises InputError for a file of several pictures that this package did not write: they have no common grid.
     """
@@ -55,8 +60,7 @@ def read_coco(path: Path) -> Segmentation:
     outlines = _grid(content, path)
     frames = {one.id: one.frame or 0 for one in content.images}
     height, width = outlines.frame_shape
-    for number, category in enumerate(content.categories, 1):
-        label = category.id if isinstance(category.id, int) and 0 < category.id <= MOST_LABELS else number
+    for category, label in zip(content.categories, _labels(content.categories), strict=True):
         outlines = outlines.adding(category.name, _color(category), label)
         masks: dict[int, Rle | None] = {}
         scores: dict[int, float] = {}
@@ -70,7 +74,16 @@ def read_coco(path: Path) -> Segmentation:
             if one.score is not None:
                 scores[frame] = one.score
         outlines = outlines.with_masks(category.name, masks, scores)
-    return outlines
+    crowds = sum(one.iscrowd for one in content.annotations)
+    text = counted(crowds, "annotation is a crowd (iscrowd 1)", "annotations are crowds (iscrowd 1)")
+    return outlines, (Notice("W-COCO-CROWDS", f"{text}, no outline of one thing, and left out."),) if crowds else ()
+
+
+def _labels(categories: Sequence[_Category]) -> list[int]:
+    """A label value for each category."""
+    own = [one.id if isinstance(one.id, int) and 0 < one.id <= MOST_LABELS else None for one in categories]
+    free = (value for value in count(1) if value not in own)
+    return [next(free) if value is None else value for value in own]
 
 
 def _color(category: _Category) -> Color | None:

@@ -93,7 +93,8 @@ def open_segmentation(
     assert scan.file is not None
     names = label_names(path, scan.file.format)
     if path.name.lower().endswith((".nrrd", ".nhdr")) and (found := _slicer_segments(path, scan, options)):
-        return LabelFile(scan, found, named=True)
+        said = tuple(notice for notice in scan.notices if notice.code != "W-SEGMENTS-OVERLAP")  # they stay whole here
+        return LabelFile(replace(scan, notices=said), found, named=True)
     masks = _outlines(scan, path.name, threshold)
     return LabelFile(scan, _named(Segmentation.empty(scan), masks, names), any(n.name for n in names.values()))
 
@@ -114,8 +115,8 @@ def _source(path: Path) -> SourceFile:
 
 
 def _of_coco(path: Path) -> LabelFile:
-    outlines = read_coco(path)
-    blank = _blank(outlines, path, "COCO")
+    outlines, notices = read_coco(path)
+    blank = _blank(outlines, path, "COCO").with_notices(*notices)
     return LabelFile(blank, outlines, named=True)
 
 

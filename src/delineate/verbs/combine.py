@@ -64,8 +64,8 @@ def combine(request: CombineRequest) -> LabelResult:
     if request.no_overlap:
         found = one_over_another(found)
     target = target_of(sources[0], request.output, "combined")
-    files = write_labels(found, target, on_labels(sources[0]), request.inputs, request.overwrite, request.split)
-    said = (*(n for one in sources for n in one.scan.notices), *notices, *emptied(before, found))
+    files, lost = write_labels(found, target, on_labels(sources[0]), request.inputs, request.overwrite, request.split)
+    said = (*(n for one in sources for n in one.scan.notices), *notices, *emptied(before, found), *lost)
     return LabelResult(found, files, sizes(found), said)
 
 

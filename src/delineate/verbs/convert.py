@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,7 @@ from delineate.io.label_names import label_names
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
-from delineate.io.saving import outline_files, write_outlines
+from delineate.io.saving import outline_files, overlap_notices, write_outlines
 from delineate.io.writers.image import image_writer, picture_notice
 from delineate.io.writers.mask_folder import write_mask_folder
 from delineate.labels.grids import resampled
@@ -98,24 +98,28 @@ def _labels(request: ConvertRequest) -> ConvertResult:
         scan = open_scan(request.like)
         found = resampled(found, scan)
     write, files = _label_writer(request, found)
-    with Outputs(files, (request.input, request.like), request.overwrite) as outputs:
+    with Outputs(tuple(files), (request.input, request.like), request.overwrite) as outputs:
         write(scan, outputs)
-    return ConvertResult(Kind.LABELS, files, sizes(found), (*source.scan.notices, *_missing(source, found)))
+    notices = (*source.scan.notices, *_missing(source, found), *overlap_notices(found, files))
+    return ConvertResult(Kind.LABELS, tuple(files), sizes(found), notices)
 
 
 def _label_writer(
     request: ConvertRequest, found: Segmentation
-) -> tuple[Callable[[Scan, Outputs], None], tuple[Path, ...]]:
-    """What writes outlines, and the files it writes; a volume may become a folder of pictures, too."""
+) -> tuple[Callable[[Scan, Outputs], None], Mapping[Path, str | None]]:
+    """What writes outlines, and the files it writes with the structure in each (None: all of them).
+
+    A volume may become a folder of pictures, too.
+    """
     if found.kind is ScanKind.VOLUME and not request.output.suffix and not request.split:
 
         def write(scan: Scan, outputs: Outputs) -> None:
             write_mask_folder(found, outputs.stage(request.output), scan, Overlap.LATER)
             outputs.seal(request.output)
 
-        return write, (request.output,)
+        return write, {request.output: None}
     files = outline_files(request.output, found.kind, found.names if request.split else None)
-    return lambda scan, outputs: write_outlines(found, files, scan, outputs), tuple(files)
+    return lambda scan, outputs: write_outlines(found, files, scan, outputs), files
 
 
 def _missing(source: LabelFile, found: Segmentation) -> tuple[Notice, ...]:

@@ -45,10 +45,10 @@ def fill_between(request: FillBetweenRequest) -> LabelResult:
         )
     found = filled(before, request.label, request.largest_gap)
     target = target_of(source, request.output, "filled")
-    files = write_labels(found, target, on_labels(source), (request.input,), request.overwrite)
+    files, lost = write_labels(found, target, on_labels(source), (request.input,), request.overwrite)
     same = tuple(
         Notice("W-BETWEEN-NOTHING", f"Nothing of {name} was filled in: it has no empty slices between drawn ones.")
         for name in (request.label or before.names)
         if found[name].frames == before[name].frames
     )
-    return LabelResult(found, files, sizes(found, before), (*source.scan.notices, *same))
+    return LabelResult(found, files, sizes(found, before), (*source.scan.notices, *same, *lost))

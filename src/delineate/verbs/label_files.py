@@ -11,7 +11,7 @@ from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.io.naming import default_output, stem_of
 from delineate.io.outputs import Outputs
-from delineate.io.saving import outline_files, write_outlines
+from delineate.io.saving import outline_files, overlap_notices, write_outlines
 from delineate.labels.reading import LabelFile
 from delineate.outlines.stacks import unit_size
 
@@ -86,12 +86,15 @@ def write_labels(
     inputs: tuple[Path | None, ...],
     overwrite: bool,
     split: bool = False,
-) -> tuple[Path, ...]:
-    """Write outlines on their own grid. Raises OutputError for an output that is an input, or must not be replaced."""
+) -> tuple[tuple[Path, ...], tuple[Notice, ...]]:
+    """Write outlines on their own grid; gives the files, and what the format has no room for.
+
+    Raises OutputError for an output that is an input, or must not be replaced.
+    """
     files = outline_files(target, outlines.kind, outlines.names if split else None)
     with Outputs(tuple(files), inputs, overwrite) as outputs:
         write_outlines(outlines, files, scan, outputs)
-    return tuple(files)
+    return tuple(files), overlap_notices(outlines, files)
 
 
 def on_labels(source: LabelFile) -> Scan:

@@ -17,7 +17,7 @@ from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.overlay import save_film, save_preview
-from delineate.io.saving import outline_files, output_record, write_manifest, write_outlines
+from delineate.io.saving import outline_files, output_record, overlap_notices, write_manifest, write_outlines
 from delineate.io.writers.nifti import HEADER_KEPT, require_header
 from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Predictor
@@ -177,7 +177,8 @@ def segment(
         save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session, manifest.objects))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
-        notices = (*session.notices, *opinion_notices(predictor, second))
+        lost = overlap_notices(session.segmentation, outlines)
+        notices = (*session.notices, *opinion_notices(predictor, second), *lost)
     if stopped is None:
         keeper.done()
     return SegmentResult(session.scan, notices, manifest, files, manifest_file, request.model, session)
