@@ -23,6 +23,7 @@ from delineate.io.readers.itk_space import ras_affine
 SPACING_TOLERANCE = 0.02  # of the slice distance; scanners round positions
 SHIFT_TOLERANCE = 0.1  # of a pixel, in the plane
 MOST_FILLED = 20  # times as many slices as there are
+LEAST_SHIFT = 1e-3  # of a pixel: a slice that moves less needs no room
 TILT_ALLOWED = 0.5  # degrees between the stacking direction and the slices' normal
 
 Resampler = Callable[[NDArray[Any]], NDArray[Any]]
@@ -209,19 +210,30 @@ def _uneven(stack: _Stack, gaps: Vector, usual: float, resample: bool, notices: 
 
 
 def _straightened(stack: _Stack, usual: float, notices: list[Notice], tilt: float) -> SliceStack:
-    """Slices shifted in their own plane so that they are stacked along their normal."""
+    """Slices shifted in their own plane so that they are stacked along their normal, on a grid with room for all."""
     from scipy import ndimage
 
     dy, dx = stack.plane.spacing
     drift = stack.places - stack.places[0]
     shifts = np.stack([drift @ stack.plane.row / dx, drift @ stack.plane.column / dy], axis=1)
+    before = np.ceil(np.maximum(-shifts.min(axis=0), 0) - LEAST_SHIFT).astype(int)
+    after = np.ceil(np.maximum(shifts.max(axis=0), 0) - LEAST_SHIFT).astype(int)
 
     def shear(voxels: NDArray[Any]) -> NDArray[Any]:
+        rest, least = voxels.ndim - 3, voxels.min()
+        margins = (*zip(before, after, strict=True), *((0, 0),) * rest)
         moved = [
-            ndimage.shift(voxels[:, :, k], (*shifts[k], *(0,) * (voxels.ndim - 3)), order=1, cval=float(voxels.min()))
+            ndimage.shift(
+                np.pad(voxels[:, :, k], margins, constant_values=least), (*shifts[k], *(0,) * rest), order=1, cval=least
+            )
             for k in range(voxels.shape[2])
         ]
         return np.stack(moved, axis=2)
 
     notices.append(Notice("W-DICOM-SHEARED", f"A gantry tilt of {tilt:.1f} degrees was straightened by resampling."))
-    return SliceStack(stack.order, stack.grid(stack.plane.normal * usual), tuple(notices), shear)
+    narrow = stack.grid(stack.plane.normal * usual)
+    start = np.eye(4)
+    start[:2, 3] = -before
+    columns, rows = np.array(narrow.shape[:2]) + before + after
+    grid = Grid((int(columns), int(rows), narrow.shape[2]), narrow.affine @ start)
+    return SliceStack(stack.order, grid, tuple(notices), shear)

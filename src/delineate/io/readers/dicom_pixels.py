@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ class PixelReader:
         """
         stored = self.stored(frame)
         if self._data.get("PhotometricInterpretation") == "PALETTE COLOR":
-            stored = apply_color_lut(stored, self._data)
-            stored = (stored // 256).astype(np.uint8) if stored.max(initial=0) > 255 else stored.astype(np.uint8)
+            stored = (apply_color_lut(stored, self._data) // self._palette_unit).astype(np.uint8)
         if stored.ndim == 3:
             return DicomPixels(np.ascontiguousarray(stored[..., :3]))
         notices: tuple[Notice, ...] = ()
@@ -94,6 +94,13 @@ class PixelReader:
         if mirror is not None:
             array, notices = _inverted(array, mirror), (*notices, INVERTED)
         return DicomPixels(array, notices, padding)
+
+    @cached_property
+    def _palette_unit(self) -> int:
+        """What a level of 8 bits is in the palette: 1, or 256 where any of its colors needs 16, on whatever frame."""
+        count, first, _ = (int(n) for n in self._data.RedPaletteColorLookupTableDescriptor)
+        numbers = np.arange(first, first + (count or 2**16), dtype=np.int32)
+        return 256 if apply_color_lut(numbers, self._data).max() > 255 else 1
 
     def close(self) -> None:
         self._stream.close()
@@ -155,9 +162,17 @@ def rescaled(array: NDArray[Any], tags: Tags) -> NDArray[Any]:
     return (array.astype(np.float64) * slope + intercept).astype(np.float32)
 
 
-def is_rescaled(tags: Tags) -> bool:
-    """Whether values are not those stored."""
-    return _rescale(tags) != (1.0, 0.0) or bool(tags.items("ModalityLUTSequence"))
+def rescaled_type(tags: Tags) -> np.dtype[Any] | None:
+    """The type that holds whatever a frame may measure; None where values are those stored, or of a table."""
+    slope, intercept = _rescale(tags)
+    if (slope, intercept) == (1.0, 0.0) or tags.items("ModalityLUTSequence"):
+        return None
+    if not (slope.is_integer() and intercept.is_integer()):
+        return np.dtype(np.float32)
+    bits = tags.whole("BitsAllocated") or 16
+    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if tags.whole("PixelRepresentation") == 1 else (0, 2**bits - 1)
+    reach = max(abs(int(slope) * end + int(intercept)) for end in ends)
+    return np.dtype(np.int16 if reach < 2**15 else np.int32 if reach < 2**31 else np.int64)
 
 
 def mirror_of(tags: Tags) -> float | None:
@@ -192,7 +207,7 @@ def window_of(tags: Tags, mirror: float | None = None) -> tuple[float, float] | 
         low, high = first, first + count - 1
     else:
         return None
-    if mirror is not None:
+    if mirror is not None and mirror_of(tags) is not None:
         low, high = mirror - high, mirror - low
     return (low, high) if high > low else None
 
@@ -236,7 +251,8 @@ def _inverted(array: NDArray[Any], mirror: float) -> NDArray[Any]:
 
 def _smallest(wide: NDArray[np.int64]) -> NDArray[Any]:
     low, high = wide.min(initial=0), wide.max(initial=0)
-    return wide.astype(np.int16 if low >= -(2**15) and high < 2**15 else np.int32)
+    fitting = (kind for kind in (np.int16, np.int32) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    return wide.astype(next(fitting, np.int64))
 
 
 def _refusal(path: Path, syntax: Any, error: Exception) -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,15 @@ from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import ReadOptions
 from delineate.io.readers.dicom_geometry import stack_slices
-from delineate.io.readers.dicom_pixels import DicomPixels, PixelReader, is_rescaled, mirror_of, pixel_bytes, window_of
+from delineate.io.readers.dicom_pixels import DicomPixels, PixelReader, mirror_of, pixel_bytes, rescaled_type, window_of
 from delineate.io.readers.dicom_slices import Plane, Slice, pixel_spacing, slice_step
 from delineate.io.readers.dicom_tags import Tags
 from delineate.io.readers.modality import from_dicom
+
+CENTIMETERS: Final = 3  # code of PhysicalUnitsXDirection
+REGIONS: Final = Notice(
+    "W-DICOM-REGIONS", "The picture has ultrasound regions of different scale: lengths are told in pixels, not in mm."
+)
 
 
 @dataclass(eq=False)
@@ -40,7 +45,8 @@ class SlicePixels:
         if one.path not in self._readers:
             self.close()
             self._readers[one.path] = PixelReader(one.path)
-        return self._readers[one.path].read(one.frame, one.tags, self.mirror)
+        mirror = None if mirror_of(one.tags) is None else self.mirror  # beside it may lie frames that are not inverted
+        return self._readers[one.path].read(one.frame, one.tags, mirror)
 
     def same(self, one: Slice, other: Slice) -> bool:
         """Whether two slices hold the same values."""
@@ -60,9 +66,10 @@ class SequenceFrames(HeldFile):
         self._slices, self._pixels = slices, SlicePixels.of(slices)
         first = self._pixels.read(slices[0])
         self.notices, self._lowest = first.notices, first.lowest
-        self.shape, self.dtype = (len(slices), *first.array.shape), first.array.dtype
-        if self.dtype == np.int16 and is_rescaled(slices[0].tags):  # later frames may hold larger numbers
-            self.dtype = np.dtype(np.int32)
+        self.shape = (len(slices), *first.array.shape)
+        kinds = {first.array.dtype} | {kind for one in slices if (kind := rescaled_type(one.tags)) is not None}
+        whole = all(kind.kind in "iub" for kind in kinds)  # of every frame, each of which may be rescaled otherwise
+        self.dtype = np.result_type(*kinds) if whole else np.dtype(np.float32)
 
     @property
     def mirror(self) -> float | None:
@@ -89,12 +96,14 @@ def image(one: Slice) -> Scan:
     pixels = SlicePixels.of([one])
     decoded = pixels.read(one)
     pixels.close()
+    grid = _flat_grid(one)
+    several = grid.placement is Placement.PIXELS and len(_ultrasound_spacings(one.tags)) > 1
     return Scan.from_image(
         decoded.filled(),
-        _flat_grid(one),
+        grid,
         modality=from_dicom(one.tags.text("Modality")),
         window=window_of(one.tags, pixels.mirror),
-        notices=decoded.notices,
+        notices=(*decoded.notices, *((REGIONS,) if several else ())),
     )
 
 
@@ -203,15 +212,19 @@ def _detector_spacing(tags: Tags) -> tuple[float, float] | None:
 
 
 def _ultrasound_spacing(tags: Tags) -> tuple[float, float] | None:
-    """mm between rows and columns where there is one region, and its units are centimeters."""
-    regions = tags.items("SequenceOfUltrasoundRegions")
-    if not regions:
-        return None
-    region = regions[0]
-    if {region.whole("PhysicalUnitsXDirection"), region.whole("PhysicalUnitsYDirection")} != {3}:
-        return None
-    steps = [abs(region.number(f"PhysicalDelta{axis}") or 0) * 10 for axis in "YX"]
-    return (steps[0], steps[1]) if min(steps) > 0 else None
+    """mm between rows and columns in the regions whose units are centimeters; None where they differ in it."""
+    found = _ultrasound_spacings(tags)
+    return found[0] if found and np.allclose(found, found[0], rtol=1e-3, atol=0) else None
+
+
+def _ultrasound_spacings(tags: Tags) -> list[tuple[float, float]]:
+    found = []
+    for region in tags.items("SequenceOfUltrasoundRegions"):
+        units = {region.whole(f"PhysicalUnits{axis}Direction") for axis in "XY"}
+        steps = [abs(region.number(f"PhysicalDelta{axis}") or 0) * 10 for axis in "YX"]
+        if units == {CENTIMETERS} and min(steps) > 0:
+            found.append((steps[0], steps[1]))
+    return found
 
 
 def _times(tags: Tags, count: int) -> tuple[float, ...] | None:
