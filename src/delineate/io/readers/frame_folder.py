@@ -63,7 +63,7 @@ def _described(pixels: NDArray[Any]) -> str:
 
 def natural_order(path: Path) -> tuple[Any, ...]:
     """Sorts frame2 before frame10."""
-    return tuple(int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", path.name))
+    return tuple(int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", path.name))
 
 
 def read(folder: Path, options: ReadOptions) -> Scan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid
 from delineate.core.reading import COPY_AGAIN, reason
 from delineate.core.scan import Scan
+from delineate.io.grid_record import PLACEMENT_KEY, noted
 from delineate.io.limits import check_volume
 from delineate.io.options import ReadOptions
 from delineate.io.readers.detached import beside, numbered_names, require_some
@@ -66,8 +67,9 @@ def read(path: Path, options: ReadOptions) -> Scan:
     stored = dtype.newbyteorder(">" if big else "<")
     array = _data(path, fields, offset, (channels, *shape), stored).astype(dtype, copy=False)
     array = array[0] if channels == 1 else array.transpose(*range(1, array.ndim), 0)
-    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=len(shape) == 3), "notices": notices}
-    if len(shape) == 2:
+    array = array[:, :, 0] if grid.ndim < len(shape) else array
+    about: dict[str, Any] = {"modality": guess(array[::2, ::2], path, volume=grid.ndim == 3), "notices": notices}
+    if grid.ndim == 2:
         return Scan.from_image(array.swapaxes(0, 1), grid, **about)
     return Scan.from_volume(array, grid, **about)
 
@@ -141,44 +143,37 @@ def _grid(path: Path, fields: Fields, shape: tuple[int, ...]) -> tuple[Grid, tup
     notices = () if scale == 1.0 else (unit_notice(unit),)
     if n == 2:
         return Grid.scaled(shape, steps * scale), notices
-    return Grid(shape, ras_affine(rows * steps[:, None] * scale, first * scale)), notices
+    grid = Grid(shape, ras_affine(rows * steps[:, None] * scale, first * scale))
+    return noted(grid, fields.get(PLACEMENT_KEY, "")), notices
 
 
 def _data(path: Path, fields: Fields, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    count = int(np.prod(shape, dtype=np.int64))
+    """The values (``shape``), in as many equal parts as there are files, each behind a header of its own."""
+    names = _data_files(path, fields, offset)
+    sources: list[Path | None] = [beside(path, name, _CODE) for name in names] or [None]
+    count, rest = divmod(int(np.prod(shape, dtype=np.int64)), len(sources))
+    if rest:
+        raise InputError(_CODE, f"{path.name} spreads its voxels unevenly over {len(sources)} files.", COPY_AGAIN)
+    parts = [_part(path, fields, source, offset, count, dtype) for source in sources]
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(shape, order="F")
+
+
+def _part(
+    path: Path, fields: Fields, source: Path | None, offset: int, count: int, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """The ``count`` values of one file: the image's own (None), or one beside it."""
     size = count * dtype.itemsize
     skip = whole_numbers(path, "HeaderSize", fields.get("HeaderSize", "0"), 1, least=-1)[0]
     try:
-        with _source(path, fields, offset, size) as stream:
+        with (source or path).open("rb") as stream:
+            stream.seek(0 if source else offset)
             if skip == -1:
                 stream.seek(max(0, stream.seek(0, io.SEEK_END) - size))
             else:
                 stream.seek(skip, io.SEEK_CUR)
             if not _flag(fields, "BinaryData", "True"):
-                return written_numbers(stream, count, dtype.newbyteorder("=")).reshape(shape, order="F")
+                return written_numbers(stream, count, dtype.newbyteorder("="))
             packing = Packing.ZLIB if _flag(fields, "CompressedData") else Packing.RAW
-            return unpacked(stream, packing, size).values(dtype).reshape(shape, order="F")
+            return unpacked(stream, packing, size).values(dtype)
     except (OSError, ValueError, OverflowError) as error:
         raise InputError("E-META-CUT", f"{path.name} is cut short or damaged: {reason(error)}.", COPY_AGAIN) from error
-
-
-def _source(path: Path, fields: Fields, offset: int, size: int) -> BinaryIO:
-    """Where the voxels begin: in the file itself, in one beside it, or in a list of files, taken together."""
-    names = _data_files(path, fields, offset)
-    if not names:
-        stream = path.open("rb")
-        stream.seek(offset)
-        return stream
-    sources = [beside(path, name, _CODE) for name in names]
-    if len(sources) == 1:
-        return sources[0].open("rb")
-    if size > sum(source.stat().st_size for source in sources) and not _flag(fields, "CompressedData"):
-        raise InputError(
-            "E-META-CUT", f"{path.name}: its {len(sources)} data files do not hold {size} bytes.", COPY_AGAIN
-        )
-    joined = io.BytesIO()
-    for source in sources:
-        with source.open("rb") as part:
-            joined.write(part.read(max(0, size - joined.tell())))
-    joined.seek(0)
-    return joined

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid
-from delineate.core.nifti_geometry import NiftiGeometry
 from delineate.core.reading import reading
 from delineate.core.scan import Scan
 from delineate.io.options import Pages, ReadOptions
@@ -74,12 +73,17 @@ def read(path: Path, options: ReadOptions) -> Scan:
     shape, index = _choose(file, options)
     grid = grid_of(path, file.header, shape, options, notices)
     if options.pages is Pages.VIDEO and len(file.shape) == 4:
-        frames = np.asarray(LazyVoxels(file, file.shape, None, dtype))[:, :, 0].transpose(2, 1, 0)
+        moments = LazyVoxels(file, file.shape, None, dtype)
+        stored = np.asarray(moments) if dtype.names is None else _gray(path, moments, options, notices)
+        frames = stored[:, :, 0].transpose(2, 1, 0)
         return Scan.from_frames(frames, modality=guess(frames, path), notices=tuple(notices))
     geometry = geometry_of(file.header) if isinstance(file.header, nib.Nifti1Header) else None
     voxels = LazyVoxels(file, shape, index, dtype)
+    about: dict[str, Any]
     if dtype.names is not None:
-        return _color(path, voxels, grid, options, notices, geometry)
+        gray = _gray(path, voxels, options, notices)
+        about = {"modality": guess(gray, path, volume=True), "notices": tuple(notices), "geometry": geometry}
+        return Scan.from_volume(gray, grid, **about)
     small = np.prod(shape) <= SAMPLE_VOXELS
     if small and dtype.kind == "f":
         bad = int((~np.isfinite(np.asarray(voxels))).sum())
@@ -88,7 +92,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
                 Notice("W-NOT-FINITE", f"{bad} voxels are NaN or infinite; the model sees the minimum there.")
             )
     modality = guess(np.asarray(voxels)[::2, ::2, ::2] if small else voxels[..., shape[2] // 2], path, volume=True)
-    about: dict[str, Any] = {"modality": modality, "notices": tuple(notices), "geometry": geometry}
+    about = {"modality": modality, "notices": tuple(notices), "geometry": geometry}
     if shape[2] == 1:
         flat = Grid(shape[:2], grid.affine, ("i", "j"), grid.placement)
         return Scan.from_image(np.asarray(voxels)[:, :, 0].T, flat, **about)
@@ -104,8 +108,8 @@ def detached_data(path: Path) -> list[Path]:
 
 
 def _scaling(file: NiftiFile) -> tuple[float, float]:
-    """Slope and intercept of the stored values; 1 and 0 where the header says that they are not scaled."""
-    if not isinstance(file.header, nib.Nifti1Header):
+    """Slope and intercept of the stored values; 1 and 0 where they are not scaled, as colors never are."""
+    if not isinstance(file.header, nib.Nifti1Header) or file.header.get_data_dtype().names is not None:
         return 1.0, 0.0
     with reading(file.path, "E-NIFTI-HEADER", what="has an unusable NIfTI header"):
         slope, inter = file.header.get_slope_inter()
@@ -159,14 +163,8 @@ def _choose(file: NiftiFile, options: ReadOptions) -> tuple[tuple[int, int, int]
     return (shape[0], shape[1], shape[2]), options.index
 
 
-def _color(
-    path: Path,
-    voxels: LazyVoxels,
-    grid: Grid,
-    options: ReadOptions,
-    notices: list[Notice],
-    geometry: NiftiGeometry | None,
-) -> Scan:
+def _gray(path: Path, voxels: LazyVoxels, options: ReadOptions, notices: list[Notice]) -> NDArray[np.uint8]:
+    """Colors as gray values, uint8. Raises InputError unless that was asked for."""
     if not options.to_gray:
         raise InputError(
             "E-NIFTI-DTYPE",
@@ -174,8 +172,6 @@ def _color(
             "Turn them into gray values with --to-gray.",
         )
     stored = np.asarray(voxels)
-    gray = np.mean([stored[name] for name in ("R", "G", "B")], axis=0).round().astype(np.uint8)
     notices.append(Notice("W-TO-GRAY", "Colors were turned into gray values."))
-    return Scan.from_volume(
-        gray, grid, modality=guess(gray, path, volume=True), notices=tuple(notices), geometry=geometry
-    )
+    mean = np.mean([stored[name] for name in ("R", "G", "B")], axis=0)
+    return np.asarray(mean.round().astype(np.uint8))

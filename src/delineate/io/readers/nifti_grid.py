@@ -48,6 +48,8 @@ def grid_of(path: Path, header: Any, shape: tuple[int, int, int], options: ReadO
     notices.append(
         Notice("W-NO-ORIENTATION", "The file does not say how the patient lies: axes are i, j, k, not R, A, S.")
     )
+    if isinstance(header, nib.Nifti1Header) and not int(header["xyzt_units"]) & 7 and set(steps) == {1.0}:
+        return Grid(shape, placement=Placement.PIXELS)  # as writers have it that know no lengths
     steps[2] = steps[2] if np.isfinite(steps[2]) and steps[2] > 0 else 1.0
     return Grid(shape, np.diag([*steps, 1.0]), placement=Placement.SCALE)
 

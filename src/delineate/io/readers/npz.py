@@ -62,6 +62,7 @@ def array_scan(
             f"The array in {path.name} holds {pixels.dtype}, not gray values or colors.",
             "Save whole numbers or floats.",
         )
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
         return Scan.from_image(pixels, modality=guess(pixels, path), notices=tuple(notices))
     if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):

@@ -13,6 +13,7 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid
 from delineate.core.scan import Scan
 from delineate.core.terminal_text import excerpt
+from delineate.io.grid_record import PLACEMENT_KEY, noted
 from delineate.io.limits import check_volume
 from delineate.io.options import ReadOptions
 from delineate.io.readers.header_fields import unusable, whole_numbers
@@ -75,9 +76,11 @@ def _values(header: NrrdHeader, options: ReadOptions) -> tuple[NDArray[Any], lis
             "images and volumes are read, and lists of them.",
             "Save one image or one volume, with its channels on one axis.",
         )
-    grid, notices = grid_of(header, [sizes[n] for n in spatial], spatial)
+    told, notices = grid_of(header, [sizes[n] for n in spatial], spatial)
+    grid = noted(told, header.pairs.get(PLACEMENT_KEY, ""))
     stored, surplus = read_data(header, sizes, dtype)
     array = stored.astype(dtype.newbyteorder("="), copy=False).transpose(*spatial, *others)
+    array = array[:, :, 0] if grid.ndim < told.ndim else array
     notices += [Notice("W-DATA-SURPLUS", "The data go on after the voxels; the rest is ignored.")] if surplus else []
     notices += _unknown_fields(header)
     return array, others, grid, notices

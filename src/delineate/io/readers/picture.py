@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.grid import Grid, Placement
 from delineate.core.reading import reason
 from delineate.core.scan import Scan
 from delineate.io.held_file import HeldFile
@@ -240,14 +241,13 @@ def _animation(path: Path, count: int, options: ReadOptions) -> Scan:
     first = frames.read(0)
     if options.pages is Pages.VIDEO:
         return Scan.from_frames(frames, modality=guess(first, path))
-    from delineate.core.grid import Grid
-
     check_volume(path, frames.shape[:3], 1, options)
     stack = np.empty(frames.shape[:3], np.uint8)
     for n in range(count):
         stack[n] = frames.read(n).mean(axis=2).astype(np.uint8)
     voxels = stack.transpose(2, 1, 0)
-    return Scan.from_volume(voxels, Grid.scaled(voxels.shape, (1, 1, 1)), 2, modality=guess(voxels, path, volume=True))
+    grid = Grid(voxels.shape, placement=Placement.PIXELS)
+    return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True))
 
 
 class AnimationFrames(HeldFile):

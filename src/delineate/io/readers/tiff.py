@@ -18,7 +18,7 @@ from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers.modality import guess
-from delineate.io.readers.tiff_layout import TiffLayout, layout_of, opened
+from delineate.io.readers.tiff_layout import Spacing, TiffLayout, layout_of, opened
 from delineate.io.readers.tiff_pages import TiffPages, orientation_of
 
 WORDS = {"T": "time points", "Z": "slices", "I": "pages"}
@@ -183,7 +183,7 @@ def _not_finite(pixels: NDArray[Any]) -> tuple[Notice, ...]:
 def _volume(
     path: Path,
     frames: TiffFrames,
-    spacing: tuple[float, float, float] | None,
+    spacing: Spacing | None,
     notices: tuple[Notice, ...],
     skip_damaged: bool,
 ) -> Scan:
@@ -194,6 +194,11 @@ def _volume(
     frames.close()
     voxels = stack.transpose(2, 1, 0, *range(3, stack.ndim))
     shape = voxels.shape[:3]
-    grid = Grid.scaled(shape, spacing) if spacing else Grid(shape, placement=Placement.PIXELS)
+    grid = Grid(shape, placement=Placement.PIXELS)
+    if spacing is not None and None not in spacing:
+        grid = Grid.scaled(shape, spacing)
+    elif spacing is not None:
+        text = f"Pixels are {spacing[0]:.4g} x {spacing[1]:.4g} mm, but how far apart the slices are is not said."
+        notices += (Notice("W-SPACING-UNKNOWN", f"{text} Nothing is told in mm."),)
     notices += (*frames.notices, *_not_finite(stack))
     return Scan.from_volume(voxels, grid, 2, modality=guess(voxels, path, volume=True), notices=notices)

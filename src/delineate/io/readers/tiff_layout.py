@@ -26,6 +26,8 @@ MM = {
     "microns": 1e-3, "micrometer": 1e-3, "nm": 1e-6, "pm": 1e-9, "å": 1e-7, "in": 25.4, "inch": 25.4,
 }  # fmt: skip
 
+Spacing = tuple[float, float, float | None]
+
 
 @dataclass(frozen=True, eq=False)
 class TiffLayout:
@@ -35,7 +37,7 @@ class TiffLayout:
     pages     page numbers (or image numbers, see ``images``); -1 where a page lies in another file
     channels  names of the channels, () where there is only one, or colors
     inside    whether channels are samples of a page, not pages of their own
-    spacing   mm along x, y, z where a microscope wrote a real unit
+    spacing   mm along x, y, z where a microscope wrote a real unit; None in place of z where it wrote none
     images    pictures behind the one page header there is; 0: every picture has its own
     others    pictures of other sizes that are no part of these
     elsewhere whether the file's notes name other files for some of its pages
@@ -45,7 +47,7 @@ class TiffLayout:
     pages: NDArray[np.int64]
     channels: tuple[str, ...] = ()
     inside: bool = False
-    spacing: tuple[float, float, float] | None = None
+    spacing: Spacing | None = None
     images: int = 0
     others: int = 0
     elsewhere: bool = False
@@ -164,13 +166,13 @@ def _ome_pixels(file: tifffile.TiffFile) -> dict[str, Any]:
     return pixels if isinstance(pixels, dict) else {}
 
 
-def _spacing(file: tifffile.TiffFile) -> tuple[float, float, float] | None:
+def _spacing(file: tifffile.TiffFile) -> Spacing | None:
     """mm along x, y, z where a microscope wrote a real unit; print resolutions (dpi) say nothing."""
     steps = _ome_spacing(file) if file.is_ome else _imagej_spacing(file)
-    return steps if steps and all(math.isfinite(s) and s > 0 for s in steps) else None
+    return steps if steps and all(s is None or (math.isfinite(s) and s > 0) for s in steps) else None
 
 
-def _ome_spacing(file: tifffile.TiffFile) -> tuple[float, float, float] | None:
+def _ome_spacing(file: tifffile.TiffFile) -> Spacing | None:
     pixels = _ome_pixels(file)
     steps: list[float | None] = []
     for axis in "XYZ":
@@ -179,10 +181,10 @@ def _ome_spacing(file: tifffile.TiffFile) -> tuple[float, float, float] | None:
     x, y, z = steps
     if x is None or y is None:
         return None
-    return x, y, z if z is not None else max(x, y)
+    return x, y, z
 
 
-def _imagej_spacing(file: tifffile.TiffFile) -> tuple[float, float, float] | None:
+def _imagej_spacing(file: tifffile.TiffFile) -> Spacing | None:
     notes = file.imagej_metadata or {}
     unit, tags = MM.get(str(notes.get("unit", "")).lower()), file.pages[0].tags
     if unit is None or "XResolution" not in tags or "YResolution" not in tags:

@@ -26,6 +26,7 @@ _RATIOS = {_NONE: 1, _PACKBITS: 64, _LZW: 2731, **dict.fromkeys(_DEFLATE, DEFLAT
 _BY_PILLOW = (PHOTOMETRIC.PALETTE, PHOTOMETRIC.SEPARATED, PHOTOMETRIC.YCBCR, PHOTOMETRIC.CIELAB)
 _GRAY = (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE)
 _ALPHA = (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA)
+FEW_BITS = (2, 4)  # of a sample: all of its range is shown, as of such a PNG
 _ORIENTATION = 274  # tag
 
 
@@ -109,6 +110,8 @@ class TiffPages:
             self._tell(WHITE_LOW)
             bits = 8 if page.bitspersample == 1 else page.bitspersample
             pixels = (2**bits - 1 - pixels).astype(pixels.dtype)
+        if page.bitspersample in FEW_BITS and pixels.dtype == np.uint8 and not self.options.palette_indices:
+            pixels = pixels * np.uint8(255 // (2**page.bitspersample - 1))
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
             raise InputError(
                 "E-TIFF-CHANNELS", f"{self.path.name} has pages of shape {pixels.shape}: neither gray nor RGB.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,32 +141,45 @@ def _npz(scan: Scan, path: Path) -> None:
 
 
 def _tiff(scan: Scan, path: Path) -> None:
-    about: dict[str, Any] = {}
-    if scan.kind is not ScanKind.IMAGE:
-        about["axes"] = ("ZYX" if scan.kind is ScanKind.VOLUME else "TYX") + ("S" if scan.channels > 1 else "")
-    resolution = None
-    if scan.grid.placement is not Placement.PIXELS and scan.kind is not ScanKind.VIDEO:
-        resolution = (1 / scan.grid.spacing[0], 1 / scan.grid.spacing[1])
-        about["unit"] = "mm"
-        if scan.grid.ndim == 3:
-            about["spacing"] = scan.grid.spacing[2]
-    dtype = np.dtype(_EXACT_TIFF[_stored(scan).str.lstrip("<|=>")])
+    """As ImageJ writes it; as OME-TIFF what ImageJ has no place for: colors of more than 8 bits, and above 4 GB."""
+    axes = {ScanKind.VOLUME: "ZYX", ScanKind.VIDEO: "TYX", ScanKind.IMAGE: "YX"}[scan.kind]
     shape: tuple[int, ...] = (len(scan), scan.height, scan.width)
     if scan.kind is not ScanKind.VIDEO:
-        shape = (*scan.grid.shape, 1)[2::-1]
-    colors = (scan.channels,) if scan.channels > 1 else ()
-    large = int(np.prod((*shape, *colors))) * dtype.itemsize > CLASSIC
-    flat = (*shape[1:], *colors) if scan.kind is ScanKind.IMAGE else (*shape, *colors)
-    with replacing(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=large, imagej=not large) as out:
+        shape = scan.grid.shape[::-1]
+    if scan.channels > 1:
+        axes, shape = f"{axes}S", (*shape, scan.channels)
+    dtype = np.dtype(_EXACT_TIFF[_stored(scan).str.lstrip("<|=>")])
+    steps: tuple[float, ...] = ()
+    if scan.grid.placement is not Placement.PIXELS and scan.kind is not ScanKind.VIDEO:
+        steps = scan.grid.spacing
+    large = int(np.prod(shape)) * dtype.itemsize > CLASSIC
+    imagej = not large and (scan.channels == 1 or dtype == np.uint8)
+    about = _imagej_notes(axes, steps) if imagej else _ome_notes(axes, steps)
+    writer = partial(tifffile.TiffWriter, bigtiff=large, imagej=imagej, ome=not imagej)
+    with replacing(path) as temporary, writer(temporary) as out:
         out.write(
             (plane[0].astype(dtype) for plane in _planes(scan)),
-            shape=flat,
+            shape=shape,
             dtype=dtype,
-            photometric="rgb" if colors else "minisblack",
-            resolution=resolution,
+            photometric="rgb" if scan.channels > 1 else "minisblack",
+            resolution=(1 / steps[0], 1 / steps[1]) if steps and imagej else None,
             software=MARK,
             metadata=about,
         )
+
+
+def _imagej_notes(axes: str, steps: Sequence[float]) -> dict[str, Any]:
+    """Axes and mm (the pixels' own are a resolution); "YX" goes without saying."""
+    about: dict[str, Any] = {"axes": axes} if axes[0] in "ZT" else {}
+    about |= {"unit": "mm"} if steps else {}
+    return about | ({"spacing": steps[2]} if len(steps) == 3 else {})
+
+
+def _ome_notes(axes: str, steps: Sequence[float]) -> dict[str, Any]:
+    about: dict[str, Any] = {"axes": axes}
+    for axis, step in zip("XYZ", steps, strict=False):
+        about |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": "mm"}
+    return about
 
 
 def _fits_png(scan: Scan) -> bool:

@@ -15,6 +15,7 @@ from delineate.core.grid import Grid
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Overlap, Segmentation, SegmentedObject
 from delineate.io.atomic import replacing
+from delineate.io.grid_record import PLACEMENT_KEY, placement_note
 from delineate.io.label_names import KEY
 from delineate.io.own_files import MARK
 
@@ -62,6 +63,7 @@ def metaimage_header(grid: Grid, dtype: np.dtype[Any], lines: Sequence[str] = ()
         f"ElementSpacing = {_numbers(spacing)}",
         f"DimSize = {' '.join(map(str, shape))}",
         f"ElementType = {_TYPES[dtype.str.lstrip('<|=>')]}",
+        *([f"{PLACEMENT_KEY} = {note}"] if (note := placement_note(grid)) else []),
         *lines,
         "ElementDataFile = LOCAL",
         "",

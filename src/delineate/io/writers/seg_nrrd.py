@@ -14,6 +14,7 @@ from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import PIECE_BYTES, Overlap, Segmentation, SegmentedObject
 from delineate.io.atomic import replacing
+from delineate.io.grid_record import PLACEMENT_KEY, placement_note
 from delineate.io.own_files import MARK
 
 _TYPES: Final = {
@@ -83,6 +84,8 @@ def nrrd_header(grid: Grid, dtype: np.dtype[Any], first_kind: str = "", first: i
         "encoding: gzip",
         f"space origin: ({','.join(repr(float(v)) for v in lps[:3, 3])})",
     ]
+    if note := placement_note(grid):
+        lines.append(f"{PLACEMENT_KEY}:={note}")
     return "\n".join(lines) + "\n"
 
 
