@@ -90,11 +90,13 @@ def test_a_drawn_outline_is_followed_and_not_asked_about() -> None:
     assert 3 not in {frame for frame, _ in square.asked}
 
 
-@pytest.mark.parametrize(
-    ("frame", "frames", "depth", "first"), [(0, 10, 4, 0), (5, 10, 4, 4), (9, 10, 4, 6), (1, 2, 4, 0)]
-)
-def test_every_slice_lies_in_a_whole_clip(frame: int, frames: int, depth: int, first: int) -> None:
-    assert clip_of(frame, frames, depth) == first <= frame < first + depth
+@pytest.mark.parametrize(("frames", "depth"), [(10, 4), (12, 4), (35, 8), (2, 4), (1, 8), (9, 8), (7, 1)])
+def test_every_slice_lies_in_one_clip_and_clips_are_even(frames: int, depth: int) -> None:
+    clips = sorted({clip_of(frame, frames, depth) for frame in range(frames)})
+    assert [n for first, stop in clips for n in range(first, stop)] == list(range(frames))
+    assert all(first <= n < stop for n in range(frames) for first, stop in [clip_of(n, frames, depth)])
+    depths = {stop - first for first, stop in clips}
+    assert max(depths) <= depth and max(depths) - min(depths) <= 1 and len(clips) == -(-frames // depth)
 
 
 def test_slices_belong_to_the_nearest_prompt() -> None:

@@ -45,6 +45,7 @@ class NetworkKind(StrEnum):
     SAM2 = "sam2"
     SAM_TEXT = "sam-text"
     CLASSES = "classes"  # names what it sees, without a prompt
+    SLICES = "slices"  # prompted, clips of slices together
     FEATURES = "features"  # an encoder whose features are compared, and nothing behind it
 
 

@@ -15,7 +15,7 @@ from delineate.core.manifest import ModelRecord
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan
 from delineate.core.volume_prompts import VolumePrompts
-from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, Scope
+from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, NetworkKind, Scope
 from delineate.predictors.frame_predictor import (
     Candidates,
     Features,
@@ -48,11 +48,11 @@ class EmbeddedClips:
 
     def of(self, scan: Scan, frame: int) -> Features:
         """Features of one slice, from the clip it lies in."""
-        first = clip_of(frame, len(scan), self._depth)
+        first, stop = clip_of(frame, len(scan), self._depth)
         with self._lock:
             key = id(scan), first
             if key not in self._kept:
-                frames = [scan.frame(n) for n in range(first, min(first + self._depth, len(scan)))]
+                frames = [scan.frame(n) for n in range(first, stop)]
                 self._kept[key] = scan, self._predictor.encode_clip(frames)
                 while len(self._kept) > 1 and self._bytes() > self._limit:
                     self._kept.popitem(last=False)
@@ -64,9 +64,14 @@ class EmbeddedClips:
         return sum(one.nbytes if isinstance(one, StorableFeatures) else 0 for one in features)
 
 
-def clip_of(frame: int, frames: int, depth: int) -> int:
-    """The first slice of the clip that a slice lies in; the last clip is shifted back to be as deep as the others."""
-    return max(0, min(frame // depth * depth, frames - depth))
+def clip_of(frame: int, frames: int, depth: int) -> tuple[int, int]:
+    """The clip that a slice lies in: its first slice, and the one behind its last.
+
+    As few clips as can be, of ``depth`` slices at most, even to a slice: none lies in two, so none is embedded twice.
+    """
+    clips = -(-frames // depth)
+    number = ((frame + 1) * clips - 1) // frames
+    return number * frames // clips, (number + 1) * frames // clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +86,15 @@ class ClipVolumePredictor:
 
     frames: ClipEncoder
     depth: int
-    capabilities = Capabilities(VISUAL_PROMPTS, Scope.VOLUME, follows=None)
     _clips: EmbeddedClips = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_clips", EmbeddedClips(self.frames, self.depth))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        trained = NetworkKind.SLICES if self.frames.capabilities.network is NetworkKind.SAM else None
+        return Capabilities(VISUAL_PROMPTS, Scope.VOLUME, follows=None, network=trained)
 
     @property
     def record(self) -> ModelRecord:

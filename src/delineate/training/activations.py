@@ -136,8 +136,8 @@ def _attending(cells: int, window: int, width: int, heads: int, around: int, wit
 
 
 def kept_bytes(compute: Callable[[], Tensor], weights: Sequence[Tensor] = ()) -> int:
-    """Bytes that ``compute`` keeps for the way back, ``weights`` not counted; every storage once."""
-    known = {w.untyped_storage().data_ptr() for w in weights}
+    """Bytes that ``compute`` keeps for the way back, ``weights`` not counted; every storage once, on meta too."""
+    known = {w.untyped_storage()._cdata for w in weights}
     found: dict[int, int] = {}
 
     held: list[Tensor] = []  # so that no address is given out twice
@@ -145,8 +145,8 @@ def kept_bytes(compute: Callable[[], Tensor], weights: Sequence[Tensor] = ()) ->
     def keep(tensor: Tensor) -> Tensor:
         held.append(tensor)
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            found[storage.data_ptr()] = storage.nbytes()
+        if storage._cdata not in known:
+            found[storage._cdata] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):

@@ -20,6 +20,7 @@ from delineate.data.cases import Case
 from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.predictors.clip_classes import ClipClassPredictor
 from delineate.systems import SYSTEMS
+from delineate.training.activations import forget_activations
 from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named, split_clips
 from delineate.training.finetune import freeze_batch_norm
 from delineate.training.loop import BEST, LoopOptions, Tell, TrainingOutcome, train
@@ -35,6 +36,7 @@ class ClassFinetune:
     whole     everything learns; else what the system's own table says (``System.policy``)
     flips     chance of a clip being mirrored, left and right
     held_out  share of subjects to measure on
+    checkpointing  activations of the encoder are computed again on the way back, not kept
     """
 
     loop: LoopOptions
@@ -44,6 +46,7 @@ class ClassFinetune:
     whole: bool = False
     flips: float = 0.0
     held_out: float = 0.25
+    checkpointing: bool = False
 
 
 class ClassObjective:
@@ -57,6 +60,8 @@ class ClassObjective:
         self.host: Any = predictor.network.host
         self.policy = FreezePolicy.training("") if recipe.whole else policy_of(predictor.record)
         self.table = self.policy.apply(self.host)
+        if recipe.checkpointing:
+            forget_activations(self.host.vision_encoder)
 
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": [p for p in self.host.parameters() if p.requires_grad], "name": "learned"}]

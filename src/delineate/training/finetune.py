@@ -183,9 +183,13 @@ class FinetuneObjective(Adapted):
             embedding = batch.embeddings.to(self.device)
         else:
             assert batch.pixels is not None
-            freeze_batch_norm(self.host)
+            self.keep_statistics()
             embedding = self.network.embed(batch.pixels.to(self.device))
         return embedding.repeat_interleave(len(batch.masks) // len(embedding), dim=0)
+
+    def keep_statistics(self) -> None:
+        """Batch norms keep what they came with."""
+        freeze_batch_norm(self.host)
 
     def truth(self, masks: NDArray[np.bool_]) -> Tensor:
         """(O, S, S) -> (O, 1, S, S)."""

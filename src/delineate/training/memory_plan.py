@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import nn
 
@@ -149,21 +149,21 @@ def _candidates(recipe: Finetune, gpu: bool) -> Iterator[tuple[Finetune, tuple[s
         if gpu and part.loop.precision == "fp32" and not part.keeps_embeddings:
             yield part, said
             part, said = replace(part, loop=replace(part.loop, precision="bf16")), (*said, "bf16")
-        yield from _smaller(part, said)
+        yield from smaller(part, said)
         if not part.keeps_embeddings:
-            yield from _smaller(replace(part, checkpointing=True), (*said, "activations computed again"))
+            yield from smaller(replace(part, checkpointing=True), (*said, "activations computed again"))
 
 
-def _smaller(recipe: Finetune, said: tuple[str, ...]) -> Iterator[tuple[Finetune, tuple[str, ...]]]:
-    """The recipe, and with batches that get smaller, the structures a step staying about the same."""
-    wanted = recipe.batch * recipe.loop.accumulate
+def smaller(recipe: Any, said: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
+    """A recipe, and with batches that get smaller, the structures a step staying about the same."""
+    wanted, least = recipe.batch * recipe.loop.accumulate, getattr(recipe, "of_each", 1)
     yield recipe, said
     batch = recipe.batch
-    while batch > recipe.of_each:
-        batch = max(recipe.of_each, batch // 2)
+    while batch > least:
+        batch = max(least, batch // 2)
         passes = -(-wanted // batch)
-        smaller = replace(recipe, batch=batch, loop=replace(recipe.loop, accumulate=passes))
-        yield smaller, (*said, f"batch {batch} in {passes} passes")
+        fewer = replace(recipe, batch=batch, loop=replace(recipe.loop, accumulate=passes))
+        yield fewer, (*said, f"batch {batch} in {passes} passes")
 
 
 def adapter_parameters(encoder: nn.Module, adapter: AdapterOptions) -> int:

@@ -47,6 +47,7 @@ class PromptPolicy(StrEnum):
     POINT = "point"  # MedSAM's point extension
     SAM_ITERATIVE = "sam_iterative"
     SAM_MED2D = "sam_med2d"
+    SHIFTED_BOX = "shifted_box"  # SAM-UNet
     INTERACTIVE = "interactive"  # whatever a person may do
 
 
@@ -124,8 +125,11 @@ def sam_then(
 
 def med2d_first(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
     """A point or a shifted box, half and half, one kind a batch (SAM-Med2D, arXiv 2308.16184 sec. 3.3)."""
-    if rng.random() < 0.5:
-        return one_point(rng, masks)
+    return one_point(rng, masks) if rng.random() < 0.5 else shifted_boxes(rng, masks)
+
+
+def shifted_boxes(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
+    """Boxes of the largest part, moved as a whole by up to 5 pixels at 256."""
     most = MED2D_SHIFT * masks.shape[-1] / MED2D_SIDE
     return SampledPrompts(boxes=np.array([shifted_box(rng, mask, most) for mask in masks]))
 
@@ -196,6 +200,7 @@ SIMULATIONS: dict[PromptPolicy, Simulation] = {
     PromptPolicy.POINT: Simulation(one_point),
     PromptPolicy.SAM_ITERATIVE: Simulation(sam_first, sam_then, SAM_ROUNDS),
     PromptPolicy.SAM_MED2D: Simulation(med2d_first, med2d_then, MED2D_ROUNDS),
+    PromptPolicy.SHIFTED_BOX: Simulation(shifted_boxes),
     PromptPolicy.INTERACTIVE: Simulation(interactive_first, interactive_then, INTERACTIVE_ROUNDS),
 }
 

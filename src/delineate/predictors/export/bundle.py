@@ -60,7 +60,7 @@ def export_system(
            the largest absolute difference from torch and the largest value
     Raises ModelError for predictors that are no torch network on the CPU.
     """
-    if predictor.capabilities.network in (None, NetworkKind.QUILL, NetworkKind.CLASSES):
+    if predictor.capabilities.network in (None, NetworkKind.QUILL, NetworkKind.CLASSES, NetworkKind.SLICES):
         raise ModelError(
             "E-EXPORT-KIND",
             f"{predictor.record.name} is no torch network; its file is ONNX already, or has no parts.",

@@ -13,6 +13,7 @@ from delineate.predictors.capabilities import NetworkKind
 from delineate.training.class_finetune import ClassFinetune, class_finetune
 from delineate.training.finetune import TrainedPart
 from delineate.training.loop import Tell, TrainingOutcome
+from delineate.training.parts_memory_plan import planned_classes
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
 WARM_SHARE = 5  # of a run that is shorter than published, at most a fifth is warm-up
@@ -35,7 +36,8 @@ def wished(recipe: ClassFinetune, wishes: RecipeOverrides) -> ClassFinetune:
     }
     loop = wishes.of_loop(recipe.loop)
     loop = replace(loop, warmup=min(loop.warmup, loop.steps // WARM_SHARE))
-    return replace(recipe, loop=loop, whole=wishes.part is TrainedPart.ALL, **given)
+    whole = wishes.part is TrainedPart.ALL
+    return replace(recipe, loop=loop, whole=whole, checkpointing=wishes.checkpointing, **given)
 
 
 def class_recipe(name: str, system: str, summary: str, source: str, options: Callable[[Path], ClassFinetune]) -> Recipe:
@@ -49,4 +51,4 @@ def class_recipe(name: str, system: str, summary: str, source: str, options: Cal
     ) -> TrainingOutcome:
         return class_finetune(predictor, cases, asked(wishes), tell)
 
-    return Recipe(name, system, summary, source, run, asked, trains=NetworkKind.CLASSES)
+    return Recipe(name, system, summary, source, run, asked, NetworkKind.CLASSES, planned_classes)

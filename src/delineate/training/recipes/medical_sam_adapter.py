@@ -24,6 +24,7 @@ from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart
 from delineate.training.frames import split_frames
 from delineate.training.loop import BEST, LoopOptions, Schedule, Tell, TrainingOutcome
 from delineate.training.losses import MEDSAM_LOSSES
+from delineate.training.parts_memory_plan import planned_pictures
 from delineate.training.prompt_policies import PromptPolicy
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 
@@ -57,18 +58,26 @@ class AdaptersObjective(FinetuneObjective):
         """The weights with a header, and what learned alone where its host is kept on this machine."""
         card, state = self.card(), self.weights()
         write_system(folder / BEST, state, card)
-        start = SYSTEMS[card.system].build.__self__.start  # type: ignore[attr-defined]
+        start = SYSTEMS[card.system].build.__self__.files.start  # type: ignore[attr-defined]
         if self.recipe.part is not TrainedPart.ALL and cached_path(start) is not None and card.sizes.vit is None:
             write_system(folder / ADAPTER, state, card.model_copy(update={"host": start}), self.learned)
 
+    def keep_statistics(self) -> None:
+        policy_of(self.predictor.record).keep_statistics(self.host)
+
     def card(self) -> SystemCard:
         """What the file says of itself."""
-        shape, record = self.predictor.network.shape, self.predictor.record
+        record = self.predictor.record
+        return SystemCard(system=record.name, variant=record.variant, sizes=self.sizes())
+
+    def sizes(self) -> NetworkSizes:
+        """Of the network, where they are not the published ones."""
+        shape = self.predictor.network.shape
         size = getattr(shape, "size", None)
         vit = None
         if size is not None:
             vit = VitSizes(width=size.width, depth=size.depth, heads=size.heads, global_blocks=size.global_blocks)
-        return SystemCard(system=record.name, variant=record.variant, sizes=NetworkSizes(side=shape.side, vit=vit))
+        return NetworkSizes(side=shape.side, vit=vit)
 
     def weights(self) -> dict[str, Tensor]:
         return dict(self.host.state_dict())
@@ -88,13 +97,19 @@ def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Te
 
 def asked(wishes: RecipeOverrides) -> Finetune:
     """With what was asked for. Raises ModelError for low-rank adapters beside the paper's, and the decoder alone."""
+    return own_parts(wishes, options(wishes.output))
+
+
+def own_parts(wishes: RecipeOverrides, recipe: Finetune) -> Finetune:
+    """A recipe that trains what its system's table says, with what was asked for."""
     if wishes.adapter is not None or wishes.part is TrainedPart.DECODER:
         raise ModelError(
             "E-TRAIN-OPTION",
-            "This recipe trains the adapters of its system.",
-            "Leave --peft out and --part at encoder (adapters) or all; LoRA is a variant of the system: lora, adalora.",
+            "This recipe trains the parts its paper put into the system.",
+            "Leave --peft out and --part at encoder (these parts) or all; of medical_sam_adapter LoRA is a variant: "
+            "lora, adalora.",
         )
-    return wishes.of(options(wishes.output))
+    return wishes.of(recipe)
 
 
 RECIPE = Recipe(
@@ -104,4 +119,5 @@ RECIPE = Recipe(
     "arXiv 2304.12620; train.py of its repository",
     run,
     asked,
+    plan=planned_pictures,
 )

@@ -105,6 +105,7 @@ class Recipe:
     run      does it, with the predictor of a system
     options  its figures with what was asked for
     trains   the kind of network it can train
+    plan     fits its figures for a predictor into so many bytes; None: those of SAM's and SAM 2's shape are known
     """
 
     name: str
@@ -114,10 +115,14 @@ class Recipe:
     run: Run
     options: Callable[[RecipeOverrides], Any]
     trains: NetworkKind = NetworkKind.SAM
+    plan: Callable[[Any, Any, float], Plan[Any]] | None = None
 
     def within(self, predictor: Any, wishes: RecipeOverrides, memory: str) -> tuple[RecipeOverrides, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
         wanted, size = self.options(wishes), bytes_of(memory)
+        if self.plan is not None:
+            found = self.plan(predictor, wanted, size)
+            return fitting(found.recipe, wishes), found
         if not isinstance(wanted, Finetune | Sam2Finetune):
             raise ModelError(
                 "E-TRAIN-MEMORY",
@@ -135,11 +140,11 @@ class Recipe:
         return fitting(found, chosen), clips
 
 
-def fitting(found: Finetune | Sam2Finetune, wishes: RecipeOverrides) -> RecipeOverrides:
+def fitting(found: Any, wishes: RecipeOverrides) -> RecipeOverrides:
     """Wishes, with what a plan found for every shape of system."""
     return replace(
         wishes, batch=found.batch, accumulate=found.loop.accumulate, precision=found.loop.precision,
-        adapter=found.adapter, checkpointing=found.checkpointing,
+        adapter=getattr(found, "adapter", None), checkpointing=found.checkpointing,
     )  # fmt: skip
 
 
