@@ -126,3 +126,17 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert quiet.exit_code == 0 and "heart" not in json.loads(quiet.stdout)  # a stack of slices, as far as is known
     wrong = CliRunner().invoke(app, ["measure", files[0], "--ed", "first"])
     assert isinstance(wrong.exception, InputError) and wrong.exception.code == "E-OPTION"
+
+
+def test_the_left_atrium_is_measured_where_both_phases_show_it() -> None:
+    found = measure_heart(both()).atrium
+    truth = [small_hearts.volume(22, 44 * (1 - c / 4), 40 * (1 - c / 4)) for c in (1, 0)]  # end-systole first
+    assert found is not None
+    discs, areas = (found.largest, found.smallest), (found.largest_area_length, found.smallest_area_length)
+    assert discs == pytest.approx(truth, rel=0.04) and areas == pytest.approx(truth, rel=0.04)
+    assert found.emptying == pytest.approx(ejection_fraction(*discs))
+    pixels = measure_heart([(outlines("4CH"), ViewOptions("a"))]).atrium
+    assert pixels is not None and pixels.largest is None and np.isfinite(pixels.emptying)
+    labels = small_hearts.clip("2CH")
+    labels[MIDDLE][labels[MIDDLE] == 3] = 0
+    assert measure_heart(both(outlines("2CH", labels))).atrium is None

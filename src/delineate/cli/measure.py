@@ -68,7 +68,7 @@ def measure(
         result_json(done.as_json())
         return
     tell_notices(done.notices, quiet)
-    heart = [] if done.heart is None else [heart_line(done.heart)]
+    heart = [] if done.heart is None else [heart_line(done.heart), *atrium_lines(done.heart)]
     result_lines([*table_lines([_shown(one) for one in done.measures.structures]), *heart], done.files)
 
 
@@ -115,3 +115,14 @@ def _shown(one: StructureMeasures) -> dict[str, str]:
 
 def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def atrium_lines(heart: HeartMeasures) -> list[str]:
+    """The left atrium, where it was measured."""
+    one = heart.atrium
+    if one is None:
+        return []
+    known = one.largest is not None and one.smallest is not None and one.largest_area_length is not None
+    volumes = f"{one.largest:.1f} ml at end-systole (area-length {one.largest_area_length:.1f}), " if known else ""
+    small = f"{one.smallest:.1f} ml at end-diastole, " if known else ""
+    return [f"left atrium: {volumes}{small}emptying {one.emptying:.1f} %"]

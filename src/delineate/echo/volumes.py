@@ -1,4 +1,6 @@
-"""Volumes of the left ventricle from one or two long-axis views, and the ejection fraction.
+"""Volumes of the left ventricle and atrium from one or two long-axis views, and the ejection fraction.
+
+Both ways are those of the ventricle for the atrium, too; its long axis goes from the annulus to the far wall.
 
 Lang, Badano, Mor-Avi et al. Recommendations for Cardiac Chamber Quantification by Echocardiography in Adults (ASE and
 EACVI). J Am Soc Echocardiogr 2015; 28: 1-39.

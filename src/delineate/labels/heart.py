@@ -1,8 +1,12 @@
-"""The left ventricle on clips of one or two views: phases, volumes, ejection fraction, contours for strain."""
+"""The left ventricle on clips of one or two views: phases, volumes, ejection fraction, contours for strain.
+
+Where the atrium is outlined at both phases in every view, its volumes, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,6 +64,7 @@ class HeartView:
 
     mm           (right, down) of a pixel; None where it is not known
     consistency  of the area over the clip: 0 is smoothest (``echo.phases``)
+    atria        the left atrium at end-diastole and end-systole, where it is outlined there
     """
 
     name: str
@@ -67,6 +72,7 @@ class HeartView:
     ends: EndFrames
     mm: tuple[float, float] | None
     consistency: float
+    atria: Mapping[int, Chamber]
 
     def as_json(self) -> dict[str, Any]:
         steady = self.consistency if np.isfinite(self.consistency) else None
@@ -77,9 +83,26 @@ class HeartView:
         return next(one.chamber for one in self.frames if one.frame == frame)
 
 
+@dataclass(frozen=True)
+class AtriumMeasures:
+    """The left atrium at the ventricle's end-systole, when it is largest, and at end-diastole.
+
+    Volumes are ml, None where pixels have no millimeters; ``emptying`` is % of the largest, by discs.
+    """
+
+    largest: float | None
+    smallest: float | None
+    emptying: float
+    largest_area_length: float | None
+    smallest_area_length: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class HeartMeasures:
-    """Volumes are ml, None where pixels have no millimeters; ``ef`` is %."""
+    """Volumes are ml, None where pixels have no millimeters; ``ef`` is %.
+
+    atrium  None where it is not outlined at both phases in every view
+    """
 
     views: tuple[HeartView, ...]
     method: str
@@ -88,11 +111,14 @@ class HeartMeasures:
     ef: float
     edv_area_length: float | None
     esv_area_length: float | None
+    atrium: AtriumMeasures | None
     notices: tuple[Notice, ...]
 
     def as_json(self) -> dict[str, Any]:
         names = ("method", "edv", "esv", "ef", "edv_area_length", "esv_area_length")
-        return {name: getattr(self, name) for name in names} | {"views": [view.as_json() for view in self.views]}
+        atrium = None if self.atrium is None else asdict(self.atrium)
+        own = {name: getattr(self, name) for name in names} | {"left_atrium": atrium}
+        return own | {"views": [view.as_json() for view in self.views]}
 
     def contour_rows(self) -> list[dict[str, Any]]:
         """A row a point of every frame's contour: from annulus over apex to annulus, as many on each frame."""
@@ -143,8 +169,26 @@ def measure_heart(views: Sequence[tuple[Segmentation, ViewOptions]]) -> HeartMea
         ef=ejection_fraction(discs["ed"], discs["es"]),
         edv_area_length=areas["ed"] if ml else None,
         esv_area_length=areas["es"] if ml else None,
+        atrium=_atrium(measured, ml),
         notices=tuple(_notices(measured, ml, ends["ed"])),
     )
+
+
+def _atrium(views: Sequence[HeartView], ml: bool) -> AtriumMeasures | None:
+    try:
+        large, small = (
+            [v.atria[n] for v, n in zip(views, at, strict=True)] for at in zip(*map(_large, views), strict=True)
+        )
+    except KeyError:
+        return None
+    discs, areas = ([way(*chambers) for chambers in (large, small)] for way in (simpson, area_length))
+    known = [*discs, *areas] if ml else [None] * 4
+    return AtriumMeasures(known[0], known[1], ejection_fraction(*discs), known[2], known[3])
+
+
+def _large(view: HeartView) -> tuple[int, int]:
+    """Frames at which the atrium is largest and smallest."""
+    return view.ends.systole, view.ends.diastole
 
 
 def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
@@ -174,7 +218,21 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
         HeartFrame(options.name, n, phases.get(n, ""), c.area, c.length, 100 * (c.arc / arc - 1), c)
         for n, c in chambers.items()
     )
-    return HeartView(options.name, frames, ends, mm, temporal_consistency(areas))
+    atria = {} if atrium is None else _atria(outlines, atrium, name, ends, mm)
+    return HeartView(options.name, frames, ends, mm, temporal_consistency(areas), atria)
+
+
+def _atria(
+    outlines: Segmentation, atrium: str, ventricle: str, ends: EndFrames, mm: tuple[float, float] | None
+) -> dict[int, Chamber]:
+    """The left atrium at both phases; its base is the annulus too, so the axis runs from there to the far wall."""
+    found = {}
+    for frame in _pair(ends):
+        with suppress(InputError):  # not outlined there
+            found[frame] = chamber_of(
+                outlines.mask(atrium, frame), mm or (1.0, 1.0), beyond=outlines.mask(ventricle, frame)
+            )
+    return found
 
 
 def _ends(areas: Sequence[int], options: ViewOptions) -> EndFrames:
