@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import small_hearts
 from delineate.cli import app
 from delineate.core.errors import DelineateError, InputError, OutputError
 from delineate.data.cases import Case, Task, Use
@@ -175,3 +176,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "train  2 samples in 1 file" in capsys.readouterr().out
     with pytest.raises(DelineateError):
         app(["dataset", "shard", folder, "-o", str(tmp_path / "b"), "--split", "0.5,0.6"], standalone_mode=False)
+
+
+def test_clips_of_the_heart_keep_view_phases_and_millimeters(tmp_path: Path) -> None:
+    small_hearts.camus(tmp_path / "camus", patients=1)
+    before = {case.id: case.open() for case in read_dataset(tmp_path / "camus")[1]}
+    write_shards(read_dataset(tmp_path / "camus")[1], tmp_path / "out")
+    cases = read_dataset(tmp_path / "out")[1]
+    streamed = list(stream(tmp_path / "out", "train" if cases[0].use is Use.TRAIN else "test"))
+    assert len(cases) == len(streamed) == len(before) and any(one.echo is not None for one in before.values())
+    for found in [*(case.open() for case in cases), *streamed]:
+        known = before[found.case.id]
+        assert found.echo == known.echo and found.frames == known.frames
+        assert found.scan.grid.same_as(known.scan.grid) and found.scan.frame_spacing == known.scan.frame_spacing

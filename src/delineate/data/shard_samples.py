@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from delineate.core.json_file import parsed_json
 from delineate.core.reading import reading
 from delineate.core.scan import Modality, ModalityName, Scan, ScanKind
 from delineate.data.cases import LabeledScan, OpenedFiles, Task
+from delineate.echo.record import EchoRecord, View
 from delineate.io.limits import check_picture
 from delineate.io.options import ReadOptions
 from delineate.io.readers.array_archive import array_archive
@@ -33,6 +34,15 @@ class GridRecord(BaseModel):
     affine: list[list[float]]
     axes: list[str]
     placement: Placement
+
+
+class EchoFacts(BaseModel):
+    """What is known of a clip of the heart (``echo.record``)."""
+
+    view: View
+    diastole: int | None = None
+    systole: int | None = None
+    reported: dict[str, float] = {}
 
 
 class SampleRecord(BaseModel):
@@ -51,6 +61,7 @@ class SampleRecord(BaseModel):
     grid: GridRecord
     frames: list[int]
     boxes: dict[int, list[float]]
+    echo: EchoFacts | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +93,7 @@ def about(scan: LabeledScan, subject: str) -> dict[str, Any]:
         "slice_axis": scan.scan.slice_axis,
         "grid": {"shape": grid.shape, "affine": grid.affine.tolist(), "axes": grid.axes, "placement": grid.placement},
         "frames": list(scan.frames),
+        "echo": None if scan.echo is None else asdict(scan.echo),
         "boxes": {str(value): list(box) for value, box in scan.boxes.items()},
     }
 
@@ -119,8 +131,9 @@ def opened(members: Mapping[str, bytes]) -> OpenedFiles:
     if kind is ScanKind.IMAGE:
         scan = Scan.from_image(images.read(0), grid, window=window, modality=modality)
         return OpenedFiles(scan, Scan.from_image(labels.read(0), grid), frames, boxes)
-    scan = Scan.from_frames(images, window=window, modality=modality)
-    return OpenedFiles(scan, Scan.from_frames(labels), frames, boxes)
+    scan = replace(Scan.from_frames(images, window=window, modality=modality), grid=grid, slice_axis=told.slice_axis)
+    echo = None if told.echo is None else EchoRecord(**dict(told.echo))
+    return OpenedFiles(scan, Scan.from_frames(labels), frames, boxes, echo)
 
 
 def record_in(members: Mapping[str, bytes]) -> SampleRecord:

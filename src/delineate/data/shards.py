@@ -2,7 +2,7 @@
 
 A sample's files stand one after the other and share the name up to the first dot, which is the key:
 
-``KEY.json``                    id, data set, task, structures, subject, grid: everything but pixels
+``KEY.json``                    id, data set, task, structures, subject, grid, view and phases: everything but pixels
 ``KEY.image.png``, ``.npz``     a picture, or a volume's ``voxels`` (i, j, k[, channels])
 ``KEY.label.png``, ``.npz``     its labels
 ``KEY.000012.image.png``        frame 12 of a video; ``KEY.000012.label.png`` where that frame has labels
@@ -182,7 +182,7 @@ def stream(
         case = _case(record_in(members), path, part, home)
         with reading(path, "E-SHARD-DAMAGED", hint="Write the shards again."):
             found = opened(members)
-        yield LabeledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes)
+        yield LabeledScan(case, found.scan, found.labels, found.frames or (0,), found.boxes, found.echo)
 
 
 def bytes_of(text: str) -> int:
