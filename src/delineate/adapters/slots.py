@@ -242,6 +242,14 @@ def put(block: nn.Module, slot: AnySlot, module: nn.Module) -> None:
     block.add_module(slot.value if number == 1 else f"{slot.value}_{number}", module.train(block.training))
 
 
+def remove(network: nn.Module, *slots: AnySlot) -> None:
+    """Take every module out of some slots of a network; what is left answers as if they had never been put there."""
+    for block in [one for one in network.modules() if isinstance(one, Slotted)]:
+        for slot in slots:
+            for module in list(block.filling(slot)) if block.has(slot) else ():
+                del block._modules[next(name for name, one in block._modules.items() if one is module)]
+
+
 def _refusal(network: nn.Module, slot: StrEnum, offered: Sequence[StrEnum]) -> ModelError:
     names = dict.fromkeys(f"{type(one).__name__}.{one.name}" for one in offered)
     there = f"It has {', '.join(names)}." if names else "It has no slots at all."

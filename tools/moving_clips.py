@@ -1,0 +1,90 @@
+"""Clips with exact labels from still ultrasound: a vessel that beats under a hand that moves, in speckle and shadows.
+
+What changes from frame to frame is what an encoder of single frames cannot average away: noise that is new each time,
+the gain, and shadows over a part of the picture for a frame or two (a probe that loses contact), in which the vessel is
+hardly seen. Where it lies and how large it is changes smoothly. The motion is made up; the tissue is real.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from delineate.data.cases import Case
+from delineate.data.layouts import read_dataset
+
+FRAMES, SIDE = 16, 128
+NEAR = (1.2, 1.8)  # sides of the picture that is cut out, in pixels of the source per pixel
+SHADOWED = 0.25  # chance that a shadow begins on a frame
+Field = NDArray[np.float64]
+
+
+def clip_of(picture: Field, labels: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Frames (T, S, S) in 8 bits and labels (T, S, S), from a still picture of values 0 to 1."""
+    y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
+    center = np.array(ndimage.center_of_mass(labels)) + rng.uniform(-0.2, 0.2, 2) * SIDE
+    scale, turn, mirror = rng.uniform(*NEAR), rng.uniform(-0.4, 0.4), rng.choice((-1.0, 1.0))
+    beat, hand = rng.uniform(7, 12), rng.uniform(14, 30)  # frames of a period
+    phases, amounts = rng.uniform(0, 2 * np.pi, 3), rng.uniform(2, 5, 2)
+    pulse, width = rng.uniform(0.12, 0.25), rng.uniform(0.25, 0.4) * SIDE
+    vessel = np.array(ndimage.center_of_mass(labels))
+    speckle, gain = rng.uniform(0.2, 0.35), rng.uniform(0.1, 0.2)
+    shadow, left = np.ones((SIDE, SIDE)), 0
+    frames, masks = [], []
+    for t in range(FRAMES):
+        sway = turn + 0.05 * np.sin(2 * np.pi * t / hand + phases[2])
+        away = amounts * np.sin(2 * np.pi * t / hand + phases[:2])
+        rows = scale * (np.cos(sway) * y + np.sin(sway) * x * mirror) + center[0] + away[0]
+        columns = scale * (-np.sin(sway) * y + np.cos(sway) * x * mirror) + center[1] + away[1]
+        dy, dx = rows - vessel[0], columns - vessel[1]
+        wide = 1 + pulse * np.sin(2 * np.pi * t / beat + phases[0]) * np.exp(-(dy**2 + dx**2) / (2 * width**2))
+        at = np.stack([vessel[0] + dy * wide, vessel[1] + dx * wide])
+        if left == 0 and rng.random() < SHADOWED:
+            shadow, left = _shadow(rng), int(rng.integers(1, 3))
+        seen = ndimage.map_coordinates(picture, at, order=1, mode="nearest")
+        grain = ndimage.gaussian_filter(rng.normal(0, 1, seen.shape), 1.0) * 3.5
+        seen = seen * (1 + gain * rng.normal()) * (1 + speckle * grain) + 0.02 * np.abs(grain)
+        frames.append(np.clip(255 * seen * (shadow if left else 1), 0, 255).astype(np.uint8))
+        masks.append(ndimage.map_coordinates(labels.astype(float), at, order=1) > 0.5)
+        left = max(0, left - 1)
+    return np.stack(frames), np.stack(masks)
+
+
+def _shadow(rng: np.random.Generator) -> Field:
+    """Columns that are nearly dark, with soft edges."""
+    middle, half = rng.uniform(0.25, 0.75) * SIDE, rng.uniform(0.12, 0.25) * SIDE
+    away = np.abs(np.arange(SIDE) - middle) - half
+    return np.broadcast_to(0.1 + 0.9 / (1 + np.exp(-away / 2)), (SIDE, SIDE))
+
+
+def moving(cases: Sequence[Case], folder: Path, each: int) -> list[Case]:
+    """``each`` clips of every still picture, written once as a data set; their subjects are the pictures'."""
+    if not (folder / "manifest.json").is_file():
+        items = [item for case in cases for item in _written(case, folder, each)]
+        (folder / "manifest.json").write_text(json.dumps(items, indent=1))
+    return read_dataset(folder)[1]
+
+
+def _written(case: Case, folder: Path, each: int) -> list[dict[str, object]]:
+    opened, items = case.open(), []
+    picture = opened.scan.pixels(0).astype(float)
+    gray = (picture if picture.ndim == 2 else picture.mean(axis=2)) / 255
+    ((value, name),) = case.structures.items()
+    for number in range(each):
+        own = case.id.replace("/", "_") + f"_{number}"
+        frames, masks = clip_of(gray, opened.labels.pixels(0) == value, np.random.default_rng(crc32(own.encode())))
+        for kind, pictures in (("frames", frames), ("labels", masks.astype(np.uint8))):
+            (folder / own / kind).mkdir(parents=True, exist_ok=True)
+            for t, one in enumerate(pictures):
+                Image.fromarray(one).save(folder / own / kind / f"{t:03}.png")
+        about = {"id": own, "dataset": "moving", "modality": case.modality, "task": "video", "use": "train"}
+        places = {"image": f"{own}/frames", "label": f"{own}/labels", "labels": {"1": name}}
+        items.append(about | places | {"subject": case.subject or case.id})
+    return items

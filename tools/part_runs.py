@@ -1,0 +1,223 @@
+"""The runs behind ``tools/parts.py``: networks with a part and without it, trained and measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from delineate.adapters.slots import DecoderSlot, Slot, remove
+from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.data.cases import Case, Use
+from delineate.data.layouts import read_dataset
+from delineate.data.subjects import subject_of
+from delineate.echo.phases import temporal_consistency
+from delineate.evaluation.metrics import dice
+from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.systems import SYSTEMS, BuildOptions, build
+from delineate.training.class_clips import LabeledClips
+from delineate.training.class_finetune import ClassFinetune, ClassObjective
+from delineate.training.finetune import Finetune, TrainedPart
+from delineate.training.frames import FrameOptions, LabeledFrames
+from delineate.training.loop import LoopOptions, Schedule, train
+from delineate.training.recipes import medical_sam_adapter, sam_unet
+from delineate.training.recipes.medical_sam_adapter import AdaptersObjective
+from delineate.training.recipes.medical_sam_adapter_3d import SlicesObjective, dice_in_box
+from delineate.training.run_files import LAST
+from delineate.training.slice_clips import SliceClips
+from moving_clips import moving
+from tables import DATA, ROOT
+
+OPTIONS = BuildOptions(device="cpu", precision="fp32")
+NARROW = VitSizes(width=96, depth=4, heads=4, global_blocks=(0, 1, 2, 3))
+Found = Mapping[str, float]
+Run = Callable[[int, Path], Found]  # of a seed, in a folder
+DICE, CONSISTENCY = "Dice", "temporal consistency"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms that are trained alike; the first has the part, the others lack it.
+
+    columns  what is shown of what a run measures
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    seeds: tuple[int, ...]
+    arms: Mapping[str, Run]
+
+
+def narrow(system: str, seed: int, folder: Path, classes: tuple[str, ...] = (), **sizes: Any) -> Any:
+    """A system's predictor with a narrow network of random weights."""
+    torch.manual_seed(seed)
+    card = SystemCard(system=system, classes=classes, sizes=NetworkSizes(**sizes))
+    network: Any = SYSTEMS[system].build.__self__.network("", card)  # type: ignore[attr-defined]
+    write_system(folder / "start.safetensors", network.host.state_dict(), card)
+    return build(f"{system}={folder / 'start.safetensors'}", OPTIONS)
+
+
+def loop(folder: Path, seed: int, steps: int, rate: float) -> LoopOptions:
+    """The same for every arm; the state is saved every 20 steps, and the last weights count."""
+    return LoopOptions(
+        folder, steps, rate, weight_decay=0.01, warmup=steps // 10, schedule=Schedule.COSINE, every=20, seed=seed,
+        resume=(folder / LAST).is_file(), tensorboard=False,
+    )  # fmt: skip
+
+
+def trained(objective: Any, options: LoopOptions) -> None:
+    """All steps; nothing is measured meanwhile, so that held-out scans choose nothing."""
+    objective.measure = lambda: 0.0
+    train(objective, options)
+    del objective.measure
+    objective.host.eval()
+
+
+def of_sets(*names: str) -> list[Case]:
+    return sorted((c for c in read_dataset(DATA)[1] if c.dataset in names), key=lambda c: c.id)
+
+
+# MediViSTA: a vessel on clips of ultrasound
+
+FOLDS = (("202201121748100022",), ("202201121815070032",), ("202201121806070027", "202201121808450029"))  # held out
+EACH = 8  # clips of a picture
+
+
+def clips(seed: int) -> tuple[list[Case], list[Case]]:
+    """Clips of three or four people to learn from, and of the others."""
+    cases = moving(of_sets("carotid_us_ccaus"), ROOT / "runs" / "parts" / "clips", EACH)
+    held = [case for case in cases if subject_of(case).rsplit("/", 1)[-1] in FOLDS[seed]]
+    return [case for case in cases if case not in held], [case for case in held if int(case.id[-1]) < 2]
+
+
+def medivista(system: str, side: int, depth: int, steps: int, temporal: bool, seed: int, folder: Path) -> Found:
+    """A narrow MediViSTA of random weights, all of it trained, on clips of ``depth`` frames."""
+    learned, held = clips(seed)
+    classes = tuple(learned[0].structures.values())
+    predictor = narrow(system, seed, folder, classes, side=side, depth=depth, vit=NARROW)
+    if not temporal:
+        remove(predictor.network.host.vision_encoder, Slot.BEFORE)
+    recipe = ClassFinetune(loop(folder, seed, steps, 1e-3), batch=1, entropy=0.2, dice=0.8, whole=True)
+    objective = ClassObjective(predictor, LabeledClips(predictor, learned), LabeledClips(predictor, held), recipe)
+    trained(objective, recipe.loop)
+    return classes_measured(predictor, held)
+
+
+def classes_measured(predictor: Any, held: Sequence[Case]) -> Found:
+    """Mean Dice of frames, and of clips the consistency of the area from frame to frame; the truth's beside it."""
+    scores, steady, true = list[float](), list[float](), list[float]()
+    for case in held:
+        opened = case.open()
+        found = [logits.argmax(0) == 1 for _, logits in predictor.predict(opened.scan)]
+        truth = [opened.labels.pixels(n) > 0 for n in range(len(found))]
+        scores += [dice(a, b) for a, b in zip(truth, found, strict=True)]
+        steady.append(temporal_consistency([one.sum() for one in found]))
+        true.append(temporal_consistency([one.sum() for one in truth]))
+    return {DICE: float(np.mean(scores)), CONSISTENCY: float(np.nanmean(steady)), "truth": float(np.mean(true))}
+
+
+# Medical SAM Adapter: the two parts of the hippocampus in volumes; one click on pictures
+
+
+def hippocampus() -> tuple[list[Case], list[Case]]:
+    """Volumes to learn from, and those marked for testing."""
+    cases = of_sets("hippocampus_mri_msd")
+    return [c for c in cases if c.use is Use.TRAIN][:24], [c for c in cases if c.use is Use.TEST]
+
+
+def slices(depth: bool, seed: int, folder: Path) -> Found:
+    """A narrow Medical SAM Adapter in 3D of random weights, all of it trained; a 3D box round each structure."""
+    learned, held = hippocampus()
+    predictor = narrow("medical_sam_adapter_3d", seed, folder, side=128, depth=6, vit=NARROW)
+    if not depth:
+        remove(predictor.frames.network.host.vision_encoder, Slot.ATTENTION_PARALLEL)
+    recipe = Finetune(loop(folder, seed, 150, 1e-3), TrainedPart.ALL, batch=1, probe=False, flips=0.5)
+    clips_of = (SliceClips(predictor.frames, cases, predictor.depth) for cases in (learned, held))
+    objective = SlicesObjective(predictor, *clips_of, recipe)
+    trained(objective, recipe.loop)
+    volumes = replace(predictor)
+    return {DICE: float(np.mean([dice_in_box(volumes, *one) for one in objective.held.structures()]))}
+
+
+LITE = "medical_sam_adapter_lite_medsam"
+SETS = {  # shown as, data set, pictures of it
+    "carotid": ("carotid_us_ccaus", 7), "skin": ("skin_lesion_isic2017", 4), "breast": ("breast_us_busi", 8),
+    "fetal head": ("fetal_head_hc18", 6), "polyp": ("polyp_kvasir", 3),
+}  # fmt: skip
+
+
+def clicked(steps: int, hyper: bool, seed: int, folder: Path) -> Found:
+    """Adapters on LiteMedSAM's published weights, from one click; carotid and skin are learned, but for some people."""
+    predictor = build(LITE, replace(OPTIONS, untrained=True))
+    if not hyper:
+        remove(predictor.network.host.mask_decoder, DecoderSlot.HYPER)
+    sets = {shown: of_sets(name)[:most] for shown, (name, most) in SETS.items()}
+    held = [c for n, c in enumerate(sets["skin"]) if n % 2 == seed % 2]
+    held += [c for c in sets["carotid"] if subject_of(c).rsplit("/", 1)[-1] in FOLDS[seed]]
+    learned = [c for c in sets["carotid"] + sets["skin"] if c not in held]
+    recipe = replace(medical_sam_adapter.options(folder), loop=loop(folder, seed, max(1, steps), 1e-3), batch=2)
+    objective = AdaptersObjective(predictor, LabeledFrames(predictor, learned, recipe.frames), [], recipe)
+    if steps:
+        trained(objective, recipe.loop)
+    scores = {}
+    for shown, cases in sets.items():
+        kept = [c for c in cases if c not in learned]
+        objective.testing = LabeledFrames(predictor, kept, FrameOptions(slices=1))
+        scores[shown] = objective.measure()
+    return scores
+
+
+# SAM-UNet: the same parts on slices, from a box
+
+
+def beside(branch: bool, seed: int, folder: Path) -> Found:
+    """A narrow SAM-UNet of random weights, all of it trained, from a box on a slice."""
+    learned, held = hippocampus()
+    predictor = narrow("sam_unet", seed, folder, side=128, vit=NARROW)
+    if not branch:
+        remove(predictor.network.host.vision_encoder, Slot.BEFORE)
+    recipe = replace(
+        sam_unet.options(folder), loop=loop(folder, seed, 150, 1e-3), part=TrainedPart.ALL, batch=2, of_each=2
+    )
+    frames = (LabeledFrames(predictor, cases, recipe.frames) for cases in (learned, held))
+    objective = AdaptersObjective(predictor, *frames, recipe)
+    trained(objective, recipe.loop)
+    return {DICE: objective.measure()}
+
+
+ALL, SEEDS = "all parts", (0, 1, 2)
+
+
+def temporal(name: str, title: str, *sizes: int) -> Comparison:
+    arms = {ALL: True, "no temporal parts": False}
+    runs = {arm: partial(medivista, name, *sizes, kept) for arm, kept in arms.items()}
+    return Comparison(name, title, (DICE, CONSISTENCY), SEEDS, runs)
+
+
+COMPARISONS = {
+    one.name: one
+    for one in (
+        temporal("medivista", "MediViSTA (2025)", 64, 5, 120),
+        Comparison(
+            "slices", "Medical SAM Adapter in 3D", (DICE,), SEEDS,
+            {ALL: partial(slices, True), "no depth branch": partial(slices, False)},
+        ),
+        Comparison(
+            "clicks", "Medical SAM Adapter on LiteMedSAM", tuple(SETS), SEEDS[:2],
+            {
+                ALL: partial(clicked, 40, True), "no hyper-prompt adapter": partial(clicked, 40, False),
+                "LiteMedSAM itself": partial(clicked, 0, True),
+            },
+        ),
+        Comparison(
+            "branch", "SAM-UNet", (DICE,), SEEDS, {ALL: partial(beside, True), "no branch": partial(beside, False)}
+        ),
+        temporal("medivista_sam", "MediViSTA-SAM (2023)", 64, 6, 400),
+    )
+}  # fmt: skip
