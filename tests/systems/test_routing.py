@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from delineate.core.errors import ModelError
+from delineate.core.errors import InputError, ModelError
 from delineate.core.frame import Modality, ModalityName
 from delineate.core.scan import Scan, ScanKind
+from delineate.io.opening import open_scan
 from delineate.predictors.capabilities import PromptKind
 from delineate.systems import build, routing
 from delineate.systems.routing import Route, RoutingTable, choose_model
@@ -50,7 +53,7 @@ def scan(modality: ModalityName = ULTRASOUND, frames: int = 1) -> Scan:
         ([route(WIN)], ULTRASOUND, {BOX}, 1, "lite_medsam",
          "better than quill on ultrasound with box on one frame (+0.030, 95 % +0.010 to +0.050, 8 cases of 2 data"),
         ([route(WIN)], CT, {BOX}, 1, "quill", "no other model was clearly better on CT with box"),
-        ([route(WIN)], ModalityName.UNKNOWN, {BOX}, 1, "quill", "not known what kind of scan this is: it says so"),
+        ([route(WIN)], ModalityName.UNKNOWN, {BOX}, 1, "quill", "kind of scan this is (it says so): --modality"),
         ([route(WIN)], ULTRASOUND, {POINT}, 1, "quill", "ultrasound with point"),
         ([route(WIN)], ULTRASOUND, {BOX, POINT}, 1, "quill", "box and point"),
         ([route(WIN), route(WIN, prompt=POINT)], ULTRASOUND, {BOX, POINT}, 1, "lite_medsam", "box and point"),
@@ -108,3 +111,17 @@ def test_auto_is_no_model_without_a_scan() -> None:
     with pytest.raises(ModelError) as caught:
         build("auto")
     assert caught.value.code == "E-MODEL-AUTO"
+
+
+def test_a_person_says_what_kind_of_scan_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "_installed", lambda name: True)
+    file = tmp_path / "a.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32)).astype(np.uint8)).save(file)
+    said, measured = open_scan(file, modality="ultraSound"), table(route(WIN))
+    assert choose_model(open_scan(file), {BOX}, table=measured).model == "quill"
+    assert said.modality.name is ULTRASOUND and said.frame(0).modality.name is ULTRASOUND
+    assert choose_model(said, {BOX}, table=measured).model == "lite_medsam"
+    for wrong in ("unknown", "sonar"):
+        with pytest.raises(InputError, match="--modality") as caught:
+            open_scan(file, modality=wrong)
+        assert caught.value.code == "E-OPTION" and caught.value.hint

@@ -56,6 +56,12 @@ def outline(file: Path) -> bytes:
 
 
 CASES: dict[str, SegmentRequest] = {
+    "modality": SegmentRequest(
+        input=Path("a.png"),
+        reading=ReadOptions(modality="ULTRASOUND"),  # type: ignore[arg-type]
+        asked=SegmentTarget(prompts=(BOX,)),
+        output=OutputChoice(path=Path("o.png")),
+    ),
     "picture": SegmentRequest(
         input=Path("a.png"), asked=SegmentTarget(prompts=(BOX,)), output=OutputChoice(path=Path("o.png"))
     ),

@@ -70,6 +70,9 @@ Channel = Annotated[int | None, typer.Option("--channel", help="Which channel of
 PagesOption = Annotated[str | None, typer.Option("--pages", help="What several pages are: stack or video.")]
 AffineOption = Annotated[str | None, typer.Option("--affine", help="Which NIfTI affine to believe: sform or qform.")]
 Spacing = Annotated[str | None, typer.Option("--spacing-order", help="Order of an npz file's spacing: xyz or zyx.")]
+Modality = Annotated[
+    str | None, typer.Option("--modality", help="What kind of scan it is, where the file does not say: ultrasound, MR.")
+]
 Window = Annotated[
     str | None,
     typer.Option("--window", help="Intensities models see: lung, brain, bone, soft, abdomen, mediastinum or LOW,HIGH."),
@@ -99,6 +102,7 @@ class Reading:
     pages: PagesOption = None
     affine: AffineOption = None
     spacing_order: Spacing = None
+    modality: Modality = None
     window: Window = None
     to_gray: ToGrey = False
     resample_irregular: Irregular = False

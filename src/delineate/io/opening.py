@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.frame import Modality
 from delineate.core.frame_source import SteadyFrames
 from delineate.core.hashing import sha256_of
 from delineate.core.reading import reading
@@ -43,6 +44,8 @@ def open_scan(path: str | Path, options: ReadOptions | None = None, **changes: A
         scan = _open_folder(path, chosen) if path.is_dir() else _open_file(path, chosen)
     if chosen.skip_damaged and scan.kind is ScanKind.VIDEO:
         scan = replace(scan, source=SteadyFrames(scan.source))
+    if chosen.modality is not None:
+        scan = replace(scan, modality=Modality(chosen.modality, "as was said"))
     if chosen.slice_axis is not None and scan.kind is ScanKind.VOLUME:
         scan = scan.sliced_along(chosen.slice_axis)
     return scan.with_window(named_window(chosen.window)) if chosen.window is not None else scan

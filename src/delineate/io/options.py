@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from delineate.core.errors import InputError
+from delineate.core.frame import ModalityName
 
 
 class Pages(StrEnum):
@@ -42,6 +43,7 @@ class ReadOptions:
     series               part of the SeriesInstanceUID, number or description of the DICOM series to read
     affine               which NIfTI affine wins where they disagree
     spacing_order        of an npz file
+    modality             what kind of scan it is, such as ``"ultrasound"``, whatever the file says or looks like
     window               intensities models see: a CT preset (``"lung"``) or ``"LOW,HIGH"``; None = the system's rule
     to_gray              turn a color volume into gray values
     resample_irregular   rebuild evenly spaced slices where a DICOM series has gaps or a tilted gantry
@@ -58,6 +60,7 @@ class ReadOptions:
     series: str | None = None
     affine: AffineChoice | None = None
     spacing_order: SpacingOrder | None = None
+    modality: ModalityName | None = None
     window: str | None = None
     to_gray: bool = False
     resample_irregular: bool = False
@@ -69,6 +72,8 @@ class ReadOptions:
     max_files: int = 20_000
 
     def __post_init__(self) -> None:
+        if self.modality is not None:
+            object.__setattr__(self, "modality", _modality(self.modality))
         for name, kind in (("pages", Pages), ("affine", AffineChoice), ("spacing_order", SpacingOrder)):
             value = getattr(self, name)
             if value is None:
@@ -84,3 +89,11 @@ class ReadOptions:
             if getattr(self, name) < 1:
                 option = f"--{name.replace('_', '-')} {getattr(self, name)}"
                 raise InputError("E-OPTION", f"With {option} nothing may be read.", "Give a number above 0.")
+
+
+def _modality(said: str) -> ModalityName:
+    """Raises InputError for a word that is none."""
+    found = {name.casefold(): name for name in ModalityName if name is not ModalityName.UNKNOWN}
+    if said.casefold() not in found:
+        raise InputError("E-OPTION", f'--modality "{said}" is not one of {", ".join(found.values())}.', "Choose one.")
+    return found[said.casefold()]

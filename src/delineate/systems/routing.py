@@ -126,7 +126,8 @@ def choose_model(
     table = table or routing_table()
     modality, through = scan.modality, scan.kind if followed and len(scan) > 1 else ScanKind.IMAGE
     if modality.name is ModalityName.UNKNOWN:
-        return Routed(model=SHIPPED, reason=f"it is not known what kind of scan this is: {modality.reason}")
+        reason = f"it is not known what kind of scan this is ({modality.reason}): --modality says it"
+        return Routed(model=SHIPPED, reason=reason)
     what = _what(modality, prompts, through)
     per_prompt = [{one.model: one for one in table.better(modality.name, kind, through)} for kind in set(prompts)]
     names = [name for name in (per_prompt or [{}])[0] if all(name in routes for routes in per_prompt)]
