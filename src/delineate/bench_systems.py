@@ -16,6 +16,7 @@ import torch
 
 from delineate.bench import Measure
 from delineate.bench_clips import bench_clips
+from delineate.checkpoints.store import cached_path
 from delineate.compute.engine import Engine, Precision
 from delineate.core.frame import Frame
 from delineate.core.propagation_options import PropagationOptions
@@ -330,17 +331,24 @@ def _hosted(
 
 
 def _clicks(device: torch.device) -> Iterator[Measure]:
-    """First and next click of the small systems, by the engine a user gets."""
+    """First and next click of the small systems, by torch, and without it where their weights are on this machine."""
     frame = ultrasound_clip(frames=1).scan.frame(0)
     for name in ("lite_medsam", "mobile_sam"):
         predictor = build(name, BuildOptions(untrained=True, device=str(device), backend="torch"))
-        predictor.encode(frame)
-        first = _best(lambda: predictor.encode(frame), 3, device)  # noqa: B023
-        features = predictor.encode(frame)
-        after = _best(lambda: predictor.decode(features, [Query(FramePrompts(box=BOXES[0]))]), 5, device)  # noqa: B023
-        engine: Engine = predictor.engine
-        times = f"{1000 * (first + after):.0f} / {1000 * after:.0f} ms"
-        yield Measure(f"{name}: first / next box ({engine.precision}, as auto chooses)", times)
+        precision = predictor.engine.precision
+        yield Measure(f"{name}: first / next box (torch, {precision})", _first_and_next(predictor, frame, device))
+        if device.type == "cpu" and cached_path(name) is not None:
+            graph = build(name, BuildOptions(device="cpu", precision="fp32", backend="onnx"))
+            what = f"{name}: first / next box (shipped graph, ONNX Runtime, fp32)"
+            yield Measure(what, _first_and_next(graph, frame, device))
+
+
+def _first_and_next(predictor: Any, frame: Frame, device: torch.device) -> str:
+    predictor.encode(frame)
+    first = _best(lambda: predictor.encode(frame), 3, device)
+    features = predictor.encode(frame)
+    after = _best(lambda: predictor.decode(features, [Query(FramePrompts(box=BOXES[0]))]), 5, device)
+    return f"{1000 * (first + after):.0f} / {1000 * after:.0f} ms"
 
 
 def _kept(frames: int, device: torch.device) -> list[Measure]:

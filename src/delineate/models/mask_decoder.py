@@ -7,7 +7,9 @@ same result up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -23,7 +25,19 @@ from delineate.adapters.slots import NO_CONTEXT, DecoderSlot, SlotContext, Slott
 from delineate.models.derived import recorded, untouched
 from delineate.models.linear import Linear, linear
 
+MOST_FEW = 16  # tokens: channels of a head of SAM's attention to an image
+_few_are_traced: ContextVar[bool] = ContextVar("few_are_traced", default=False)
 SHARED_PAYS = 2  # objects; for more of them keys of an image they share are projected once
+
+
+@contextmanager
+def for_few_tokens() -> Iterator[None]:
+    """Meanwhile decoders are traced as they compute for at most ``MOST_FEW`` tokens: the prompts' and their own."""
+    before = _few_are_traced.set(True)
+    try:
+        yield
+    finally:
+        _few_are_traced.reset(before)
 
 
 class TwoWayAttention(nn.Module):
@@ -32,7 +46,7 @@ class TwoWayAttention(nn.Module):
     A product with a matrix is left out on the side that has thousands of places where the other has a few tokens: the
     matrix is multiplied with those instead, H heads of T tokens being fewer than H d channels. That is the same up to
     rounding, and on a CPU half of the work. Where something is recorded the products are made: training may have put
-    adapters beside the matrices, and a graph is for any number of tokens.
+    adapters beside the matrices, and a graph is for any number of tokens, unless it is traced ``for_few_tokens``.
     """
 
     q_proj: Any
@@ -42,7 +56,7 @@ class TwoWayAttention(nn.Module):
     num_attention_heads: Any
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        plain = query.device.type == "cpu" and not recorded()
+        plain = query.device.type == "cpu" and (_few_are_traced.get() or not recorded())
         if plain and untouched(Linear, self.q_proj, self.k_proj, self.v_proj, self.output):
             few = self.q_proj.out_features // self.num_attention_heads
             if query.shape[1] <= few < key.shape[1] and (len(query) <= SHARED_PAYS or len(key) > 1):
@@ -166,10 +180,14 @@ class Doubling(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         b, _, h, w = x.shape
+        y = self.quarters(x.permute(0, 2, 3, 1))
+        return y.transpose(2, 3).reshape(b, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
+
+    def quarters(self, x: Tensor) -> Tensor:
+        """The four places of each place, by row and column, (..., C) -> (..., 2, 2, C'), not put in their order."""
         matrix = self.weight.permute(2, 3, 1, 0).reshape(-1, self.in_channels)
         bias = None if self.bias is None else self.bias.repeat(4)
-        y = linear(x.permute(0, 2, 3, 1), matrix, bias).view(b, h, w, 2, 2, -1)
-        return y.transpose(2, 3).reshape(b, 2 * h, 2 * w, -1).permute(0, 3, 1, 2)
+        return linear(x, matrix, bias).unflatten(-1, (2, 2, -1))
 
 
 class TwoWayDecoder(nn.Module):
@@ -206,19 +224,32 @@ class TwoWayDecoder(nn.Module):
             tokens = torch.cat([own.expand(sparse.shape[0], -1, -1), sparse], dim=1)
         context = replace(context, grid=grid, prompt=sparse)
         tokens, keys = self.transformer(tokens, keys, places[:1].flatten(2).transpose(1, 2), context)
-        return tokens, keys.transpose(1, 2).view(keys.shape[0], -1, *grid)
+        return tokens, keys.view(-1, *grid, keys.shape[-1]).permute(0, 3, 1, 2)
 
     def masks(self, tokens: Tensor, image: Tensor, chosen: slice, fine: Sequence[Tensor] | None = None) -> Tensor:
         """Logits (O, K, 4 f, 4 f) of the ``chosen`` mask tokens, of (O, 4, 256), on an image (O, 256, f, f).
 
         fine  (1 or O, 32, 4 f, 4 f) and (1 or O, 64, 2 f, 2 f), added
         """
+        weights = torch.stack(
+            [head(tokens[:, chosen][:, n]) for n, head in enumerate(self.output_hypernetworks_mlps[chosen])], dim=1
+        )
+        if fine is None and untouched(Doubling, self.upscale_conv1, self.upscale_conv2):
+            return self._in_quarters(weights, image)
         x = self.upscale_conv1(image)
         x = self.upscale_conv2(self._active(self.upscale_layer_norm(x if fine is None else x + fine[1])))
         x = self._active(x if fine is None else x + fine[0])
-        heads = self.output_hypernetworks_mlps[chosen]
-        weights = torch.stack([head(tokens[:, chosen][:, n]) for n, head in enumerate(heads)], dim=1)
         return (weights @ x.flatten(2)).view(*weights.shape[:2], *x.shape[2:])
+
+    def _in_quarters(self, weights: Tensor, image: Tensor) -> Tensor:
+        """Logits where nothing is added on the way: only these, not the maps before, are put in the order of places."""
+        norm = self.upscale_layer_norm
+        x = self.upscale_conv1.quarters(image.permute(0, 2, 3, 1))
+        x = self.activation(F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+        x = self.activation(self.upscale_conv2.quarters(x))  # (O, f, f, 2, 2, 2, 2, C)
+        logits = (x.flatten(1, -2) @ weights.transpose(1, 2)).unflatten(1, x.shape[1:-1])
+        rows, columns = 4 * image.shape[-2], 4 * image.shape[-1]
+        return logits.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(-1, weights.shape[1], rows, columns)
 
     def _active(self, x: Tensor) -> Tensor:
         """The activation of maps whose channels lie last in memory, as fast as where they are the last axis."""
@@ -283,11 +314,14 @@ class SamHeads(TwoWayDecoder):
         image_positional_embeddings: Tensor,
         sparse_prompt_embeddings: Tensor | None,
         dense_prompt_embeddings: Tensor,
-        multimask_output: bool,
+        multimask_output: bool | None,
         context: SlotContext = NO_CONTEXT,
         **others: object,
     ) -> tuple[Tensor, Tensor]:
-        """Masks and their IoU, each (O, P, ...); without prompt tokens one an image."""
+        """Masks and their IoU, each (O, P, ...); without prompt tokens one an image.
+
+        ``multimask_output``: whether the three for an ambiguous prompt or the single answer; None: that, then those.
+        """
         _refused(others)
         sparse = sparse_prompt_embeddings
         per = 1 if sparse is None else sparse.shape[1]
@@ -299,7 +333,7 @@ class SamHeads(TwoWayDecoder):
             _each(dense_prompt_embeddings, per),
             context,
         )
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
+        chosen = slice(None) if multimask_output is None else slice(1, None) if multimask_output else slice(0, 1)
         iou = self.iou_prediction_head(tokens[:, 0])[:, chosen]
         masks = self.masks(tokens[:, 1 : 1 + len(self.mask_tokens.weight)], image, chosen)
         return masks.reshape(-1, per, *masks.shape[1:]), iou.reshape(-1, per, *iou.shape[1:])

@@ -17,7 +17,7 @@ from delineate.models.cells import Cells
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
 from delineate.models.sizes import NetworkSizes
-from delineate.models.tiny_vit import LITE, MOBILE, TinyViT
+from delineate.models.tiny_vit import LITE, MOBILE, NARROW, TinyViT
 from delineate.models.variants import SamEncoder
 
 ALL_CELLS = Cells()
@@ -34,6 +34,7 @@ class VitSize:
     global_blocks: tuple[int, ...]
 
 
+TINY_VITS = {SamEncoder.TINY_VIT: MOBILE, SamEncoder.TINY_VIT_LITE: LITE, SamEncoder.TINY_VIT_NARROW: NARROW}
 VIT_SIZES = {
     SamEncoder.VIT_B: VitSize(768, 12, 12, (2, 5, 8, 11)),
     SamEncoder.VIT_L: VitSize(1024, 24, 16, (5, 11, 17, 23)),
@@ -61,7 +62,8 @@ class SamShape:
     @property
     def patch(self) -> int:
         """Input pixels along a side of one cell of the embedding."""
-        return 4 if self.encoder is SamEncoder.TINY_VIT_LITE else 16
+        tiny = TINY_VITS.get(self.encoder)
+        return 4 if tiny is not None and tiny.stem_kernel == 1 else 16
 
 
 def shape_of(encoder: SamEncoder, side: int, sizes: NetworkSizes | None = None) -> SamShape:
@@ -99,7 +101,7 @@ class Sam(nn.Module):
     def __init__(self, shape: SamShape | None = None) -> None:
         super().__init__()
         self.shape = shape = shape or SamShape()
-        tiny = {SamEncoder.TINY_VIT: MOBILE, SamEncoder.TINY_VIT_LITE: LITE}.get(shape.encoder)
+        tiny = TINY_VITS.get(shape.encoder)
         self.host = SamModel(_config(shape))
         if tiny is not None:
             self.host.vision_encoder = TinyViT(tiny)  # type: ignore[assignment]
@@ -152,9 +154,17 @@ class Sam(nn.Module):
         return self.decode_encoded(embedding, tokens, dense.expand(-1, -1, *embedding.shape[-2:]), multimask, context)
 
     def decode_encoded(
-        self, embedding: Tensor, sparse: Tensor, dense: Tensor, multimask: bool, context: SlotContext = NO_CONTEXT
+        self,
+        embedding: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        multimask: bool | None,
+        context: SlotContext = NO_CONTEXT,
     ) -> tuple[Tensor, Tensor]:
-        """The same from encoded prompts: ``sparse`` (O, T, 256) and ``dense`` (O or 1, 256, f, f)."""
+        """The same from encoded prompts: ``sparse`` (O, T, 256) and ``dense`` (O or 1, 256, f, f).
+
+        ``multimask`` None: all four outlines, the single answer first.
+        """
         return self._heads(embedding, sparse[:, None], dense, multimask, context)
 
     def _heads(
@@ -162,7 +172,7 @@ class Sam(nn.Module):
         embedding: Tensor,
         sparse: Tensor | None,
         dense: Tensor,
-        multimask: bool,
+        multimask: bool | None,
         context: SlotContext,
         cells: Cells = ALL_CELLS,
     ) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,7 @@ class TinyViTConfig:
 
 MOBILE = TinyViTConfig()
 LITE = TinyViTConfig(side=256, stem_kernel=1)
+NARROW = TinyViTConfig(side=128, stem_kernel=1, widths=(32, 64, 96, 160))
 
 
 class Stem(nn.Module):

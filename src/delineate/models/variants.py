@@ -13,6 +13,7 @@ class SamEncoder(StrEnum):
     VIT_H = "vit_h"
     TINY_VIT = "tiny_vit"  # of MobileSAM
     TINY_VIT_LITE = "tiny_vit_lite"  # of LiteMedSAM
+    TINY_VIT_NARROW = "tiny_vit_narrow"  # the same of half the width, to be distilled into
 
 
 class Sam2Family(StrEnum):

@@ -108,6 +108,7 @@ LITE_MEDSAM: Final = Profile(
     "litemedsam", 256, Fit.LONGEST_SIDE, Filter.AREA_8BIT, Scale.MIN_MAX, NONE, MaskDecoding.CROPPED,
     coordinates=Coordinates.SIDE,
 )  # fmt: skip
+LITE_MEDSAM_SMALL: Final = replace(LITE_MEDSAM, name="litemedsam small", side=128)
 SAM_SQUARE: Final = Profile(
     "sam square", 1024, Fit.SQUARE, Filter.BILINEAR_8BIT, Scale.BYTES, IMAGENET_255, MaskDecoding.LOGITS_DIRECT
 )

@@ -1,6 +1,7 @@
 """LiteMedSAM (branch of the MedSAM repository; baseline of the CVPR 2024 "MedSAM on Laptop" challenge).
 
-TinyViT with a pixel-wise stem on 256 px, first distilled from MedSAM's embeddings, then trained with its decoder.
+TinyViT with a pixel-wise stem on 256 px, first distilled from MedSAM's embeddings, then trained with its decoder. The
+small one is a student of ours for the same again: no weights were published, ``delineate distill`` makes them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from delineate.checkpoints.wheels import WheelMember
 from delineate.models.variants import SamEncoder
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.sam_behavior import Multimask
-from delineate.preprocess.profiles import LITE_MEDSAM
+from delineate.preprocess.profiles import LITE_MEDSAM, LITE_MEDSAM_SMALL
 from delineate.systems.mobile_sam import tiny_vit_layout
 from delineate.systems.sam_shaped import SamShaped
 from delineate.systems.system import System
@@ -17,6 +18,10 @@ from delineate.systems.system import System
 PARTS = SamShaped(
     "lite_medsam", "Apache-2.0", LITE_MEDSAM, SamEncoder.TINY_VIT_LITE, Multimask.NEVER, margin=3.0, whole=True
 )
+SMALL = SamShaped(
+    "lite_medsam_small", "Apache-2.0", LITE_MEDSAM_SMALL, SamEncoder.TINY_VIT_NARROW, Multimask.NEVER, margin=1.5,
+    whole=True,
+)  # fmt: skip
 SYSTEMS = (
     System(
         name=PARTS.name,
@@ -44,5 +49,17 @@ SYSTEMS = (
         recipe="lite_medsam",
         layout=tiny_vit_layout(1),
         adapters={"interactive": "boxes of any care, clicks, scribbles and corrections (recipe interactive)"},
+    ),
+    System(
+        name=SMALL.name,
+        summary="LiteMedSAM of half the width at 128 px, to be distilled: a tenth of the work or less; no weights",
+        build=SMALL.build,
+        prompts=frozenset({PromptKind.BOX}),
+        propagation=Propagation.CHAIN,
+        propagation_note=SMALL.propagation_note,
+        profile=LITE_MEDSAM_SMALL.summary,
+        training="LiteMedSAM's embeddings: delineate distill DIR --teacher lite_medsam --student lite_medsam_small",
+        citation="a size of ours; made by delineate distill --student lite_medsam_small",
+        license=SMALL.license,
     ),
 )

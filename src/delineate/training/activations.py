@@ -25,9 +25,9 @@ from transformers.models.sam.modeling_sam import SamVisionLayer
 from transformers.models.sam2.modeling_sam2 import Sam2MultiScaleBlock
 from transformers.models.sam2_video import modeling_sam2_video as sam2_video
 
-from delineate.models.sam import VIT_SIZES, SamEncoder, SamShape, VitSize
+from delineate.models.sam import TINY_VITS, VIT_SIZES, SamShape, VitSize
 from delineate.models.sam2 import HieraSize
-from delineate.models.tiny_vit import HEAD_WIDTH, LITE, MOBILE, InvertedBottleneck, TinyViTBlock, TinyViTConfig
+from delineate.models.tiny_vit import HEAD_WIDTH, InvertedBottleneck, TinyViTBlock, TinyViTConfig
 
 WINDOW = 14  # of SAM's ViT
 BLOCKS = (
@@ -57,10 +57,8 @@ class Kept:
 
 def of_shape(shape: SamShape) -> Kept:
     """Of a SAM-shaped encoder."""
-    if shape.encoder is SamEncoder.TINY_VIT:
-        return of_tiny_vit(MOBILE, shape.side)
-    if shape.encoder is SamEncoder.TINY_VIT_LITE:
-        return of_tiny_vit(LITE, shape.side)
+    if shape.encoder in TINY_VITS:
+        return of_tiny_vit(TINY_VITS[shape.encoder], shape.side)
     return of_vit(shape.size or VIT_SIZES[shape.encoder], shape.side)
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from delineate.io.atomic import write_bytes
+from delineate.models.mask_decoder import MOST_FEW, for_few_tokens
 from delineate.models.sam import Sam
 from delineate.predictors.export.bundle import part_card
 from delineate.predictors.export.image_encoder import OPSET, encoder_part, write_part
-from delineate.predictors.export.parts import parts_of
+from delineate.predictors.export.parts import NetworkPart, parts_of
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.weightless_graph import CARD, GraphCard, Shapes
 
@@ -29,10 +30,12 @@ def export_graph(predictor: SamPredictor, folder: Path) -> GraphCard:
     state = network.host.state_dict()
     for part in (encoder_part(network), *parts_of(network)):
         path = folder / f"{part.name}.onnx"
-        write_part(part, path, fold=False)
-        model = onnx.load(path)
-        weights[part.name] = _without_weights(model.graph, set(state))
-        _shorten(model)
+        model, weights[part.name] = _written(part, path, set(state))
+        if part.name == "decoder":
+            with for_few_tokens():
+                few, _ = _written(part, path, set(state), "f")
+            own = len(network.host.mask_decoder.mask_tokens.weight) + 1
+            model = _either(few, model, MOST_FEW - own)
         path.write_bytes(model.SerializeToString(deterministic=True))
         cards[part.name] = part_card(part, path, {})
     card = GraphCard(
@@ -40,6 +43,39 @@ def export_graph(predictor: SamPredictor, folder: Path) -> GraphCard:
     )
     write_bytes(folder / CARD, (card.model_dump_json(indent=1, exclude_none=True) + "\n").encode())
     return card
+
+
+def _written(part: NetworkPart, path: Path, names: set[str], letter: str = "v") -> tuple[onnx.ModelProto, Shapes]:
+    """A part without its weights, and those; ``letter`` begins the names of what lies within."""
+    write_part(part, path, fold=False)
+    model = onnx.load(path)
+    weights = _without_weights(model.graph, names)
+    _shorten(model, letter)
+    return model, weights
+
+
+def _either(few: onnx.ModelProto, any_number: onnx.ModelProto, most: int) -> onnx.ModelProto:
+    """One decoder of two: the first for up to ``most`` points a structure, the second for more.
+
+    The weights are there once, and each branch folds what it makes of them: ONNX Runtime packs no matrix that lies
+    outside of a branch.
+    """
+    branches = {
+        name: onnx.helper.make_graph(one.graph.node, name, [], one.graph.output, one.graph.initializer)
+        for name, one in (("then_branch", few), ("else_branch", any_number))
+    }
+    model = onnx.ModelProto()
+    model.CopyFrom(any_number)
+    graph, make = model.graph, onnx.helper.make_node
+    for field in ("node", "initializer"):
+        graph.ClearField(field)
+    for name, values in {"points_axis": [1], "most_points": [most]}.items():
+        graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [1], values))
+    graph.node.append(make("Shape", ["point_labels"], ["points_shape"]))
+    graph.node.append(make("Gather", ["points_shape", "points_axis"], ["points_count"]))
+    graph.node.append(make("LessOrEqual", ["points_count", "most_points"], ["few_points"]))
+    graph.node.append(make("If", ["few_points"], [output.name for output in graph.output], **branches))
+    return model
 
 
 def _with_unlike_weights(network: Sam) -> Sam:
@@ -84,7 +120,7 @@ def _without_weights(graph: onnx.GraphProto, names: set[str]) -> Shapes:
     return weights
 
 
-def _shorten(model: onnx.ModelProto) -> None:
+def _shorten(model: onnx.ModelProto, letter: str) -> None:
     """Number what lies between inputs and outputs; drop what only a reader of the file would want."""
     for field in ("producer_name", "producer_version"):
         model.ClearField(field)
@@ -92,7 +128,7 @@ def _shorten(model: onnx.ModelProto) -> None:
     graph.ClearField("value_info")
     outputs = {output.name for output in graph.output}
     inner = [*(tensor.name for tensor in graph.initializer), *(name for node in graph.node for name in node.output)]
-    _rename(graph, {name: f"v{number}" for number, name in enumerate(inner) if name not in outputs})
+    _rename(graph, {name: f"{letter}{number}" for number, name in enumerate(inner) if name not in outputs})
     for node in graph.node:
         node.ClearField("name")
 

@@ -84,8 +84,7 @@ class _SamDecoder(nn.Module):
         self, image_embeddings: Tensor, points: Tensor, labels: Tensor, mask: Tensor, has_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         sparse, dense = self.prompts(points, labels, mask, has_mask)
-        both = [self.network.decode_encoded(image_embeddings, sparse, dense, several) for several in (False, True)]
-        return torch.cat([masks for masks, _ in both], dim=1), torch.cat([iou for _, iou in both], dim=1)
+        return self.network.decode_encoded(image_embeddings, sparse, dense, None)
 
 
 class _Words(nn.Module):
