@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ pytest.importorskip("peft")
 
 from delineate.checkpoints.adapter_file import AdapterFile
 from delineate.checkpoints.loading import put_adapter
+from delineate.core.errors import ModelError
 from delineate.models.cells import Cells
-from delineate.training.finetune import FinetuneObjective, finetune, placed
+from delineate.training.encoder_adapters import AdapterOptions
+from delineate.training.finetune import FinetuneObjective, TrainedPart, finetune, placed
 from delineate.training.frames import split_frames
 from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy, SampledPrompts
 from delineate.training.recipes import interactive
@@ -81,3 +84,44 @@ def test_every_kind_of_prompt_points_at_the_structure(seed: int) -> None:
         assert masks[n, y, x]
     nothing_wrong = simulation.then(rng, given, masks, masks, 1)
     assert nothing_wrong.labels is not None and (nothing_wrong.labels[:, -1] == -1).all()
+
+
+def test_an_adapter_learns_further_from_where_it_was(tmp_path: Path) -> None:
+    cases, asked = discs(tmp_path / "data", 5), interactive.options(tmp_path / "first")
+    loop = replace(asked.loop, steps=6, every=6, warmup=0, ema=0.0)
+    recipe = replace(asked, loop=loop, self_labeled=0.0, probe=False)
+    first = finetune(tiny_predictor(), cases, recipe)
+    start = tmp_path / "first" / "adapter.safetensors"
+    further = replace(recipe, loop=replace(loop, output=tmp_path / "second"), start=start)
+    assert finetune(tiny_predictor(), cases, further).before == pytest.approx(first.best, abs=1e-6)
+    others = (
+        replace(further, part=TrainedPart.ALL, adapter=None),
+        replace(further, adapter=AdapterOptions(rank=4, alpha=4.0)),
+    )
+    for other in others:
+        with pytest.raises(ModelError) as caught:
+            finetune(tiny_predictor(), cases, other)
+        assert caught.value.code == "E-TRAIN-ADAPTER" and caught.value.hint
+
+
+def test_what_many_clicks_come_to_is_answered_without_learning_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, asked = tiny_predictor(), interactive.options(tmp_path / "out")
+    recipe = replace(asked, self_labeled=0.0)
+    objective = FinetuneObjective(one, *split_frames(one, discs(tmp_path / "data", 3), recipe.frames), recipe)
+    learned: list[bool] = []
+    answered = objective.answered
+
+    def watched(*given: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        learned.append(torch.is_grad_enabled())
+        return answered(*given)
+
+    monkeypatch.setattr(objective, "answered", watched)
+    lengths = set()
+    for seed in range(6):
+        learned.clear()
+        objective.loss(np.random.default_rng(seed), 1)["total"].backward()
+        assert learned == sorted(learned) and sum(learned) == 3
+        lengths.add(len(learned))
+    assert len(lengths) > 1

@@ -108,6 +108,9 @@ class Learning:
     flips: Annotated[
         float | None, typer.Option(help="Chance of a picture being mirrored along an axis; 0 where sides matter.")
     ] = None
+    adapter: Annotated[
+        Path | None, typer.Option(help="An adapter that learns further, with --recipe interactive: a file, or a name.")
+    ] = None
     teacher: Annotated[str | None, typer.Option(help="For lite_medsam: whose embeddings are learned first.")] = None
     held_out: Annotated[float, typer.Option(help="Share of subjects to measure on.")] = 0.25
     seed: Annotated[int, typer.Option(help="Of the split and the prompts.")] = 0

@@ -65,7 +65,12 @@ class Adapted:
         if self.adapter is None:
             self.host.load_state_dict(read_arrays(weights)[0])
             return
-        arrays, _ = read_arrays(weights.with_name(ADAPTER))
+        self.take_adapter(weights.with_name(ADAPTER))
+
+    def take_adapter(self, file: Path) -> None:
+        """What an adapter's own file holds, of the same layers and ranks."""
+        assert self.adapter is not None
+        arrays, _ = read_arrays(file)
         self.adapter.take(arrays)
         self.host.load_state_dict({n: v for n, v in arrays.items() if not n.startswith("adapter.")}, strict=False)
 

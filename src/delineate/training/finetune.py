@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.checkpoints.adapter_file import DECODER, AdapterFile, adapted
+from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.models.cells import Cells
 from delineate.models.sam import ALL_CELLS, Sam
@@ -27,7 +29,7 @@ from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
-from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter
+from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter, as_arrays, decoder_layers
 from delineate.training.frames import Batch, FrameOptions, Frames, drawn_batch, split_frames
 from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
 from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
@@ -62,6 +64,7 @@ class Finetune:
     self_labeled   share of batches whose truth is what the network said of exact boxes before it was trained, where
               that was nearly right: so it learns other prompts and keeps what it knows
     embeddings     folder where kept embeddings stay for other runs; None: in memory alone
+    start          file of a decoder's adapter that is trained further
     checkpointing  activations of the encoder are computed again on the way back, not kept
     probe     measure how much the answer depends on the prompt, before and after
     """
@@ -83,6 +86,7 @@ class Finetune:
     stride: int = 1
     self_labeled: float = 0.0
     embeddings: Path | None = None
+    start: Path | None = None
 
     @property
     def keeps_embeddings(self) -> bool:
@@ -113,10 +117,14 @@ class FinetuneObjective(Adapted):
         self.host.requires_grad_(False)
         self.first = without_encoder(self.network) if recipe.self_labeled else None
         self.adapter = None
+        if recipe.start is not None:
+            require_start(self.host, recipe)
         if recipe.adapter is not None and recipe.part is TrainedPart.DECODER:
             self.adapter = LowRankAdapter.put_in_decoder(self.host.mask_decoder, recipe.adapter, recipe.loop.steps)
         elif recipe.adapter is not None:
             self.adapter = LowRankAdapter.put(self.host.vision_encoder, recipe.adapter, recipe.loop.steps)
+        if recipe.start is not None:
+            self.take_adapter(recipe.start)
         if recipe.checkpointing:
             forget_activations(self.host.vision_encoder)
         self._groups = self.trained()
@@ -158,14 +166,17 @@ class FinetuneObjective(Adapted):
         f = embedding.shape[-1]
         seen = cells.pixels(masks, f)
         truth = self.truth(seen)
-        logits, parts = self.answered(embedding, given, truth, cells=cells)
-        rounds = [parts]
-        for number in range(1, simulation.rounds + 1):
-            assert simulation.then is not None
-            corrected = simulation.then(rng, given, self.outlines(logits, seen), seen, number)
-            given = placed(given, corrected, cells, masks.shape[-1] // f)
-            logits, parts = self.answered(embedding, given, truth, logits, cells)
-            rounds.append(parts)
+        before = int(rng.integers(simulation.unlearned + 1)) if simulation.unlearned else 0
+        logits: Tensor | None = None
+        rounds = []
+        for number in range(before + simulation.rounds + 1):
+            if logits is not None:
+                assert simulation.then is not None
+                corrected = simulation.then(rng, given, self.outlines(logits, seen), seen, number)
+                given = placed(given, corrected, cells, masks.shape[-1] // f)
+            with torch.set_grad_enabled(number >= before):
+                logits, parts = self.answered(embedding, given, truth, logits, cells)
+            rounds += [parts] if number >= before else []
         return self.with_penalty({name: torch.stack([parts[name] for parts in rounds]).mean() for name in rounds[0]})
 
     @torch.no_grad()
@@ -281,6 +292,27 @@ class FinetuneObjective(Adapted):
             overlap = (found & masks).sum((1, 2))
             scores += (2 * overlap / np.maximum(1, found.sum((1, 2)) + masks.sum((1, 2)))).tolist()
         return float(np.mean(scores))
+
+
+def require_start(host: nn.Module, recipe: Finetune) -> None:
+    """Raise ModelError where what is to be trained further is no adapter as the recipe trains one, on these weights."""
+    assert recipe.start is not None
+    wanted = recipe.adapter if recipe.part is TrainedPart.DECODER else None
+    if wanted is None:
+        raise ModelError(
+            "E-TRAIN-ADAPTER",
+            "This recipe trains no adapter in a decoder, so none can learn further.",
+            "Add --recipe interactive, or leave --adapter out.",
+        )
+    put_in = adapted(as_arrays(host.state_dict()), recipe.start)  # refuses what does not fit
+    found = {(one.kind, len(one.down), one.alpha) for one in AdapterFile.read(recipe.start).layers.values()}
+    layers = {f"{DECODER}.{name}.weight" for name in decoder_layers(host.get_submodule(DECODER))}
+    if found != {(wanted.kind, wanted.rank, wanted.alpha)} or not layers <= put_in.keys():
+        raise ModelError(
+            "E-TRAIN-ADAPTER",
+            f"{recipe.start.name} is not in the layers, or not of the rank, that this recipe trains.",
+            f"Give one of rank {wanted.rank} that the same recipe wrote, or leave --adapter out.",
+        )
 
 
 def placed(before: SampledPrompts, after: SampledPrompts, cells: Cells, k: int) -> SampledPrompts:

@@ -35,6 +35,7 @@ MEDSAM_OUTWARD = 20.0  # LiteMedSAM's 5 pixels at 256 are the same
 MED2D_SHIFT, MED2D_SIDE = 5.0, 256
 MED2D_ROUNDS, MED2D_COUNTS = 8, (1, 3, 5, 9)
 INTERACTIVE_ROUNDS = 2
+INTERACTIVE_BEFORE = 5  # rounds, at most, before those
 SLOPPIEST = 0.3  # of a side: how far the sides of a box may be off
 SCRIBBLED = 4, 9  # clicks along a scribble: at least, fewer than
 SLOPPY_MEASURED = 0.2
@@ -84,11 +85,18 @@ Then = Callable[
 
 @dataclass(frozen=True)
 class Simulation:
-    """first prompts; corrections, called before each of ``rounds`` further answers."""
+    """How a batch is prompted.
+
+    first      first prompts
+    then       corrections, before each of ``rounds`` further answers
+    unlearned  answers at most, drawn evenly from none, that are corrected before the first that is learned from: what
+               many clicks in a row come to, at a third of the cost
+    """
 
     first: First
     then: Then | None = None
     rounds: int = 0
+    unlearned: int = 0
 
 
 def medsam_boxes(rng: Rng, masks: NDArray[np.bool_]) -> SampledPrompts:
@@ -201,7 +209,7 @@ SIMULATIONS: dict[PromptPolicy, Simulation] = {
     PromptPolicy.SAM_ITERATIVE: Simulation(sam_first, sam_then, SAM_ROUNDS),
     PromptPolicy.SAM_MED2D: Simulation(med2d_first, med2d_then, MED2D_ROUNDS),
     PromptPolicy.SHIFTED_BOX: Simulation(shifted_boxes),
-    PromptPolicy.INTERACTIVE: Simulation(interactive_first, interactive_then, INTERACTIVE_ROUNDS),
+    PromptPolicy.INTERACTIVE: Simulation(interactive_first, interactive_then, INTERACTIVE_ROUNDS, INTERACTIVE_BEFORE),
 }
 
 

@@ -15,7 +15,7 @@ from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import write_learned_from
 from delineate.data.subjects import split_by_subject
 from delineate.io.outputs import check_run_folder
-from delineate.systems import BuildOptions, build
+from delineate.systems import SYSTEMS, BuildOptions, build
 from delineate.verbs.request import (
     FollowLinks,
     ModelName,
@@ -26,7 +26,7 @@ from delineate.verbs.request import (
     Untrained,
     model_file,
 )
-from delineate.verbs.training_run import STATE, Measured, TrainingStart, steps_of, writing_request
+from delineate.verbs.training_run import STATE, Measured, TrainingStart, embed_by_graph, steps_of, writing_request
 
 if TYPE_CHECKING:
     from delineate.training.encoder_adapters import AdapterOptions
@@ -57,6 +57,9 @@ class FinetuneRequest(Request):
     minutes: float | None = Field(default=None, gt=0, description="Of training, at most; the rate falls with them.")
     embeddings: Path | None = Field(
         default=None, description="Folder where embeddings of a frozen encoder stay for other runs."
+    )
+    adapter: Path | None = Field(
+        default=None, description="An adapter of a decoder that learns further: a file, or the name of one that ships."
     )
     teacher: ModelName | None = Field(default=None, description="For lite_medsam: whose embeddings are learned first.")
     held_out: float = Field(default=0.25, ge=0, lt=1, description="Share of subjects to measure on.")
@@ -110,7 +113,8 @@ def finetune(
     that holds something else.
     """
     teacher_file = Path(request.teacher) if request.teacher else None
-    check_run_folder(request.output, (request.data, model_file(request.model), teacher_file), STATE, request.resume)
+    read = (request.data, model_file(request.model), request.adapter, teacher_file)
+    check_run_folder(request.output, read, STATE, request.resume)
     options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32", "torch")
     predictor = build(request.model, options, request.system)
     try:
@@ -122,6 +126,8 @@ def finetune(
 
     recipe = recipe_for(request.recipe, predictor)
     wishes, memory = _wishes(request, recipe, predictor, options)
+    if _keeps_embeddings(recipe.options(wishes)):
+        embed_by_graph(predictor, request.threads)
     layout, cases = read_dataset(request.data, request.follow_links)
     if begun is not None:
         begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
@@ -167,11 +173,24 @@ def _wishes(
         flips=request.flips,
         minutes=request.minutes,
         embeddings=request.embeddings,
+        start=_start(request.adapter, predictor.record.name),
     )
     if request.memory is None:
         return wishes, ()
     wishes, plan = recipe.within(predictor, wishes, request.memory)
     return wishes, (*plan.estimate.lines(), *(f"  chosen: {change}" for change in plan.changes))
+
+
+def _keeps_embeddings(options: Any) -> bool:
+    from delineate.training.finetune import Finetune
+
+    return isinstance(options, Finetune) and options.keeps_embeddings
+
+
+def _start(adapter: Path | None, system: str) -> Path | None:
+    """The file of an adapter that is given, or named among those that ship with a system."""
+    known = SYSTEMS.get(system)
+    return adapter if adapter is None or known is None else known.adapter_file(adapter)
 
 
 def _own_device(device: str) -> str:

@@ -30,6 +30,7 @@ class RecipeOverrides:
     flips     chance of a picture being mirrored along each axis, for systems of SAM's shape
     minutes   budget of wall-clock time
     embeddings  folder where embeddings of a frozen encoder stay for other runs
+    start     file of a decoder's adapter that is trained further
     progress  called after every step with it, the last step, and the minutes left
     """
 
@@ -54,6 +55,7 @@ class RecipeOverrides:
     flips: float | None = None
     minutes: float | None = None
     embeddings: Path | None = None
+    start: Path | None = None
     progress: Callable[[int, int, float], None] | None = None
 
     def of_loop(self, loop: LoopOptions) -> LoopOptions:
@@ -76,7 +78,7 @@ class RecipeOverrides:
             asked["part"] = TrainedPart.ALL
         return replace(
             recipe, loop=self.of_loop(recipe.loop), adapter=adapter, checkpointing=self.checkpointing,
-            probe=self.probe, embeddings=self.embeddings, **asked,
+            probe=self.probe, embeddings=self.embeddings, start=self.start, **asked,
         )  # fmt: skip
 
     def of_distillation(self, recipe: Distillation) -> Distillation:
