@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ pytest.importorskip("accelerate")
 
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
+from delineate.data.subjects import subject_of
+from delineate.data.unlabeled import read_unlabeled
 from delineate.models.sam import SamEncoder
 from delineate.training.distill import Distillation, distill
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
@@ -45,8 +48,13 @@ def test_the_student_comes_closer_and_gets_the_teachers_decoder(tmp_path: Path) 
     assert torch.equal(mine, theirs) and found.weights.is_file()
 
 
-def test_a_larger_embedding_is_learned_at_the_students_size(tmp_path: Path) -> None:
-    teacher, student = tiny_predictor(side=256), tiny_predictor(SamEncoder.TINY_VIT, side=128)
+@pytest.mark.parametrize(
+    ("encoder", "side"), [(SamEncoder.TINY_VIT, 128), (SamEncoder.TINY_VIT_NARROW, 32)], ids=["smaller", "narrow"]
+)
+def test_an_embedding_of_another_size_is_learned_at_the_students(
+    encoder: SamEncoder, side: int, tmp_path: Path
+) -> None:
+    teacher, student = tiny_predictor(side=256), tiny_predictor(encoder, side=side)
     loop = LoopOptions(tmp_path / "out", steps=2, rate=2e-3, every=2)
     found = distill(teacher, student, blocks(tmp_path / "data", 3), Distillation(loop, batch=1))
     assert 0 < found.after <= found.before
@@ -78,3 +86,17 @@ def test_losses_are_nothing_for_the_same_embedding_and_have_gradients_for_others
     far = measure(other, wanted)
     far.backward()
     assert far > 0.01 and other.grad is not None and other.grad.abs().sum() > 0
+
+
+def test_pictures_without_labels_are_learned_from(tmp_path: Path) -> None:
+    blocks(tmp_path / "labeled", 4)
+    shutil.copytree(tmp_path / "labeled" / "images", tmp_path / "scans" / "more")
+    (tmp_path / "scans" / "notes.txt").write_text("no scan")
+    cases = read_unlabeled(tmp_path / "scans")
+    assert [case.id for case in cases] == [f"more/case{n}.png" for n in range(4)]
+    assert len({subject_of(case) for case in cases}) == 4
+    opened = cases[0].open()
+    assert (opened.scan.width, opened.scan.height) == (256, 256) and not opened.labels.pixels(0).any()
+    teacher, student = tiny_predictor(alive=True, side=64), tiny_predictor(SamEncoder.TINY_VIT, side=64)
+    found = distill(teacher, student, cases, Distillation(LoopOptions(tmp_path / "out", steps=2, every=2), batch=1))
+    assert found.weights.is_file()

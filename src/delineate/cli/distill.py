@@ -62,7 +62,7 @@ class DistilledOutput:
 
 @grouped
 def distill(
-    data: Annotated[Path, typer.Argument(help="A folder of scans; labels are used by kd_sam alone.")],
+    data: Annotated[Path, typer.Argument(help="A folder of scans, labeled or not; kd_sam alone uses labels.")],
     pair: Pair,
     learning: Distilling,
     writing: DistilledOutput,

@@ -9,21 +9,23 @@ from typing import Any
 
 from pydantic import Field
 
-from delineate.core.errors import MissingExtraError, ModelError
+from delineate.core.errors import InputError, MissingExtraError, ModelError
+from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import write_learned_from
 from delineate.data.subjects import split_by_subject
+from delineate.data.unlabeled import read_unlabeled
 from delineate.io.outputs import check_run_folder
 from delineate.predictors.capabilities import NetworkKind
 from delineate.systems import BuildOptions, build
 from delineate.verbs.request import FollowLinks, ModelName, Progress, Request, Threads, Untrained, model_file
-from delineate.verbs.training_run import STATE, Measured, TrainingStart, steps_of, writing_request
+from delineate.verbs.training_run import STATE, Measured, TrainingStart, embed_by_graph, steps_of, writing_request
 
 
 class DistillRequest(Request):
     """Everything ``distill`` needs to know; None: as the recipe has it."""
 
-    data: Path = Field(description="A folder of scans; labels are used by kd_sam alone.")
+    data: Path = Field(description="A folder of scans, labeled or not; kd_sam alone uses labels.")
     follow_links: FollowLinks = False
     teacher: ModelName = Field(description="A SAM-shaped system, or its file.")
     teacher_system: str | None = Field(default=None, description="Which system the teacher's file belongs to.")
@@ -87,6 +89,7 @@ def distill(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
+    embed_by_graph(teacher, request.threads)
     wishes = RecipeOverrides(
         request.output,
         request.steps,
@@ -99,11 +102,27 @@ def distill(
         probe=False,
         progress=steps_of(progress),
     )
-    layout, cases = read_dataset(request.data, request.follow_links)
     recipe = wishes.of_distillation(distillation_named(request.recipe, request.output))
+    layout, cases = _cases(request, needs_labels=recipe.decoder is not None)
     if begun is not None:
         begun(TrainingStart(len(cases), layout, request.recipe))
     found = run(teacher, student, cases, recipe, writing_request(request.output, "distill", request, measured))
     shares = 1 - recipe.held_out, recipe.held_out
     write_learned_from(request.output, *split_by_subject(trainable_frames(cases), shares, request.seed))
     return DistillResult(found.before, found.after, found.weights, found.dice, request.student)
+
+
+def _cases(request: DistillRequest, needs_labels: bool) -> tuple[str, list[Case]]:
+    """The layout of the data set and its cases; scans alone where it is none, and no labels are needed.
+
+    Raises InputError where there are none.
+    """
+    try:
+        return read_dataset(request.data, request.follow_links)
+    except InputError as error:
+        if error.code != "E-DATA-LAYOUT" or needs_labels:
+            raise
+        cases = read_unlabeled(request.data, request.follow_links)
+        if not cases:
+            raise
+        return "scans without labels", cases
