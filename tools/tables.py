@@ -14,16 +14,20 @@ from typing import Any
 
 from delineate.bench import TABLE_HEAD, as_row, bench
 from delineate.bench_systems import bench_systems
-from delineate.evaluation.comparison import CompareOptions, compare
+from delineate.evaluation.comparison import FOLLOWED_OPINION, PARTS, CompareOptions, compare
+from delineate.evaluation.comparison_tables import followed_table
 from delineate.evaluation.comparison_tables import tables as tables_of
+from delineate.evaluation.interactive_tables import prompts_table, taught_table
 from delineate.evaluation.markdown import dataset_table, summary_table
-from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.evaluation.runner import EvaluateOptions, chosen_cases, evaluate
 from delineate.predictors.second_opinion import TABLE as OPINIONS
+from delineate.predictors.second_opinion import opinion_table
 from delineate.systems import SYSTEMS
 from delineate.systems.routing import TABLE as ROUTES
 from delineate.systems.sources import sources_table
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "delineate"
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
 # out of the history: git show COMMIT:src/delineate/weights/quill_vN.onnx; v7 in 87d4940, v0 in 0812db0
 OLD = tuple(str(f) for v in (7, 0) if (f := ROOT / "runs" / f"quill_v{v}.onnx").is_file())
@@ -61,21 +65,52 @@ def compared() -> dict[str, str]:
     return tables_of(done)
 
 
+def followed() -> dict[str, str]:
+    """What a second opinion says of frames that were followed, with the map that ships."""
+    options = CompareOptions(data=DATA, without=COPIES, output=ROOT / "runs" / "comparison")
+    report = evaluate(options.part(next(part for part in PARTS if part.protocol == FOLLOWED_OPINION)))
+    return {"compare-followed": followed_table(report, opinion_table())}
+
+
+def interactive() -> dict[str, str]:
+    """What the adapter ``interactive`` taught LiteMedSAM, on a few cases of each data set."""
+    before, after = "lite_medsam", "lite_medsam:interactive"
+    output = ROOT / "runs" / "evaluation"
+    report = evaluate(
+        EvaluateOptions(
+            data=DATA, protocol="interactive", predictors=(before, after), limit=2, structures=1, output=output,
+            datasets=kept_sets("interactive"),
+        )
+    )  # fmt: skip
+    return {"interactive": prompts_table(report), "interactive-sets": taught_table(report, before, after)}
+
+
+def kept_sets(protocol: str) -> tuple[str, ...]:
+    """Data sets of a protocol without copies of others."""
+    cases = chosen_cases(EvaluateOptions(data=DATA, protocol=protocol))
+    return tuple(sorted({case.dataset for case in cases} - set(COPIES)))
+
+
 SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_systems}
 
 
 def main(wanted: Sequence[str]) -> None:
     write(ROOT / "docs" / "reference" / "systems.md", "systems", systems())
     write(ROOT / "docs" / "reference" / "weights.md", "sources", sources_table())
-    pages = [ROOT / "docs" / "reference" / f"{name}.md" for name in ("comparison", "quality", "speed")]
-    files = [*pages, ROOT / "README.md", ROOT / "src" / "delineate" / "quill" / "weights" / "QUILL.md"]
+    pages = [ROOT / "docs" / "reference" / f"{name}.md" for name in ("comparison", "quality", "speed", "training")]
+    cards = [
+        PACKAGE / "quill" / "weights" / "QUILL.md",
+        PACKAGE / "systems" / "adapters" / "lite_medsam_interactive.md",
+    ]
+    files = [*pages, ROOT / "README.md", *cards]
     tables = {
         name: "\n".join([TABLE_HEAD, *map(as_row, measure())])
         for name, measure in SPEED.items()
         if not wanted or name in wanted
     }
-    if not wanted or "compare" in wanted:
-        tables |= compared()
+    for name, made in {"compare": compared, "followed": followed, "interactive": interactive}.items():
+        if not wanted or name in wanted:
+            tables |= made()
     for protocol, options in PROTOCOLS.items():
         if wanted and protocol not in wanted:
             continue

@@ -15,7 +15,17 @@ from delineate.core.resolve import FramePrompts
 from delineate.core.scan import ScanKind
 from delineate.evaluation import comparison, predictors, runner
 from delineate.evaluation.calibration import Calibration, Opinions
-from delineate.evaluation.comparison import BOXES, OPINION, ROBUST, VIDEOS, VOLUMES, CompareOptions, modality_named
+from delineate.evaluation.comparison import (
+    BOXES,
+    FOLLOWED_OPINION,
+    OPINION,
+    ROBUST,
+    VIDEOS,
+    VOLUMES,
+    CompareOptions,
+    followed_opinions,
+    modality_named,
+)
 from delineate.evaluation.comparison_tables import as_markdown, tables, words
 from delineate.evaluation.flow import FlowPredictor, carried
 from delineate.evaluation.predictors import predictor_named
@@ -41,7 +51,7 @@ def done(collection: Path, tmp_path_factory: pytest.TempPathFactory) -> comparis
 
 
 def test_every_part_is_measured(done: comparison.Comparison) -> None:
-    assert list(done.reports) == [BOXES, OPINION, VIDEOS, VOLUMES, ROBUST]
+    assert list(done.reports) == [BOXES, OPINION, VIDEOS, VOLUMES, ROBUST, FOLLOWED_OPINION]
     assert not any(report.failures for report in done.reports.values())
     assert done.reports[VIDEOS].predictors[-1] == "optical-flow"
     assert done.reports[BOXES].summary("quill").means["dice@40"] == pytest.approx(1)
@@ -52,11 +62,20 @@ def test_every_part_is_measured(done: comparison.Comparison) -> None:
 def test_tables_say_who_is_better(done: comparison.Comparison) -> None:
     found = tables(done)
     names = ["overview", "words", "boxes", "sloppy", "calibration", "routing", "volumes", "videos", "robust", "opinion"]
+    names.append("followed")
     assert set(found) == {f"compare-{name}" for name in names}
     assert all(text.strip() for text in found.values()) and "| **1.000** |" in found["compare-overview"]
     assert "lite_medsam is better than quill by 0.02 Dice or more on 0 of 3 data sets." in words(done)
     assert "quill is better than lite_medsam by 0.02 Dice or more on 3 of 3 data sets: clip (1.000 : " in words(done)
     assert as_markdown(done).count("\n## ") == len(found)
+
+
+def test_frames_that_were_followed_are_asked_about(done: comparison.Comparison) -> None:
+    report = done.reports[FOLLOWED_OPINION]
+    found = followed_opinions(report)
+    assert len(report.measured) < len(found.said) <= 4 * len(report.measured)
+    assert found.reached == pytest.approx(1) and (found.agreement > 0.8).all()
+    assert all(one.outcome.values["iou"] == pytest.approx(1) for one in report.measured)
 
 
 def test_what_was_measured_before_is_used_again(

@@ -37,13 +37,14 @@ CURVE = Curve("IoU after each click", "clicks", "IoU")
 
 @dataclass(frozen=True)
 class AllClicks:
-    """Always 20 clicks, so that the curve is of the same structures throughout; a click may make it worse.
+    """Always ``most`` clicks, so that the curve is of the same structures throughout; a click may make it worse.
 
-    NoC counts to the first click that reaches a goal, and is 20 where none does (Sofiiuk et al., arXiv 2102.06583).
+    NoC counts to the first click that reaches a goal, or is ``most`` (Sofiiuk et al., arXiv 2102.06583).
     Where everything is right to the pixel no click is left, and the IoU stands.
     """
 
     clicker: Clicker
+    most: int = MOST
 
     def __call__(
         self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
@@ -53,11 +54,11 @@ class AllClicks:
             truth = case.truth(target.frame, target)
             start = perf_counter()
             rng = rng_of(seed, case.case.id, target.label)
-            reached, mask = self._reached(truth, predictor, encode(target.frame), rng)
+            reached, mask = self.reached(truth, predictor, encode(target.frame), rng)
             seconds = (perf_counter() - start) / len(reached)
             yield outcome_of(target, click_numbers(reached), seconds, target.frame, mask)
 
-    def _reached(
+    def reached(
         self, truth: Mask, predictor: FramePredictor, features: Features, rng: np.random.Generator
     ) -> tuple[list[float], Mask]:
         """The IoU after each click, and the last outline."""
@@ -66,7 +67,7 @@ class AllClicks:
         labels: list[bool] = []
         reached: list[float] = []
         feedback = None
-        while len(reached) < MOST:
+        while len(reached) < self.most:
             click = self.clicker(truth, mask, clicked, rng)
             if click is None:
                 break

@@ -20,7 +20,7 @@ from delineate.core.terminal_text import command
 from delineate.evaluation.calibration import Calibration, Opinions
 from delineate.evaluation.flow import FLOW
 from delineate.evaluation.metrics import Metric
-from delineate.evaluation.opinion_protocol import AGREEMENT
+from delineate.evaluation.opinion_protocol import AGREEMENT, FOLLOWED
 from delineate.evaluation.picture_protocols import SAID
 from delineate.evaluation.predictors import pair_named
 from delineate.evaluation.runner import EvaluateOptions, Progress, chosen_cases, evaluate, unlearned
@@ -31,6 +31,7 @@ from delineate.predictors.second_opinion import OpinionPrompt, OpinionTable
 from delineate.systems.routing import Route, RoutingTable
 
 BOXES, OPINION, VOLUMES, VIDEOS, ROBUST = "box-sloppy", "second-opinion", "volume-box", "video-mask", "picture-robust"
+FOLLOWED_OPINION: Final = "second-opinion-followed"
 DISAGREE: Final = 0.8  # Dice of two models' outlines from which down one has to be looked at
 _MODALITIES: Final = (  # words of a data set's own modality, and what that is here; the first that is found counts
     ("microscopy", ModalityName.MICROSCOPY), ("histopathology", ModalityName.MICROSCOPY),
@@ -65,6 +66,7 @@ PARTS: Final = (
     Part(VIDEOS, (*_BOXED, FLOW), 2, bounded=True, routed=(PromptKind.MASK, ScanKind.VIDEO)),
     Part(VOLUMES, _BOXED, 1, bounded=True, routed=(PromptKind.BOX, ScanKind.VOLUME)),
     Part(ROBUST, _BOXED, 1),
+    Part(FOLLOWED_OPINION, thirds=1, bounded=True),
 )
 
 
@@ -100,7 +102,7 @@ class CompareOptions:
 
     def part(self, part: Part) -> EvaluateOptions:
         """What a part measures. Raises InputError where no data set is left for it."""
-        models = ("+".join(self.models[:2]),) if part.protocol == OPINION else self.models
+        models = ("+".join(self.models[:2]),) if part.protocol in (OPINION, FOLLOWED_OPINION) else self.models
         wished = EvaluateOptions(
             data=self.data,
             follow_links=self.follow_links,
@@ -231,6 +233,20 @@ class Comparison:
         )
 
 
+def followed_opinions(report: EvaluationReport) -> Opinions:
+    """What a pair said of frames that a structure was followed to; a row a frame."""
+    rows = [(m.dataset, m.outcome.values) for m in report.measured]
+    keys = SAID, AGREEMENT, Metric.IOU
+    asked = [
+        (name, [values[f"{key}@{n}"] for key in keys])
+        for name, values in rows
+        for n in range(FOLLOWED)
+        if np.isfinite(values[f"{SAID}@{n}"])
+    ]
+    said, agreement, reached = np.array([numbers for _, numbers in asked]).T.reshape(3, -1)
+    return Opinions(said, agreement, reached, np.array([name for name, _ in asked]))
+
+
 def compare(options: CompareOptions, progress: Progress | None = None) -> Comparison:
     """Measure the models by every part that the data has cases for; what was measured before is not measured again.
 
@@ -249,7 +265,7 @@ def compare(options: CompareOptions, progress: Progress | None = None) -> Compar
 
 
 def _possible(options: CompareOptions, part: Part) -> EvaluateOptions | None:
-    if part.protocol == OPINION and pair_named("+".join(options.models[:2])) is None:
+    if part.protocol in (OPINION, FOLLOWED_OPINION) and pair_named("+".join(options.models[:2])) is None:
         return None
     try:
         return options.part(part)

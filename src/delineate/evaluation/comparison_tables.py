@@ -6,8 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from delineate.evaluation.calibration import Calibration
-from delineate.evaluation.comparison import BOXES, OPINION, ROBUST, VIDEOS, VOLUMES, Comparison
+from delineate.evaluation.calibration import Calibration, Opinions
+from delineate.evaluation.comparison import (
+    BOXES,
+    FOLLOWED_OPINION,
+    OPINION,
+    ROBUST,
+    VIDEOS,
+    VOLUMES,
+    Comparison,
+    followed_opinions,
+)
 from delineate.evaluation.markdown import dataset_table, markdown_table, number
 from delineate.evaluation.metrics import Metric
 from delineate.evaluation.picture_protocols import ERRORS, SAID, percent
@@ -15,6 +24,7 @@ from delineate.evaluation.predictors import pair_named, shown_name
 from delineate.evaluation.tables import EvaluationReport
 from delineate.evaluation.video_protocols import KEPT, MEAN
 from delineate.io.own_files import MARK
+from delineate.predictors.second_opinion import OpinionPrompt, OpinionTable
 
 CLEARLY = 0.02  # Dice between two models of a data set from which on words name it
 MOST_NAMED = 5  # of those
@@ -37,6 +47,8 @@ def tables(done: Comparison) -> dict[str, str]:
     found |= {name: dataset_table(reports[protocol]) for name, protocol in followed.items() if protocol in reports}
     if ROBUST in reports:
         found["compare-robust"] = robust_table(reports[ROBUST])
+    if FOLLOWED_OPINION in reports and OPINION in reports:
+        found["compare-followed"] = followed_table(reports[FOLLOWED_OPINION], done.opinion_table)
     if OPINION in reports:
         found["compare-opinion"] = opinion_table(done)
     return found
@@ -167,7 +179,11 @@ def routing_table(done: Comparison) -> str:
 def opinion_table(done: Comparison) -> str:
     """What the first model says alone, and with the second one's agreement, beside what its outlines reached."""
     rows = list(_opinion_rows(done))
-    return markdown_table(["second model is given", "confidence", *_CALIBRATION_HEAD], rows) + "\n\n" + _agreement(done)
+    return (
+        markdown_table(["second model is given", "confidence", *_CALIBRATION_HEAD], rows)
+        + "\n\n"
+        + _agreement(done.asked, done.opinion_table.disagree_below)
+    )
 
 
 def _opinion_rows(done: Comparison) -> Iterator[list[str]]:
@@ -181,11 +197,22 @@ def _opinion_rows(done: Comparison) -> Iterator[list[str]]:
             yield [given, confidence, *_calibrated(Calibration.of(said, found.reached))]
 
 
-def _agreement(done: Comparison) -> str:
+def followed_table(report: EvaluationReport, table: OpinionTable) -> str:
+    """The same of frames a structure was followed to, with the map for the box around an outline."""
+    found = followed_opinions(report)
+    mapped = table.maps[OpinionPrompt.OUTLINE].confidences(found.said, found.agreement)
+    rows = [
+        [words, *_calibrated(Calibration.of(said, found.reached))]
+        for words, said in (("the first model's", found.said), ("with the agreement, as on single frames", mapped))
+    ]
+    head = ["confidence of frames followed to", *_CALIBRATION_HEAD]
+    return markdown_table(head, rows) + "\n\n" + _agreement({"followed": found}, table.disagree_below)
+
+
+def _agreement(asked: Mapping[str, Opinions], below: float) -> str:
     """IoU of the first model's outlines, by how far the second one agrees."""
-    below = done.opinion_table.disagree_below
     rows = []
-    for how, found in done.asked.items():
+    for how, found in asked.items():
         for words, own in (
             (f"{AGREEING} or more", found.agreement >= AGREEING),
             (f"{below} to {AGREEING}", (found.agreement < AGREEING) & (found.agreement >= below)),

@@ -58,9 +58,17 @@ def pair_named(name: str) -> tuple[str, str] | None:
     return (first, second) if first in SYSTEMS and second in SYSTEMS else None
 
 
+def adapted_named(name: str) -> tuple[str, str] | None:
+    """A system and one of the adapters that ship with it, ``SYSTEM:ADAPTER``; None for any other name."""
+    system, _, adapter = name.partition(":")
+    return (system, adapter) if system in SYSTEMS and adapter in SYSTEMS[system].adapters else None
+
+
 def is_named(name: str) -> bool:
-    """Whether this is the name of a system, a baseline or a pair, and no file's."""
-    return name in SYSTEMS or name in BASELINES or name == FLOW or pair_named(name) is not None
+    """Whether this is the name of a system, with an adapter or not, a baseline or a pair, and no file's."""
+    if name in SYSTEMS or name in BASELINES or name == FLOW:
+        return True
+    return pair_named(name) is not None or adapted_named(name) is not None
 
 
 def check_predictor(name: str) -> None:
@@ -88,7 +96,8 @@ def weights_file(name: str) -> Path | None:
 def predictor_named(name: str, options: BuildOptions | None = None) -> Predictor:
     """A predictor by name: a baseline, a system, or the file of a model, with its system before it: ``SYSTEM=FILE``.
 
-    Two of them with a ``+`` between are a pair, whose second is asked about the outlines of the first.
+    Two of them with a ``+`` between are a pair, whose second is asked about the outlines of the first. An adapter that
+    ships comes after a ``:``.
     """
     check_predictor(name)
     if name in BASELINES:
@@ -98,8 +107,10 @@ def predictor_named(name: str, options: BuildOptions | None = None) -> Predictor
     if (pair := pair_named(name)) is not None:
         first, second = (predictor_named(one, options) for one in pair)
         return OpinionPair(cast(FramePredictor, first), cast(FramePredictor, second))
-    system, _, model = name.rpartition("=")
     options = options or BuildOptions()
+    if (adapted := adapted_named(name)) is not None:
+        return build(adapted[0], replace(options, adapter=Path(adapted[1])))
+    system, _, model = name.rpartition("=")
     if options.variant and options.variant not in variants_of(name):
         options = replace(options, variant="")
     return build(model, options, system or None)

@@ -20,6 +20,7 @@ from delineate.data.cases import LabeledScan, Target, Task, rng_of
 from delineate.evaluation import (
     click_protocols,
     echo_protocol,
+    interactive_protocol,
     laptop_script,
     one_shot_protocols,
     opinion_protocol,
@@ -142,6 +143,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         *one_shot_protocols.PROTOCOLS,
         *video_protocols.PROTOCOLS,
         *click_protocols.PROTOCOLS,
+        *interactive_protocol.PROTOCOLS,
         *laptop_script.PROTOCOLS,
         *picture_protocols.PROTOCOLS,
         *opinion_protocol.PROTOCOLS,
