@@ -1,17 +1,22 @@
-"""The table of docs/how-to/one-example.md: ``python tools/oneshot_table.py``, on the data sets of ``$DELINEATE_DATA``.
+"""The tables of docs/how-to/one-example.md: ``python tools/oneshot_table.py``, on the data sets of ``$DELINEATE_DATA``.
 
 Of each set, one structure: supports and targets are different subjects; of a volume the slice that shows most of it.
 Baselines: the support's mask copied in place, each cell's nearest neighbor by features, and by intensities alone.
+Without the structure: targets on which it was painted over, and pictures of another set of the same modality.
+
+Each answer is a line in ``runs/oneshot/MODEL.jsonl`` as soon as it is there. A run that is begun again goes on; the
+tables are those of all lines, and are written between the page's markers.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +32,10 @@ from delineate.fewshot.matcher import Matcher, MatchOptions, Support
 from delineate.fewshot.placement import Placement, warped
 from delineate.oneshot.calibration import calibrated, painted_over
 from delineate.systems import BuildOptions, build
+from tables import write
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "how-to" / "one-example.md"
 DATA = Path(os.environ.get("DELINEATE_DATA", ROOT.parent / "shared" / "data"))
 SETS: Mapping[str, tuple[int, ...]] = {  # label values that make the structure; none: all of them
     "hippocampus_mri_msd": (1, 2),
@@ -68,14 +75,11 @@ def labeled(case: Case, values: Sequence[int]) -> Labeled | None:
     return Labeled(opened.scan.frame(best), masks[best]) if masks[best].any() else None
 
 
-def sets(names: Sequence[str], most: int) -> Iterator[tuple[str, list[Labeled]]]:
-    """Each set with its first frames, one a subject."""
-    cases = load_cases(DATA, (Task.IMAGE, Task.VOLUME), tuple(Use))
-    for name in names:
-        own = [case for case in cases if case.dataset == name]
-        own = [case for case in own if case.use is Use.TEST] or own
-        found = [one for case in own[:most] if (one := labeled(case, SETS[name])) is not None]
-        yield name, found
+def frames_of(name: str, most: int, cases: Sequence[Case]) -> list[Labeled]:
+    """The first frames of a set, one a subject."""
+    own = [case for case in cases if case.dataset == name]
+    own = [case for case in own if case.use is Use.TEST] or own
+    return [one for case in own[:most] if (one := labeled(case, SETS[name])) is not None]
 
 
 def copied(support: Labeled, target: Labeled, _: Descriptors, __: Descriptors) -> Mask:
@@ -102,77 +106,194 @@ BASELINES: Mapping[str, Callable[[Labeled, Labeled, Descriptors, Descriptors], M
 }
 
 
-def measured(name: str, frames: Sequence[Labeled], options: argparse.Namespace) -> dict[str, float]:
-    """Mean Dice of a set by method, CPU seconds a target, and how often what is not there was not found."""
-    build_options = BuildOptions(threads=options.threads)
-    predictor = build(options.model, build_options)
-    extractor = extractor_of(predictor if options.features is None else build(options.features, build_options))
-    numbers: dict[str, list[float]] = defaultdict(list)
-    pool = list(frames[: max(1, len(frames) - options.targets)])
-    targets = frames[len(pool) :]
-    for shots in options.shots:
-        rounds = options.rounds if shots == 1 else 1
-        for first in range(min(rounds, len(pool)) if shots <= len(pool) else 0):
-            supports = [Support(one.frame, {name: one.mask}) for one in (pool[first:] + pool[:first])[:shots]]
-            matcher = Matcher(extractor, supports, predictor, MatchOptions(places=options.places))
-            _on_targets(name, shots, matcher, targets, numbers, options.absent and not first)
-    for support in pool[: options.rounds]:
-        one = Descriptors.of(support.frame, extractor.features(support.frame))
-        for target in targets:
-            other = Descriptors.of(target.frame, extractor.features(target.frame))
-            for method, outline in BASELINES.items():
-                numbers[method].append(overlap(outline(support, target, one, other), target.mask))
-    return {"targets": len(targets)} | {method: float(np.mean(values)) for method, values in numbers.items()}
+@dataclass(frozen=True)
+class Line:
+    """An answer on one target.
+
+    supports, target  numbers of frames of the set; of ``kind`` other: the target's set and its frame
+    kind              present, painted, other, or the name of a baseline
+    dice, coarse      refined, and by labels alone; 0 where the structure is not there
+    limit             similarity from which on it counts as found
+    seconds           of processor time
+    """
+
+    set: str
+    supports: tuple[int, ...]
+    target: str
+    kind: str
+    dice: float = 0.0
+    coarse: float = 0.0
+    similarity: float = 0.0
+    limit: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, tuple[int, ...], str, str]:
+        return self.set, self.supports, self.target, self.kind
 
 
-def _on_targets(
-    name: str,
-    shots: int,
-    matcher: Matcher,
-    targets: Sequence[Labeled],
-    numbers: dict[str, list[float]],
-    absent: bool,
-) -> None:
-    """What some supports give; with ``absent`` also how often the structure is found, and where it was painted over."""
-    limit = calibrated(matcher)[name].similarity if absent else 0.0
-    for target in targets:
-        began = time.process_time()
-        match = matcher.match(target.frame)[name]
-        numbers[f"CPU s, {shots}"].append(time.process_time() - began)
-        numbers[f"refined, {shots}"].append(overlap(match.mask, target.mask))
-        numbers[f"coarse, {shots}"].append(overlap(match.coarse, target.mask))
-        if absent:
-            numbers[f"found, {shots}"].append(match.similarity >= limit)
-            gone = matcher.match(painted_over(target.frame, target.mask))[name]
-            numbers[f"not found, {shots}"].append(gone.similarity < limit)
+def read_lines(file: Path) -> list[Line]:
+    if not file.is_file():
+        return []
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [Line(**{**row, "supports": tuple(row["supports"])}) for row in rows]
+
+
+class Measurement:
+    """Answers of one model on the sets, those in the file taken as they are."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.file = (
+            ROOT / "runs" / "oneshot" / f"{options.model}{'-' + options.features if options.features else ''}.jsonl"
+        )
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.done = {line.key for line in read_lines(self.file)}
+        build_options = BuildOptions(threads=options.threads)
+        self.predictor = build(options.model, build_options)
+        named = options.features
+        self.extractor = extractor_of(self.predictor if named is None else build(named, build_options))
+
+    def on_set(self, name: str, frames: Sequence[Labeled], others: Mapping[str, Labeled]) -> None:
+        """Every number of shots on the last frames of a set; supports are the first ones."""
+        count = min(self.options.targets, max(1, len(frames) // 3))
+        pool, targets = range(len(frames) - count), range(len(frames) - count, len(frames))
+        for shots in self.options.shots:
+            rounds = self.options.rounds if shots == 1 else 1
+            for first in range(rounds if shots <= len(pool) else 0):
+                chosen = tuple((first + n) % len(pool) for n in range(shots))
+                asked = {(str(n), "present"): frames[n] for n in targets}
+                if shots in self.options.absent and not first:
+                    asked |= {(str(n), "painted"): _without(frames[n]) for n in targets}
+                    asked |= {(key, "other"): one for key, one in others.items()}
+                self._asked(name, chosen, frames, asked)
+        if self.options.baselines:
+            self._baselines(name, frames, pool[0], targets)
+
+    def _asked(
+        self, name: str, chosen: tuple[int, ...], frames: Sequence[Labeled], asked: Mapping[tuple[str, str], Labeled]
+    ) -> None:
+        open_ones = {key: one for key, one in asked.items() if (name, chosen, *key) not in self.done}
+        if not open_ones:
+            return
+        supports = [Support(frames[n].frame, {name: frames[n].mask}) for n in chosen]
+        matcher = Matcher(self.extractor, supports, self.predictor, MatchOptions(places=self.options.places))
+        limit = calibrated(matcher)[name].similarity if len(chosen) in self.options.absent else 0.0
+        for (target, kind), one in open_ones.items():
+            began = time.process_time()
+            match = matcher.match(one.frame)[name]
+            seconds = time.process_time() - began
+            there = kind == "present"
+            dice = overlap(match.mask, one.mask) if there else 0.0
+            coarse = overlap(match.coarse, one.mask) if there else 0.0
+            self._keep(Line(name, chosen, target, kind, dice, coarse, match.similarity, limit, seconds))
+
+    def _baselines(self, name: str, frames: Sequence[Labeled], first: int, targets: Sequence[int]) -> None:
+        missing = [n for n in targets if any((name, (first,), str(n), kind) not in self.done for kind in BASELINES)]
+        if not missing:
+            return
+        support = frames[first]
+        one = Descriptors.of(support.frame, self.extractor.features(support.frame))
+        for n in missing:
+            other = Descriptors.of(frames[n].frame, self.extractor.features(frames[n].frame))
+            for kind, outline in BASELINES.items():
+                dice = overlap(outline(support, frames[n], one, other), frames[n].mask)
+                self._keep(Line(name, (first,), str(n), kind, dice))
+
+    def _keep(self, line: Line) -> None:
+        if line.key not in self.done:
+            self.done.add(line.key)
+            with self.file.open("a") as stream:
+                stream.write(json.dumps(asdict(line)) + "\n")
+
+
+def _without(one: Labeled) -> Labeled:
+    return Labeled(painted_over(one.frame, one.mask), one.mask)
+
+
+def others_of(name: str, frames: Mapping[str, Sequence[Labeled]], most: int = 2) -> dict[str, Labeled]:
+    """Frames of other sets of the same modality, a set one: they do not show the structure."""
+    modality = frames[name][0].frame.modality.name if frames[name] else None
+    alike = (
+        other
+        for other in frames
+        if other != name and frames[other] and frames[other][-1].frame.modality.name is modality
+    )
+    return {f"{other} {len(frames[other]) - 1}": frames[other][-1] for other in islice(alike, most)}
+
+
+def table_of(lines: Sequence[Line], baselines: bool = True) -> str:
+    """Dice a set and method, with the number of targets, and processor seconds a target."""
+    shots = sorted({len(line.supports) for line in lines if line.kind == "present"})
+    heads = ["set", "targets", *(BASELINES if baselines else ())]
+    heads += [f"{kind}, {n}" for n in shots for kind in ("coarse", "refined", "CPU s")]
+    rows = []
+    for name in (one for one in SETS if any(line.set == one for line in lines)):
+        own = [line for line in lines if line.set == name]
+        present = [line for line in own if line.kind == "present"]
+        row = [float(len({line.target for line in present}))]
+        row += [_mean([one.dice for one in own if one.kind == kind]) for kind in (BASELINES if baselines else ())]
+        for n in shots:
+            some = [one for one in present if len(one.supports) == n]
+            row += [_mean([getattr(one, of) for one in some]) for of in ("coarse", "dice", "seconds")]
+        rows.append((f"{name}{'' if name in TUNED else ' *'}", row))
+    means = [float(np.nanmean([row[n] for _, row in rows])) for n in range(1, len(heads) - 1)]
+    rows.append(("mean", [float("nan"), *means]))
+    text = [f"| {label} | {'' if np.isnan(row[0]) else int(row[0])} | " + " | ".join(map(_cell, row[1:])) + " |"
+            for label, row in rows]  # fmt: skip
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *text])
+
+
+def found_table(lines: Sequence[Line]) -> str:
+    """How often the structure is rightly found, and rightly not, by number of supports."""
+    told = [line for line in lines if line.limit]
+    rows = [
+        "| supports | shown, and found | painted over, and not found | other pictures, and not found |",
+        "|---" * 4 + "|",
+    ]
+    for shots in sorted({len(line.supports) for line in told}):
+        cells = []
+        for kind in ("present", "painted", "other"):
+            some = [one for one in told if len(one.supports) == shots and one.kind == kind]
+            right = sum((one.similarity >= one.limit) == (kind == "present") for one in some)
+            cells.append(f"{right} of {len(some)}")
+        rows.append(f"| {shots} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _cell(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--model", default="quill")
     parser.add_argument("--features")
     parser.add_argument("--shots", nargs="*", type=int, default=[1, 3, 5])
-    parser.add_argument("--targets", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=2, help="different single supports")
-    parser.add_argument("--absent", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--targets", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1, help="different single supports")
+    parser.add_argument("--absent", nargs="*", type=int, default=[1], help="shots with targets that lack the structure")
+    parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--places", type=int, default=3)
-    parser.add_argument("--most", type=int, default=9, help="frames of a set")
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--most", type=int, default=12, help="frames of a set")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    kinds = ("coarse", "refined", "found", "not found", "CPU s") if options.absent else ("coarse", "refined", "CPU s")
-    columns = ["targets", *BASELINES, *(f"{kind}, {n}" for n in options.shots for kind in kinds)]
-    print("| set | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1), flush=True)
-    rows = []
-    for name, frames in sets(options.sets, options.most):
-        rows.append(measured(name, frames, options))
-        _print(f"{name}{'' if name in TUNED else ' *'}", rows[-1], columns)
-    _print("mean", {c: float(np.mean([row[c] for row in rows if c in row] or [np.nan])) for c in columns}, columns)
-
-
-def _print(name: str, row: Mapping[str, float], columns: Sequence[str]) -> None:
-    cells = ["" if one not in row else f"{row[one]:.0f}" if one == "targets" else f"{row[one]:.2f}" for one in columns]
-    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    cases = load_cases(DATA, (Task.IMAGE, Task.VOLUME), tuple(Use))
+    frames = {name: frames_of(name, options.most, cases) for name in SETS}
+    measurement = Measurement(options)
+    for name in options.sets:
+        measurement.on_set(name, frames[name], others_of(name, frames))
+        print(f"{name} is done", flush=True)
+    lines = read_lines(measurement.file)
+    label = "one-example" if measurement.file.stem == "quill" else f"one-example-{measurement.file.stem}"
+    for part, text in ((label, table_of(lines, options.baselines)), (f"{label}-found", found_table(lines))):
+        print(text, flush=True)
+        write(PAGE, part, text)
 
 
 if __name__ == "__main__":

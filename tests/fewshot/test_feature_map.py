@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from delineate.fewshot.descriptors import whitening_of
 from delineate.fewshot.feature_map import FeatureGrid, FeatureMap
 from delineate.preprocess.fitting import Fit, fitted
 
@@ -54,3 +55,19 @@ def test_unit_vectors_have_length_one_and_zeros_stay() -> None:
     lengths = np.linalg.norm(unit, axis=0)
     assert lengths[0, 0] == 0
     assert np.allclose(lengths.ravel()[1:], 1, atol=1e-5)
+
+
+def test_whitening_draws_the_variances_of_features_halfway_together() -> None:
+    random = np.random.default_rng(0)
+    spread = np.array([30.0, 3.0, 1.0], np.float32)
+    values = random.normal(0, 1, (3, 32, 32)).astype(np.float32) * spread[:, None, None]
+    one = FeatureMap(values, FeatureGrid.stretched(64, 64, 32, 32))
+    white = whitening_of([one, one], cells=32)
+    flat = white @ (values - values.mean(axis=(1, 2), keepdims=True)).reshape(3, -1)
+    ratio = float(flat[0].std() / flat[1].std())
+    assert ratio == pytest.approx((30 / 3) ** 0.5, rel=0.2)
+
+
+def test_features_that_do_not_vary_are_whitened_to_numbers() -> None:
+    one = FeatureMap(np.ones((3, 8, 8), np.float32), FeatureGrid.stretched(8, 8, 8, 8))
+    assert np.isfinite(whitening_of([one], cells=8)).all()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from delineate.core.frame import Frame
+from delineate.fewshot.candidates import ShownExample, cut_of
 from delineate.fewshot.descriptors import Descriptors
 from delineate.fewshot.label_transfer import (
     TransferOptions,
@@ -113,3 +114,13 @@ def test_support_slices_lie_in_the_middle_of_each_part() -> None:
     assert support_slices(range(10, 40)) == [15, 25, 35]
     assert support_slices([4, 5]) == [5]
     assert [part_of(z, 0, 30) for z in (-3, 0, 9, 10, 20, 30, 99)] == [0, 0, 0, 1, 2, 2, 2]
+
+
+def test_a_small_structure_keeps_its_area_in_the_coarse_mask(support: tuple) -> None:
+    picture, mask = support
+    descriptors = described(picture)
+    shown = [ShownExample(Frame.of(picture), mask, descriptors, descriptors.mask(mask), *[np.zeros((1, 1))] * 2)]
+    voted_down = 0.4 * mask.astype(np.float32)
+    assert cut_of(voted_down, shown) < 0.4 <= 0.5
+    assert cut_of(mask.astype(np.float32), shown) <= 0.5
+    assert cut_of(np.zeros(mask.shape, np.float32), shown) == pytest.approx(0.2)

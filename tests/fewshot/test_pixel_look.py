@@ -8,7 +8,7 @@ import pytest
 from delineate.core.frame import Frame
 from delineate.fewshot.candidates import Origin
 from delineate.fewshot.matcher import Matcher, MatchOptions, Support
-from delineate.fewshot.pixel_look import PixelLook, is_scattered
+from delineate.fewshot.pixel_look import PixelLook, as_shown, is_scattered
 from delineate.quill.dense_features import QuillExtractor
 from delineate.quill.predictor import SHIPPED
 
@@ -56,3 +56,27 @@ def test_a_matcher_takes_pixels_for_cells() -> None:
     assert match.origin is Origin.PIXELS
     assert dice(match.mask, truth) > 0.85
     assert 0 < match.similarity <= 1 and 0 < match.confidence <= 1
+
+
+def fluorescence(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Few bright cells on black."""
+    pixels, mask = cells(seed, count=10)
+    return np.where(mask, pixels, pixels // 8).astype(np.uint8), mask
+
+
+def test_a_stain_is_looked_at_as_the_negative_of_fluorescence_and_the_other_way_round() -> None:
+    bright, mask = fluorescence(0)
+    other, truth = fluorescence(1)
+    dark = 255 - other
+    extractor = QuillExtractor(SHIPPED, side=256, threads=1)
+    matcher = Matcher(extractor, [Support(Frame.of(bright), {"cell": mask})], None, MatchOptions(refine=False))
+    assert dice(matcher.match(Frame.of(dark))["cell"].mask, truth) > 0.85
+    stained = Matcher(extractor, [Support(Frame.of(255 - bright), {"cell": mask})], None, MatchOptions(refine=False))
+    assert dice(stained.match(Frame.of(other))["cell"].mask, truth) > 0.85
+
+
+def test_a_frame_that_looks_as_shown_stays() -> None:
+    frame = Frame.of(fluorescence(1)[0])
+    assert as_shown(frame, [Frame.of(fluorescence(0)[0])]) is frame
+    even = Frame.of(cells(1)[0])
+    assert as_shown(even, [Frame.of(255 - cells(0)[0])]) is even  # neither way far from the other

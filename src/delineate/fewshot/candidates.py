@@ -23,6 +23,7 @@ from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 Mask = NDArray[np.bool_]
 BINS = 24  # of the histograms of gray values
 COMPARED = 128  # pixels along a side in which masks are compared with one another
+LEAST_CUT = 0.2
 MOST_COMPONENTS = 6  # of a coarse mask that are refined
 
 
@@ -136,16 +137,25 @@ def overlap(one: NDArray[np.floating] | Mask, other: NDArray[np.floating] | Mask
     return 2 * float((one * other).sum()) / total if total else 0.0
 
 
-def coarse_candidates(probability: Array, target: Frame, refiner: Refiner | None) -> list[Candidate]:
+def cut_of(probability: Array, supports: Sequence[ShownExample]) -> float:
+    """The probability from which on a pixel belongs to the structure: half, or less where too few would.
+
+    What is small is voted down by its surroundings; it is about as large as on the supports.
+    """
+    area = float(np.mean([one.mask.mean() for one in supports]))
+    return float(np.clip(np.quantile(probability, 1 - area), LEAST_CUT, 0.5))
+
+
+def coarse_candidates(probability: Array, cut: float, target: Frame, refiner: Refiner | None) -> list[Candidate]:
     """The transferred mask itself, and refined by boxes and as a mask."""
-    mask = probability > 0.5
+    mask = probability > cut
     if not mask.any():
         return []
     found = [Candidate(mask, Origin.COARSE)]
     if refiner is None:
         return found
     options = PromptOptions(KeptComponents.ALL, points=None, min_area=max(4, round(0.02 * mask.sum())))
-    parts = coarse_to_prompts(probability, options)[:MOST_COMPONENTS]
+    parts = coarse_to_prompts(probability, options, cut)[:MOST_COMPONENTS]
     queries = [Query(part.prompts) for part in parts] + [Query(FramePrompts(mask=mask))]
     *boxes, whole = decoded(refiner.predictor, refiner.features, queries, target.size)
     if boxes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,7 @@ from delineate.fewshot.feature_map import Array, FeatureGrid, FeatureMap
 
 CELLS = 48  # along a side
 SMOOTHING = (0.0, 1.0, 2.5)  # cells
+WHITENING, DAMPING = 0.5, 0.01  # 1 would be whole; a share of the mean variance
 COLORED = 8.0  # difference between channels, in 8-bit grays, from which on a frame is in color
 
 
@@ -21,7 +23,7 @@ COLORED = 8.0  # difference between channels, in 8-bit grays, from which on a fr
 class Descriptors:
     """What is compared of a frame; cells cover it exactly, whatever its shape.
 
-    features     (C, n, n), without their mean over the frame, each of length 1
+    features     (C, n, n), without their mean over the frame, whitened if asked for, each of length 1
     intensities  (k, n, n), about 0 to 1: gray values at several smoothings, their gradient, and color
     grid         of the cells
     """
@@ -31,11 +33,13 @@ class Descriptors:
     grid: FeatureGrid
 
     @classmethod
-    def of(cls, frame: Frame, features: FeatureMap, cells: int = CELLS) -> Descriptors:
+    def of(cls, frame: Frame, features: FeatureMap, cells: int = CELLS, whitening: Array | None = None) -> Descriptors:
+        """Of a frame and its features; ``whitening`` (C, C) is applied to them."""
         height, width = frame.size
         grid = FeatureGrid.stretched(height, width, cells, cells)
-        values = features.resampled(cells)
-        values = values - values.mean(axis=(1, 2), keepdims=True)
+        values = _centered(features, cells)
+        if whitening is not None:
+            values = (whitening @ values.reshape(len(values), -1)).reshape(values.shape)
         lengths = np.linalg.norm(values, axis=0, keepdims=True)
         return cls(np.asarray(values / np.maximum(lengths, 1e-6)), _intensities(frame, grid), grid)
 
@@ -46,6 +50,22 @@ class Descriptors:
     def mask(self, mask: NDArray[np.bool_]) -> Array:
         """A mask (height, width) as the share of each cell (n, n) that it covers."""
         return np.asarray(self.grid.to_grid(mask) / self.grid.inside)
+
+
+def whitening_of(maps: Sequence[FeatureMap], cells: int = CELLS) -> Array:
+    """(C, C): features of frames like these with their variances drawn halfway to one another.
+
+    A few directions hold most of what varies over a frame, such as bright against dark; cosines see little else.
+    """
+    flat = [_centered(one, cells).reshape(len(one.values), -1) for one in maps]
+    variances, directions = np.linalg.eigh(sum((one @ one.T).astype(np.float64) for one in flat))
+    variances = np.maximum(variances, 0) + max(DAMPING * float(variances.mean()), 1e-12)
+    return np.asarray((directions * variances ** (-WHITENING / 2)) @ directions.T, np.float32)
+
+
+def _centered(features: FeatureMap, cells: int) -> Array:
+    values = features.resampled(cells)
+    return np.asarray(values - values.mean(axis=(1, 2), keepdims=True))
 
 
 def gray_and_color(frame: Frame) -> list[Array]:

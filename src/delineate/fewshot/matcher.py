@@ -16,16 +16,17 @@ from delineate.fewshot.candidates import (
     Refiner,
     ShownExample,
     coarse_candidates,
+    cut_of,
     dice_of_all,
     overlap,
     placed_candidates,
     weighed,
 )
-from delineate.fewshot.descriptors import Descriptors, gray_and_color
-from delineate.fewshot.feature_map import Array, FeatureExtractor
+from delineate.fewshot.descriptors import Descriptors, gray_and_color, whitening_of
+from delineate.fewshot.feature_map import Array, FeatureExtractor, FeatureMap
 from delineate.fewshot.features import feature_map
 from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, pair_weights, transferred
-from delineate.fewshot.pixel_look import PixelLook, is_scattered
+from delineate.fewshot.pixel_look import PixelLook, as_shown, is_scattered
 from delineate.fewshot.placement import Placement, placements
 from delineate.fewshot.quality import quality
 from delineate.predictors.frame_predictor import EmbeddingFeatures, FramePredictor
@@ -113,7 +114,9 @@ class Matcher:
         self.predictor = getattr(predictor, "quick", predictor) if self.options.refine else None
         self._looks: dict[tuple[str, tuple[int, ...]], PixelLook] = {}
         self.supports = tuple(supports)
-        self._described = [Descriptors.of(one.frame, extractor.features(one.frame)) for one in supports]
+        maps = [extractor.features(one.frame) for one in supports]
+        self._whitening = whitening_of(maps)
+        self._described = [self._descriptors(one.frame, own) for one, own in zip(supports, maps, strict=True)]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -127,17 +130,22 @@ class Matcher:
         shared = own and isinstance(encoded, EmbeddingFeatures)
         features = feature_map(encoded) if shared else self.extractor.features(frame)
         refiner = None if self.predictor is None else Refiner(self.predictor, encoded)
-        return Target(frame, Descriptors.of(frame, features), refiner, gray_and_color(frame)[0])
+        return Target(frame, self._descriptors(frame, features), refiner, gray_and_color(frame)[0])
+
+    def _descriptors(self, frame: Frame, features: FeatureMap) -> Descriptors:
+        return Descriptors.of(frame, features, whitening=self._whitening)
 
     def match(self, frame: Frame, use: Sequence[int] | None = None) -> dict[str, Match]:
         """Outline every structure on a frame.
 
         use  numbers of the supports that are compared; default: all
         """
-        target = self.target(frame)
         chosen = range(len(self.supports)) if use is None else use
         described = [self._described[n] for n in chosen]
         supports = [self.supports[n] for n in chosen]
+        if all(is_scattered(mask) for one in supports for mask in one.masks.values()):
+            frame = as_shown(frame, [one.frame for one in supports])
+        target = self.target(frame)
         likeness = [cosines(target.descriptors, one) for one in described]
         names = tuple(dict.fromkeys(name for one in supports for name in one.masks))
         cells = [
@@ -185,7 +193,9 @@ class Matcher:
     def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
         probability = target.descriptors.grid.to_frame(cells)
-        candidates = coarse_candidates(probability, target.frame, target.refiner)
+        structure = [one for one, _ in shown]
+        cut = cut_of(probability, structure)
+        candidates = coarse_candidates(probability, cut, target.frame, target.refiner)
         each = self.options.places if len(shown) == 1 else min(2, self.options.places)
         found: list[tuple[Placement, ShownExample]] = []
         for support, aligned in shown:
@@ -194,9 +204,8 @@ class Matcher:
             found += [(place, support) for place in places]
         for place, support in sorted(found, key=lambda pair: -pair[0].score)[:MOST_PLACES]:
             candidates += placed_candidates(support, [place], target.frame, target.refiner)
-        structure = [one for one, _ in shown]
         ranked = _ranked(weighed(candidates, probability, target, structure))
-        coarse = probability > 0.5
+        coarse = probability > cut
         if not ranked:
             return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
         best = ranked[0][1]
@@ -204,7 +213,15 @@ class Matcher:
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
-    return sorted(((quality(one.evidence), one) for one in candidates), key=lambda pair: -pair[0])
+    """Candidates with their quality, best first: by it, and by the Dice with the truth were that one of them."""
+    if not candidates:
+        return []
+    masks = [one.mask for one in candidates]
+    qualities = np.array([quality(one.evidence) for one in candidates])
+    chances = qualities**2 / (qualities**2).sum()
+    dice = dice_of_all(masks, masks[0].astype(np.float32))[:, 1:]
+    order = np.argsort(-qualities * (dice @ chances), kind="stable")
+    return [(float(qualities[n]), candidates[n]) for n in order]
 
 
 def _voted(ranked: Sequence[tuple[float, Candidate]]) -> NDArray[np.bool_]:

@@ -26,6 +26,8 @@ REACH = 4.0  # length scale of the kernel, in standard deviations of a filter
 SAMPLES = 4000  # pixels of a support that are learned from
 DAMPING = 1e-3  # of the ridge regression, as a share of the mean variance
 PARTS = 4
+LEVELS = np.linspace(0.02, 0.98, 33)  # quantiles by which distributions of gray values are compared
+FAR, NEARER = 0.3, 0.7  # a mean difference of gray values, and the share of it that a negative has to stay below
 CUTS = np.linspace(0.2, 0.8, 13)
 
 
@@ -93,6 +95,20 @@ def is_scattered(mask: NDArray[np.bool_]) -> bool:
         return False
     shares = np.bincount(parts.ravel())[1:] / mask.sum()
     return bool(1 / (shares**2).sum() > PARTS)
+
+
+def as_shown(frame: Frame, shown: Sequence[Frame]) -> Frame:
+    """A frame, or its gray negative where that is much more like the frames that show a structure.
+
+    Cells are bright on dark in fluorescence and dark on bright in a stain.
+    """
+    gray = gray_and_color(frame)[0]
+    own = np.quantile(gray, LEVELS)
+    others = np.mean([np.quantile(gray_and_color(one)[0], LEVELS) for one in shown], axis=0)
+    straight, negative = np.abs(own - others).mean(), np.abs(1 - own[::-1] - others).mean()
+    if straight < FAR or negative > NEARER * straight:
+        return frame
+    return Frame.of(np.rint(255 * (1 - gray)).astype(np.uint8))
 
 
 def filtered(channels: Sequence[Array]) -> Array:
