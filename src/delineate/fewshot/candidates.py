@@ -53,7 +53,6 @@ class Candidate:
     placed         likeness of the support's template at its place
     agreement      mean Dice with the other candidates
     back           Dice of the support's mask with what this one, as a label, says of the support
-    alike          mean cosine of its cells with the most alike cell of the structure on the supports
     """
 
     mask: Mask
@@ -67,7 +66,6 @@ class Candidate:
     placed: float = 0.0
     agreement: float = 0.0
     back: float = 0.0
-    alike: float = 0.0
 
     @property
     def evidence(self) -> NDArray[np.float64]:
@@ -86,26 +84,19 @@ class Candidate:
         """
         return float(max(self.coarse * self.agreement, 0.0) ** 0.5)
 
-    @property
-    def confidence(self) -> float:
-        """How well it is outlined: the geometric mean of ``agreement``, ``alike`` and ``predicted_iou``."""
-        return float(max(self.agreement * self.alike * self.predicted_iou, 0.0) ** (1 / 3))
-
 
 @dataclass(frozen=True, eq=False)
 class ShownExample:
     """A structure on a support.
 
-    cells     the mask on the grid
-    likeness  ``cosines`` of the target with the support
-    weights   ``pair_weights`` of them
+    cells    the mask on the grid
+    weights  ``pair_weights`` of the target with it
     """
 
     frame: Frame
     mask: Mask
     descriptors: Descriptors
     cells: Array
-    likeness: Array
     weights: Array
 
 
@@ -212,7 +203,7 @@ def weighed(
     dice = dice_of_all([one.mask for one in kept], probability)
     agreement = (dice[:, 1:].sum(axis=1) - 1) / max(len(kept) - 1, 1)
     out = []
-    for n, (one, back, alike) in enumerate(zip(kept, _back(cells, supports), _alike(cells, supports), strict=True)):
+    for n, (one, back) in enumerate(zip(kept, _back(cells, supports), strict=True)):
         look = _look(target.gray, one.mask)
         area = float(one.mask.mean())
         out.append(
@@ -224,7 +215,6 @@ def weighed(
                 contrast=max(float(np.minimum(look[1], other[1]).sum()) for other in looks),
                 agreement=float(agreement[n]),
                 back=float(back),
-                alike=float(alike),
             )
         )
     return out
@@ -248,18 +238,6 @@ def _back(cells: Array, supports: Sequence[ShownExample]) -> NDArray[np.float64]
     """``Candidate.back`` of masks (K, n, n), the mean over all supports."""
     each = [[overlap(one, shown.cells) for one in carried_back(shown.weights, cells)] for shown in supports]
     return np.asarray(np.mean(each, axis=0))
-
-
-def _alike(cells: Array, supports: Sequence[ShownExample]) -> NDArray[np.float64]:
-    """``Candidate.alike`` of masks (K, n, n): the best of all supports, cell by cell."""
-    best = np.max([shown.likeness[:, _core(shown.cells)].max(axis=1) for shown in supports], axis=0)
-    flat = cells.reshape(len(cells), -1)
-    return np.asarray(flat @ best / np.maximum(flat.sum(axis=1), 1e-6))
-
-
-def _core(cells: Array) -> NDArray[np.bool_]:
-    """The cells that a structure fills most, flat."""
-    return np.asarray(cells.ravel() >= min(0.5, float(cells.max())))
 
 
 def _look(gray: Array, mask: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

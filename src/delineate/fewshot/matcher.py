@@ -69,7 +69,7 @@ class Match:
     similarity  ``Candidate.similarity``: how sure it is that the structure is there, 0 to 1
     origin      what made the outline
     coarse      the mask that labels alone give, without a promptable model
-    confidence  ``Candidate.confidence``: how well it is outlined, 0 to 1; it ranks outlines of one structure
+    confidence  ``quality``: the Dice to expect, 0 to 1; it ranks outlines of one structure
     """
 
     mask: Mask
@@ -160,7 +160,7 @@ class Matcher:
         matches = {}
         for n, name in enumerate(names):
             shown = [
-                (ShownExample(support.frame, support.masks[name], one, of_cells[n], alike, weight), alignment(alike))
+                (ShownExample(support.frame, support.masks[name], one, of_cells[n], weight), alignment(alike))
                 for support, one, of_cells, weight, alike in zip(
                     supports, described, cells, weights, likeness, strict=True
                 )
@@ -188,7 +188,7 @@ class Matcher:
         if not found:
             return Match(mask, 0.0, Origin.PIXELS, coarse)
         one = replace(found[0], agreement=overlap(pixels > 0.5, coarse))
-        return Match(mask, one.similarity, Origin.PIXELS, coarse, one.confidence)
+        return Match(mask, one.similarity, Origin.PIXELS, coarse, quality(one.evidence))
 
     def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
@@ -208,8 +208,8 @@ class Matcher:
         coarse = probability > cut
         if not ranked:
             return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
-        best = ranked[0][1]
-        return Match(_voted(ranked), best.similarity, best.origin, coarse, best.confidence)
+        expected, best = ranked[0]
+        return Match(_voted(ranked), best.similarity, best.origin, coarse, expected)
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:
