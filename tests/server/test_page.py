@@ -194,7 +194,7 @@ def test_the_page_does_what_it_says(worked: dict[str, Any]) -> None:
     low, high = map(float, worked["window"])
     assert low < high and worked["dragged"] != worked["window"]
     assert worked["help"] > 25
-    assert worked["resumed"] == worked["volume"]
+    assert worked["resumed"] == worked["volume"] and worked["like"]
     assert worked["frame"].startswith("frame 2 ")
     assert worked["follows"].startswith("Following: ") and worked["picture"].endswith("px")
     assert (

@@ -1,6 +1,6 @@
 /** Requests to the server, and the socket of a session. */
 
-import type { Action, Answer, KeptSession, Measures, Problem, Progress, Scan, SessionState } from "./types";
+import type { Action, Answer, Example, KeptSession, Measures, Problem, Progress, Scan, SessionState } from "./types";
 import { readMask, type Runs } from "./runs";
 
 const ROOT = "/api/v1";
@@ -45,6 +45,9 @@ export const keptSessions = async (scan = ""): Promise<KeptSession[]> =>
   (await (await ask(`/sessions${scan ? `?scan=${scan}` : ""}`)).json()).sessions;
 export const measured = async (id: string, object: string): Promise<Measures> =>
   (await ask(`/sessions/${id}/measures?object=${encodeURIComponent(object)}`)).json();
+/** A structure of a session, as a prompt for frames of another one. */
+export const exampleOf = async (session: string, object: string): Promise<Example> =>
+  (await post<{ prompt: Example }>("/examples/session", { session, object })).prompt;
 export const exported = (id: string, format: string): Promise<Response> =>
   ask(`/sessions/${id}/export?format=${encodeURIComponent(format)}`);
 

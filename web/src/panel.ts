@@ -1,6 +1,7 @@
 /** The column beside the pictures: tools, structures with their sizes, what can be done to them. */
 
 import { byId, iconButton, made } from "./dom";
+import { askForExample } from "./likeness";
 import type { Page } from "./page";
 import { axisOf, planeName } from "./planes";
 import { Saving } from "./saving";
@@ -105,6 +106,7 @@ export class Panel {
       outlines: () => page.looking.hide(),
       play: () => page.looking.play(),
       add: () => this.add(),
+      "like-open": () => void askForExample(page),
       new: () => this.asked("Begin a new session on this scan?", axisOf(page.scan)),
       "show-help": () => byId<HTMLDialogElement>("help").showModal(),
       "close-help": () => byId<HTMLDialogElement>("help").close(),

@@ -95,7 +95,17 @@ export interface Answer extends Partial<SessionState> {
   moved?: boolean;
 }
 
+/** An outlined picture of another scan, the whole of it. */
+export interface Example {
+  type: "example";
+  picture: string;
+  height: number;
+  width: number;
+  counts: number[];
+}
+
 export type Prompt =
+  | (Example & { frame: number })
   | { type: "point"; at: Pair; frame: number; positive: boolean }
   | { type: "box"; corners: [number, number, number, number]; frame: number }
   | { type: "scribble"; points: Pair[]; frame: number; positive: boolean }

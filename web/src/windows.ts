@@ -34,7 +34,7 @@ export class Windows {
     const [low, high] = scan.window;
     const hounsfield = scan.modality === "CT" && low < -20;
     const relative = RELATIVE.map(([name, [from, to]]) => [name, [low + from * (high - low), low + to * (high - low)]] as [string, Pair]);
-    this.presets = [["own", null], ...(hounsfield ? OF_CT : relative)];
+    this.presets = [["default", null], ...(hounsfield ? OF_CT : relative)];
     const choice = byId<HTMLSelectElement>("window");
     choice.replaceChildren(...this.presets.map(([name], n) => made("option", { textContent: `${n + 1}  ${name}`, value: String(n) })), made("option", { textContent: "other", value: "", hidden: true }));
     choice.onchange = () => {

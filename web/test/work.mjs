@@ -103,6 +103,7 @@ await page.keyboard.press("q");
 await page.keyboard.press("w");
 await page.keyboard.press("3");
 seen.window = [await page.inputValue("#low"), await page.inputValue("#high")];
+await page.keyboard.press("p");
 await page.mouse.move(box.x + 100, box.y + 100);
 await page.mouse.down({ button: "right" });
 await page.mouse.move(box.x + 160, box.y + 130, { steps: 4 });
@@ -138,6 +139,15 @@ await menu("#copy-command");
 await told(page, "Copied");
 seen.filmCommand = await clipboard();
 seen.film = session();
+
+// the structure of the other scan, looked for on this frame
+await page.keyboard.press("End");
+await page.click("#like-open");
+await page.click('#like-list button:has-text("second one")');
+await page.waitForFunction(() => /second one: |Nothing was found/.test(document.getElementById("message").textContent));
+seen.like = await message();
+await page.keyboard.press("Control+z");
+await told(page, "Taken back");
 
 // following that takes long is ended with Esc; a file that is dropped is opened beside it
 await open("bar.nii.gz", slow);
