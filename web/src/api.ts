@@ -59,7 +59,9 @@ export function upload(files: File[], told: (share: number) => void): Promise<Sc
     request.open("POST", `${ROOT}/scans${one ? `?name=${encodeURIComponent(one.name.slice(-300))}` : ""}`);
     request.upload.onprogress = (event) => told(event.lengthComputable ? event.loaded / event.total : 0);
     request.onerror = () =>
-      failed(new ServerProblem({ code: "E-PAGE-OFFLINE", title: "The server does not answer.", hint: "Start it again." }));
+      failed(
+        new ServerProblem({ code: "E-PAGE-OFFLINE", title: "The server does not answer.", hint: "Start it again." }),
+      );
     request.onload = () => {
       const content = JSON.parse(request.responseText || "{}");
       if (request.status === 201) done(content);

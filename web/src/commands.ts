@@ -38,14 +38,24 @@ export function asCommand(log: Log, scan: string, model: string, single: boolean
   const followed = last?.event === "propagate" ? events.pop()! : null;
   const asked = new Map<string, Prompt[]>();
   for (const event of events) {
-    if (event.event === "add_object" ? event.label !== asked.size + 1 : event.event !== "prompt" || (event.new && event.new.label !== asked.size + 1)) return null;
+    if (
+      event.event === "add_object"
+        ? event.label !== asked.size + 1
+        : event.event !== "prompt" || (event.new && event.new.label !== asked.size + 1)
+    )
+      return null;
     if (!asked.has(event.object!)) asked.set(event.object!, []);
     if (event.prompt) {
       if ([...asked.keys()].at(-1) !== event.object) return null; // options stand structure by structure
       asked.get(event.object!)!.push(event.prompt);
     }
   }
-  const whole = !followed || (followed.stopped_after == null && followed.first == null && followed.stop == null && (!followed.objects?.length || followed.objects.length === asked.size));
+  const whole =
+    !followed ||
+    (followed.stopped_after == null &&
+      followed.first == null &&
+      followed.stop == null &&
+      (!followed.objects?.length || followed.objects.length === asked.size));
   if (!whole || !asked.size) return null;
   let oneByOne = false;
   for (const [name, prompts] of asked) {

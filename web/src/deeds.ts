@@ -7,7 +7,8 @@ import { planeName, voxelAt } from "./planes";
 import { edited, paints, promptOf, type Stroke, type Tool } from "./tools";
 import type { Action, CleanSteps, Prompt } from "./types";
 
-const OFFLINE = "The server does not answer, and nothing was changed. It is asked again every second; if it was ended, start it again: delineate open.";
+const OFFLINE =
+  "The server does not answer, and nothing was changed. It is asked again every second; if it was ended, start it again: delineate open.";
 
 export class Deeds {
   constructor(private readonly page: Page) {}
@@ -41,8 +42,11 @@ export class Deeds {
   }
 
   finish(stroke: Stroke): void {
-    if (stroke.tool === "point" && stroke.places[0]) this.page.panes.cursor = voxelAt(this.page.scan, this.page.frame, stroke.places[0]);
-    const prompt = paints(stroke.tool) ? this.painted(stroke) : promptOf(stroke, this.page.frame, this.page.scan.width, this.page.scan.height);
+    if (stroke.tool === "point" && stroke.places[0])
+      this.page.panes.cursor = voxelAt(this.page.scan, this.page.frame, stroke.places[0]);
+    const prompt = paints(stroke.tool)
+      ? this.painted(stroke)
+      : promptOf(stroke, this.page.frame, this.page.scan.width, this.page.scan.height);
     if (prompt) this.act({ event: "prompt", object: this.target(), prompt });
     byId<HTMLInputElement>("new-name").value = "";
     this.page.show();
@@ -83,7 +87,9 @@ export class Deeds {
     const offer = this.page.candidates!;
     this.act({ event: "choose", object: offer.object, frame: offer.frame, candidate: chosen });
     this.page.candidates = { ...offer, chosen };
-    this.page.tell(`Outline ${chosen + 1} of ${offer.scores.length}: ${Math.round(offer.scores[chosen]! * 100)} % sure.`);
+    this.page.tell(
+      `Outline ${chosen + 1} of ${offer.scores.length}: ${Math.round(offer.scores[chosen]! * 100)} % sure.`,
+    );
     this.page.show();
   }
 
@@ -104,7 +110,9 @@ export class Deeds {
     }
     const next = doubtful[(doubtful.indexOf(this.page.frame) + 1) % doubtful.length]!;
     this.page.looking.go(next);
-    this.page.tell(`${Math.round((this.page.structure?.scores[next] ?? 0) * 100)} % sure here: click to correct it, or Enter if it is right.`);
+    this.page.tell(
+      `${Math.round((this.page.structure?.scores[next] ?? 0) * 100)} % sure here: click to correct it, or Enter if it is right.`,
+    );
   }
 
   /** ``name`` is what is told of it. */
@@ -115,7 +123,11 @@ export class Deeds {
 
   interpolate(): void {
     const one = this.page.structure;
-    if (one) this.act({ event: "interpolate", object: one.name }, `${one.name}: the ${this.page.word}s between are filled by its shapes.`);
+    if (one)
+      this.act(
+        { event: "interpolate", object: one.name },
+        `${one.name}: the ${this.page.word}s between are filled by its shapes.`,
+      );
   }
 
   add(given: string): void {
@@ -133,8 +145,16 @@ export class Deeds {
   async again(axis: number): Promise<void> {
     try {
       const session = await newSession(this.page.scan.id, this.page.scan.kind === "volume" ? axis : null);
-      await this.page.open(this.page.scan.kind === "volume" ? await aboutScan(this.page.scan.id, axis) : this.page.scan, this.page.name, session);
-      this.page.tell(this.page.scan.kind === "volume" ? `${planeName(this.page.scan)} slices are outlined now. Click on a structure.` : "A new session. Click on a structure.");
+      await this.page.open(
+        this.page.scan.kind === "volume" ? await aboutScan(this.page.scan.id, axis) : this.page.scan,
+        this.page.name,
+        session,
+      );
+      this.page.tell(
+        this.page.scan.kind === "volume"
+          ? `${planeName(this.page.scan)} slices are outlined now. Click on a structure.`
+          : "A new session. Click on a structure.",
+      );
     } catch (error) {
       this.page.fail(error);
     }
@@ -142,7 +162,11 @@ export class Deeds {
 
   toggle(): void {
     this.page.negative = !this.page.negative;
-    this.page.tell(this.page.negative ? "Clicks say what does not belong to it (T changes it)." : "Clicks say what belongs to it (T changes it).");
+    this.page.tell(
+      this.page.negative
+        ? "Clicks say what does not belong to it (T changes it)."
+        : "Clicks say what belongs to it (T changes it).",
+    );
     this.page.show();
   }
 

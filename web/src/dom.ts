@@ -37,7 +37,11 @@ export function icon(name: keyof typeof SHAPES): SVGSVGElement {
 
 /** A small button with a drawing; a click on it is no click on what lies below. */
 export function iconButton(name: keyof typeof SHAPES, title: string, act: () => void): HTMLButtonElement {
-  const button = made("button", { className: "icon", title, onclick: (event: MouseEvent) => (event.stopPropagation(), act()) }, icon(name));
+  const button = made(
+    "button",
+    { className: "icon", title, onclick: (event: MouseEvent) => (event.stopPropagation(), act()) },
+    icon(name),
+  );
   button.setAttribute("aria-label", title);
   return button;
 }

@@ -1,6 +1,7 @@
 /** Files that were dropped: a folder is all that lies in it. */
 
-const entryFile = (entry: FileSystemFileEntry): Promise<File> => new Promise((done, failed) => entry.file(done, failed));
+const entryFile = (entry: FileSystemFileEntry): Promise<File> =>
+  new Promise((done, failed) => entry.file(done, failed));
 
 async function inside(folder: FileSystemDirectoryEntry): Promise<File[]> {
   const reader = folder.createReader();
@@ -14,7 +15,9 @@ async function inside(folder: FileSystemDirectoryEntry): Promise<File[]> {
 
 async function all(entry: FileSystemEntry): Promise<File[]> {
   if (entry.name.startsWith(".")) return [];
-  return entry.isDirectory ? inside(entry as FileSystemDirectoryEntry) : [await entryFile(entry as FileSystemFileEntry)];
+  return entry.isDirectory
+    ? inside(entry as FileSystemDirectoryEntry)
+    : [await entryFile(entry as FileSystemFileEntry)];
 }
 
 export async function filesOf(given: DataTransfer): Promise<File[]> {

@@ -30,35 +30,101 @@ export const KEYS: Key[] = [
     act: (page: Page) => page.deeds.choosing(tool),
   })),
   { keys: ["t"], shown: "T", about: "include or exclude by clicks", act: (page) => page.deeds.toggle() },
-  { keys: ["[", "]"], shown: "[ ]", about: "smaller or larger brush", act: (page, key) => page.deeds.resize(key === "[" ? -1 : 1) },
-  { keys: ["g"], shown: "G", about: "follow the structure to the other slices or frames", act: (page) => page.deeds.follow() },
-  { keys: ["escape"], shown: "Esc", about: "stop following; what was followed stays", act: (page) => page.deeds.stop() },
-  { keys: ["c"], shown: "C", about: "another outline of an ambiguous click", act: (page) => page.deeds.nextCandidate() },
-  { keys: ["enter"], shown: "Enter", about: "accept the outline on this slice or frame", act: (page) => page.deeds.accept() },
+  {
+    keys: ["[", "]"],
+    shown: "[ ]",
+    about: "smaller or larger brush",
+    act: (page, key) => page.deeds.resize(key === "[" ? -1 : 1),
+  },
+  {
+    keys: ["g"],
+    shown: "G",
+    about: "follow the structure to the other slices or frames",
+    act: (page) => page.deeds.follow(),
+  },
+  {
+    keys: ["escape"],
+    shown: "Esc",
+    about: "stop following; what was followed stays",
+    act: (page) => page.deeds.stop(),
+  },
+  {
+    keys: ["c"],
+    shown: "C",
+    about: "another outline of an ambiguous click",
+    act: (page) => page.deeds.nextCandidate(),
+  },
+  {
+    keys: ["enter"],
+    shown: "Enter",
+    about: "accept the outline on this slice or frame",
+    act: (page) => page.deeds.accept(),
+  },
   { keys: ["n"], shown: "N", about: "next doubtful slice or frame", act: (page) => page.deeds.nextDoubtful() },
-  { keys: ["arrowright", "arrowdown", "pagedown"], shown: "→ ↓ PgDn", about: "next slice or frame", act: (page) => page.looking.go(page.frame + 1) },
-  { keys: ["arrowleft", "arrowup", "pageup"], shown: "← ↑ PgUp", about: "previous slice or frame", act: (page) => page.looking.go(page.frame - 1) },
-  { keys: ["home", "end"], shown: "Home End", about: "first, last", act: (page, key) => page.looking.go(key === "home" ? 0 : Infinity) },
+  {
+    keys: ["arrowright", "arrowdown", "pagedown"],
+    shown: "→ ↓ PgDn",
+    about: "next slice or frame",
+    act: (page) => page.looking.go(page.frame + 1),
+  },
+  {
+    keys: ["arrowleft", "arrowup", "pageup"],
+    shown: "← ↑ PgUp",
+    about: "previous slice or frame",
+    act: (page) => page.looking.go(page.frame - 1),
+  },
+  {
+    keys: ["home", "end"],
+    shown: "Home End",
+    about: "first, last",
+    act: (page, key) => page.looking.go(key === "home" ? 0 : Infinity),
+  },
   { keys: ["f"], shown: "F", about: "next frame of a video", act: (page) => page.looking.video(1) },
-  { keys: ["d"], shown: "D", about: "previous frame of a video; elsewhere more opaque", act: (page) => page.looking.video(-1) || page.looking.opacity(0.1) },
-  { keys: ["a"], shown: "A, Shift+A", about: "less, more opaque", act: (page, key) => page.looking.opacity(key === "A" ? 0.1 : -0.1) },
+  {
+    keys: ["d"],
+    shown: "D",
+    about: "previous frame of a video; elsewhere more opaque",
+    act: (page) => page.looking.video(-1) || page.looking.opacity(0.1),
+  },
+  {
+    keys: ["a"],
+    shown: "A, Shift+A",
+    about: "less, more opaque",
+    act: (page, key) => page.looking.opacity(key === "A" ? 0.1 : -0.1),
+  },
   { keys: [" "], shown: "Space", about: "play, pause", act: (page) => page.looking.play() },
   { keys: ["w"], shown: "W, then 1-9", about: "a window of the list", act: (page) => page.windows.ask() },
-  { keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"], shown: "1-9", about: "that structure", act: (page, key) => page.number(Number(key)) },
-  { keys: ["<", ">", ",", "."], shown: "< >", about: "previous, next structure", act: (page, key) => page.neighbor("<,".includes(key) ? -1 : 1) },
+  {
+    keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    shown: "1-9",
+    about: "that structure",
+    act: (page, key) => page.number(Number(key)),
+  },
+  {
+    keys: ["<", ">", ",", "."],
+    shown: "< >",
+    about: "previous, next structure",
+    act: (page, key) => page.neighbor("<,".includes(key) ? -1 : 1),
+  },
   { keys: ["m"], shown: "M", about: "a new structure", act: () => byId("new-name").focus() },
   { keys: ["v"], shown: "V", about: "hide or show the outlines", act: (page) => page.looking.hide() },
   { keys: ["r"], shown: "R", about: "long and short axis on the slice", act: (page) => page.looking.ruler() },
   { keys: ["q"], shown: "Q", about: "one plane, or three", act: (page) => page.looking.planes() },
   { keys: ["0"], shown: "0", about: "the whole picture", act: (page) => page.looking.fit() },
   { keys: ["ctrl+z"], shown: "Ctrl+Z", about: "undo", act: (page) => page.deeds.step(true) },
-  { keys: ["ctrl+y", "ctrl+shift+z"], shown: "Ctrl+Y, Ctrl+Shift+Z", about: "redo", act: (page) => page.deeds.step(false) },
+  {
+    keys: ["ctrl+y", "ctrl+shift+z"],
+    shown: "Ctrl+Y, Ctrl+Shift+Z",
+    about: "redo",
+    act: (page) => page.deeds.step(false),
+  },
   { keys: ["ctrl+s"], shown: "Ctrl+S", about: "save", act: () => byId("saving").toggleAttribute("open", true) },
   { keys: ["?"], shown: "?", about: "these keys", act: () => byId<HTMLDialogElement>("help").showModal() },
 ];
 
 const typing = (target: EventTarget | null): boolean =>
-  target instanceof HTMLSelectElement || (target instanceof HTMLInputElement && target.type !== "range" && target.type !== "checkbox");
+  target instanceof HTMLSelectElement ||
+  (target instanceof HTMLInputElement && target.type !== "range" && target.type !== "checkbox");
 
 /** Does what a key says; true where it says something. */
 export function pressed(page: Page, event: KeyboardEvent): boolean {
@@ -74,7 +140,8 @@ export function pressed(page: Page, event: KeyboardEvent): boolean {
 }
 
 export function fillHelp(): void {
-  const rows = (all: [string, string][]) => all.flatMap(([keys, about]) => [made("dt", { textContent: keys }), made("dd", { textContent: about })]);
+  const rows = (all: [string, string][]) =>
+    all.flatMap(([keys, about]) => [made("dt", { textContent: keys }), made("dd", { textContent: about })]);
   byId("help-pointer").replaceChildren(...rows(POINTER));
   byId("help-keys").replaceChildren(...rows(KEYS.map((one) => [one.shown, one.about])));
 }

@@ -23,7 +23,18 @@ export async function askForExample(page: Page): Promise<void> {
   try {
     const kept = await keptSessions();
     const rows = kept.flatMap((session) =>
-      session.structures.map((object) => made("li", {}, made("button", { onclick: () => void find(session, object) }, made("strong", { textContent: object }), made("span", { className: "quiet name", textContent: session.name })))),
+      session.structures.map((object) =>
+        made(
+          "li",
+          {},
+          made(
+            "button",
+            { onclick: () => void find(session, object) },
+            made("strong", { textContent: object }),
+            made("span", { className: "quiet name", textContent: session.name }),
+          ),
+        ),
+      ),
     );
     list.replaceChildren(...rows);
     byId("like-none").hidden = rows.length > 0;

@@ -64,7 +64,9 @@ export class Looking {
         const voxel = voxelAt(pane.plane, pane.frame, place);
         words = `voxel ${voxel.join(", ")}`;
         if (this.page.scan.placement === "world") {
-          const mm = worldOf(this.page.scan, voxel).map((value, n) => `${"LPI"[n] && value < 0 ? "LPI"[n] : "RAS"[n]} ${Math.abs(value).toFixed(1)}`);
+          const mm = worldOf(this.page.scan, voxel).map(
+            (value, n) => `${"LPI"[n] && value < 0 ? "LPI"[n] : "RAS"[n]} ${Math.abs(value).toFixed(1)}`,
+          );
           words += ` · ${mm.join(" ")} mm`;
         }
       }
@@ -85,11 +87,25 @@ export class Looking {
   hover(place: Place): void {
     window.clearTimeout(this.page.resting);
     const { view } = this.page.panes.main;
-    if (this.page.tool !== "point" || this.page.negative || !view.contains(place) || this.page.waiting.size || this.page.job || this.page.structure?.locked) return;
+    if (
+      this.page.tool !== "point" ||
+      this.page.negative ||
+      !view.contains(place) ||
+      this.page.waiting.size ||
+      this.page.job ||
+      this.page.structure?.locked
+    )
+      return;
     if (this.page.masks.get(this.page.active ?? "")?.has(this.page.frame)) return;
     this.page.resting = window.setTimeout(() => {
-      const prompt = promptOf({ tool: "point", positive: true, places: [place] }, this.page.frame, this.page.scan.width, this.page.scan.height);
-      if (prompt) this.page.previewSeq = this.page.live.preview({ event: "prompt", object: this.page.deeds.target(), prompt });
+      const prompt = promptOf(
+        { tool: "point", positive: true, places: [place] },
+        this.page.frame,
+        this.page.scan.width,
+        this.page.scan.height,
+      );
+      if (prompt)
+        this.page.previewSeq = this.page.live.preview({ event: "prompt", object: this.page.deeds.target(), prompt });
     }, PREVIEW_AFTER);
   }
 
@@ -112,7 +128,9 @@ export class Looking {
     while (this.playing) {
       const until = performance.now() + Math.min(500, Math.max(20, pause));
       this.go(this.page.frame + 1 < this.page.scan.frames ? this.page.frame + 1 : 0);
-      await this.page.panes.images.get(this.page.scan, this.page.frame, this.page.panes.window).catch(() => (this.playing = false));
+      await this.page.panes.images
+        .get(this.page.scan, this.page.frame, this.page.panes.window)
+        .catch(() => (this.playing = false));
       await new Promise((next) => setTimeout(next, Math.max(0, until - performance.now())));
     }
     this.page.show();

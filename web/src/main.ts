@@ -31,7 +31,13 @@ async function trying(work: () => Promise<void>): Promise<void> {
 }
 
 const when = (used: number): string =>
-  new Date(used * 1000).toLocaleString(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  new Date(used * 1000).toLocaleString(undefined, {
+    weekday: "short",
+    day: "numeric",
+    month: "short",
+    hour: "2-digit",
+    minute: "2-digit",
+  });
 
 /** Shows a scan: where a person left it, or from nothing. */
 async function show(scan: Scan, name: string): Promise<void> {
@@ -55,14 +61,23 @@ async function goOn(session: string, name: string): Promise<void> {
 const take = (files: File[]): Promise<void> =>
   trying(async () => {
     if (!files.length) return;
-    const name = files.length === 1 ? files[0]!.name : (files[0]!.webkitRelativePath.split("/")[0] || `${files.length} files`);
-    const scan = await upload(files, (share) => tell(share < 1 ? `Sending ${name}: ${Math.round(share * 100)} %` : `Reading ${name} …`, false, share));
+    const name =
+      files.length === 1 ? files[0]!.name : files[0]!.webkitRelativePath.split("/")[0] || `${files.length} files`;
+    const scan = await upload(files, (share) =>
+      tell(share < 1 ? `Sending ${name}: ${Math.round(share * 100)} %` : `Reading ${name} …`, false, share),
+    );
     await show(scan, name);
   });
 
 async function fillRecent(): Promise<void> {
   const row = (one: KeptSession) => {
-    const button = made("button", { title: "Go on where you were" }, made("strong", { textContent: one.name }), made("span", { className: "name quiet", textContent: one.structures.join(", ") }), made("span", { className: "quiet", textContent: when(one.used) }));
+    const button = made(
+      "button",
+      { title: "Go on where you were" },
+      made("strong", { textContent: one.name }),
+      made("span", { className: "name quiet", textContent: one.structures.join(", ") }),
+      made("span", { className: "quiet", textContent: when(one.used) }),
+    );
     button.onclick = () => void trying(async () => (tell("Opening …", false, 1), goOn(one.id, one.name)));
     return made("li", {}, button);
   };
@@ -89,6 +104,10 @@ function listen(): void {
     document.body.classList.remove("dropping");
     if (event.dataTransfer) void trying(async () => take(await filesOf(event.dataTransfer!)));
   };
+  document.addEventListener("click", (event) => {
+    // what was clicked with the pointer does not take Enter and Space, which mean something of their own
+    if (event.detail > 0 && event.target instanceof Element) event.target.closest("button")?.blur();
+  });
   document.addEventListener("pointerdown", (event) => {
     if (!byId("saving").contains(event.target as Node)) byId("saving").removeAttribute("open");
   });

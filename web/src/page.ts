@@ -57,7 +57,16 @@ export class Page implements Hearer {
   /** Shows a scan with its session; one that was open is let go of, and kept on the server. */
   async open(scan: Scan, name: string, session: SessionState): Promise<void> {
     this.close();
-    Object.assign(this, { name, state: session, scan, active: null, measures: null, candidates: null, preview: null, job: null });
+    Object.assign(this, {
+      name,
+      state: session,
+      scan,
+      active: null,
+      measures: null,
+      candidates: null,
+      preview: null,
+      job: null,
+    });
     this.masks = new Map();
     this.hidden = new Set();
     this.waiting = new Map();
@@ -67,9 +76,17 @@ export class Page implements Hearer {
     byId("work").hidden = false;
     const planes = [scan, ...(await this.otherPlanes(scan))];
     byId("panes").className = planes.length > 1 ? "several" : "";
-    this.panes = new Panes(planes, CANVASES.map((id) => byId<HTMLCanvasElement>(id)), (error) => this.fail(error));
+    this.panes = new Panes(
+      planes,
+      CANVASES.map((id) => byId<HTMLCanvasElement>(id)),
+      (error) => this.fail(error),
+    );
     this.strip = new Strip(byId<HTMLCanvasElement>("strip"), this.scan, (frame) => this.looking.go(frame));
-    this.windows = new Windows(scan, (window) => this.looking.windowed(window), (text, wrong) => this.tell(text, wrong));
+    this.windows = new Windows(
+      scan,
+      (window) => this.looking.windowed(window),
+      (text, wrong) => this.tell(text, wrong),
+    );
     this.ends = this.panes.all.map((pane) => listen(this, pane));
     this.panel.open(planes);
     window.onkeydown = (event) => this.key(event);
@@ -116,7 +133,10 @@ export class Page implements Hearer {
   }
 
   gone(code: string): void {
-    this.tell(`The server has this session no more (${code}). Open the scan again: what was saved is in your files.`, true);
+    this.tell(
+      `The server has this session no more (${code}). Open the scan again: what was saved is in your files.`,
+      true,
+    );
   }
 
   changed(state: SessionState, masks: [string, number, Runs][], all: boolean): void {
@@ -160,9 +180,13 @@ export class Page implements Hearer {
       this.candidates = scores.length > 1 ? { object: answer.object, frame: answer.frame, scores, chosen: 0 } : null;
       const sure = Math.round((answer.score ?? 0) * 100);
       const next = this.scan.frames > 1 ? ` G follows it to the other ${this.word}s.` : "";
-      if (answer.empty) this.tell("Nothing was found there. Click on the structure itself, or draw a box around it.", true);
+      if (answer.empty)
+        this.tell("Nothing was found there. Click on the structure itself, or draw a box around it.", true);
       else if (prompt.type === "mask") this.tell(`${answer.object}: kept as drawn.${next}`);
-      else this.tell(`${answer.object}: ${sure} % sure.${this.candidates ? " Not what was meant? C shows another outline." : next}`);
+      else
+        this.tell(
+          `${answer.object}: ${sure} % sure.${this.candidates ? " Not what was meant? C shows another outline." : next}`,
+        );
       this.measure();
     }
     this.show();
@@ -179,12 +203,18 @@ export class Page implements Hearer {
     const running = progress.state === "running";
     this.job = running ? progress.job : null;
     this.progress(running ? [progress.done, progress.total] : null);
-    if (progress.state === "failed") this.tell(progress.error ? `${progress.error.title} ${progress.error.hint}` : "Following failed: undo, and try again.", true);
+    if (progress.state === "failed")
+      this.tell(
+        progress.error ? `${progress.error.title} ${progress.error.hint}` : "Following failed: undo, and try again.",
+        true,
+      );
     else if (running) this.tell(`Following: ${progress.done} of ${progress.total} ${this.word}s. Esc ends it.`);
     else {
       const doubtful = this.strip.doubtful.length;
       const ended = progress.state === "done" ? "Followed to the end." : "Ended; what was followed stays.";
-      this.tell(`${ended}${doubtful ? ` ${doubtful} doubtful ${this.word}${doubtful > 1 ? "s" : ""}: N shows the next one.` : ""}`);
+      this.tell(
+        `${ended}${doubtful ? ` ${doubtful} doubtful ${this.word}${doubtful > 1 ? "s" : ""}: N shows the next one.` : ""}`,
+      );
     }
     this.show();
   }

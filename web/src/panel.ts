@@ -14,7 +14,11 @@ const SHAPES: [string, string, CleanSteps][] = [
   ["Largest part", "Keep its largest connected part alone", { largest: true }],
 ];
 
-const DONE: Record<string, string> = { Smooth: "smoothed", "Fill holes": "holes filled", "Largest part": "its largest part kept" };
+const DONE: Record<string, string> = {
+  Smooth: "smoothed",
+  "Fill holes": "holes filled",
+  "Largest part": "its largest part kept",
+};
 
 export class Panel {
   private readonly saving: Saving;
@@ -31,7 +35,14 @@ export class Panel {
     const spacing = scan.kind === "volume" && scan.placement !== "pixels" ? this.spacing(scan) : "";
     byId("file").textContent = page.name.split("/").at(-1)!;
     byId("file").title = page.name;
-    byId("about").textContent = [scan.modality === "unknown" ? "" : scan.modality, `${scan.kind} ${size}`, spacing, page.state.model].filter(Boolean).join(" · ");
+    byId("about").textContent = [
+      scan.modality === "unknown" ? "" : scan.modality,
+      `${scan.kind} ${size}`,
+      spacing,
+      page.state.model,
+    ]
+      .filter(Boolean)
+      .join(" · ");
     for (const id of ["frames", "follow", "doubt", "interpolate", "accept"]) byId(id).hidden = scan.frames === 1;
     byId("planes-row").hidden = planes.length < 2;
     byId("interpolate").textContent = `Interpolate between ${page.word}s`;
@@ -60,18 +71,27 @@ export class Panel {
     );
     const size = byId<HTMLInputElement>("brush-radius");
     size.oninput = () => this.page.deeds.resize(Number(size.value) - this.page.brush);
-    const sign = made("button", { id: "sign", title: "Whether clicks say what belongs to it, or what does not (T)", onclick: () => this.page.deeds.toggle() });
+    const sign = made("button", {
+      id: "sign",
+      title: "Whether clicks say what belongs to it, or what does not (T)",
+      onclick: () => this.page.deeds.toggle(),
+    });
     byId("tools").append(sign);
   }
 
   /** Which plane is outlined; another one is another session. */
   private fillPlanes(planes: Scan[]): void {
     const choice = byId<HTMLSelectElement>("axis");
-    choice.replaceChildren(...planes.map((plane) => made("option", { value: String(axisOf(plane)), textContent: planeName(plane) })));
+    choice.replaceChildren(
+      ...planes.map((plane) => made("option", { value: String(axisOf(plane)), textContent: planeName(plane) })),
+    );
     choice.onchange = () => {
       const axis = Number(choice.value);
       choice.value = String(axisOf(this.page.scan));
-      this.asked(`Outline ${planeName(planes.find((plane) => axisOf(plane) === axis)!).toLowerCase()} slices in a new session?`, axis);
+      this.asked(
+        `Outline ${planeName(planes.find((plane) => axisOf(plane) === axis)!).toLowerCase()} slices in a new session?`,
+        axis,
+      );
     };
   }
 
@@ -113,7 +133,9 @@ export class Panel {
     };
     for (const [id, act] of Object.entries(acts)) byId(id).onclick = act;
     byId("shapes").replaceChildren(
-      ...SHAPES.map(([name, title, steps]) => made("button", { textContent: name, title, onclick: () => page.deeds.clean(steps, DONE[name]!) })),
+      ...SHAPES.map(([name, title, steps]) =>
+        made("button", { textContent: name, title, onclick: () => page.deeds.clean(steps, DONE[name]!) }),
+      ),
     );
     byId("new-name").onkeydown = (event) => {
       if (event.key === "Enter") this.add();
@@ -143,7 +165,10 @@ export class Panel {
       undo: page.state.can_undo,
       redo: page.state.can_redo,
       follow: free,
-      accept: free && Boolean(page.masks.get(page.active!)!.has(page.frame)) && !page.structure!.prompted.includes(page.frame),
+      accept:
+        free &&
+        Boolean(page.masks.get(page.active!)!.has(page.frame)) &&
+        !page.structure!.prompted.includes(page.frame),
       doubt: page.strip.doubtful.length > 0,
       interpolate: free && page.structure!.prompted.length > 1,
       ruler: outlined,
@@ -151,7 +176,8 @@ export class Panel {
     };
     for (const [id, may] of Object.entries(can)) byId<HTMLButtonElement>(id).disabled = !may;
     for (const button of byId("shapes").children) (button as HTMLButtonElement).disabled = !free;
-    for (const button of byId("tools").querySelectorAll("[data-tool]")) button.classList.toggle("active", (button as HTMLElement).dataset.tool === page.tool);
+    for (const button of byId("tools").querySelectorAll("[data-tool]"))
+      button.classList.toggle("active", (button as HTMLElement).dataset.tool === page.tool);
     byId("sign").replaceChildren(page.negative ? "− exclude" : "+ include", made("kbd", { textContent: "T" }));
     byId("sign").classList.toggle("negative", page.negative);
     byId("brush-size").hidden = !paints(page.tool);
@@ -176,19 +202,41 @@ export class Panel {
       if (!page.hidden.delete(one.name)) page.hidden.add(one.name);
       page.show();
     });
-    const lock = iconButton(one.locked ? "locked" : "unlocked", one.locked ? "Protected: click to let it change again" : "Protect it against changes", () =>
-      page.deeds.act({ event: "lock_object", object: one.name, locked: !one.locked }),
+    const lock = iconButton(
+      one.locked ? "locked" : "unlocked",
+      one.locked ? "Protected: click to let it change again" : "Protect it against changes",
+      () => page.deeds.act({ event: "lock_object", object: one.name, locked: !one.locked }),
     );
-    const remove = iconButton("remove", "Remove this structure (undo brings it back)", () => page.deeds.act({ event: "remove_object", object: one.name }));
-    const name = made("button", { className: "name", title: `${one.name}: structure ${n + 1}${n < 9 ? ` (${n + 1})` : ""}`, onclick: () => page.choose(one.name) }, swatch, one.name);
-    return made("li", { className: one.name === page.active ? "active" : "" }, name, made("span", { className: "size", textContent: this.size(one) }), eye, lock, remove);
+    const remove = iconButton("remove", "Remove this structure (undo brings it back)", () =>
+      page.deeds.act({ event: "remove_object", object: one.name }),
+    );
+    const name = made(
+      "button",
+      {
+        className: "name",
+        title: `${one.name}: structure ${n + 1}${n < 9 ? ` (${n + 1})` : ""}`,
+        onclick: () => page.choose(one.name),
+      },
+      swatch,
+      one.name,
+    );
+    return made(
+      "li",
+      { className: one.name === page.active ? "active" : "" },
+      name,
+      made("span", { className: "size", textContent: this.size(one) }),
+      eye,
+      lock,
+      remove,
+    );
   }
 
   private size(one: Structure): string {
     const frames = this.page.masks.get(one.name)?.size ?? 0;
     if (!frames) return "empty";
     const { kind, placement, frames: all } = this.page.scan;
-    if (placement === "pixels" || kind === "video") return all > 1 ? `${frames} of ${all}` : `${Math.round(one.volume_mm3)} px`;
+    if (placement === "pixels" || kind === "video")
+      return all > 1 ? `${frames} of ${all}` : `${Math.round(one.volume_mm3)} px`;
     const [amount, unit] = kind === "volume" ? [one.volume_mm3 / 1000, "ml"] : [one.volume_mm3 / 100, "cm²"];
     return `${amount < 10 ? amount.toFixed(2) : amount.toFixed(1)} ${unit}`;
   }
@@ -200,7 +248,12 @@ export class Panel {
     byId("candidates").replaceChildren(
       made("span", { className: "quiet" }, "outline ", made("kbd", { textContent: "C" })),
       ...offer.scores.map((score, n) =>
-        made("button", { className: n === offer.chosen ? "active" : "", textContent: `${Math.round(score * 100)} %`, title: `Outline ${n + 1} of ${offer.scores.length}`, onclick: () => this.page.deeds.candidate(n) }),
+        made("button", {
+          className: n === offer.chosen ? "active" : "",
+          textContent: `${Math.round(score * 100)} %`,
+          title: `Outline ${n + 1} of ${offer.scores.length}`,
+          onclick: () => this.page.deeds.candidate(n),
+        }),
       ),
     );
   }
@@ -211,12 +264,21 @@ export class Panel {
     const shown = measures && measures.object === active ? measures : null;
     byId("measures").hidden = !shown || shown.widest === null;
     if (!shown || shown.widest === null) return;
-    const words = (n: number) => `${shown.frames[n]!.long.toFixed(1)} × ${shown.frames[n]!.short.toFixed(1)} ${shown.unit}`;
+    const words = (n: number) =>
+      `${shown.frames[n]!.long.toFixed(1)} × ${shown.frames[n]!.short.toFixed(1)} ${shown.unit}`;
     const { widest } = shown;
-    const jump = made("button", { className: "link", textContent: `${words(widest)} · ${word} ${widest}`, title: `Go to ${word} ${widest}`, onclick: () => this.page.looking.go(widest) });
+    const jump = made("button", {
+      className: "link",
+      textContent: `${words(widest)} · ${word} ${widest}`,
+      title: `Go to ${word} ${widest}`,
+      onclick: () => this.page.looking.go(widest),
+    });
     byId("measures").replaceChildren(
-      made("dt", { textContent: this.page.scan.frames > 1 ? "longest" : "axes" }), made("dd", {}, this.page.scan.frames > 1 ? jump : words(widest)),
-      ...(this.page.scan.frames > 1 ? [made("dt", { textContent: "here" }), made("dd", { textContent: shown.frames[frame] ? words(frame) : "–" })] : []),
+      made("dt", { textContent: this.page.scan.frames > 1 ? "longest" : "axes" }),
+      made("dd", {}, this.page.scan.frames > 1 ? jump : words(widest)),
+      ...(this.page.scan.frames > 1
+        ? [made("dt", { textContent: "here" }), made("dd", { textContent: shown.frames[frame] ? words(frame) : "–" })]
+        : []),
     );
   }
 }

@@ -7,7 +7,14 @@ import type { Pair, Scan, Triple } from "./types";
 /** A voxel (i, j, k) of the file; of a picture or video (x, y, frame). */
 export type Voxel = [number, number, number];
 
-const NAMES: Record<string, string> = { S: "Axial", I: "Axial", A: "Coronal", P: "Coronal", L: "Sagittal", R: "Sagittal" };
+const NAMES: Record<string, string> = {
+  S: "Axial",
+  I: "Axial",
+  A: "Coronal",
+  P: "Coronal",
+  L: "Sagittal",
+  R: "Sagittal",
+};
 const COLORS: Record<string, Triple> = { Axial: [240, 98, 98], Coronal: [94, 200, 120], Sagittal: [240, 200, 80] };
 
 /** The axis that a frame's number counts along. */

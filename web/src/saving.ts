@@ -25,7 +25,14 @@ export class Saving {
   open(): void {
     const suitable = FORMATS.filter(([, , kinds]) => kinds.includes(this.page.scan.kind));
     byId("formats").replaceChildren(
-      ...suitable.map(([format, about]) => made("button", { onclick: () => void this.save(format) }, about, made("span", { className: "quiet", textContent: format }))),
+      ...suitable.map(([format, about]) =>
+        made(
+          "button",
+          { onclick: () => void this.save(format) },
+          about,
+          made("span", { className: "quiet", textContent: format }),
+        ),
+      ),
     );
     byId("copy-command").onclick = () => void this.copy(false);
     byId("copy-python").onclick = () => void this.copy(true);
@@ -33,7 +40,11 @@ export class Saving {
 
   /** The scan's name without its ending, for files beside it. */
   private get stem(): string {
-    return (this.page.name.split("/").at(-1) ?? "outlines").replace(/(\.nii|\.seg)?\.[A-Za-z0-9]{1,5}$/, "").replace(/[^\w.-]+/g, "-") || "outlines";
+    return (
+      (this.page.name.split("/").at(-1) ?? "outlines")
+        .replace(/(\.nii|\.seg)?\.[A-Za-z0-9]{1,5}$/, "")
+        .replace(/[^\w.-]+/g, "-") || "outlines"
+    );
   }
 
   private async save(format: string): Promise<void> {
@@ -66,7 +77,9 @@ export class Saving {
         page.tell("Nothing was done yet: click on a structure first.", true);
         return;
       }
-      let text = python ? asPython(log, page.name) : asCommand(log, page.name, page.state.model, page.scan.frames === 1);
+      let text = python
+        ? asPython(log, page.name)
+        : asCommand(log, page.name, page.state.model, page.scan.frames === 1);
       let with_ = "";
       if (!text) {
         const file = `${this.stem}.prompts.json`;
@@ -75,7 +88,9 @@ export class Saving {
         with_ = ` Its prompts were saved as ${file}: run it in the folder that holds both files.`;
       }
       await navigator.clipboard.writeText(text);
-      page.tell(`${python ? "Copied as Python." : `Copied: ${text.length > 90 ? `${text.slice(0, 90)}…` : text}`}${with_}`);
+      page.tell(
+        `${python ? "Copied as Python." : `Copied: ${text.length > 90 ? `${text.slice(0, 90)}…` : text}`}${with_}`,
+      );
     } catch (error) {
       page.fail(error);
     }

@@ -11,7 +11,12 @@ export const paints = (tool: Tool): boolean => tool === "brush" || tool === "era
 export const TOOLS: [Tool, string, string, string][] = [
   ["point", "Point", "P", "Click on the structure; right click on what does not belong to it"],
   ["box", "Box", "B", "Drag a box around the structure"],
-  ["scribble", "Scribble", "S", "Draw a line over the structure; with the right button over what does not belong to it"],
+  [
+    "scribble",
+    "Scribble",
+    "S",
+    "Draw a line over the structure; with the right button over what does not belong to it",
+  ],
   ["lasso", "Lasso", "L", "Draw loosely around the structure"],
   ["brush", "Brush", "E", "Paint what belongs to it; the right button erases"],
   ["eraser", "Eraser", "X", "Take away what does not belong to it"],

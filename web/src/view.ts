@@ -167,7 +167,10 @@ export class View {
   }
 
   private paintAxes(context: CanvasRenderingContext2D, axes: Axes, unit: string): void {
-    for (const [ends, length] of [[axes.ends, axes.long], [axes.across, axes.short]] as const) {
+    for (const [ends, length] of [
+      [axes.ends, axes.long],
+      [axes.across, axes.short],
+    ] as const) {
       this.line(context, [...ends], "#ffffff", false);
       const [u, v] = this.place(...ends[1]);
       this.text(context, `${length.toFixed(1)} ${unit}`, u + 8, v, "#ffffff", "left");
@@ -194,8 +197,19 @@ export class View {
       context.stroke();
     } else if (prompt.type === "box") {
       const [x0, y0, x1, y1] = prompt.corners;
-      const corners: Place[] = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
-      this.line(context, corners.map(([x, y]) => [x - 0.5, y - 0.5]), css(color), true, true);
+      const corners: Place[] = [
+        [x0, y0],
+        [x1, y0],
+        [x1, y1],
+        [x0, y1],
+      ];
+      this.line(
+        context,
+        corners.map(([x, y]) => [x - 0.5, y - 0.5]),
+        css(color),
+        true,
+        true,
+      );
     } else if (prompt.type === "scribble" || prompt.type === "lasso") {
       const negative = prompt.type === "scribble" && !prompt.positive;
       this.line(context, prompt.points, negative ? NEGATIVE : css(color), prompt.type === "lasso", true);
@@ -213,7 +227,13 @@ export class View {
     }
   }
 
-  private line(context: CanvasRenderingContext2D, places: Place[], color: string, closed: boolean, dashed = false): void {
+  private line(
+    context: CanvasRenderingContext2D,
+    places: Place[],
+    color: string,
+    closed: boolean,
+    dashed = false,
+  ): void {
     context.beginPath();
     places.forEach(([x, y], n) => {
       const [u, v] = this.place(x, y);
@@ -246,7 +266,12 @@ export class View {
   }
 
   private text(
-    context: CanvasRenderingContext2D, words: string, u: number, v: number, color: string, align: CanvasTextAlign,
+    context: CanvasRenderingContext2D,
+    words: string,
+    u: number,
+    v: number,
+    color: string,
+    align: CanvasTextAlign,
     font = FONT,
   ): void {
     context.font = font;
@@ -268,7 +293,8 @@ export class View {
       [edge.top, width / 2, 14],
       [edge.bottom, width / 2, height - 14],
     ];
-    for (const [letter, u, v] of all) this.text(context, letter, u, v, DRAWN, "center", `600 14px system-ui, sans-serif`);
+    for (const [letter, u, v] of all)
+      this.text(context, letter, u, v, DRAWN, "center", `600 14px system-ui, sans-serif`);
     if (this.title) this.text(context, this.title, 10, 15, css(this.titleColor), "left", `600 ${FONT}`);
   }
 
@@ -285,11 +311,21 @@ export class View {
     context.lineTo(12, height - 14);
     context.lineTo(12 + size * perMm, height - 14);
     context.lineTo(12 + size * perMm, height - 20);
-    for (const [line, style] of [[3, "rgb(0 0 0 / 75%)"], [1.5, "#dfe3e8"]] as const) {
+    for (const [line, style] of [
+      [3, "rgb(0 0 0 / 75%)"],
+      [1.5, "#dfe3e8"],
+    ] as const) {
       context.lineWidth = line;
       context.strokeStyle = style;
       context.stroke();
     }
-    this.text(context, size < 10 ? `${size} mm` : `${size / 10} cm`, 12 + size * perMm + 8, height - 16, "#dfe3e8", "left");
+    this.text(
+      context,
+      size < 10 ? `${size} mm` : `${size / 10} cm`,
+      12 + size * perMm + 8,
+      height - 16,
+      "#dfe3e8",
+      "left",
+    );
   }
 }

@@ -33,10 +33,15 @@ export class Windows {
   ) {
     const [low, high] = scan.window;
     const hounsfield = scan.modality === "CT" && low < -20;
-    const relative = RELATIVE.map(([name, [from, to]]) => [name, [low + from * (high - low), low + to * (high - low)]] as [string, Pair]);
+    const relative = RELATIVE.map(
+      ([name, [from, to]]) => [name, [low + from * (high - low), low + to * (high - low)]] as [string, Pair],
+    );
     this.presets = [["default", null], ...(hounsfield ? OF_CT : relative)];
     const choice = byId<HTMLSelectElement>("window");
-    choice.replaceChildren(...this.presets.map(([name], n) => made("option", { textContent: `${n + 1}  ${name}`, value: String(n) })), made("option", { textContent: "other", value: "", hidden: true }));
+    choice.replaceChildren(
+      ...this.presets.map(([name], n) => made("option", { textContent: `${n + 1}  ${name}`, value: String(n) })),
+      made("option", { textContent: "other", value: "", hidden: true }),
+    );
     choice.onchange = () => {
       this.set(this.presets[Number(choice.value)]![1]);
       choice.blur();

@@ -28,19 +28,23 @@ export const told = (page, pattern) =>
 
 /** Middle of the bright gray pixels (or of tinted ones) of a canvas, 0 to 1; null where there are none. */
 export const middle = (page, id, tinted = false) =>
-  page.evaluate(([canvasId, colored]) => {
-    const canvas = document.getElementById(canvasId);
-    const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    let [count, x, y] = [0, 0, 0];
-    for (let at = 0; at < data.length; at += 4) {
-      const gray = data[at] === data[at + 1] && data[at] === data[at + 2];
-      if (colored ? data[at] < 150 || data[at] - data[at + 1] < 35 || data[at + 1] < 130 : data[at] < 150 || !gray) continue;
-      count++;
-      x += (at / 4) % width;
-      y += Math.floor(at / 4 / width);
-    }
-    return count > 20 ? [x / count / width, y / count / height] : null;
-  }, [id, tinted]);
+  page.evaluate(
+    ([canvasId, colored]) => {
+      const canvas = document.getElementById(canvasId);
+      const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      let [count, x, y] = [0, 0, 0];
+      for (let at = 0; at < data.length; at += 4) {
+        const gray = data[at] === data[at + 1] && data[at] === data[at + 2];
+        if (colored ? data[at] < 150 || data[at] - data[at + 1] < 35 || data[at + 1] < 130 : data[at] < 150 || !gray)
+          continue;
+        count++;
+        x += (at / 4) % width;
+        y += Math.floor(at / 4 / width);
+      }
+      return count > 20 ? [x / count / width, y / count / height] : null;
+    },
+    [id, tinted],
+  );
 
 export async function waited(page, id, tinted = false) {
   for (let n = 0; n < 200; n++) {

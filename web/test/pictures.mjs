@@ -29,7 +29,10 @@ const named = async (name) => {
 const place = async (x, y, [width, height], [sx, sy]) => {
   const box = await page.locator("#picture").boundingBox();
   const fit = Math.min(box.width / (width * sx), box.height / (height * sy));
-  return [0.5 + ((x + 0.5) / width - 0.5) * ((width * sx * fit) / box.width), 0.5 + ((y + 0.5) / height - 0.5) * ((height * sy * fit) / box.height)];
+  return [
+    0.5 + ((x + 0.5) / width - 0.5) * ((width * sx * fit) / box.width),
+    0.5 + ((y + 0.5) / height - 0.5) * ((height * sy * fit) / box.height),
+  ];
 };
 const drag = async (from, to) => {
   const box = await page.locator("#picture").boundingBox();

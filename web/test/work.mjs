@@ -5,7 +5,8 @@ import { clickOn, opened, told, visit, waited } from "./browser.mjs";
 
 const [origin, token, executablePath, slow, folder, picture] = process.argv.slice(2);
 const { browser, page, seen } = await opened(executablePath, [origin, slow], { width: 1280, height: 720 });
-const open = (what, at = origin) => visit(page, `${at}/#token=${token}&open=${what}`).then(() => page.waitForSelector("#work:not([hidden])"));
+const open = (what, at = origin) =>
+  visit(page, `${at}/#token=${token}&open=${what}`).then(() => page.waitForSelector("#work:not([hidden])"));
 const message = () => page.textContent("#message");
 const session = () => new URLSearchParams(new URL(page.url()).hash.slice(1)).get("session");
 const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
@@ -19,10 +20,14 @@ const menu = async (button) => {
   await page.click("#saving summary");
   await page.click(button);
 };
-const ink = () => page.evaluate(() => {
-  const canvas = document.getElementById("picture");
-  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.reduce((sum, value) => sum + value, 0);
-});
+const ink = () =>
+  page.evaluate(() => {
+    const canvas = document.getElementById("picture");
+    return canvas
+      .getContext("2d")
+      .getImageData(0, 0, canvas.width, canvas.height)
+      .data.reduce((sum, value) => sum + value, 0);
+  });
 
 // a volume: hover, click, candidates, follow, and the same as a command
 await open("bar.nii.gz");
@@ -54,7 +59,10 @@ await page.mouse.down();
 await page.mouse.move(box.x + (bar[0] + 0.1) * box.width, box.y + (bar[1] + 0.2) * box.height, { steps: 4 });
 await page.mouse.up();
 await told(page, "second one: ");
-for (const [key, n] of [["s", 1], ["l", 2]]) {
+for (const [key, n] of [
+  ["s", 1],
+  ["l", 2],
+]) {
   await page.keyboard.press(key);
   await page.mouse.move(box.x + bar[0] * box.width, box.y + bar[1] * box.height);
   await page.mouse.down();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -42,21 +44,27 @@ def page_routes(service: Service) -> APIRouter:
 
 def kept_sessions(folder: Path, scan: str | None = None) -> list[dict[str, Any]]:
     """What a person could go on with: name of the scan, structures, when it was used last (seconds since 1970)."""
-    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
     found = list[dict[str, Any]]()
-    for file in files:
+    for used, file in sorted(_files(folder), reverse=True):
         if len(found) == MOST_RECENT:
             break
-        if file.stat().st_size > MOST_BYTES:
-            continue
         try:
             kept = read_json(file, KeptSession, "E-SERVE-DAMAGED", "a session that was kept", "It is left out.")
         except DelineateError:
             continue
         if kept.log.objects and scan in (None, kept.scan):
             about = {"id": file.stem, "scan": kept.scan, "name": kept.log.scan, "structures": kept.log.objects}
-            found.append(about | {"used": file.stat().st_mtime})
+            found.append(about | {"used": used})
     return found
+
+
+def _files(folder: Path) -> Iterator[tuple[float, Path]]:
+    """Kept sessions and when each was written; one may be removed meanwhile."""
+    for file in folder.glob("*.json"):
+        with suppress(FileNotFoundError):
+            about = file.stat()
+            if about.st_size <= MOST_BYTES:
+                yield about.st_mtime, file
 
 
 def _measures(segmentation: Segmentation, name: str) -> dict[str, Any]:
