@@ -94,6 +94,14 @@ def test_ultrasound_regions_say_mm_only_where_they_agree(
     assert ("W-DICOM-REGIONS" in {n.code for n in scan.notices}) == (not known and len(regions) > 1)
 
 
+@pytest.mark.parametrize("patient,told", [(None, True), ([0.1, 0.1], False)], ids=["detector", "patient"])
+def test_lengths_on_the_detector_are_told(tmp_path: Path, patient: list[float] | None, told: bool) -> None:
+    path = dicom(tmp_path / "x.dcm", STORED, None, Modality="DX", ImagerPixelSpacing=[0.2, 0.2], PixelSpacing=patient)
+    scan = open_scan(path)
+    assert scan.grid.spacing == pytest.approx((0.1, 0.1) if patient else (0.2, 0.2))
+    assert ("W-DICOM-DETECTOR" in {n.code for n in scan.notices}) == told
+
+
 @pytest.mark.parametrize("degrees", [20, -20, 3])
 def test_a_straightened_gantry_cuts_nothing_off(tmp_path: Path, degrees: float) -> None:
     stored = np.zeros((12, 10), np.int16)

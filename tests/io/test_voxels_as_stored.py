@@ -9,7 +9,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK
 import tifffile
 from PIL import Image
 
@@ -19,6 +18,7 @@ from delineate.io.readers.frame_folder import natural_order
 from delineate.io.writers import image as image_writers
 from delineate.verbs.convert import ConvertRequest, convert
 
+sitk = pytest.importorskip("SimpleITK")
 RNG = np.random.default_rng(0)
 COLORS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
@@ -88,6 +88,16 @@ def test_arrays_of_the_other_byte_order(tmp_path: Path, dtype: str) -> None:
     np.save(tmp_path / "a.npy", array)
     scan = open_scan(tmp_path / "a.npy")
     assert scan.dtype.isnative and np.array_equal(scan.pixels(0), array)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("name", ["a.jp2", "a.j2k"])
+def test_gray_values_of_jpeg_2000_are_not_stretched(tmp_path: Path, name: str, bits: int) -> None:
+    codecs = pytest.importorskip("imagecodecs")
+    stored = RNG.integers(0, 2**bits, (20, 30)).astype(np.uint8 if bits == 8 else np.uint16)
+    packed = codecs.jpeg2k_encode(stored, level=0, reversible=True, codecformat=name[2:], bitspersample=bits)
+    (tmp_path / name).write_bytes(packed)
+    assert np.array_equal(open_scan(tmp_path / name).pixels(0), stored)
 
 
 def test_colors_of_a_nifti_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +95,13 @@ class Rle:
 
     def union(self, other: Rle) -> Rle:
         """The pixels of either of two masks of one size."""
-        (starts, stops), (others, ends) = self.runs, other.runs
-        return Rle._of_runs(self.height, self.width, np.concatenate((starts, others)), np.concatenate((stops, ends)))
+        return Rle.union_of((self, other))
+
+    @classmethod
+    def union_of(cls, masks: Sequence[Rle]) -> Rle:
+        """The pixels of any of several masks, one at least, of one size."""
+        starts, stops = zip(*(mask.runs for mask in masks), strict=True)
+        return cls._of_runs(masks[0].height, masks[0].width, np.concatenate(starts), np.concatenate(stops))
 
     def placed(self, x: int, y: int, height: int, width: int) -> Rle:
         """This mask as a part of a larger one (height, width), its upper left pixel at (x, y)."""

@@ -93,11 +93,16 @@ def overlap_notices(segmentation: Segmentation, files: Mapping[Path, str | None]
     tight = [file for file, name in files.items() if name is None and not file.name.lower().endswith(_LAYERED)]
     if not tight:
         return ()
+    by_frame: dict[int, list[Rle]] = {}
+    for one in segmentation.objects:
+        for frame in one.frames:
+            by_frame.setdefault(frame, []).append(one.masks[frame])
+    shared = {n for n, masks in by_frame.items() if Rle.union_of(masks).area < sum(mask.area for mask in masks)}
     taken: dict[int, Rle] = {}
     lost: list[str] = []
     for one in sorted(segmentation.objects, key=lambda one: one.locked)[::-1]:  # as Segmentation.frame_labels draws
         gone = 0
-        for frame in one.frames:
+        for frame in shared.intersection(one.frames):
             mask, later = one.masks[frame], taken.get(frame)
             gone += 0 if later is None else mask.intersection(later)
             taken[frame] = mask if later is None else mask.union(later)

@@ -23,6 +23,10 @@ from delineate.io.readers.dicom_tags import Tags
 from delineate.io.readers.modality import from_dicom
 
 CENTIMETERS: Final = 3  # code of PhysicalUnitsXDirection
+DETECTOR: Final = Notice(
+    "W-DICOM-DETECTOR",
+    "The size of pixels is the one on the detector (ImagerPixelSpacing): what lies before it is smaller than measured.",
+)
 REGIONS: Final = Notice(
     "W-DICOM-REGIONS", "The picture has ultrasound regions of different scale: lengths are told in pixels, not in mm."
 )
@@ -69,7 +73,7 @@ class SequenceFrames(HeldFile):
         self.shape = (len(slices), *first.array.shape)
         kinds = {first.array.dtype} | {kind for one in slices if (kind := rescaled_type(one.tags)) is not None}
         whole = all(kind.kind in "iub" for kind in kinds)  # of every frame, each of which may be rescaled otherwise
-        self.dtype = np.result_type(*kinds) if whole else np.dtype(np.float32)
+        self.dtype: np.dtype[Any] = np.result_type(*kinds) if whole else np.dtype(np.float32)
 
     @property
     def mirror(self) -> float | None:
@@ -96,14 +100,17 @@ def image(one: Slice) -> Scan:
     pixels = SlicePixels.of([one])
     decoded = pixels.read(one)
     pixels.close()
-    grid = _flat_grid(one)
-    several = grid.placement is Placement.PIXELS and len(_ultrasound_spacings(one.tags)) > 1
+    grid, notices = _flat_grid(one), list(decoded.notices)
+    if grid.placement is Placement.PIXELS and _ultrasound_spacings(one.tags):
+        notices.append(REGIONS)
+    if grid.placement is Placement.SCALE and pixel_spacing(one.tags) is None and _detector_spacing(one.tags):
+        notices.append(DETECTOR)
     return Scan.from_image(
         decoded.filled(),
         grid,
         modality=from_dicom(one.tags.text("Modality")),
         window=window_of(one.tags, pixels.mirror),
-        notices=(*decoded.notices, *((REGIONS,) if several else ())),
+        notices=tuple(notices),
     )
 
 

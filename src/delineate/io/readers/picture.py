@@ -71,7 +71,7 @@ def page_pixels(path: Path, options: ReadOptions, index: int | None) -> tuple[ND
                 pixels = _deep(picture, path, options, notices)
             else:
                 _tell_depth(picture, path, notices)
-                pixels = _array(_plain(picture, path, options, notices), notices)
+                pixels = _as_stored(_array(_plain(picture, path, options, notices), notices), picture, path)
         except InputError:
             raise
         except MemoryError:
@@ -169,14 +169,24 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _tell_depth(picture: Image.Image, path: Path, notices: list[Notice]) -> None:
     """That Pillow keeps 8 bits of the colors of a JPEG 2000 picture that has more."""
-    if picture.format != "JPEG2000" or picture.mode not in ("RGB", "RGBA"):
-        return
+    if picture.mode in ("RGB", "RGBA") and (bits := _jpeg_2000_bits(picture, path)) > 8:
+        notices.append(Notice("W-DEPTH-CUT", f"Colors of {bits} bits were cut to 8."))
+
+
+def _as_stored(pixels: NDArray[Any], picture: Image.Image, path: Path) -> NDArray[Any]:
+    """Gray values of a JPEG 2000 picture of 9 to 15 bits, which Pillow stretches to 16."""
+    bits = _jpeg_2000_bits(picture, path) if pixels.dtype == np.uint16 else 0
+    return pixels >> (16 - bits) if 8 < bits < 16 else pixels
+
+
+def _jpeg_2000_bits(picture: Image.Image, path: Path) -> int:
+    """Bits of a value in the first channel; 0 for pictures of other formats."""
+    if picture.format != "JPEG2000":
+        return 0
     with path.open("rb") as stream:
         head = stream.read(1 << 16)
     at = head.find(b"\xff\x4f\xff\x51")  # start of the codestream, and the size of the picture after it
-    if at >= 0 and len(head) > at + 42 and (head[at + 42] & 0x7F) + 1 > 8:
-        bits = (head[at + 42] & 0x7F) + 1
-        notices.append(Notice("W-DEPTH-CUT", f"Colors of {bits} bits were cut to 8."))
+    return (head[at + 42] & 0x7F) + 1 if at >= 0 and len(head) > at + 42 else 0
 
 
 def _pixel_bytes(picture: Image.Image, path: Path) -> int:

@@ -195,8 +195,8 @@ def _volume(
     voxels = stack.transpose(2, 1, 0, *range(3, stack.ndim))
     shape = voxels.shape[:3]
     grid = Grid(shape, placement=Placement.PIXELS)
-    if spacing is not None and None not in spacing:
-        grid = Grid.scaled(shape, spacing)
+    if spacing is not None and spacing[2] is not None:
+        grid = Grid.scaled(shape, (spacing[0], spacing[1], spacing[2]))
     elif spacing is not None:
         text = f"Pixels are {spacing[0]:.4g} x {spacing[1]:.4g} mm, but how far apart the slices are is not said."
         notices += (Notice("W-SPACING-UNKNOWN", f"{text} Nothing is told in mm."),)
