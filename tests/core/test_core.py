@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import TypeAdapter
 
+from delineate.core.drawn_lines import SCRIBBLE_STEP
 from delineate.core.errors import DelineateError, InputError, PromptError
 from delineate.core.grid import Grid, Placement, Space
 from delineate.core.prompt_log import AddObject, AddPrompt, Event, PromptLog, Propagate
 from delineate.core.prompts import Box, Lasso, Mask, Point, Prompt, Scribble
-from delineate.core.resolve import SCRIBBLE_STEP, resolve_prompt
+from delineate.core.resolve import resolve_prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Overlap, Segmentation

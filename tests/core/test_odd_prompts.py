@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from delineate.core.errors import PromptError
+from delineate.core.grid import Grid
 from delineate.core.prompts import MOST_CORNERS, Box, Lasso, Mask, Point, Scribble, Text
+from delineate.core.resolve import resolve_prompt
 from delineate.core.scan import Scan
 from delineate.core.segmentation import MOST_LABELS, Segmentation
 from delineate.session import Session
@@ -174,3 +176,23 @@ def test_objects_read_in_one_line() -> None:
         session.prompt(Box(5, 5, 40, 40), f"object {n}")
     for shown in (session.segmentation, session.segmentation["object 0"], session.tracks):
         assert "object" in repr(shown) and len(repr(shown)) < 300
+
+
+@pytest.mark.parametrize("space", ["RAS", "LPS"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param(lambda **at: Box(1, 1, 5, 5, **at), id="box"),
+        pytest.param(lambda **at: Point(1, 1, **at), id="point"),
+        pytest.param(lambda **at: Scribble((1, 1), (5, 5), **at), id="scribble"),
+        pytest.param(lambda **at: Lasso((1, 1), (5, 1), (5, 5), **at), id="lasso"),
+    ],
+)
+def test_millimeters_without_a_depth_are_not_taken_for_pixels(prompt: Any, space: str) -> None:
+    """Of a picture too: where it lies in the patient takes three numbers."""
+    volume = Scan.from_volume(np.zeros((9, 9, 5), np.int16))
+    for scan in (volume, Scan.from_image(np.zeros((9, 9), np.int16), Grid((9, 9)))):
+        with pytest.raises(PromptError) as caught:
+            resolve_prompt(prompt(space=space, frame=0), scan)
+        assert caught.value.code == "E-PROMPT-LENGTH" and space in caught.value.message
+    assert resolve_prompt(prompt(frame=2), volume).frame == 2

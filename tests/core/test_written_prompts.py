@@ -46,6 +46,9 @@ def test_structures_with_their_prompts() -> None:
         ('{"LV": {"frame": 3}}', 'Nothing says where "LV" is'),
         ('{"LV": {"box": [9, 9, 2, 2]}}', "Did you mean 2,2,9,9"),
         ('{"LV": {"point": [1, 2]}', "no JSON"),
+        ('{"LV": {"point": [1, 2]}, "RV": {"text": "a"}, "LV": {"point": [3, 4]}}', '"LV" stands there twice'),
+        ('{"LV": {"frame": 1, "point": [1, 2], "point": [3, 4]}}', '"point" stands there twice'),
+        ('{"LV": [{"frame": 1, "box": [1, 2, 3, 4], "frame": 2}]}', '"frame" stands there twice'),
     ],
 )
 def test_what_is_not_well_written_is_refused_by_its_field(text: str, says: str) -> None:

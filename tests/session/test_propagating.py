@@ -215,3 +215,25 @@ def test_what_cannot_be_followed_is_refused_at_once() -> None:
         session.propagating()
     with pytest.raises(PromptError, match="no memory"):
         begun().propagating(following=PropagationOptions(stride=2))
+
+
+@pytest.mark.parametrize(
+    ("objects", "first", "stop"),
+    [
+        pytest.param((), 30, 40, id="beyond it"),
+        pytest.param((), None, START, id="before it"),
+        pytest.param((), 25, 15, id="inverted"),
+        pytest.param(("tube", "other"), 0, 30, id="one of those named"),
+    ],
+)
+def test_frames_without_one_to_follow_from_are_refused(objects: tuple[str, ...], first: int | None, stop: int) -> None:
+    session = begun()
+    if objects:
+        session.prompt(on_tube(OTHER), "other")
+    before = session.log
+    with pytest.raises(PromptError) as caught:
+        session.propagate(objects, first=first, stop=stop)
+    assert caught.value.code == "E-LIMIT" and session.log == before
+    with pytest.raises(PromptError):
+        session.propagating(objects, first=first, stop=stop)
+    assert session.propagate(first=0, stop=START + 1), "of all objects those are followed that are pointed at there"

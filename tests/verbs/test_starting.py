@@ -106,6 +106,37 @@ def test_a_prompt_is_taken_back(folder: Path, tmp_path: Path) -> None:
     assert not done.session.tracks["right"].prompted
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("named", [True, False], ids=["added first", "made by the prompt"])
+def test_steps_that_are_taken_back_are_prompts(folder: Path, steps: int, named: bool) -> None:
+    session = Session(open_scan(folder / "a.nii.gz"))
+    for target in (LEFT, RIGHT):
+        if named:
+            session.add_object(target.name)
+        session.prompt(target.prompts, target.name)
+    session.propagate()
+    left = session.log.without_last(steps)
+    assert [event.object for event in left.events if hasattr(event, "prompt")] == ["left", "right"][: 2 - steps]
+    with pytest.raises(DelineateError, match="2 steps can be taken back, not 3"):
+        session.log.without_last(3)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "added again"])
+def test_a_structure_that_was_removed_is_no_hindrance(folder: Path, again: bool) -> None:
+    session = Session(open_scan(folder / "a.nii.gz"))
+    for target in (LEFT, RIGHT):
+        session.prompt(target.prompts, target.name)
+    session.propagate()
+    session.remove_object("right")
+    if again:
+        session.prompt(CLICK, "right")
+    records = session.manifest().objects
+    restored = restored_session(session.scan, session.log, session.segmentation, records)
+    assert restored.segmentation.names == session.segmentation.names
+    for name in restored.segmentation.names:
+        assert dict(restored.segmentation[name].masks) == dict(session.segmentation[name].masks)
+
+
 @pytest.mark.parametrize(
     ("more", "code"),
     [({}, "E-PROMPT-NONE"), ({"undo": 9}, "E-UNDO")],

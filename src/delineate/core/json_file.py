@@ -60,20 +60,33 @@ def json_of(
     what: str = "JSON",
     hint: str = MEND,
     error: type[DelineateError] = InputError,
+    once: bool = False,
 ) -> Any:
-    """What a JSON text holds. Raises ``error`` for a text that is cut, nested too deep, or in no Unicode."""
+    """What a JSON text holds; ``once``: a name may stand once in an object, as the last of several would win.
+
+    Raises ``error`` for a text that is cut, nested too deep, or in no Unicode.
+    """
     try:
-        return parse_json(content)
+        return parse_json(content, once)
     except ValueError as cause:
         raise error(code, f"{name} is not {what}: it is no JSON ({reason(cause)}).", hint) from cause
 
 
-def parse_json(content: str | bytes) -> Any:
+def parse_json(content: str | bytes, once: bool = False) -> Any:
     """What a JSON text holds. Raises ValueError for a text that is cut, nested too deep, or in no Unicode."""
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_named_once if once else None)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for n, name in enumerate(names) if name in names[:n])
+        raise ValueError(f'"{excerpt(twice)}" stands there twice: put both under one, in a list')
+    return found
 
 
 def renamed(content: Any, names: Mapping[str, str]) -> Any:

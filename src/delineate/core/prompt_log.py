@@ -192,17 +192,17 @@ class PromptLog(BaseModel):
         return self._changed(self.events, self.done - 1)
 
     def without_last(self, steps: int) -> PromptLog:
-        """Without the last so many things a person did, and what was followed or filled after each of them.
+        """Without the last so many things a person did, and what came of each: what was followed, filled or named.
 
         Raises PromptError where there are fewer.
         """
-        done = self.done
+        done, of_itself = self.done, AddObject | Propagate | Interpolate | Predict
         for _ in range(steps):
-            while done and isinstance(self.events[done - 1], Propagate | Interpolate | Predict):
+            while done and isinstance(self.events[done - 1], of_itself):
                 done -= 1
             done -= 1
         if done < 0:
-            count = sum(not isinstance(one, Propagate | Interpolate | Predict) for one in self.current)
+            count = sum(not isinstance(one, of_itself) for one in self.current)
             raise PromptError(
                 "E-UNDO", f"{counted(count, 'step')} can be taken back, not {steps}.", "Give a smaller number."
             )
@@ -259,7 +259,7 @@ class PromptLog(BaseModel):
 
         Raises PromptError naming the first field that is wrong.
         """
-        data = json_of(text, name, "E-PROMPTS-JSON", "a prompts file", error=PromptError)
+        data = json_of(text, name, "E-PROMPTS-JSON", "a prompts file", error=PromptError, once=True)
         if isinstance(data, dict) and "prompts" in data and "events" not in data:
             data = data["prompts"]
         if isinstance(data, dict) and "done" not in data and isinstance(data.get("events"), list):

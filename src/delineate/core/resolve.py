@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise, product
+from itertools import product
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.core.drawn_lines import clicks_along, pixels_within
 from delineate.core.errors import Notice, PromptError
 from delineate.core.grid import Space
-from delineate.core.polygons import filled_polygon
 from delineate.core.prompts import Box, Coordinates, Lasso, Mask, Point, Prompt, Scribble, Text
 from delineate.core.scan import Scan, ScanKind
 
+BOX_TWICE: Final = Notice("W-BOX-TWICE", "Two boxes of one structure are on one frame: the later one counts.")
 LEAST_EXTENT = 0.5  # pixels of a box, within the scan
-SCRIBBLE_STEP = 4.0  # pixels between the clicks a scribble is turned into
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,11 @@ class FramePrompts:
     def says_where(self) -> bool:
         """Whether anything here points at the structure, rather than only away from it."""
         return any(given is not None for given in (self.box, self.mask, self.text)) or bool(self.labels.any())
+
+    @property
+    def is_boxed(self) -> bool:
+        """Whether a box points at the structure, rather than a line around it, which has one too."""
+        return self.box is not None and self.mask is None
 
     @property
     def drawn(self) -> NDArray[np.bool_] | None:
@@ -111,13 +117,13 @@ def resolve_prompt(prompt: Prompt, scan: Scan, across: bool = False) -> Resolved
         case Scribble():
             corners = _located(prompt.points, prompt, scan)
             frame = int(corners[0, 2]) if across else _one_frame(corners, prompt, scan)
-            line = _along(corners)
+            line = clicks_along(corners)
             points = line[np.rint(line[:, 2]) == frame, :2]
             prompts = FramePrompts(points, np.full(len(points), prompt.positive))
             return ResolvedPrompt(frame, prompts, across=line if across else None)
         case Lasso():
             frame, corners = _on_one_frame(prompt.points, prompt, scan)
-            mask = _inside(corners, scan)
+            mask = pixels_within(corners, scan.height, scan.width)
             rows, columns = np.nonzero(mask)
             box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             return ResolvedPrompt(frame, FramePrompts(box=tuple(float(v) for v in box), mask=mask))  # type: ignore[arg-type]
@@ -137,6 +143,8 @@ def join(placed: Sequence[ResolvedPrompt]) -> tuple[dict[int, FramePrompts], tup
     notices = [notice for one in placed for notice in one.notices]
     if any(len(frames[frame].points) < sum(len(one.points) for one in prompts) for frame, prompts in given.items()):
         notices.append(Notice("W-POINT-TWICE", "Two points share a pixel: the later one counts."))
+    if any(sum(one.is_boxed for one in prompts) > 1 for prompts in given.values()):
+        notices.append(BOX_TWICE)
     return frames, tuple(dict.fromkeys(notices))
 
 
@@ -179,6 +187,7 @@ def _one_frame(located: NDArray[np.float64], prompt: Prompt, scan: Scan) -> int:
 def _located(points: Sequence[Coordinates], prompt: Prompt, scan: Scan) -> NDArray[np.float64]:
     """Points in any space as (N, 3): x, y and frame, all inside the scan."""
     three = len(points[0]) == 3
+    _require_depth(prompt, len(points[0]))
     if three and scan.kind is ScanKind.IMAGE and prompt.space is Space.VOXEL:
         raise PromptError(
             "E-PROMPT-LENGTH",
@@ -233,7 +242,18 @@ def _require_inside(
         )
 
 
+def _require_depth(prompt: Prompt, coordinates: int) -> None:
+    """Raise PromptError for millimeters that do not say where they are along the third axis."""
+    if prompt.space is not Space.VOXEL and coordinates == 2:
+        raise PromptError(
+            "E-PROMPT-LENGTH",
+            f"A {prompt.type} in {prompt.space} millimeters has 3 coordinates a place, not 2.",
+            "Give all three; pixels of a frame are given without --space (space: voxel).",
+        )
+
+
 def _place_box(prompt: Box, scan: Scan) -> ResolvedPrompt:
+    _require_depth(prompt, len(prompt.low))
     if scan.kind is ScanKind.IMAGE and len(prompt.low) == 3 and prompt.space is Space.VOXEL:
         raise PromptError(
             "E-BOX-LENGTH",
@@ -318,26 +338,3 @@ def _place_mask(prompt: Mask, scan: Scan) -> ResolvedPrompt:
     mask = prompt.array
     notices = (Notice("W-MASK-FULL", "The mask prompt covers the whole frame."),) if mask.all() else ()
     return ResolvedPrompt(require_frame(prompt.frame, scan), FramePrompts(mask=mask), notices=notices)
-
-
-def _along(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points at most SCRIBBLE_STEP apart along a polyline (N, 3); where it crosses frames, one on each at least."""
-    pieces = [corners[:1]]
-    for start, end in pairwise(corners):
-        steps = (np.linalg.norm((end - start)[:2]) / SCRIBBLE_STEP, abs(end[2] - start[2]))
-        count = max(1, int(np.ceil(max(steps))))
-        pieces.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
-    line = np.concatenate(pieces)
-    _, first = np.unique(np.rint(line), axis=0, return_index=True)  # a pixel is clicked once
-    return line[np.sort(first)]
-
-
-def _inside(corners: NDArray[np.float64], scan: Scan) -> NDArray[np.bool_]:
-    """The pixels within a lasso. Raises PromptError where there are none."""
-    try:
-        mask = filled_polygon(corners, scan.height, scan.width)
-    except ValueError as error:
-        raise PromptError("E-LASSO-LONG", f"The lasso is {error}.", "Draw it with fewer corners.") from error
-    if not mask.any():
-        raise PromptError("E-LASSO-EMPTY", "The lasso holds no pixel's middle.", "Draw it round the structure.")
-    return mask

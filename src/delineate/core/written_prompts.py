@@ -110,7 +110,7 @@ class WrittenStructures(RootModel[Annotated[dict[str, Parts], AfterValidator(_bo
     @classmethod
     def parse(cls, text: str | bytes, name: str = "the prompts file") -> WrittenStructures:
         """The same for a text."""
-        data = json_of(text, name, "E-PROMPTS-JSON", "a prompts file", error=PromptError)
+        data = json_of(text, name, "E-PROMPTS-JSON", "a prompts file", error=PromptError, once=True)
         return validated(data, cls, name, "E-PROMPTS-FIELD", "a prompts file", HINT, PromptError)
 
 

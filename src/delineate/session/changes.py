@@ -26,7 +26,7 @@ from delineate.core.prompt_log import (
 )
 from delineate.core.prompts import Example, Prompt
 from delineate.core.propagation_options import MemoryRule
-from delineate.core.resolve import FramePrompts, ResolvedPrompt, join, require_frame, resolve_prompt
+from delineate.core.resolve import BOX_TWICE, FramePrompts, ResolvedPrompt, join, require_frame, resolve_prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
@@ -275,6 +275,8 @@ class Changes:
         known = bool(masks) if self._answering.across else frame in masks
         before = [ResolvedPrompt(frame, query) for query in state.tracks[name].queries(frame)]
         frames, notices = join([*before, *together])
+        if self._answering.across:  # each box is one of a scan's
+            notices = tuple(notice for notice in notices if notice != BOX_TWICE)
         prompts = frames[frame]
         if not prompts.says_where and not known:
             raise PromptError(

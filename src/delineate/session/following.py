@@ -5,19 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Sequence
 
+from delineate.core.errors import PromptError
 from delineate.core.prompt_log import Propagate
 from delineate.core.propagation_options import PropagationOptions
 from delineate.session.changes import Changes, Progress
 from delineate.session.history import History
 from delineate.session.journal import Journal
 from delineate.session.propagation import BLOCK, PropagatedFrame, PropagationRun
-
-
-def propagation(
-    objects: Sequence[str], first: int | None, stop: int | None, following: PropagationOptions | None
-) -> Propagate:
-    """What a person asks for, as the event it is."""
-    return Propagate(objects=tuple(objects), first=first, stop=stop, following=following or PropagationOptions())
 
 
 class Following:
@@ -29,6 +23,29 @@ class Following:
     def __init__(self, history: History, changes: Changes, lock: threading.RLock) -> None:
         self._history, self._changes, self._lock = history, changes, lock
         self._running: PropagationRun | None = None
+
+    def event(
+        self, objects: Sequence[str], first: int | None, stop: int | None, following: PropagationOptions | None
+    ) -> Propagate:
+        """What a person asks for, as the event it is. Raises PromptError for frames without one to follow from."""
+        how = following or PropagationOptions()
+        if (first is not None or stop is not None) and self._changes.predictor.capabilities.follows is not None:
+            self._require_within(objects, first or 0, len(self._changes.scan) if stop is None else stop)
+        return Propagate(objects=tuple(objects), first=first, stop=stop, following=how)
+
+    def _require_within(self, objects: Sequence[str], first: int, stop: int) -> None:
+        """Raise PromptError where an object that was named, or all of them, is pointed at beyond the frames alone."""
+        state = self._history.now.state
+        names = [state.segmentation[name].name for name in objects or state.segmentation.names]
+        pointed = {name: [f for f, mask in state.tracks[name].prompted.items() if mask.area] for name in names}
+        beyond = [name for name, frames in pointed.items() if frames and not any(first <= f < stop for f in frames)]
+        if beyond and (objects or len(beyond) == sum(map(bool, pointed.values()))):
+            word, where = self._changes.scan.frame_word, ", ".join(map(str, sorted(pointed[beyond[0]])))
+            raise PromptError(
+                "E-LIMIT",
+                f'"{beyond[0]}" is to be followed from {word} {first} to before {stop}, and is pointed at on {where}.',
+                "Let first and stop include a frame that is pointed at, or point at it on one of theirs.",
+            )
 
     def end(self) -> PropagationRun | None:
         """Let it put down nothing more; returns the one that ran."""

@@ -104,6 +104,8 @@ def _with_outlines(state: SessionState, outlines: Segmentation) -> SessionState:
     """The state with the outlines that were written, on frames that were prompted too."""
     empty = Rle.encode(np.zeros(outlines.frame_shape, dtype=bool))
     for one in state.segmentation.objects:
+        if one.name not in outlines:  # removed later
+            continue
         masks = {frame: mask for frame, mask in outlines[one.name].masks.items() if mask.area}
         track: ObjectTrack = state.tracks[one.name]
         prompted = {frame: masks.get(frame, empty) for frame in track.prompted}

@@ -34,7 +34,7 @@ from delineate.preprocess.intensity import scan_window
 from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
 from delineate.session.features import FeatureStore
-from delineate.session.following import Following, propagation
+from delineate.session.following import Following
 from delineate.session.frame_result import FrameResult
 from delineate.session.history import History, HistoryEntry, SessionLimits
 from delineate.session.journal import Journal
@@ -241,7 +241,7 @@ class Session:
         end, rather than being ended by a change from another thread. Raises PromptError for a way the predictor does
         not have.
         """
-        return self._following.to_the_end(propagation(objects, first, stop, following), progress)
+        return self._following.to_the_end(self._following.event(objects, first, stop, following), progress)
 
     def propagating(
         self,
@@ -255,7 +255,7 @@ class Session:
         Outlines appear in ``segmentation`` as it goes, in blocks of frames; all of it is one event and one undo. Close
         the generator to cancel: what was followed so far stays, and the log records how far that is.
         """
-        return self._following.frames(propagation(objects, first, stop, following))
+        return self._following.frames(self._following.event(objects, first, stop, following))
 
     def do(self, event: Event, progress: Progress | None = None, journal: Journal | None = None) -> None:
         """Do an event of a log. Whatever stops a propagation, an error too, what was followed until then stays.
