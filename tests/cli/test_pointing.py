@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -83,23 +82,6 @@ def test_prompts_of_one_structure(line: str, name: str, prompts: tuple[Any, ...]
     assert [(one.name, one.prompts) for one in asked(line)] == [(name, prompts)]
 
 
-@pytest.mark.parametrize(
-    ("line", "told"),
-    [
-        pytest.param("--frame 3 --box 1,1,9,9 --box 2,2,8,8", True, id="one frame"),
-        pytest.param("--box 1,1,3,9,9,4 --box 2,2,3,8,8,4", True, id="the same slices"),
-        pytest.param("--frame 3 --box 1,1,9,9 --frame 4 --box 2,2,8,8", False, id="two frames"),
-        pytest.param("--frame 3 --label a --box 1,1,9,9 --label b --box 2,2,8,8", False, id="two structures"),
-        pytest.param("--box 1,1,3,9,9,4 --box 2,2,9,8,8,10", False, id="other slices"),
-    ],
-)
-def test_two_boxes_of_one_structure_on_one_frame_are_told(line: str, told: bool) -> None:
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        assert sum(len(one.prompts) for one in asked(line)) == 2
-    assert any("the later one counts" in str(one.message) for one in said) == told
-
-
 def test_a_structure_may_be_named_again() -> None:
     one, other = asked("--label a --point 1,1 --label b --point 2,2 --label a --point 3,3")
     assert (one.name, len(one.prompts), other.name, len(other.prompts)) == ("a", 2, "b", 1)
@@ -139,3 +121,11 @@ def test_what_holds_for_nothing_is_an_error(line: str, code: str, says: str) -> 
     with pytest.raises(PromptError) as caught:
         asked(line)
     assert caught.value.code == code and says in str(caught.value)
+
+
+def test_a_structure_has_one_limit() -> None:
+    line = "--label a --limit 3-9 --point 1,1,4 --label b --limit 0-4 --point 2,2,3 --label a --point 3,3,4"
+    with pytest.raises(PromptError, match='"a" gets two limits, 3-9 and 0-4'):
+        asked(line)
+    one, other = asked(line.rpartition(" --label")[0])
+    assert (one.limit, other.limit) == ((3, 9), (0, 4))

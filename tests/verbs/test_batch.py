@@ -115,3 +115,100 @@ def test_patterns_and_lists_of_paths(scans: Path) -> None:
     target = SegmentTarget(prompts=())
     with pytest.raises(DelineateError):
         batch(BatchRequest(inputs=(Path("pics"),), asked=(target,), output=Path("out")))
+
+
+def of_a_patient(folder: Path, patient: str, at: int) -> None:
+    """A volume that has the same name in every patient's folder."""
+    (folder / patient).mkdir(parents=True)
+    voxels = np.random.default_rng(at).integers(0, 40, (48, 48, 3)).astype(np.int16)
+    voxels[at : at + 12, at : at + 12] += 150
+    nib.save(nib.Nifti1Image(voxels, np.diag([-1.0, -1.0, 3.0, 1.0])), folder / patient / "t1.nii.gz")
+
+
+def test_what_is_done_is_told_by_the_scan_and_not_by_its_name(scans: Path) -> None:
+    """A patient that is added shifts the names of outputs: none gets the outlines of another."""
+    line = "batch pats --box 10,10,36,36 --frame 1 --frame-only -q -o out"
+    for patient, at in (("p1", 12), ("p2", 20)):
+        of_a_patient(scans / "pats", patient, at)
+    assert typed(line) == 0
+    before = {row["file"]: row["pixels"] for row in summary("out")}
+    of_a_patient(scans / "pats", "p0", 16)
+    (scans / "pats" / "p2" / "t1.nii.gz").unlink()
+    (scans / "pats" / "p2").rmdir()
+    of_a_patient(scans / "pats", "p2", 22)  # exported again
+    assert typed(f"{line} --resume") == 0
+    rows = {row["file"]: row for row in summary("out")}
+    assert typed(line.replace("-o out", "-o fresh")) == 0
+    assert {file: row["pixels"] for file, row in rows.items()} == {r["file"]: r["pixels"] for r in summary("fresh")}
+    assert len(rows) == 3 and rows["pats/p1/t1.nii.gz"]["pixels"] == before["pats/p1/t1.nii.gz"]
+    for row in rows.values():
+        theirs, again = (np.asarray(nib.load(scans / out / row["output"]).dataobj) for out in ("out", "fresh"))
+        assert np.array_equal(theirs, again)
+
+
+@pytest.mark.parametrize(
+    "later",
+    ['v.nii.gz,,1,"14,12,30,26",', 'v.nii.gz,,0,"12,10,34,30",', 'v.nii.gz,,1,"12,10,34,30",1-2', "v.nii.gz,b,1,,"],
+    ids=["box", "frame", "limit", "name and no prompt"],
+)
+def test_a_run_that_goes_on_does_what_its_list_says_by_now(scans: Path, later: str) -> None:
+    head = "file,label,frame,box,limit\n"
+    (scans / "l.csv").write_text(f'{head}v.nii.gz,,1,"12,10,34,30",\n')
+    line = "batch --list l.csv --label disc -q -o out"
+    assert typed(line) == 0
+    outlines, record = scans / "out" / "v.nii.gz", scans / "out" / "v.manifest.json"
+    first = outlines.read_bytes(), record.stat().st_mtime_ns
+    assert typed(f"{line} --resume") == 0 and record.stat().st_mtime_ns == first[1], "the same is not done again"
+    (scans / "l.csv").write_text(f"{head}{later}\n")
+    code = typed(f"{line} --resume")
+    if "b,1,," in later:
+        assert code == 2
+        return
+    assert code == 0 and record.stat().st_mtime_ns != first[1]
+
+
+def test_how_all_are_followed_and_named_holds_for_a_list_too(scans: Path) -> None:
+    (scans / "l.csv").write_text('file,label,frame,box\nv.nii.gz,,1,"12,10,34,30"\n')
+    for options, frames in (("--frame-only", "1"), ("--directions forward", "2"), ("", "3")):
+        assert typed(f"batch --list l.csv --label disc -q -o out{frames} {options}") == 0
+        row = summary(f"out{frames}")[0]
+        assert (row["structure"], row["frames"]) == ("disc", frames)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("of a slice"), OSError(28, "No space left on device"), ValueError("odd")]
+)
+def test_what_nobody_foresaw_keeps_none_of_the_others(
+    scans: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(request: SegmentRequest, **more: object) -> object:
+        if request.input.name == "a.png":
+            raise error
+        return segment(request, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("delineate.verbs.batch.segment", fails)
+    assert typed("batch pics --box 12,10,34,30 -q -o out") == 1
+    assert [row["outcome"] for row in summary("out")] == ["failed", "done"]
+
+
+@pytest.mark.parametrize("verb", ["batch v.nii.gz -o o", "segment v.nii.gz --from one.manifest.json -o o.nii.gz"])
+def test_a_log_where_structures_by_name_are_meant_is_not_passed_over(
+    scans: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    assert typed("segment v.nii.gz --box 12,10,34,30 --frame 1 --frame-only -o one.nii.gz -q") == 0
+    assert typed(f"{verb} --prompts one.manifest.json --frame 1 --point 20,20") == 2
+    assert "E-PROMPTS-TWICE" in capsys.readouterr().err and not Path("o").exists()
+
+
+@pytest.mark.parametrize(("step", "says"), [(0.05, "0.0"), (1.0, " ml")])
+def test_small_volumes_are_told_in_digits_that_count(
+    scans: Path, capsys: pytest.CaptureFixture[str], step: float, says: str
+) -> None:
+    voxels = np.asarray(nib.load(scans / "v.nii.gz").dataobj)
+    nib.save(nib.Nifti1Image(voxels, np.diag([step, step, step, 1.0])), scans / "s.nii.gz")
+    for verb, output in (("segment", "s_seg.nii.gz"), ("batch", "batch")):
+        assert typed(f"{verb} s.nii.gz --box 12,10,34,30 --frame 1 --frame-only -o {output}") == 0
+        out = capsys.readouterr().out
+        assert "0.00 ml" not in out and ("mm3" in out if step < 1 else "ml" in out) and says in out
+    row = summary("batch")[0]
+    assert float(row["ml"]) == pytest.approx(int(row["pixels"]) * step**3 / 1000, rel=1e-3)

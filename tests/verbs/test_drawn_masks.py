@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from delineate.core.errors import PromptError
+from delineate.core.scan import Scan
 from delineate.io.opening import open_scan
 from delineate.verbs.drawn_masks import one_structure
 from delineate.verbs.prompt_files import marker_prompts, mask_prompt
@@ -160,3 +161,32 @@ def test_what_is_no_mask_of_one_structure_is_asked_about(
 def test_a_label_map_of_many_nuclei_is_no_soft_edge() -> None:
     with pytest.raises(PromptError, match="20 labels"):
         one_structure(np.arange(21), "nuclei.png", None)
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> tuple[Path, Path]:
+    """Four frames, and an outline of each that moves."""
+    for folder in ("clip", "outlines"):
+        (tmp_path / folder).mkdir()
+        for k in range(4):
+            disc = np.roll(BYTES, 10 * k, axis=1) * np.uint8(255)
+            Image.fromarray(disc if folder == "outlines" else disc // 2 + 30).save(tmp_path / folder / f"{k:03}.png")
+    return tmp_path / "clip", tmp_path / "outlines"
+
+
+@pytest.mark.parametrize("kind", ["video", "volume"])
+def test_of_outlines_of_all_frames_that_of_the_frame_is_taken(frames: tuple[Path, Path], kind: str) -> None:
+    scan = open_scan(frames[0]) if kind == "video" else Scan.from_volume(np.zeros((128, 96, 4), np.int16))
+    for frame in (0, 3):
+        outline, _ = mask_prompt(frames[1], scan, frame)
+        assert outline.frame == frame and np.array_equal(outline.array, np.roll(DISC, 10 * frame, axis=1))
+    with pytest.raises(PromptError, match="nothing says which one is meant"):
+        mask_prompt(frames[1], scan, None)
+
+
+def test_outlines_of_more_frames_than_there_are_are_refused(frames: tuple[Path, Path]) -> None:
+    others = Scan.from_volume(np.zeros((128, 96, 5), np.int16)), Scan.from_image(np.zeros((96, 128), np.uint8))
+    for scan in others:
+        with pytest.raises(PromptError) as caught:
+            mask_prompt(frames[1], scan, 0)
+        assert caught.value.code == "E-MASK-GRID"

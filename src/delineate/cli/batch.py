@@ -14,7 +14,7 @@ from delineate.cli.guard import EMPTY, FAILED
 from delineate.cli.ordered import typed
 from delineate.cli.pointing import Pointing, asked
 from delineate.core.errors import PromptError
-from delineate.core.terminal_text import counted
+from delineate.core.terminal_text import counted, volume_text
 
 if TYPE_CHECKING:
     from delineate.verbs.batch_rows import BatchRow
@@ -90,7 +90,7 @@ def _print(rows: tuple[BatchRow, ...]) -> None:
         return
     shown = []
     for row in rows:
-        size = counted(row.pixels, "pixel") if row.ml is None else f"{row.ml:.2f} ml"
+        size = counted(row.pixels, "pixel") if row.ml is None else volume_text(1000 * row.ml)
         sure = "" if row.mean is None else f", confidence {row.mean:.2f}"
         look = f", look at {row.look_at}" if row.look_at and row.frames > 1 else ""
         shown.append(f"{row.structure} {size}{sure}{look}" if row.pixels else f"{row.structure} not found")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +11,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.ordered import Typed
-from delineate.core.errors import DelineateWarning, PromptError
-from delineate.core.terminal_text import excerpt
+from delineate.core.errors import PromptError
 
 if TYPE_CHECKING:
     from delineate.core.grid import Space
@@ -147,6 +145,17 @@ class _Draft:
             following=following.chosen,
         )
 
+    def keep_to(self, limit: tuple[int, int] | None) -> None:
+        """Limit what it may be followed to. Raises PromptError for a second limit, of which the last would win."""
+        if self.limit is not None and limit is not None and self.limit != limit:
+            two = " and ".join(f"{first}-{last}" for first, last in (self.limit, limit))
+            raise PromptError(
+                "E-OPTION",
+                f'"{self.name}" gets two limits, {two}.',
+                "Put all prompts of a structure behind its one --limit.",
+            )
+        self.limit = limit
+
     def take(self, option: str, value: str, frame: int | None, space: Space) -> None:
         """Add one prompt. Raises PromptError for what is none."""
         if option in ("mask", "markers"):
@@ -159,21 +168,7 @@ class _Draft:
             return
         self.coordinates |= option != "text"
         prompt = _prompt(option, value, {"frame": frame, "space": space})
-        if option == "box" and any(_same_place(prompt, one) for one in self.prompts):
-            text = "has two boxes on one frame: the later one counts, unless the model takes several."
-            warnings.warn(f'"{excerpt(self.name)}" {text}', DelineateWarning, stacklevel=2)
         self.prompts.append(prompt)
-
-
-def _same_place(box: Prompt, other: Prompt) -> bool:
-    """Whether both are boxes on one frame, or through the same slices."""
-    from delineate.core.prompts import Box
-
-    if not (isinstance(box, Box) and isinstance(other, Box)):
-        return False
-    return (box.frame, box.space, *box.low[2:], *box.high[2:]) == (
-        other.frame, other.space, *other.low[2:], *other.high[2:]
-    )  # fmt: skip
 
 
 def _drafts(typed: Typed, space: Space, bare: bool = False) -> list[_Draft]:
@@ -202,7 +197,7 @@ def _drafts(typed: Typed, space: Space, bare: bool = False) -> list[_Draft]:
         name = holding.get("label", DEFAULT_NAME)
         current = drafts.setdefault(name, _Draft(name))
         current.take(option, value, _frame(holding.get("frame")), space)
-        current.limit = _limit(holding["limit"]) if "limit" in holding else None
+        current.keep_to(_limit(holding["limit"]) if "limit" in holding else None)
         used |= {"limit"} | ({"frame"} if option != "markers" else set())
         if waiting is not None and option in ("mask", "markers"):
             waiting = _labeled(current, None, waiting)
@@ -293,10 +288,24 @@ def asked(given: Typed, pointing: Pointing, following: options.PropagationGroup)
 
     written = None if pointing.prompts is None else written_structures(pointing.prompts)
     if written is None:
+        if pointing.prompts is not None:
+            raise _of_one_scan(pointing.prompts)
         return targets(given, pointing, following)
     if replace(pointing, start=None, undo=0, between=None).says_anything and pointing.prompts is not None:
         raise told_twice(pointing.prompts)
     return written_targets(written, not following.frame_only, following.chosen)
+
+
+def _of_one_scan(file: Path) -> PromptError:
+    """What is said of a log or a manifest where only structures by name are taken."""
+    from delineate.core.prompt_log import PromptLog
+
+    log = PromptLog.read(file)  # whatever else it is, is told
+    return PromptError(
+        "E-PROMPTS-TWICE",
+        f"{file.name} is all that was done on {log.scan or 'one scan'}; here it cannot be taken.",
+        "With --prompts goes a short JSON of structures by name; a log or manifest only alone, in segment.",
+    )
 
 
 def told_twice(file: Path) -> PromptError:

@@ -10,7 +10,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.console import result, result_json, tell, tell_notices
 from delineate.cli.guard import EMPTY, INTERRUPTED, PARTIAL, TERMINATED
-from delineate.core.terminal_text import counted
+from delineate.core.terminal_text import counted, volume_text
 
 if TYPE_CHECKING:
     from delineate.core.manifest import ObjectRecord
@@ -75,7 +75,7 @@ def _found(one: ObjectRecord, scan: Scan) -> str:
         return f"{one.name}: nothing found"
     mean = sum(one.confidence.values()) / max(1, len(one.confidence))
     where = f" on {one.frames} of {len(scan)} {scan.frame_word}s" if scan.kind is not ScanKind.IMAGE else ""
-    size = f", {one.volume_mm3 / 1000:.2f} ml" if one.volume_mm3 else f", {counted(one.pixels, 'pixel')}"
+    size = f", {volume_text(one.volume_mm3)}" if one.volume_mm3 else f", {counted(one.pixels, 'pixel')}"
     return f"{one.name}{where}{size}, mean confidence {mean:.2f}{_doubts(one)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import unicodedata
+from math import floor, log10
 from typing import Final
 
 EXCERPT: Final = 80  # characters shown of a text from outside: a header's value, a name in a file
@@ -30,6 +31,16 @@ def excerpt(text: object, most: int = EXCERPT) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """How many there are: "1 file", "2 files". ``many`` is said where more changes than an s at the end."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def rounded(value: float, decimals: int) -> float:
+    """A measured value to so many decimals; of small ones at least four digits are kept."""
+    return round(value, decimals if value == 0 else max(decimals, 3 - floor(log10(abs(value)))))
+
+
+def volume_text(mm3: float) -> str:
+    """A volume as people read it: ``12.11 ml``, or ``0.432 mm3`` where hundredths of a ml say nothing."""
+    return f"{mm3 / 1000:.2f} ml" if mm3 >= 10 else f"{mm3:.3g} mm3"
 
 
 def message_text(text: str) -> str:

@@ -14,6 +14,7 @@ from delineate.core.resolve import FramePrompts, ResolvedPrompt, join
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
+from delineate.core.terminal_text import rounded
 from delineate.predictors.frame_predictor import Candidates
 
 
@@ -184,7 +185,7 @@ def _runs(mask: Rle) -> tuple[object, int]:
 
 def object_record(one: SegmentedObject, track: ObjectTrack, scan: Scan) -> ObjectRecord:
     """What the manifest says of one object."""
-    size = round(one.area * scan.grid.voxel_volume, 3)
+    size = rounded(one.area * scan.grid.voxel_volume, 3)
     return ObjectRecord(
         name=one.name,
         label=one.label,

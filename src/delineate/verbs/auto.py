@@ -104,7 +104,7 @@ def auto(
             )
         pred_iou_thresh = automatic.pred_iou_thresh if request.pred_iou_thresh is None else request.pred_iou_thresh
         settings = replace(request.settings, pred_iou_thresh=pred_iou_thresh)
-        frame = scan.frame(0 if len(scan) == 1 else request.frame)
+        frame = scan.frame(request.frame)
         found = tuple(generate_masks(cast("AutomaticPredictor", predictor), frame, settings))
         outlines = _outlines(shown, found)
         write_outlines(outlines, files, shown, outputs)

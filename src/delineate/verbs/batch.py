@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from delineate.core.errors import DelineateError, Notice, PromptError
+from delineate.core.errors import DelineateError, Notice, PromptError, foreseen
 from delineate.core.manifest import Manifest
 from delineate.core.scan import ScanKind
 from delineate.core.terminal_text import counted
@@ -25,6 +25,7 @@ from delineate.verbs.outcome import Outcome
 from delineate.verbs.records import RequestRecord, begin_folder
 from delineate.verbs.request import ModelChoice, OutputChoice, Overwrite, Progress, Request
 from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
+from delineate.verbs.targets import asks_the_same
 
 SUMMARY = "summary.csv"
 Ending = Literal[".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".mha", ".tif", ".npz", ".json", ".png"]
@@ -129,7 +130,7 @@ def _done(request: BatchRequest, file: BatchFile, build: Callable[[ModelChoice],
             input=file.path,
             reading=request.reading,
             model=request.model,
-            asked=file.targets or request.asked,
+            asked=_asked_on(request, file),
             guards=request.guards,
             output=OutputChoice(
                 path=request.output / f"{file.name}{ending}", overwrite=request.overwrite or request.resume
@@ -137,18 +138,39 @@ def _done(request: BatchRequest, file: BatchFile, build: Callable[[ModelChoice],
         )
         result = segment(one, inputs=request.files, build=build)
         return tuple(rows_of(str(file.path), result.manifest)) or (BatchRow(str(file.path), outcome=Outcome.EMPTY),)
-    except DelineateError as error:
-        return (BatchRow(str(file.path), error=f"{error.code}: {error.message}"),)
+    except Exception as error:
+        known = foreseen(error)
+        return (BatchRow(str(file.path), error=f"{known.code}: {known.message}"),)
 
 
 def _earlier(request: BatchRequest, file: BatchFile) -> tuple[BatchRow, ...]:
-    """The rows of a scan that an earlier run has done; none where it has to be done."""
+    """The rows of a scan that an earlier run has done; none where it has to be done, as it or its prompts changed."""
     record = request.output / f"{file.name}.manifest.json"
     manifest = Manifest.read(record) if request.resume and record.is_file() else None
     if manifest is None or manifest.stopped is not None or manifest.input.name != file.path.name:
         return ()
-    there = all((request.output / one.name).exists() for one in manifest.outputs)
-    return tuple(rows_of(str(file.path), manifest)) if there else ()
+    if not all((request.output / one.name).exists() for one in manifest.outputs):
+        return ()
+    if not asks_the_same(manifest.prompts, _asked_on(request, file)):
+        return ()
+    try:
+        with open_scan(file.path, request.reading) as scan:  # another scan may have this name by now
+            same = scan.file is not None and scan.file.sha256 == manifest.input.sha256
+    except DelineateError:
+        return ()
+    return tuple(rows_of(str(file.path), manifest)) if same else ()
+
+
+def _asked_on(request: BatchRequest, file: BatchFile) -> tuple[SegmentTarget, ...]:
+    """The structures on a scan: those its list asks for, named and followed as is said for all; else those of all."""
+    if not file.targets or not request.asked:
+        return file.targets or request.asked
+    first = request.asked[0]
+    ways: dict[str, object] = {"propagate": first.propagate, "following": first.following}
+    named = {"name": first.name} if len(request.asked) == 1 else {}
+    return tuple(
+        one.model_copy(update=ways | (named if one.name == SegmentTarget().name else {})) for one in file.targets
+    )
 
 
 def _require_pointed(request: BatchRequest, files: tuple[BatchFile, ...]) -> None:

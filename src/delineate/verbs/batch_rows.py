@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.core.manifest import Manifest, ObjectRecord
+from delineate.core.terminal_text import rounded
 from delineate.io.atomic import write_bytes
 from delineate.verbs.outcome import Outcome
 
@@ -58,7 +59,7 @@ def rows_of(file: str, manifest: Manifest) -> Iterator[BatchRow]:
             outcome if one.pixels or outcome is Outcome.PARTIAL else Outcome.EMPTY,
             one.frames,
             one.pixels,
-            None if one.volume_mm3 is None else round(one.volume_mm3 / 1000, 4),
+            None if one.volume_mm3 is None else rounded(one.volume_mm3 / 1000, 4),
             round(sum(said) / len(said), 4) if said else None,
             min(said) if said else None,
             " ".join(map(str, _doubted(one))),

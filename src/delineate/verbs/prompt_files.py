@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from delineate.core.alignment import Fit, fit_of, moved
 from delineate.core.errors import Notice, PromptError
 from delineate.core.prompts import Box, Mask
 from delineate.core.scan import Scan, ScanKind
+from delineate.core.terminal_text import counted
 from delineate.io.opening import open_scan
 from delineate.io.readers.dicom_rtstruct import contours_on, is_structure_set
 from delineate.tracking.markers import marker_boxes
@@ -23,6 +24,8 @@ TOLD: Final = ("W-DICOM-SEG", "W-RTSTRUCT", "W-LABELS-OVERLAP")  # of a file of 
 def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = None) -> tuple[Mask, tuple[Notice, ...]]:
     """The outline in a file: a picture, or the slice of a volume where it is largest (or ``frame``).
 
+    Of a video of outlines, or a folder of them, that of ``frame``.
+
     label  which structure, where the file holds several
 
     A volume on another grid is resampled (nearest voxel) if both know where they are; the notice says so.
@@ -30,6 +33,9 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
     """
     path = Path(path)
     drawn = _drawn(path, scan)
+    if len(drawn) > 1 and not (scan.kind is ScanKind.VOLUME and drawn.kind is ScanKind.VOLUME):
+        flat, notices = one_structure(_one_frame(drawn, scan, path, frame), path.name, label)
+        return _mask(flat, frame, path), notices
     if scan.kind is not ScanKind.VOLUME or drawn.kind is not ScanKind.VOLUME:
         flat, notices = one_structure(picture_values(path), path.name, label)
         return _mask(flat, frame, path), notices
@@ -43,6 +49,21 @@ def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = N
             "Frames and slices are counted from 0.",
         )
     return _mask(slices[number].T, number, path), notices
+
+
+def _one_frame(drawn: Scan, scan: Scan, path: Path, frame: int | None) -> NDArray[Any]:
+    """What is drawn on one frame (height, width) of a file that has one for each frame of the scan."""
+    if len(drawn) != len(scan):
+        raise PromptError(
+            "E-MASK-GRID",
+            f"{path.name} holds {counted(len(drawn), 'frame')}, and the scan {counted(len(scan), scan.frame_word)}.",
+            "Give a picture of one outline, or a file with a frame for each of the scan.",
+        )
+    if frame is None:
+        text = f"{path.name} holds {counted(len(drawn), 'frame')}, and nothing says which one is meant."
+        raise PromptError("E-PROMPT-SLICE", text, f"Say which with --frame (0 to {len(scan) - 1}).")
+    pixels = np.asarray(drawn.pixels(frame))
+    return np.asarray(pixels.any(axis=2)) if pixels.ndim == 3 else pixels
 
 
 def slices_drawn_on(path: Path, scan: Scan, label: int | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from delineate.core.errors import Notice, PromptError
 from delineate.core.json_file import parse_json
-from delineate.core.prompt_log import Propagate, require_file
+from delineate.core.prompt_log import AddPrompt, AddPrompts, PromptLog, Propagate, require_file
 from delineate.core.prompts import Prompt
 from delineate.core.propagation_options import PropagationOptions
 from delineate.core.scan import Scan
@@ -156,6 +157,22 @@ def propagations(session: Session, targets: Sequence[SegmentTarget]) -> list[Pro
         following = together[0].following or PropagationOptions()
         events.append(Propagate(objects=() if every else tuple(names), first=first, stop=stop, following=following))
     return events
+
+
+def asks_the_same(log: PromptLog, targets: Sequence[SegmentTarget]) -> bool:
+    """Whether a log is of these structures with these prompts and limits; of files of masks the names are not kept."""
+    done: dict[str, Counter[Prompt]] = {}
+    limits: dict[str, tuple[int, int] | None] = {}
+    for event in log.current:
+        if isinstance(event, AddPrompt | AddPrompts):
+            done.setdefault(event.object, Counter()).update(event.prompts)
+        elif isinstance(event, Propagate):
+            ends = None if event.first is None or event.stop is None else (event.first, event.stop - 1)
+            limits |= dict.fromkeys(event.objects or done, ends)
+    if any(target.mask or target.markers for target in targets):
+        return True
+    asked = {target.name: Counter(target.prompts) for target in targets if target.prompts}
+    return done == asked and all(target.limit == limits.get(target.name, target.limit) for target in targets)
 
 
 def require_followed(targets: Sequence[SegmentTarget], scan: Scan) -> None:
