@@ -53,3 +53,5 @@ def inspect(
     if picture is not None:
         result(f"Picture:     {picture}")
     result(f"Start with:  {card['command']}")
+    if picture is None:
+        result("             This box is the middle third; read yours off a picture: --picture where.png")

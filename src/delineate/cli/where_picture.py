@@ -30,7 +30,7 @@ def offer_picture(error: PromptError, input: Path, reading: ReadOptions) -> None
     scan = open_scan(input, reading)
     save_ruler_picture(scan, picture)
     result(f"Picture:  {picture}")
-    result(f"Then, with your numbers:  {describe(scan).command}")
+    result(f"Then, with your numbers:  {describe(scan, reading).command}")
     raise typer.Exit(2)
 
 

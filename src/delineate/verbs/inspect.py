@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,7 @@ def inspect(request: InspectRequest) -> InspectResult:
         save_ruler_picture(scan, request.picture, request.frame, request.overwrite)
     elif request.frame is not None:
         raise PromptError("E-OPTION-UNUSED", "--frame says which frame is drawn, and no --picture is.", "Leave it out.")
-    return describe(scan)
+    return describe(scan, request.reading)
 
 
 def save_ruler_picture(scan: Scan, path: Path, frame: int | None = None, overwrite: bool = False) -> None:
@@ -95,8 +96,8 @@ def save_ruler_picture(scan: Scan, path: Path, frame: int | None = None, overwri
         ruler_picture(scan, frame).save(outputs.stage(path), "PNG", pnginfo=png_mark())
 
 
-def describe(scan: Scan) -> InspectResult:
-    """The same for a scan that is open."""
+def describe(scan: Scan, reading: ReadOptions | None = None) -> InspectResult:
+    """The same for a scan that is open; ``reading``: how it was."""
     low, high, values = _sampled(scan)
     grid = scan.grid
     channels = f", {scan.channels} channels" if scan.channels > 1 else ""
@@ -119,7 +120,7 @@ def describe(scan: Scan) -> InspectResult:
         geometry=_verdict(scan),
         notes=tuple(notice.message for notice in scan.notices),
         sha256=scan.file.sha256[:16] if scan.file else "",
-        command=_command(scan),
+        command=_command(scan, reading or ReadOptions()),
     )
 
 
@@ -188,8 +189,17 @@ def _verdict(scan: Scan) -> str:
     return "pixels only: no millimeters"
 
 
-def _command(scan: Scan) -> str:
+def _command(scan: Scan, reading: ReadOptions) -> str:
     name = str(scan.file.path) if scan.file else "FILE"
     x0, y0, x1, y1 = scan.width // 3, scan.height // 3, 2 * scan.width // 3, 2 * scan.height // 3
     frame = ["--frame", len(scan) // 2] if len(scan) > 1 else []
-    return command("delineate", "segment", name, "--box", f"{x0},{y0},{x1},{y1}", *frame)
+    return command("delineate", "segment", name, "--box", f"{x0},{y0},{x1},{y1}", *frame, *_chosen(reading))
+
+
+def _chosen(reading: ReadOptions) -> Iterator[object]:
+    """The options that have a scan read as it was: without them the numbers may be of another plane or series."""
+    usual = asdict(ReadOptions())
+    for name, value in asdict(reading).items():
+        if value != usual[name] and name != "palette_indices":  # of label files
+            option = "--axis" if name == "slice_axis" else f"--{name.replace('_', '-')}"
+            yield from (option,) if value is True else (option, value)
