@@ -115,6 +115,7 @@ class Line:
     dice, coarse      refined, and by labels alone; 0 where the structure is not there
     limit             similarity from which on it counts as found
     seconds           of processor time
+    confidence        ``Match.confidence``
     """
 
     set: str
@@ -126,6 +127,7 @@ class Line:
     similarity: float = 0.0
     limit: float = 0.0
     seconds: float = 0.0
+    confidence: float = 0.0
 
     @property
     def key(self) -> tuple[str, tuple[int, ...], str, str]:
@@ -186,7 +188,9 @@ class Measurement:
             there = kind == "present"
             dice = overlap(match.mask, one.mask) if there else 0.0
             coarse = overlap(match.coarse, one.mask) if there else 0.0
-            self._keep(Line(name, chosen, target, kind, dice, coarse, match.similarity, limit, seconds))
+            self._keep(
+                Line(name, chosen, target, kind, dice, coarse, match.similarity, limit, seconds, match.confidence)
+            )
 
     def _baselines(self, name: str, frames: Sequence[Labeled], first: int, targets: Sequence[int]) -> None:
         missing = [n for n in targets if any((name, (first,), str(n), kind) not in self.done for kind in BASELINES)]
