@@ -62,7 +62,7 @@ def run_in_browser(script: str, *words: str) -> dict[str, Any]:
         pytest.skip("no node, browser or packages: see web/package.json")
     origin, token, *rest = words
     ran = subprocess.run(
-        [NODE, str(PAGE / "test" / script), origin, token, BROWSER, *rest], capture_output=True, text=True, timeout=240
+        [NODE, str(PAGE / "test" / script), origin, token, BROWSER, *rest], capture_output=True, text=True, timeout=280
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)

@@ -13,7 +13,7 @@ export async function opened(executablePath, origins, viewport = { width: 1000, 
     const there = request.url();
     if (!origins.some((origin) => there.startsWith(origin)) && !/^(data|blob):/.test(there)) seen.outside.push(there);
   });
-  page.setDefaultTimeout(45000);
+  page.setDefaultTimeout(90000);
   return { browser, page, seen };
 }
 

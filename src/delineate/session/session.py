@@ -33,8 +33,8 @@ from delineate.predictors.frame_predictor import Predictor
 from delineate.preprocess.intensity import scan_window
 from delineate.session.answering import class_names
 from delineate.session.changes import Changes, Progress
+from delineate.session.current_propagation import CurrentPropagation
 from delineate.session.features import FeatureStore
-from delineate.session.following import Following
 from delineate.session.frame_result import FrameResult
 from delineate.session.history import History, HistoryEntry, SessionLimits
 from delineate.session.journal import Journal
@@ -88,7 +88,7 @@ class Session:
         )
         start = HistoryEntry(log, SessionState(Segmentation.empty(scan), {}))
         self._history = History(start, limits.history_bytes, self._changes.after)
-        self._following = Following(self._history, self._changes, self._lock)
+        self._propagation = CurrentPropagation(self._history, self._changes, self._lock)
 
     def __repr__(self) -> str:
         """In one line, as notebooks show it."""
@@ -241,7 +241,7 @@ class Session:
         end, rather than being ended by a change from another thread. Raises PromptError for a way the predictor does
         not have.
         """
-        return self._following.to_the_end(self._following.event(objects, first, stop, following), progress)
+        return self._propagation.to_the_end(self._propagation.event(objects, first, stop, following), progress)
 
     def propagating(
         self,
@@ -255,7 +255,7 @@ class Session:
         Outlines appear in ``segmentation`` as it goes, in blocks of frames; all of it is one event and one undo. Close
         the generator to cancel: what was followed so far stays, and the log records how far that is.
         """
-        return self._following.frames(self._following.event(objects, first, stop, following))
+        return self._propagation.frames(self._propagation.event(objects, first, stop, following))
 
     def do(self, event: Event, progress: Progress | None = None, journal: Journal | None = None) -> None:
         """Do an event of a log. Whatever stops a propagation, an error too, what was followed until then stays.
@@ -263,7 +263,7 @@ class Session:
         journal  of a propagation: what an earlier one found is taken from it, and what this one finds is added
         """
         if isinstance(event, Propagate):
-            self._following.to_the_end(event, progress, journal)
+            self._propagation.to_the_end(event, progress, journal)
             return
         with self._changing():
             if isinstance(event, Predict):
@@ -300,7 +300,7 @@ class Session:
     def undo(self) -> bool:
         """Take the last event back (a propagation that runs: all of it); False if there is none."""
         with self._lock:
-            run = self._following.end()
+            run = self._propagation.end()
             return True if run is not None and run.put_down is None else self._history.undo()
 
     def redo(self) -> bool:
@@ -361,7 +361,7 @@ class Session:
     def _changing(self) -> Iterator[None]:
         """The session for one thread, for one change; a propagation ends where it has put down outlines last."""
         with self._lock:
-            self._following.end()
+            self._propagation.end()
             yield
 
     def _do(self, event: Event, progress: Progress | None = None) -> None:

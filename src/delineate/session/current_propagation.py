@@ -14,7 +14,7 @@ from delineate.session.journal import Journal
 from delineate.session.propagation import BLOCK, PropagatedFrame, PropagationRun
 
 
-class Following:
+class CurrentPropagation:
     """At most one propagation runs; the next change of the session ends it, and keeps what it has put down.
 
     lock  the session's
