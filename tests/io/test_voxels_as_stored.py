@@ -18,7 +18,7 @@ from delineate.io.readers.frame_folder import natural_order
 from delineate.io.writers import image as image_writers
 from delineate.verbs.convert import ConvertRequest, convert
 
-sitk = pytest.importorskip("SimpleITK")
+SimpleITK = pytest.importorskip("SimpleITK")
 RNG = np.random.default_rng(0)
 COLORS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
