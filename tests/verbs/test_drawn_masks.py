@@ -190,3 +190,19 @@ def test_outlines_of_more_frames_than_there_are_are_refused(frames: tuple[Path, 
         with pytest.raises(PromptError) as caught:
             mask_prompt(frames[1], scan, 0)
         assert caught.value.code == "E-MASK-GRID"
+
+
+AXES = (np.abs(X - 60) < 2) & (np.abs(Y - 45) < 20) | (np.abs(Y - 45) < 2) & (np.abs(X - 60) < 12)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "told"),
+    [(DISC, True), (AXES, False), (np.abs(X - Y) < 2, False), ((X < 4) & (Y < 4), False)],
+    ids=["an outline", "two axes", "a slanting line", "a dot"],
+)
+def test_outlines_given_as_marks_are_told(tmp_path: Path, drawn: np.ndarray, told: bool) -> None:
+    marks = np.zeros((128, 96, 6), np.uint8)
+    marks[:, :, 1] = marks[:, :, 4] = drawn.T
+    nib.save(nib.Nifti1Image(marks, np.eye(4)), tmp_path / "marks.nii")
+    _, notices = marker_prompts(tmp_path / "marks.nii", Scan.from_volume(np.zeros(marks.shape, np.int16)))
+    assert ("W-MARKS-OUTLINES" in {notice.code for notice in notices}) == told

@@ -34,8 +34,8 @@ def test_the_command_to_start_with_reads_the_scan_alike(
     monkeypatch.setattr(guard, "open_streams", lambda: None)
     voxels = np.random.default_rng(0).integers(0, 60, (36, 40, 8, 3)).astype(np.int16)
     voxels[12:24, 13:27] += 150
-    several = "index" in reading or "pages" in reading
-    nib.save(nib.Nifti1Image(voxels if several else voxels[..., 0], np.eye(4)), tmp_path / "a scan.nii")
+    kept = voxels if "index" in reading else voxels[:, :, :1] if "pages" in reading else voxels[..., 0]
+    nib.save(nib.Nifti1Image(kept, np.eye(4)), tmp_path / "a scan.nii")
     monkeypatch.chdir(tmp_path)
     request = InspectRequest(input=Path("a scan.nii"), reading=ReadOptions(**reading))
     words = shlex.split(inspect(request).command)

@@ -17,6 +17,8 @@ from delineate.core.errors import PromptError
 from delineate.core.prompts import Box
 
 GROWN = 5  # pixels a box is grown by on each side, around a mark and around what was interpolated
+FILLED = 0.5  # share of its box that an outline covers and axes drawn in it do not
+LEAST_BOX = 100  # pixels of a box that are enough to tell
 INSIDE = 0.5  # interpolated distance, in pixels, up to which a pixel belongs to the structure
 
 Corners = tuple[int, int, int, int]
@@ -36,6 +38,17 @@ def marker_boxes(marks: NDArray[np.bool_]) -> list[Box]:
     for low, high in pairwise(marked):
         outlines |= _between(outlines, low, high)
     return [Box(*_around(outlines[n]), frame=n) for n in sorted(outlines) if outlines[n].any()]
+
+
+def are_outlines(marks: NDArray[np.bool_]) -> bool:
+    """Whether what is drawn (slices, height, width) fills its boxes, as outlines do and axes do not; small ones may."""
+    filled, boxes = 0, 0
+    for mark in marks[marks.any(axis=(1, 2))]:
+        rows, columns = np.flatnonzero(mark.any(axis=1)), np.flatnonzero(mark.any(axis=0))
+        box = mark[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        if box.size >= LEAST_BOX:
+            filled, boxes = filled + int(box.sum()), boxes + box.size
+    return filled > FILLED * boxes
 
 
 def _between(outlines: dict[int, NDArray[np.bool_]], low: int, high: int) -> dict[int, NDArray[np.bool_]]:

@@ -15,7 +15,7 @@ from delineate.core.scan import Scan, ScanKind
 from delineate.core.terminal_text import counted
 from delineate.io.opening import open_scan
 from delineate.io.readers.dicom_rtstruct import contours_on, is_structure_set
-from delineate.tracking.markers import marker_boxes
+from delineate.tracking.markers import are_outlines, marker_boxes
 from delineate.verbs.drawn_masks import one_structure, picture_values
 
 TOLD: Final = ("W-DICOM-SEG", "W-RTSTRUCT", "W-LABELS-OVERLAP")  # of a file of labels, beside what is done to it
@@ -94,8 +94,13 @@ def marker_prompts(path: Path, scan: Scan, label: int | None = None) -> tuple[li
     Raises PromptError for scans that are no volume, marks on another grid without a place in space, and empty ones.
     """
     voxels, notices = _drawn_volume(Path(path), scan, label, "--markers")
-    slices = np.moveaxis(voxels, scan.slice_axis, 0)  # slice, x, y
-    return marker_boxes(slices.transpose(0, 2, 1)), notices
+    marks = np.moveaxis(voxels, scan.slice_axis, 0).transpose(0, 2, 1)
+    if are_outlines(marks):
+        text = (
+            f"{path.name} holds outlines rather than marks, and they are outlined anew; --mask {path.name} keeps them."
+        )
+        notices = (*notices, Notice("W-MARKS-OUTLINES", text))
+    return marker_boxes(marks), notices
 
 
 def _drawn_volume(

@@ -80,7 +80,8 @@ def continued(
         if target.limit is not None:
             session.limit(own.name, *target.limit)
     filled = frozenset(event.object for event in log.current if isinstance(event, Interpolate))
-    events: list[Event] = [Interpolate(object=name) for name in {target.name for target, _ in known} & filled]
+    again_filled = dict.fromkeys(target.name for target, _ in known if target.name in filled)  # in the order given
+    events: list[Event] = [Interpolate(object=name) for name in again_filled]
     again = [target for target, _ in known if target.name not in filled and target.says_where]
     if start.undo and any(isinstance(event, Propagate) for event in log.current):
         named = {target.name for target in again} | filled
