@@ -139,8 +139,8 @@ def test_a_structure_that_was_removed_is_no_hindrance(folder: Path, again: bool)
 
 @pytest.mark.parametrize(
     ("more", "code"),
-    [({}, "E-PROMPT-NONE"), ({"undo": 9}, "E-UNDO")],
-    ids=["nothing", "too many"],
+    [({}, "E-PROMPT-NONE"), ({"undo": 3}, "E-UNDO"), ({"undo": 99}, "E-UNDO")],
+    ids=["nothing", "one too many", "far too many"],
 )
 def test_what_cannot_go_on_is_refused(folder: Path, tmp_path: Path, more: dict[str, object], code: str) -> None:
     with pytest.raises(DelineateError) as caught:

@@ -198,7 +198,7 @@ class PromptLog(BaseModel):
         """
         done, of_itself = self.done, AddObject | Propagate | Interpolate | Predict
         for _ in range(steps):
-            while done and isinstance(self.events[done - 1], of_itself):
+            while done > 0 and isinstance(self.events[done - 1], of_itself):
                 done -= 1
             done -= 1
         if done < 0:
