@@ -28,6 +28,7 @@ from delineate.adapters.slots import (
     Taps,
     insert,
     put,
+    remove,
 )
 from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder, SamPrompts
@@ -255,6 +256,21 @@ def test_a_plan_says_which_blocks(blocks: Blocks | tuple[int, ...], wanted: list
     encoder = tiny_sam().host.vision_encoder
     insert(encoder, Insertion(Slot.AFTER, nn.Linear, blocks))
     assert [n for n, layer in enumerate(encoder.layers) if list(layer.filling(Slot.AFTER))] == wanted
+
+
+def test_what_was_taken_out_leaves_nothing_behind() -> None:
+    network = tiny_sam()
+    encoder, pixels = network.host.vision_encoder, torch.randn(1, 3, network.shape.side, network.shape.side)
+    with torch.no_grad():
+        before, names = network.embed(pixels), set(network.state_dict())
+        for slot in (Slot.BEFORE, Slot.BEFORE, Slot.AFTER):
+            insert(encoder, Insertion(slot, lambda *_: Marker()))
+        assert not torch.equal(network.embed(pixels), before)
+        remove(encoder, Slot.BEFORE)
+        left = {name for name in network.state_dict() if name not in names}
+        assert left and all(".after." in name for name in left)
+        remove(encoder, Slot.AFTER, DecoderSlot.HYPER)
+        assert set(network.state_dict()) == names and torch.equal(network.embed(pixels), before)
 
 
 def test_modules_are_made_for_the_widths_before_and_behind_pooling() -> None:

@@ -37,7 +37,7 @@ SMALL = VitSizes(width=32, depth=4, heads=2, global_blocks=(0, 1, 2, 3))
     [
         pytest.param("medical_sam_adapter", {}, MEDSA, id="medical_sam_adapter"),
         pytest.param("medical_sam_adapter_3d", {"depth": 3}, (*MEDSA, ".attention_parallel."), id="3d"),
-        pytest.param("sam_unet", {"vit": SMALL, "side": 32}, BESIDE, id="sam_unet"),
+        pytest.param("sam_unet", {"vit": SMALL, "side": 64}, BESIDE, id="sam_unet"),
     ],
 )
 def test_parts_learn_and_the_host_stays(
@@ -70,7 +70,7 @@ def small_volumes(root: Path, count: int = 3) -> list[Case]:
     away = np.linalg.norm(np.mgrid[:40, :40, :8] - np.array([20, 20, 4])[:, None, None, None], axis=0)
     found = []
     for n in range(count):
-        labels = (away < 3.5 + n).astype(np.uint8)
+        labels = (away < 3.1 + 0.2 * n).astype(np.uint8)
         for name, values in (("image", 100 * labels + rng.normal(0, 9, labels.shape)), ("label", labels)):
             nib.save(nib.Nifti1Image(values.astype(np.int16), np.eye(4)), root / f"{n}_{name}.nii.gz")
         places = root / f"{n}_image.nii.gz", root / f"{n}_label.nii.gz"

@@ -68,7 +68,7 @@ def _decoding(depth: int, structures: int) -> Unit:
 def _planned(predictor: Any, recipe: Any, whole: bool, unit: Unit, memory: float) -> Plan[Any]:
     policy = FreezePolicy.training("") if whole else policy_of(predictor.record)
     network, gpu = predictor.network, predictor.engine.device.type == "cuda"
-    kept = {again: kept_for(network, policy, unit, again) for again in (False, True)}
+    kept = kept_for(network, policy, unit)
     numbers = {name: p.numel() for name, p in network.host.named_parameters()}
     trained = sum(count for name, count in numbers.items() if policy.learns(name))
 
@@ -87,19 +87,22 @@ def _planned(predictor: Any, recipe: Any, whole: bool, unit: Unit, memory: float
     return first_that_fits(_candidates(recipe, gpu), estimate, memory)
 
 
-def kept_for(network: nn.Module, policy: FreezePolicy, unit: Unit, checkpointing: bool) -> float:
-    """Bytes a picture or clip keeps for the way back; with ``checkpointing`` one block's and the inputs of all."""
+def kept_for(network: nn.Module, policy: FreezePolicy, unit: Unit) -> dict[bool, float]:
+    """Bytes a picture or clip keeps for the way back; under True with checkpointing: one block's, and inputs of all."""
     empty: Any = deepcopy(network).to("meta").train()
     policy.apply(empty.host)
-    weights = [*empty.parameters(), *empty.buffers()]
+    weights, answers = [*empty.parameters(), *empty.buffers()], list[Tensor]()
 
-    plain = kept_bytes(lambda: unit(empty), weights)
-    losses = LOSSES * FP32 * unit(empty).numel()
-    if not checkpointing:
-        return plain + losses
+    def answer() -> Tensor:
+        answers.append(unit(empty))
+        return answers[-1]
+
+    plain = kept_bytes(answer, weights)
     blocks = sum(isinstance(one, BLOCKS) for one in empty.host.vision_encoder.modules())
     forget_activations(empty.host.vision_encoder)
-    return kept_bytes(lambda: unit(empty), weights) + plain / max(1, blocks) + losses
+    again = kept_bytes(answer, weights)
+    losses = LOSSES * FP32 * answers[0].numel()
+    return {False: plain + losses, True: again + (plain - again) / max(1, blocks) + losses}
 
 
 def _candidates(recipe: Any, gpu: bool) -> Iterator[tuple[Any, tuple[str, ...]]]:
