@@ -98,5 +98,7 @@ def test_pictures_without_labels_are_learned_from(tmp_path: Path) -> None:
     opened = cases[0].open()
     assert (opened.scan.width, opened.scan.height) == (256, 256) and not opened.labels.pixels(0).any()
     teacher, student = tiny_predictor(alive=True, side=64), tiny_predictor(SamEncoder.TINY_VIT, side=64)
-    found = distill(teacher, student, cases, Distillation(LoopOptions(tmp_path / "out", steps=2, rate=2e-3, every=2), batch=1))
+    found = distill(
+        teacher, student, cases, Distillation(LoopOptions(tmp_path / "out", steps=2, rate=2e-3, every=2), batch=1)
+    )
     assert found.weights.is_file()
