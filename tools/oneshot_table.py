@@ -110,8 +110,8 @@ BASELINES: Mapping[str, Callable[[Labeled, Labeled, Descriptors, Descriptors], M
 class Line:
     """An answer on one target.
 
-    supports, target  numbers of frames of the set; of ``kind`` other: the target's set and its frame
-    kind              present, painted, other, or the name of a baseline
+    supports, target  numbers of frames of the set; of ``kind`` anatomy: the target's set and its frame
+    kind              present, painted, anatomy, or the name of a baseline
     dice, coarse      refined, and by labels alone; 0 where the structure is not there
     limit             similarity from which on it counts as found
     seconds           of processor time
@@ -167,7 +167,7 @@ class Measurement:
                 asked = {(str(n), "present"): frames[n] for n in targets}
                 if shots in self.options.absent and not first:
                     asked |= {(str(n), "painted"): _without(frames[n]) for n in targets}
-                    asked |= {(key, "other"): one for key, one in others.items()}
+                    asked |= {(key, "anatomy"): one for key, one in others.items()}
                 self._asked(name, chosen, frames, asked)
         if self.options.baselines:
             self._baselines(name, frames, pool[0], targets)
@@ -215,15 +215,10 @@ def _without(one: Labeled) -> Labeled:
     return Labeled(painted_over(one.frame, one.mask), one.mask)
 
 
-def others_of(name: str, frames: Mapping[str, Sequence[Labeled]], most: int = 2) -> dict[str, Labeled]:
-    """Frames of other sets of the same modality, a set one: they do not show the structure."""
-    modality = frames[name][0].frame.modality.name if frames[name] else None
-    alike = (
-        other
-        for other in frames
-        if other != name and frames[other] and frames[other][-1].frame.modality.name is modality
-    )
-    return {f"{other} {len(frames[other]) - 1}": frames[other][-1] for other in islice(alike, most)}
+def others_of(name: str, frames: Mapping[str, Sequence[Labeled]], modality: Mapping[str, str]) -> dict[str, Labeled]:
+    """Frames of other sets of the same modality, one each, two at most: they do not show the structure."""
+    alike = (other for other in frames if other != name and frames[other] and modality[other] == modality[name])
+    return {f"{other} {len(frames[other]) - 1}": frames[other][-1] for other in islice(alike, 2)}
 
 
 def table_of(lines: Sequence[Line], baselines: bool = True) -> str:
@@ -252,12 +247,12 @@ def found_table(lines: Sequence[Line]) -> str:
     """How often the structure is rightly found, and rightly not, by number of supports."""
     told = [line for line in lines if line.limit]
     rows = [
-        "| supports | shown, and found | painted over, and not found | other pictures, and not found |",
+        "| supports | shown, and found | painted over, and not found | other anatomy, and not found |",
         "|---" * 4 + "|",
     ]
     for shots in sorted({len(line.supports) for line in told}):
         cells = []
-        for kind in ("present", "painted", "other"):
+        for kind in ("present", "painted", "anatomy"):
             some = [one for one in told if len(one.supports) == shots and one.kind == kind]
             right = sum((one.similarity >= one.limit) == (kind == "present") for one in some)
             cells.append(f"{right} of {len(some)}")
@@ -289,9 +284,10 @@ def main() -> None:
     options = parser.parse_args()
     cases = load_cases(DATA, (Task.IMAGE, Task.VOLUME), tuple(Use))
     frames = {name: frames_of(name, options.most, cases) for name in SETS}
+    modality = {case.dataset: case.modality for case in cases}
     measurement = Measurement(options)
     for name in options.sets:
-        measurement.on_set(name, frames[name], others_of(name, frames))
+        measurement.on_set(name, frames[name], others_of(name, frames, modality))
         print(f"{name} is done", flush=True)
     lines = read_lines(measurement.file)
     label = "one-example" if measurement.file.stem == "quill" else f"one-example-{measurement.file.stem}"

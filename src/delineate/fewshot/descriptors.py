@@ -58,7 +58,7 @@ def whitening_of(maps: Sequence[FeatureMap], cells: int = CELLS) -> Array:
     A few directions hold most of what varies over a frame, such as bright against dark; cosines see little else.
     """
     flat = [_centered(one, cells).reshape(len(one.values), -1) for one in maps]
-    variances, directions = np.linalg.eigh(sum((one @ one.T).astype(np.float64) for one in flat))
+    variances, directions = np.linalg.eigh(np.sum([one @ one.T for one in flat], axis=0, dtype=np.float64))
     variances = np.maximum(variances, 0) + max(DAMPING * float(variances.mean()), 1e-12)
     return np.asarray((directions * variances ** (-WHITENING / 2)) @ directions.T, np.float32)
 
