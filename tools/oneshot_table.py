@@ -29,6 +29,7 @@ from delineate.fewshot.descriptors import Descriptors
 from delineate.fewshot.features import extractor_of
 from delineate.fewshot.label_transfer import cosines, squared_distances
 from delineate.fewshot.matcher import Matcher, MatchOptions, Support
+from delineate.fewshot.pixel_look import is_scattered
 from delineate.fewshot.placement import Placement, warped
 from delineate.oneshot.calibration import calibrated, painted_over
 from delineate.systems import BuildOptions, build
@@ -166,7 +167,10 @@ class Measurement:
                 chosen = tuple((first + n) % len(pool) for n in range(shots))
                 asked = {(str(n), "present"): frames[n] for n in targets}
                 if shots in self.options.absent and not first:
-                    asked |= {(str(n), "painted"): _without(frames[n]) for n in targets}
+                    whole = [
+                        n for n in targets if not is_scattered(frames[n].mask)
+                    ]  # painted over, it would be elsewhere
+                    asked |= {(str(n), "painted"): _without(frames[n]) for n in whole}
                     asked |= {(key, "anatomy"): one for key, one in others.items()}
                 self._asked(name, chosen, frames, asked)
         if self.options.baselines:
