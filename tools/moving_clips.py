@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -72,7 +73,7 @@ def moving(cases: Sequence[Case], folder: Path, each: int) -> list[Case]:
     return read_dataset(folder)[1]
 
 
-def _written(case: Case, folder: Path, each: int) -> list[dict[str, object]]:
+def _written(case: Case, folder: Path, each: int) -> list[dict[str, Any]]:
     opened, items = case.open(), []
     picture = opened.scan.pixels(0).astype(float)
     gray = (picture if picture.ndim == 2 else picture.mean(axis=2)) / 255

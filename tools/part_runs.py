@@ -139,8 +139,8 @@ def slices(depth: bool, seed: int, folder: Path) -> Found:
     if not depth:
         remove(predictor.frames.network.host.vision_encoder, Slot.ATTENTION_PARALLEL)
     recipe = Finetune(loop(folder, seed, 150, 1e-3), TrainedPart.ALL, batch=1, probe=False, flips=0.5)
-    clips_of = (SliceClips(predictor.frames, cases, predictor.depth) for cases in (learned, held))
-    objective = SlicesObjective(predictor, *clips_of, recipe)
+    training, testing = (SliceClips(predictor.frames, cases, predictor.depth) for cases in (learned, held))
+    objective = SlicesObjective(predictor, training, testing, recipe)
     trained(objective, recipe.loop)
     volumes = replace(predictor)
     return {DICE: float(np.mean([dice_in_box(volumes, *one) for one in objective.held.structures()]))}
@@ -186,8 +186,8 @@ def beside(branch: bool, seed: int, folder: Path) -> Found:
     recipe = replace(
         sam_unet.options(folder), loop=loop(folder, seed, 150, 1e-3), part=TrainedPart.ALL, batch=2, of_each=2
     )
-    frames = (LabeledFrames(predictor, cases, recipe.frames) for cases in (learned, held))
-    objective = AdaptersObjective(predictor, *frames, recipe)
+    training, testing = (LabeledFrames(predictor, cases, recipe.frames) for cases in (learned, held))
+    objective = AdaptersObjective(predictor, training, testing, recipe)
     trained(objective, recipe.loop)
     return {DICE: objective.measure()}
 
@@ -195,9 +195,9 @@ def beside(branch: bool, seed: int, folder: Path) -> Found:
 ALL, SEEDS = "all parts", (0, 1, 2)
 
 
-def temporal(name: str, title: str, *sizes: int) -> Comparison:
+def temporal(name: str, title: str, side: int, depth: int, steps: int) -> Comparison:
     arms = {ALL: True, "no temporal parts": False}
-    runs = {arm: partial(medivista, name, *sizes, kept) for arm, kept in arms.items()}
+    runs = {arm: partial(medivista, name, side, depth, steps, kept) for arm, kept in arms.items()}
     return Comparison(name, title, (DICE, CONSISTENCY), SEEDS, runs)
 
 

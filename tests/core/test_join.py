@@ -54,7 +54,7 @@ def test_joining_all_at_once_is_joining_one_by_one(seed: int) -> None:
     assert ("W-POINT-TWICE" in {notice.code for notice in notices}) == twice
 
 
-def test_many_clicks_on_one_frame_are_replayed_with_calls_in_proportion_to_what_is_asked() -> None:
+def test_many_clicks_on_one_frame_are_replayed_in_proportion() -> None:
     """n clicks are n questions of up to n points: for four times the clicks at most sixteen times the calls."""
     pixels = np.full((64, 64), 180, np.uint8)
 

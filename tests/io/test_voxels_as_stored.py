@@ -34,7 +34,7 @@ def test_a_metaimage_in_several_files(tmp_path: Path, names: str, header: Any) -
     more = "CompressedData = True" if header == "packed" else f"HeaderSize = {header}"
     text = f"ObjectType = Image\nNDims = 3\nDimSize = 4 5 3\nElementType = MET_SHORT\n{more}\nElementDataFile = {names}"
     (tmp_path / "m.mhd").write_text(text)
-    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "m.mhd"))), voxels)
+    assert np.array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "m.mhd"))), voxels)
     assert np.array_equal(open_scan(tmp_path / "m.mhd").voxels().T, voxels)
 
 
@@ -72,14 +72,14 @@ def test_a_large_tiff_keeps_its_spacing(
     tmp_path: Path, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_writers, "CLASSIC", 100)
-    image = sitk.GetImageFromArray(RNG.integers(0, 4000, shape).astype(np.uint16))
+    image = SimpleITK.GetImageFromArray(RNG.integers(0, 4000, shape).astype(np.uint16))
     image.SetSpacing((0.5, 0.7, 2.5)[: len(shape)])
-    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    SimpleITK.WriteImage(image, str(tmp_path / "a.mha"))
     convert(ConvertRequest(input=tmp_path / "a.mha", output=tmp_path / "b.tif", kind="image"))
     scan = open_scan(tmp_path / "b.tif")
     assert scan.grid.spacing == pytest.approx((0.5, 0.7, 2.5)[: len(shape)])
     found = np.stack([scan.pixels(n) for n in range(len(scan))]).reshape(shape)
-    assert np.array_equal(found, sitk.GetArrayFromImage(image))
+    assert np.array_equal(found, SimpleITK.GetArrayFromImage(image))
 
 
 @pytest.mark.parametrize("dtype", [">i2", ">u2", ">f4", ">i4"])

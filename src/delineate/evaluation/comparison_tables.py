@@ -209,7 +209,7 @@ def followed_table(report: EvaluationReport, table: OpinionTable) -> str:
     return markdown_table(head, rows) + "\n\n" + _agreement({"followed": found}, table.disagree_below)
 
 
-def _agreement(asked: Mapping[str, Opinions], below: float) -> str:
+def _agreement(asked: Mapping[OpinionPrompt, Opinions], below: float) -> str:
     """IoU of the first model's outlines, by how far the second one agrees."""
     rows = []
     for how, found in asked.items():

@@ -84,7 +84,7 @@ def prompted(rng: np.random.Generator, masks: NDArray[np.bool_]) -> SampledPromp
         case 1:
             return medsam_boxes(rng, masks)
         case _:
-            whole = medsam_boxes(rng, np.asarray(masks.any(0))[None])
+            whole = medsam_boxes(rng, np.any(masks, axis=0, keepdims=True))
             assert whole.boxes is not None
             return SampledPrompts(boxes=whole.boxes.repeat(len(masks), axis=0))
 

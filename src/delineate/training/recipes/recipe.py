@@ -136,10 +136,10 @@ class Recipe:
             plan = planned(network, wanted, size, gpu)
             return fitting(plan.recipe, replace(wishes, part=plan.recipe.part)), plan
         clips = planned_sequences(network, wanted, size, gpu)
-        found = clips.recipe
-        part = TrainedPart.DECODER if found.parts == (Sam2Part.DECODER,) else wishes.part
-        chosen = replace(wishes, part=part, frames=found.clips.frames, objects=found.clips.objects)
-        return fitting(found, chosen), clips
+        fits = clips.recipe
+        part = TrainedPart.DECODER if fits.parts == (Sam2Part.DECODER,) else wishes.part
+        chosen = replace(wishes, part=part, frames=fits.clips.frames, objects=fits.clips.objects)
+        return fitting(fits, chosen), clips
 
 
 def fitting(found: Any, wishes: RecipeOverrides) -> RecipeOverrides:
