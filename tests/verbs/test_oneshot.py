@@ -72,7 +72,12 @@ def test_targets_are_outlined_scored_and_shown_and_a_run_goes_on(folder: Path, t
     assert (out / by_name["t0"].file).stat().st_mtime_ns == before
     assert [row.target for row in again.rows] == ["t0", "t1", "t2"]
     assert [row.target for row in read_rows(out / SCORES)] == ["t0", "t1", "t2"]
-    (folder / "targets" / "t2.png").unlink()
+    blank = (folder / "targets" / "t1.png").read_bytes()
+    (folder / "targets" / "t2.png").rename(folder / "targets" / "t1.png")  # another scan by a name that is done
+    renamed = oneshot(request(folder, out, resume=True))
+    assert [(row.target, row.found) for row in renamed.rows] == [("t0", True), ("t1", True)]
+    assert (out / by_name["t0"].file).stat().st_mtime_ns == before
+    (folder / "targets" / "t1.png").write_bytes(blank)
     with pytest.raises(DelineateError, match="not empty"):
         oneshot(request(folder, out))
     with pytest.raises(DelineateError, match="other supports"):

@@ -24,6 +24,7 @@ class Row:
     file        of the outlines, in the folder of the run
     error       why the target was left out; "" where it was not
     confidence  ``Match.confidence``
+    sha256      of the target: another scan may have its name when a run goes on
     """
 
     target: str
@@ -37,6 +38,7 @@ class Row:
     file: str = ""
     error: str = ""
     confidence: float = 0.0
+    sha256: str = ""
 
     @property
     def margin(self) -> float:
@@ -82,4 +84,5 @@ def _row(cells: dict[str, str]) -> Row:
         cells["file"],
         cells["error"],
         float(cells["confidence"]),
+        cells.get("sha256", ""),
     )

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from delineate.core.errors import DelineateError, InputError, ModelError
+from delineate.core.errors import DelineateError, InputError, ModelError, foreseen
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
@@ -113,9 +113,10 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     options = MatchOptions(refine=refine, places=request.places)
     matcher = Matcher(extractor_of(compared), _of_all(supports), predictor, options)
     thresholds = _thresholds(matcher, request.threshold)
-    rows = [row for target in targets for row in done.get(target.name, ())]
+    kept = {target.name: _kept(request, target.path, done.get(target.name, [])) for target in targets}
+    rows = [row for target in targets for row in kept[target.name]]
     for number, target in enumerate(targets):
-        if target.name not in done:
+        if not kept[target.name]:
             rows += _on_target(request, target.path, target.name, examples, matcher, thresholds, predictor)
             write_rows(rows, request.output / SCORES)
         if progress is not None:
@@ -162,6 +163,21 @@ def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
     return done
 
 
+def _kept(request: OneshotRequest, path: Path, rows: list[Row]) -> list[Row]:
+    """The rows of a target, unless another scan has its name by now."""
+    if not rows:
+        return []
+    try:
+        with open_scan(path, request.reading) as scan:
+            return rows if _sha256(scan) == rows[0].sha256 else []
+    except DelineateError:
+        return []
+
+
+def _sha256(scan: Scan) -> str:
+    return scan.file.sha256 if scan.file is not None else ""
+
+
 def _recorded(request: OneshotRequest) -> RequestRecord:
     """The request, with the hash of what the supports hold."""
     record = RequestRecord.of("oneshot", request)
@@ -198,10 +214,11 @@ def _on_target(
                 require_alike(examples, scan)
             limits = {one: threshold.similarity for one, threshold in thresholds.items()}
             found = find_on_scan(scan, matcher, limits, _empty(scan, examples), predictor)
-            seconds = perf_counter() - began
+            seconds, sha256 = perf_counter() - began, _sha256(scan)
             file = _write(request, scan, name, found)
-    except DelineateError as error:
-        return [Row(name, error=f"{error.code}: {error.message}")]
+    except Exception as error:
+        known = foreseen(error)
+        return [Row(name, error=f"{known.code}: {known.message}")]
     return [
         Row(
             name,
@@ -214,6 +231,7 @@ def _on_target(
             seconds,
             file,
             confidence=one.confidence,
+            sha256=sha256,
         )
         for one in found.findings
     ]
