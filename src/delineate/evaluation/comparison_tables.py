@@ -182,7 +182,7 @@ def opinion_table(done: Comparison) -> str:
     return (
         markdown_table(["second model is given", "confidence", *_CALIBRATION_HEAD], rows)
         + "\n\n"
-        + _agreement(done.asked, done.opinion_table.disagree_below)
+        + _agreement({str(how): found for how, found in done.asked.items()}, done.opinion_table.disagree_below)
     )
 
 
@@ -209,7 +209,7 @@ def followed_table(report: EvaluationReport, table: OpinionTable) -> str:
     return markdown_table(head, rows) + "\n\n" + _agreement({"followed": found}, table.disagree_below)
 
 
-def _agreement(asked: Mapping[OpinionPrompt, Opinions], below: float) -> str:
+def _agreement(asked: Mapping[str, Opinions], below: float) -> str:
     """IoU of the first model's outlines, by how far the second one agrees."""
     rows = []
     for how, found in asked.items():
@@ -221,5 +221,5 @@ def _agreement(asked: Mapping[OpinionPrompt, Opinions], below: float) -> str:
             reached = found.reached[own]
             least = number(float(reached.min()), 3) if len(reached) else "–"
             mean = number(float(np.mean(reached)), 3) if len(reached) else "–"
-            rows.append([str(how), words, str(int(own.sum())), mean, least])
+            rows.append([how, words, str(int(own.sum())), mean, least])
     return markdown_table(["second model is given", "agreement (Dice)", "n", "true IoU, mean", "least"], rows)
