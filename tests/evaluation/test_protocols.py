@@ -35,7 +35,7 @@ from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Candidates, Query
 
 OWN = ("box-2d", "clicks-2d", "volume-box", "video-mask")
-PAIRS = ("second-opinion",)  # of two predictors
+PAIRS = ("second-opinion", "second-opinion-followed")  # of two predictors
 SHOWN = "one-shot-"  # one scan is the example of another, of which the collection has none: test_one_shot_protocols
 NEW = [name for name, one in PROTOCOLS.items() if name not in (*OWN, *PAIRS) and Scope.FRAME in one.scopes]
 QUICK = [name for name in NEW if not name.startswith(("surgical-robust", "sam2-18-", SHOWN))]
