@@ -291,6 +291,7 @@ def test_what_a_network_is_blind_to_makes_no_difference() -> None:
 def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quill_training, "POOL", 8)
     monkeypatch.setattr(quill_training, "HELD_OUT", 4)
+    monkeypatch.setattr(quill_training, "MEASURED", 2)
     lines: list[dict] = []
     recipe = QuillTraining(tmp_path, batch=4, threads=1, steps=9, sides=((0.5, 32), (0.5, 64)), blind=(11,), every=1,
                            precision="fp32")  # fmt: skip
@@ -303,6 +304,7 @@ def test_steps_instead_of_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quill_training, "POOL", 8)
     monkeypatch.setattr(quill_training, "HELD_OUT", 4)
+    monkeypatch.setattr(quill_training, "MEASURED", 2)
     found = {}
     for keep in (0.0, 0.75, 1.0):
         recipe = QuillTraining(
@@ -336,6 +338,7 @@ def test_a_run_keeps_what_it_began_from(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_learns_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quill_training, "POOL", 16)
     monkeypatch.setattr(quill_training, "HELD_OUT", 8)
+    monkeypatch.setattr(quill_training, "MEASURED", 2)
     recipe = {"output": tmp_path, "batch": 8, "seed": 0, "threads": 1, "correct": 1.0, "sides": ((0.5, 64), (0.5, 128))}
     lines: list[dict] = []
     model = train_quill(QuillTraining(minutes=0.06, **recipe), lines.append)

@@ -53,7 +53,7 @@ def test_merged_weights_give_the_same_answer(name: str, kind: AdapterKind) -> No
     merged = adapter.merged(host)
     plain.load_state_dict({name.removeprefix("vision_encoder."): value for name, value in merged.items()})
     gap = float((answer(plain) - changed).abs().max())
-    assert gap < 2e-5 and float((changed - before).abs().max()) > 100 * gap
+    assert gap < 1e-4 and float((changed - before).abs().max()) > 100 * gap
 
 
 @pytest.mark.parametrize("kind", list(AdapterKind), ids=str)
