@@ -204,7 +204,8 @@ def test_a_request_cannot_be_changed() -> None:
 
 def test_a_schema_says_which_fields_name_files() -> None:
     assert formats(VERBS["train finetune"].request) == {
-        "data": "path", "model": "model", "output": "path", "teacher": "model", "embeddings": "path"
+        "data": "path", "model": "model", "output": "path", "teacher": "model", "embeddings": "path",
+        "adapter": "path",
     }  # fmt: skip
     assert formats(VERBS["evaluate"].request) == {"data": "path", "predictors": "model", "output": "path"}
 

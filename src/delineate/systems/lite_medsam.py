@@ -59,7 +59,7 @@ SYSTEMS = (
         propagation_note=SMALL.propagation_note,
         profile=LITE_MEDSAM_SMALL.summary,
         training="LiteMedSAM's embeddings: delineate distill DIR --teacher lite_medsam --student lite_medsam_small",
-        citation="a size of ours; made by delineate distill --student lite_medsam_small",
+        citation="none: a size of this repository's own, made by delineate distill --student lite_medsam_small",
         license=SMALL.license,
     ),
 )
