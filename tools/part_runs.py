@@ -138,7 +138,7 @@ def slices(depth: bool, seed: int, folder: Path) -> Found:
     predictor = narrow("medical_sam_adapter_3d", seed, folder, side=128, depth=6, vit=NARROW)
     if not depth:
         remove(predictor.frames.network.host.vision_encoder, Slot.ATTENTION_PARALLEL)
-    recipe = Finetune(loop(folder, seed, 150, 1e-3), TrainedPart.ALL, batch=1, probe=False, flips=0.5)
+    recipe = Finetune(loop(folder, seed, 600, 1e-3), TrainedPart.ALL, batch=1, probe=False, flips=0.5)
     training, testing = (SliceClips(predictor.frames, cases, predictor.depth) for cases in (learned, held))
     objective = SlicesObjective(predictor, training, testing, recipe)
     trained(objective, recipe.loop)
