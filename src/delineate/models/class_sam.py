@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from delineate.adapters.slots import NO_CONTEXT, SlotContext
-from delineate.models.mask_decoder import DECODERS, SamDecoder
+from delineate.models.host_decoders import DECODERS, SamDecoder
 from delineate.models.sam import Sam, SamShape
 from delineate.models.tiny_vit import LayerNorm2d
 

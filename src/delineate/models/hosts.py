@@ -20,8 +20,8 @@ from delineate.models.hiera import (
     HieraNeck,
     HieraStages,
 )
+from delineate.models.host_decoders import DECODERS
 from delineate.models.linear import Linear
-from delineate.models.mask_decoder import DECODERS
 from delineate.models.memory_attention import MEMORIES
 from delineate.models.vit import VitBlock, VitEncoder, VitFeedForward
 from delineate.models.vit_attention import VitAttention

@@ -14,7 +14,7 @@ from transformers import ResNetConfig, ResNetModel
 from delineate.adapters.cross_branch import AddBranch, at_block
 from delineate.adapters.slots import NO_CONTEXT, Blocks, Insertion, Slot, SlotContext, Taps, insert
 from delineate.models.cells import Cells
-from delineate.models.mask_decoder import DECODERS
+from delineate.models.host_decoders import DECODERS
 from delineate.models.medivista import size_of
 from delineate.models.sam import ALL_CELLS, Sam, SamPrompts, SamShape
 from delineate.models.tiny_vit import LayerNorm2d
