@@ -89,6 +89,23 @@ def test_folders_give_each_scan_a_name_of_its_own(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / inner / "case.png")
     (tmp_path / "a" / "notes.txt").write_text("no picture")
     support = (tmp_path / "a" / "case.png").resolve()
-    assert [one.name for one in targets_in([tmp_path], False)] == ["case", "case_2"]
-    assert [one.path.parent.name for one in targets_in([tmp_path], False, {support})] == ["b"]
-    assert [one.path.name for one in targets_in([tmp_path / "a"], True)] == ["a"]
+    (tmp_path / "b" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "a" / "zero.png").write_bytes(b"")
+    twice = [tmp_path, tmp_path / "b" / ".." / "a" / "case.png"]
+    found = targets_in(twice, False)
+    assert [one.name for one in found.files] == ["case", "case_2"]
+    assert [(one.code, "zero.png" in one.message) for one in found.notices] == [("W-TARGETS-UNREAD", True)]
+    assert [one.path.parent.name for one in targets_in([tmp_path], False, {support}).files] == ["b"]
+    assert [one.path.name for one in targets_in([tmp_path / "a"], True).files] == ["a"]
+
+
+@pytest.mark.parametrize("mask", ["case_mask.png", "masks/case.png", "labels/case_label.png"])
+def test_labels_of_a_scan_are_no_target_unless_they_are_named(tmp_path: Path, mask: str) -> None:
+    picture = tmp_path / ("images" if "/" in mask else "") / "case.png"
+    for path in (picture, tmp_path / mask):
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(path)
+    found = targets_in([tmp_path], False)
+    assert [one.path for one in found.files] == [picture]
+    assert [one.code for one in found.notices] == ["W-TARGETS-LABELS"]
+    assert len(targets_in([tmp_path, tmp_path / mask], False).files) == 2

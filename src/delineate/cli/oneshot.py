@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from delineate.cli import options
-from delineate.cli.console import progress_bar, result, result_json, tell
+from delineate.cli.console import progress_bar, result, result_json, tell, tell_notices
 from delineate.cli.groups import grouped
 from delineate.cli.guard import EMPTY, FAILED
 from delineate.core.terminal_text import counted
@@ -78,6 +78,7 @@ def oneshot(
         result(f"{len(found)} of {counted(len(done.rows) - len(done.failed), 'structure')} found on {looked} targets")
         for path in (output / SCORES, output / SHEET):
             result(f"  {path}")
+        tell_notices(done.notices, quiet=False)
     for row in done.failed:
         tell(f"{row.target} was left out: {row.error}")
     if done.failed:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Final
 
-from delineate.core.errors import InputError
+from delineate.core.errors import InputError, Notice
+from delineate.core.terminal_text import counted
+from delineate.data.mask_folders import IMAGE_FOLDERS, MASK_ENDING, MASK_FOLDERS, READ
+from delineate.data.mask_folders import stem_of as stem
 from delineate.io.naming import stem_of
 from delineate.io.opening import identify
 from delineate.io.own_files import is_own
+
+LEFT_OUT: Final = {  # one, several
+    "W-TARGETS-LABELS": (
+        "file is left out: it is labels of a scan beside it",
+        "files are left out: they are labels of scans beside them",
+    ),
+    "W-TARGETS-UNREAD": (
+        "file is left out: it cannot be read as what it is named",
+        "files are left out: they cannot be read as what they are named",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -22,37 +37,92 @@ class TargetFile:
     name: str
 
 
-def targets_in(paths: Sequence[Path], frames: bool, supports: AbstractSet[Path] = frozenset()) -> list[TargetFile]:
+@dataclass(frozen=True)
+class Targets:
+    """Every scan once, and what should be known of the files that are left out."""
+
+    files: tuple[TargetFile, ...]
+    notices: tuple[Notice, ...] = ()
+
+
+def targets_in(
+    paths: Sequence[Path],
+    frames: bool,
+    supports: AbstractSet[Path] = frozenset(),
+    asked: Collection[Path] | None = None,
+) -> Targets:
     """The scans that paths stand for, in order of name within a folder.
 
     A folder of DICOM files is one scan, and with ``frames`` so is one of pictures; of any other folder each file that
-    can be read is one, and so on in the folders in it. Left out are supports, and label files that this program wrote.
+    can be read is one, and so on in the folders in it; folders that links lead to again are gone through once. Left
+    out are supports, label files that this program wrote, labels beside their scan, and what cannot be read; of the
+    last two there is a notice.
+
+    asked  paths that a person named, which are taken whatever they are; default: all of them
 
     Raises InputError for what is not there and where nothing is left.
     """
+    named = set(paths if asked is None else asked)
     files: list[Path] = []
+    unread: list[Path] = []
+    seen: set[Path] = set()
     for path in paths:
         if not path.exists():
             raise InputError("E-FILE-MISSING", f"There is no file or folder {path}.", "Check the spelling of the path.")
-        files += _scans_in(path, frames) if path.is_dir() else [path]
-    kept = [file for file in dict.fromkeys(files) if file.resolve() not in supports]
+        files += _scans_in(path, frames, seen, unread) if path.is_dir() else [path]
+    once: dict[Path, Path] = {}
+    for file in files:
+        if file.resolve() not in supports:
+            once.setdefault(place_of(file), file)
+    kept = list(once.values())
+    pictures = {(file.parent, stem(file)) for file in kept}
+    labels = {file for file in kept if file not in named and _is_label(file, pictures)}
+    kept = [file for file in kept if file not in labels]
     if not kept:
         raise InputError(
             "E-TARGETS-NONE", "There is no scan to look at beside the supports.", "Name files, or a folder of scans."
         )
     taken: set[str] = set()
-    return [TargetFile(file, _free(stem_of(file), taken)) for file in kept]
+    found = tuple(TargetFile(file, _free(stem_of(file), taken)) for file in kept)
+    return Targets(found, (*_left_out("W-TARGETS-LABELS", labels), *_left_out("W-TARGETS-UNREAD", unread)))
 
 
-def _scans_in(folder: Path, frames: bool) -> list[Path]:
-    files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    kinds = {file: _kind(file) for file in files}
+def _scans_in(folder: Path, frames: bool, seen: set[Path], unread: list[Path]) -> list[Path]:
+    """The scans of a folder; ``seen`` are folders that were gone through, ``unread`` files named as scans are."""
+    place = folder.resolve()
+    if place in seen:
+        return []
+    seen.add(place)
+    inside = [one for one in sorted(folder.iterdir()) if not one.name.startswith(".")]
+    kinds = {file: _kind(file) for file in inside if file.is_file()}
     if any(kind == "DICOM" for kind in kinds.values()) or (frames and any(kinds.values())):
         return [folder]
     found = [file for file, kind in kinds.items() if kind is not None and not is_own(file)]
-    for inner in sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")):
-        found += _scans_in(inner, frames)
+    unread += [file for file, kind in kinds.items() if kind is None and file.name.lower().endswith(READ)]
+    for inner in (one for one in inside if one.is_dir()):
+        found += _scans_in(inner, frames, seen, unread)
     return found
+
+
+def place_of(path: Path) -> Path:
+    """Where a file or folder lies, however its path is spelled; two links to one file are two places."""
+    return path.parent.resolve() / path.name
+
+
+def _is_label(path: Path, pictures: AbstractSet[tuple[Path, str]]) -> bool:
+    """Whether it is named as labels of a scan beside it, or lies in a folder of masks beside that of its picture."""
+    name, folder = stem(path), path.parent
+    plain = MASK_ENDING.sub("", name)
+    if folder.name.lower() in MASK_FOLDERS:
+        return any((folder.parent / one, shown) in pictures for one in IMAGE_FOLDERS for shown in (name, plain))
+    return plain != name and (folder, plain) in pictures
+
+
+def _left_out(code: str, files: Collection[Path]) -> tuple[Notice, ...]:
+    if not files:
+        return ()
+    one, several = LEFT_OUT[code]
+    return (Notice(code, f"{counted(len(files), one, several)}, such as {min(files).name}."),)
 
 
 def _kind(file: Path) -> str | None:

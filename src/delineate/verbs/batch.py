@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -73,7 +73,8 @@ class BatchResult:
 
     def as_json(self) -> dict[str, Any]:
         rows = [row.as_json() for row in self.rows]
-        return {"outcome": self.outcome, "output": str(self.output), "rows": rows}
+        notices = [asdict(one) for one in self.notices]
+        return {"outcome": self.outcome, "output": str(self.output), "rows": rows, "notices": notices}
 
 
 def batch(

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any, Final
 
 from delineate.core.errors import InputError, Notice, PromptError
-from delineate.core.terminal_text import counted
 from delineate.core.written_prompts import WrittenStructures
-from delineate.data.mask_folders import MASK_ENDING, READ, stem_of
-from delineate.io.own_files import is_own
-from delineate.oneshot.targets import targets_in
+from delineate.oneshot.targets import place_of, targets_in
 from delineate.verbs.targets import SegmentTarget, written_targets
 
 COLUMNS: Final = ("file", "label", "frame", "box", "point", "neg", "scribble", "neg_scribble", "lasso", "text", "limit")
@@ -43,34 +40,10 @@ def batch_files(
     """
     listed = {} if listing is None else read_list(listing)
     named = [file for path in inputs for file in _matching(path)]
-    found = targets_in([*named, *listed], frames)
-    pictures = {(one.path.parent, stem_of(one.path)) for one in found}
-    asked = {*listed, *inputs}
-    labels = [one for one in found if one.path not in asked and _is_label(one.path, pictures)]
-    left = tuple(BatchFile(one.path, one.name, listed.get(one.path, ())) for one in found if one not in labels)
-    unread = [file for path in named if path.is_dir() for file in _unread(path, {one.path for one in found})]
-    notices = []
-    if labels:
-        text = (
-            counted(
-                len(labels),
-                "file is left out: it is labels of a scan beside it",
-                "files are left out: they are labels of scans beside them",
-            )
-            + f", such as {labels[0].path.name}."
-        )
-        notices.append(Notice("W-BATCH-LABELS", text))
-    if unread:
-        text = (
-            counted(
-                len(unread),
-                "file is left out: it cannot be read as what it is named",
-                "files are left out: they cannot be read as what they are named",
-            )
-            + f", such as {unread[0]}."
-        )
-        notices.append(Notice("W-BATCH-UNREAD", text))
-    return left, tuple(notices)
+    found = targets_in([*named, *listed], frames, asked={*listed, *inputs})
+    prompts = {place_of(path): targets for path, targets in listed.items()}
+    files = tuple(BatchFile(one.path, one.name, prompts.get(place_of(one.path), ())) for one in found.files)
+    return files, found.notices
 
 
 def read_list(file: Path) -> dict[Path, tuple[SegmentTarget, ...]]:
@@ -139,19 +112,3 @@ def _matching(path: Path) -> list[Path]:
     if not found:
         raise InputError("E-FILE-MISSING", f"Nothing matches {path}.", "Check the pattern.")
     return found
-
-
-def _unread(folder: Path, found: Collection[Path]) -> Iterator[Path]:
-    """Files of a folder that are named as scans are, and are none."""
-    if folder in found:
-        return
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        is_scan = file.name.lower().endswith(READ) and file.is_file() and not hidden
-        if is_scan and not ({file, *file.parents} & set(found)) and not is_own(file):
-            yield file
-
-
-def _is_label(path: Path, pictures: Iterable[tuple[Path, str]]) -> bool:
-    stem = stem_of(path)
-    return bool(MASK_ENDING.search(stem)) and (path.parent, MASK_ENDING.sub("", stem)) in pictures

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
 from pydantic import Field
 
-from delineate.core.errors import DelineateError, InputError, ModelError, foreseen
+from delineate.core.errors import DelineateError, InputError, ModelError, Notice, foreseen
 from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
@@ -72,6 +72,7 @@ class OneshotResult:
     rows: tuple[Row, ...]
     thresholds: dict[str, Threshold]
     output: Path
+    notices: tuple[Notice, ...] = ()
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -86,7 +87,8 @@ class OneshotResult:
     def as_json(self) -> dict[str, Any]:
         limits = {name: one.similarity for name, one in self.thresholds.items()}
         rows = [row.as_json() for row in self.rows]
-        return {"outcome": self.outcome, "output": str(self.output), "thresholds": limits, "rows": rows}
+        said = {"rows": rows, "notices": [asdict(one) for one in self.notices]}
+        return {"outcome": self.outcome, "output": str(self.output), "thresholds": limits, **said}
 
 
 def oneshot(request: OneshotRequest, progress: Progress | None = None) -> OneshotResult:
@@ -102,9 +104,8 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     """
     _require_same_supports(request)
     examples = [read_example(image, mask, request.reading, request.structures) for image, mask in request.supports]
-    targets = targets_in(
-        request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair}
-    )
+    found = targets_in(request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair})
+    targets = found.files
     done = _begun(request)
     predictor = _frame_predictor(request.model.build())
     compared = predictor if request.features is None else request.features.build()
@@ -123,7 +124,7 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
             progress(number + 1, len(targets))
     write_rows(rows, request.output / SCORES)
     save_sheet(_entries(rows, request.output), request.output / SHEET)
-    return OneshotResult(tuple(rows), thresholds, request.output)
+    return OneshotResult(tuple(rows), thresholds, request.output, found.notices)
 
 
 def _of_all(supports: Sequence[Support]) -> list[Support]:
