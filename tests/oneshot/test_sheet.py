@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from delineate.oneshot.score_file import Row
 from delineate.oneshot.sheet import COLUMNS, TILE, SheetEntry, save_sheet
+from delineate.verbs.oneshot import _entries
 
 
 def entry(name: str, margin: float, confidence: float) -> SheetEntry:
@@ -29,3 +31,18 @@ def test_a_sheet_is_as_wide_as_its_pictures_need(tmp_path: Path) -> None:
         save_sheet([entry(str(n), 0.2, 0.5) for n in range(count)], tmp_path / "sheet.png")
         with Image.open(tmp_path / "sheet.png") as sheet:
             assert np.floor(sheet.width / TILE) == columns
+
+
+def test_a_target_stands_where_its_most_doubtful_structure_does(tmp_path: Path) -> None:
+    rows = [
+        Row("sure", "a", 0.9, 0.5, True, confidence=0.9),
+        Row("mixed", "a", 0.9, 0.5, True, confidence=0.3),
+        Row("mixed", "b", 0.51, 0.5, True, confidence=0.8),
+        Row("absent", "a", 0.1, 0.5),
+        Row("absent", "b", 0.49, 0.5),
+        Row("broken", error="E-X: cut short"),
+    ]
+    entries = sorted(_entries(rows, tmp_path), key=lambda one: one.place)
+    assert [one.caption for one in entries] == ["mixed", "absent", "broken", "sure"]
+    assert [one.about for one in entries[:3]] == ["b: confidence 0.80", "b: not found", "E-X: cut short"]
+    assert entries[2].picture is None, "no tile of an earlier run"

@@ -14,7 +14,7 @@ from delineate.labels.reading import open_segmentation
 from delineate.oneshot.score_file import read_rows
 from delineate.quill.predictor import QuillPredictor
 from delineate.systems.one_shot import OneShotOptions, OneShotPredictor
-from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest, OneshotResult, oneshot
+from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest, OneshotResult, _supports_sha256, oneshot
 from delineate.verbs.records import RECORD
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import ModelChoice, OutputChoice
@@ -117,6 +117,16 @@ def test_a_run_is_done_again_from_its_record(folder: Path, tmp_path: Path) -> No
     save(blob_picture(9, 70, 50, 20)[0], first / "support.png")
     with pytest.raises(DelineateError, match="supports hold something else"):
         replay(asked.model_copy(update={"output": OutputChoice(path=tmp_path / "third")}))
+
+
+def test_supports_that_are_folders_count_by_what_is_in_them(tmp_path: Path) -> None:
+    (tmp_path / "dicom").mkdir()
+    asked = request(tmp_path, tmp_path / "out", supports=((tmp_path / "dicom", tmp_path / "mask.png"),))
+    seen = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "dicom" / "1.dcm").write_bytes(content)
+        seen.add(_supports_sha256(asked))
+    assert len(seen) == 2
 
 
 def test_a_model_that_answers_no_boxes_outlines_coarsely(

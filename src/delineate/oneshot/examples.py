@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from delineate.core.alignment import Fit, fit_of, moved
+from delineate.core.alignment import Fit, fit_of
 from delineate.core.errors import InputError
 from delineate.core.scan import Scan, ScanKind
-from delineate.core.segmentation import Segmentation
+from delineate.core.segmentation import Segmentation, SegmentedObject
 from delineate.fewshot.matcher import Support
 from delineate.fewshot.parts import support_slices
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
-from delineate.labels.reading import LabelFile, open_segmentation, segmentation_of
+from delineate.labels.grids import resampled
+from delineate.labels.reading import LabelFile, open_segmentation
+from delineate.oneshot.orientation import Turn, says_how_it_lies
+
+WHITE = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,25 @@ def read_example(image: Path, mask: Path, options: ReadOptions | None = None, wa
     return Example(scan, labels)
 
 
+def lying_volume(examples: Sequence[Example]) -> Scan | None:
+    """The first volume that says how it lies: all others are looked at as it is."""
+    return next((one.scan for one in examples if says_how_it_lies(one.scan)), None)
+
+
+def together(examples: Sequence[Example]) -> list[Example]:
+    """Examples that mean the same by the same: volumes lie as the first one, and black and white masks have its name.
+
+    A mask of black and white alone says where, not what; what it shows is the one structure that all others show.
+    """
+    lying = lying_volume(examples)
+    turned = [one if lying is None else _turned(one, lying) for one in examples]
+    others = {one.name: one for example in turned if not _is_white(example) for one in example.labels.objects}
+    if len(others) != 1:
+        return turned
+    ((name, meant),) = others.items()
+    return [_named_as(one, name, meant) if _is_white(one) else one for one in turned]
+
+
 def require_alike(examples: Sequence[Example], target: Scan) -> None:
     """Raise InputError for a target that is not the kind of picture the supports are, as far as files say."""
     for example in examples:
@@ -89,6 +110,24 @@ def require_alike(examples: Sequence[Example], target: Scan) -> None:
             )
 
 
+def _turned(example: Example, lying: Scan) -> Example:
+    turn = Turn.between(example.scan, lying)
+    if turn is None:
+        return example
+    scan = turn.scan(example.scan)
+    return Example(scan, turn.outlines(example.labels, scan))
+
+
+def _is_white(example: Example) -> bool:
+    return [(one.label, one.name) for one in example.labels.objects] == [(WHITE, f"label {WHITE}")]
+
+
+def _named_as(example: Example, name: str, meant: SegmentedObject) -> Example:
+    (one,) = example.labels.objects
+    renamed = replace(one, name=name, label=meant.label, color=meant.color)
+    return Example(example.scan, replace(example.labels, objects=(renamed,)))
+
+
 def _on_grid(file: LabelFile, scan: Scan, mask: Path) -> Segmentation:
     """Labels on the scan's own grid, brought there where both say where they lie."""
     labels = file.segmentation
@@ -97,20 +136,14 @@ def _on_grid(file: LabelFile, scan: Scan, mask: Path) -> Segmentation:
         if not same_frames:
             raise _other_grid(mask, labels, scan)
         return replace(Segmentation.empty(scan), objects=labels.objects)
-    fit = fit_of(labels.grid, scan.grid)
-    if fit is Fit.SAME and same_frames and labels.slice_axis == scan.slice_axis:
-        return replace(labels, grid=scan.grid)
-    if fit is Fit.UNKNOWN:
+    if fit_of(labels.grid, scan.grid) is Fit.UNKNOWN:
         raise _other_grid(mask, labels, scan)
-    voxels = np.asarray(file.scan.voxels())
-    there = voxels if fit is Fit.SAME else moved(voxels, labels.grid, scan.grid)
-    if voxels.any() and not there.any():
+    there = resampled(labels, scan)
+    if any(one.area for one in labels.objects) and not any(one.area for one in there.objects):
         raise InputError(
             "E-SUPPORT-ELSEWHERE", f"{mask.name} does not overlap its image.", "Check that both are of one study."
         )
-    found = segmentation_of(Scan.from_volume(there, scan.grid, scan.slice_axis))
-    names = {one.label: one.name for one in labels.objects}
-    return replace(found, objects=tuple(replace(one, name=names.get(one.label, one.name)) for one in found.objects))
+    return there
 
 
 def _other_grid(mask: Path, labels: Segmentation, scan: Scan) -> InputError:

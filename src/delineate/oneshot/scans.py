@@ -10,6 +10,7 @@ from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.fewshot.matcher import Match, Matcher
+from delineate.oneshot.orientation import Turn
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.session import Session
 
@@ -87,6 +88,25 @@ def find_on_scan(
             keys[name] = [n for n in chosen if matches[n][name].mask.any()]
     outlined = _outlined(scan, empty, matches, keys, predictor)
     return ScanFindings(outlined, tuple(findings))
+
+
+def find_as_shown(
+    scan: Scan,
+    lying: Scan | None,
+    matcher: Matcher,
+    thresholds: Mapping[str, float],
+    empty: Callable[[Scan], Segmentation],
+    predictor: FramePredictor | None = None,
+) -> ScanFindings:
+    """The same on a volume whose slices are looked at as those of ``lying`` lie, whatever way its file stores them."""
+    turn = None if lying is None else Turn.between(scan, lying)
+    if turn is None:
+        return find_on_scan(scan, matcher, thresholds, empty(scan), predictor)
+    seen = turn.scan(scan)
+    found = find_on_scan(seen, matcher, thresholds, empty(seen), predictor)
+    outlines = turn.back(found.segmentation, scan)
+    findings = [replace(one, frame=turn.frame(one.frame, scan, outlines[one.name])) for one in found.findings]
+    return ScanFindings(outlines, tuple(findings))
 
 
 def frames_to_look_at(count: int) -> list[int]:

@@ -24,14 +24,14 @@ DOUBTFUL, FINE = (240, 150, 60), (120, 200, 130)
 class SheetEntry:
     """A target on the sheet.
 
-    picture     file with its tile
+    picture     file with its tile; None for a target that was left out
     caption     its name
     margin      similarity over the threshold, of its most doubtful structure: below 0 it was not found
     about       what is written below the name
     confidence  in the outline of that structure
     """
 
-    picture: Path
+    picture: Path | None
     caption: str
     margin: float
     about: str
@@ -65,7 +65,7 @@ def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
     pen = ImageDraw.Draw(sheet)
     for n, one in enumerate(ordered):
         x, y = gap + n % columns * (TILE + gap), gap + n // columns * (TILE + below + gap)
-        if one.picture.is_file():
+        if one.picture is not None and one.picture.is_file():
             with Image.open(one.picture) as picture:
                 tile = picture.convert("RGB")
                 sheet.paste(tile, (x + (TILE - tile.width) // 2, y + (TILE - tile.height) // 2))

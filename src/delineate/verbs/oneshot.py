@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -22,8 +23,8 @@ from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.saving import outline_files, write_outlines
 from delineate.oneshot.calibration import Threshold, calibrated
-from delineate.oneshot.examples import Example, read_example, require_alike
-from delineate.oneshot.scans import ScanFindings, find_on_scan
+from delineate.oneshot.examples import Example, lying_volume, read_example, require_alike, together
+from delineate.oneshot.scans import ScanFindings, find_as_shown
 from delineate.oneshot.score_file import Row, read_rows, write_rows
 from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
 from delineate.oneshot.targets import targets_in
@@ -103,7 +104,7 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
         written; for all of these before the first target.
     """
     _require_same_supports(request)
-    examples = [read_example(image, mask, request.reading, request.structures) for image, mask in request.supports]
+    examples = together([read_example(*pair, request.reading, request.structures) for pair in request.supports])
     found = targets_in(request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair})
     targets = found.files
     done = _begun(request)
@@ -186,7 +187,12 @@ def _recorded(request: OneshotRequest) -> RequestRecord:
 
 
 def _supports_sha256(request: OneshotRequest) -> str:
-    return sha256_of(*(path for pair in request.supports for path in pair if path.is_file()))
+    files = (file for pair in request.supports for path in pair for file in _files_of(path))
+    return sha256_of(*files)
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _require_same_supports(request: OneshotRequest) -> None:
@@ -214,7 +220,8 @@ def _on_target(
             if not request.any_modality:
                 require_alike(examples, scan)
             limits = {one: threshold.similarity for one, threshold in thresholds.items()}
-            found = find_on_scan(scan, matcher, limits, _empty(scan, examples), predictor)
+            empty = partial(_empty, examples=examples)
+            found = find_as_shown(scan, lying_volume(examples), matcher, limits, empty, predictor)
             seconds, sha256 = perf_counter() - began, _sha256(scan)
             file = _write(request, scan, name, found)
     except Exception as error:
@@ -266,12 +273,12 @@ def _ending(scan: Scan) -> str:
 
 
 def _entries(rows: Sequence[Row], folder: Path) -> list[SheetEntry]:
-    entries = []
-    for target in dict.fromkeys(row.target for row in rows):
-        own = [row for row in rows if row.target == target]
-        worst = min(own, key=lambda row: (row.found, row.confidence if row.found else row.margin))
-        said = f"confidence {worst.confidence:.2f}" if worst.found else "not found"
-        about = worst.error or f"{worst.structure}: {said}"
-        picture = folder / TILES / f"{target}.png"
-        entries.append(SheetEntry(picture, target, worst.margin, about, worst.confidence))
-    return entries
+    """An entry for each target: that of its most doubtful structure."""
+    entries: dict[str, list[SheetEntry]] = {}
+    for row in rows:
+        said = f"confidence {row.confidence:.2f}" if row.found else "not found"
+        about = row.error or f"{row.structure}: {said}"
+        picture = None if row.error else folder / TILES / f"{row.target}.png"
+        entry = SheetEntry(picture, row.target, row.margin, about, row.confidence)
+        entries.setdefault(row.target, []).append(entry)
+    return [min(own, key=lambda one: one.place) for own in entries.values()]
