@@ -52,7 +52,8 @@ def chaos(root: Path, ids: tuple[str, ...] = ("1", "2"), lacks_spleen: str = "2"
     return truth
 
 
-def btcv(root: Path, ids: tuple[int, ...] = (1, 2, 7)) -> None:
+def btcv(root: Path, ids: tuple[int, ...] = (1, 2, 7), ways: tuple[int, int, int] = (-1, -1, 1)) -> None:
+    """Scans of one body each, their axes stored along or against right, front and top."""
     for number in ids:
         voxels = body(160, 3).transpose(2, 1, 0).astype(np.int16) - 200
         labels = np.zeros(voxels.shape, np.uint8)
@@ -60,7 +61,10 @@ def btcv(root: Path, ids: tuple[int, ...] = (1, 2, 7)) -> None:
         for kind, values in (("img", voxels), ("label", labels)):
             path = root / "RawData" / "Training" / kind / f"{kind}{number:04}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            nib.save(nib.Nifti1Image(values, np.diag([-0.8, -0.8, 3.0, 1.0])), path)
+            back = [way != usual for way, usual in zip(ways, (-1, -1, 1), strict=True)]
+            stored = np.flip(values, np.flatnonzero(back))
+            affine = np.diag([*np.array(ways) * (0.8, 0.8, 3.0), 1.0])
+            nib.save(nib.Nifti1Image(stored, affine), path)
 
 
 def polyps(root: Path) -> None:
@@ -161,6 +165,16 @@ def test_prepare_btcv(tmp_path: Path) -> None:
     assert set(np.unique(labels)) == {0, 1, 6}
     liver = np.argwhere(labels[:, :, 0] == 6)  # as nibabel lies: (i, j)
     assert liver.mean(axis=0) == pytest.approx(((79.5 - 32) * 128 / 96, (69.5 - 32) * 128 / 96), abs=1)
+
+
+@pytest.mark.parametrize("ways", [(1, 1, 1), (-1, 1, -1)])
+def test_prepared_slices_lie_alike_however_a_file_stores_them(tmp_path: Path, ways: tuple[int, int, int]) -> None:
+    btcv(tmp_path / "in", (3,))
+    btcv(tmp_path / "in", (4,), ways)
+    prepared("btcv", tmp_path / "in", tmp_path / "out", size=96, superpixels=None)
+    for kind in ("image", "label"):
+        one, other = (nib.load(tmp_path / "out" / f"{kind}_000{n}.nii.gz") for n in (3, 4))
+        assert np.array_equal(np.asarray(one.dataobj), np.asarray(other.dataobj))
 
 
 def test_prepare_polyps(tmp_path: Path) -> None:

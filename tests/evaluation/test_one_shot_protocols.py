@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +17,7 @@ from delineate.core.frame import Frame
 from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
-from delineate.evaluation.one_shot_protocols import after_fold, part_middle, part_of, siblings
+from delineate.evaluation.one_shot_protocols import after_fold, siblings
 from delineate.evaluation.protocols import PROTOCOLS
 from delineate.evaluation.reproduce import REPRODUCTIONS, reproduction_named
 from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities
@@ -72,11 +74,16 @@ def test_the_support_is_the_next_scan_after_the_fold(tmp_path: Path) -> None:
         assert case.id not in left and len(left) == 8
 
 
-def test_parts_are_thirds_of_the_slices_with_the_organ() -> None:
-    frames = list(range(20, 32))
-    assert [part_of(frame, frames, 3) for frame in frames] == [0] * 4 + [1] * 4 + [2] * 4
-    assert [part_middle(part, 3, 12) for part in range(3)] == [2, 6, 10]
-    assert part_of(5, [5], 3) == 0 and part_middle(0, 1, 1) == 0
+def test_an_example_is_of_another_person_and_of_the_same_sequence(tmp_path: Path) -> None:
+    for patient in "123":
+        for series in ("T2SPIR/DICOM_anon", "T2SPIR/Ground", "T1DUAL/DICOM_anon/InPhase", "T1DUAL/Ground"):
+            (tmp_path / "MR" / patient / series).mkdir(parents=True)
+        for series in ("DICOM_anon", "Ground"):
+            (tmp_path / "CT" / patient / series).mkdir(parents=True)
+    case = next(one for one in read_dataset(tmp_path)[1] if one.id == "MR/1/T2SPIR")
+    assert [one.id for one in siblings(case)] == ["MR/1/T2SPIR", "MR/2/T2SPIR", "MR/3/T2SPIR"]
+    twice = [*siblings(case), replace(case, id="MR/1/again")]
+    assert [one.id for one in after_fold(twice, case, 4)] == ["MR/2/T2SPIR", "MR/3/T2SPIR"]
 
 
 def test_each_slice_is_compared_with_that_of_its_third(tmp_path: Path) -> None:
@@ -114,6 +121,28 @@ def test_one_picture_of_the_training_part_is_the_support_of_all(tmp_path: Path) 
             (outcome,) = PROTOCOLS["one-shot-image"].measure(opened, opened.targets(9, 0), predictor, 0)
             assert outcome.values["dice"] == 1
     assert set(predictor.shown) == {100.0}
+
+
+def test_pictures_without_a_training_part_are_shown_one_and_the_same(tmp_path: Path) -> None:
+    items = []
+    for n in range(6):
+        for kind, shade in (("image", 100 + n), ("label", 1)):
+            values = np.zeros((32, 32), np.uint8)
+            values[8:20, 8:20] = shade
+            Image.fromarray(values).save(tmp_path / f"{kind}_{n}.png")
+        items.append({
+            "id": f"p{n}", "dataset": "set", "modality": "X-ray", "task": "2d", "use": "test",
+            "labels": {"1": "lung"}, "image": f"image_{n}.png", "label": f"label_{n}.png",
+        })  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps(items))
+    shown = []
+    for case in read_dataset(tmp_path)[1]:
+        predictor, opened = CopiesSupport(), case.open()
+        list(PROTOCOLS["one-shot-image"].measure(opened, opened.targets(9, 0), predictor, 0))
+        shown += predictor.shown
+    (usual, count), (other, once) = Counter(shown).most_common()
+    assert (count, once) == (5, 1), "all but the picture itself"
+    assert shown.index(other) == usual - 100
 
 
 def test_a_structure_that_no_other_scan_shows_is_told(tmp_path: Path) -> None:

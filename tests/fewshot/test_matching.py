@@ -17,7 +17,7 @@ from delineate.fewshot.label_transfer import (
     transferred,
 )
 from delineate.fewshot.matcher import Matcher, MatchOptions, Support
-from delineate.fewshot.parts import part_of, support_slices
+from delineate.fewshot.parts import part_middles, part_of, support_slices
 from delineate.fewshot.placement import Placement, placements, warped
 from delineate.quill.dense_features import QuillExtractor
 from delineate.quill.predictor import SHIPPED, QuillPredictor
@@ -113,6 +113,8 @@ def test_coarse_masks_ask_no_model(support: tuple, target: tuple) -> None:
 def test_support_slices_lie_in_the_middle_of_each_part() -> None:
     assert support_slices(range(10, 40)) == [15, 25, 35]
     assert support_slices([4, 5]) == [5]
+    assert part_middles(range(12)) == [2, 6, 10] and part_middles([7]) == [7, 7, 7]
+    assert [part_of(z, 20, 31) for z in range(20, 32)] == [0] * 4 + [1] * 4 + [2] * 4 and part_of(5, 5, 5) == 0
     assert [part_of(z, 0, 30) for z in (-3, 0, 9, 10, 20, 30, 99)] == [0, 0, 0, 1, 2, 2, 2]
 
 

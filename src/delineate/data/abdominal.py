@@ -110,7 +110,7 @@ def fits_chaos(home: DataFolder) -> bool:
 
 
 def read_chaos(home: DataFolder) -> Iterator[Case]:
-    """One case a series; both phases of T1-DUAL are one each, with the same labels."""
+    """One case a series, its sequence in the modality; both phases of T1-DUAL are one each, with the same labels."""
     for kind, folder in _patients(home.root):
         if kind == "CT":
             series = folder / "DICOM_anon"
@@ -122,7 +122,8 @@ def read_chaos(home: DataFolder) -> Iterator[Case]:
                 series = folder / name / "DICOM_anon" / phase
                 if series.is_dir() and (folder / name / "Ground").is_dir():
                     label = "/".join(part for part in ("MR", folder.name, name, phase) if part)
-                    about = label, "CHAOS", "MR", Task.VOLUME, series, folder / name / "Ground"
+                    what = " ".join(part for part in ("MR", name, phase) if part)
+                    about = label, "CHAOS", what, Task.VOLUME, series, folder / name / "Ground"
                     yield Case(*about, CHAOS_MR, Use.TEST, f"MR {folder.name}", ChaosReader(CHAOS_GRAYS))
 
 

@@ -24,6 +24,7 @@ from PIL import Image
 from scipy import ndimage
 
 from delineate.core.errors import InputError
+from delineate.core.scan import Scan
 from delineate.data.cases import MANIFEST, Case, LabeledScan, refuse_outside
 from delineate.data.layouts import read_dataset
 from delineate.data.superpixels import FAINT, MR_FAINT, Superpixels, body
@@ -114,6 +115,7 @@ def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation,
     scan, ct = opened.scan, case.modality == "CT"
     voxels = np.stack([np.asarray(scan.pixels(n), np.float32) for n in opened.frames])  # (n, y, x)
     labels = np.stack([np.asarray(opened.labels.pixels(n)) for n in range(len(opened.frames))])
+    voxels, labels = (_upright(one, scan) for one in (voxels, labels))
     spacing = np.array([*scan.frame_spacing, scan.grid.spacing[scan.slice_axis]])
     voxels, labels, spacing = (_ct if ct else _mr)(voxels, labels, spacing, how.size)
     inside = np.stack([body(one, FAINT if ct else MR_FAINT) for one in voxels])
@@ -136,6 +138,12 @@ def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation,
     return about | paths | {"labels": structures, "use": case.use.value, "subject": case.subject}
 
 
+def _upright(stack: NDArray[Any], scan: Scan) -> NDArray[Any]:
+    """Slices (n, y, x) from below, rows to the back, columns to the left, whichever way the file stores them."""
+    ways = [scan.grid.axis_codes[axis] for axis in (scan.slice_axis, *reversed(scan.frame_axes))]
+    return np.flip(stack, [axis for axis, (way, other) in enumerate(zip(ways, "IAR", strict=True)) if way == other])
+
+
 def _ct(voxels: Voxels, labels: NDArray[Any], spacing: NDArray[Any], size: int) -> tuple[Voxels, NDArray[Any], Any]:
     low, high = CT_RANGE
     voxels = (np.clip(np.nan_to_num(voxels, nan=low), low, high) - low) * np.float32(255 / (high - low))
@@ -146,7 +154,8 @@ def _ct(voxels: Voxels, labels: NDArray[Any], spacing: NDArray[Any], size: int) 
 
 
 def _mr(voxels: Voxels, labels: NDArray[Any], spacing: NDArray[Any], size: int) -> tuple[Voxels, NDArray[Any], Any]:
-    voxels = np.minimum(np.nan_to_num(voxels), np.percentile(voxels, MR_BRIGHTEST)).astype(np.float32)
+    voxels = np.nan_to_num(voxels)
+    voxels = np.minimum(voxels, np.percentile(voxels, MR_BRIGHTEST)).astype(np.float32)
     factors = tuple((spacing / np.array(MR_SPACING))[[2, 1, 0]])
     voxels, labels, spacing = _resampled(voxels, labels, spacing, factors)
     voxels, labels = (_centered(one, MR_SIDE) for one in (voxels, labels))

@@ -18,14 +18,15 @@ from delineate.core.errors import InputError
 from delineate.core.rle import Rle
 from delineate.data.cases import Case, LabeledScan, Target, Task, Use, rng_of
 from delineate.data.layouts import read_dataset
+from delineate.data.subjects import subject_of
 from delineate.evaluation.protocol import Outcome, Protocol
 from delineate.evaluation.slice_protocols import MEDSAM, sliced_outcome
+from delineate.fewshot.parts import PARTS, part_middles, part_of
 from delineate.io.readers.frame_folder import natural_order
 from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
 
 FOLDS = 5
-PARTS = 3  # of the slices that show an organ
 OPENED = 2  # supports that stay open
 
 
@@ -46,13 +47,13 @@ class NextScan:
         kept: dict[tuple[str, int], Features] = {}
         for target in targets:
             support, shown = _showing(after_fold(siblings(case.case), case.case, self.folds), target.name)
-            slices = slices_with(support, shown)
+            middles = part_middles(slices_with(support, shown), self.parts)
             frames = slices_with(case, target)
             found: dict[int, Rle] = {}
             size = case.scan.height, case.scan.width
             start = perf_counter()
             for frame in frames:
-                middle = slices[part_middle(part_of(frame, frames, self.parts), self.parts, len(slices))]
+                middle = middles[part_of(frame, frames[0], frames[-1], self.parts)]
                 key = support.case.id, middle
                 if key not in kept:
                     kept[key] = predictor.encode(support.scan.frame(middle))
@@ -67,15 +68,18 @@ class NextScan:
 
 @dataclass(frozen=True)
 class OnePicture:
-    """Pictures: one picture that shows the structure, the same for all; of the training part where there is one."""
+    """Pictures: one picture that shows the structure, the same for all; of the training part where there is one.
+
+    Where it is of the subject that is asked about, the next one drawn.
+    """
 
     def __call__(
         self, case: LabeledScan, targets: Sequence[Target], predictor: FramePredictor, seed: int
     ) -> Iterator[Outcome]:
         for target in targets:
-            others = [one for one in siblings(case.case, training=True) if one.id != case.case.id]
-            order = rng_of(seed, "one picture", target.name).permutation(len(others))
-            support, shown = _showing([others[n] for n in order], target.name)
+            alike = siblings(case.case, training=True)
+            order = rng_of(seed, "one picture", target.name).permutation(len(alike))
+            support, shown = _showing(of_others([alike[n] for n in order], case.case), target.name)
             start = perf_counter()
             (frame,) = case.frames
             (middle,) = support.frames
@@ -87,16 +91,19 @@ class OnePicture:
 
 
 def siblings(case: Case, training: bool = False) -> list[Case]:
-    """The cases of a case's data set, in order of their names; with ``training`` of the training part, if there is one.
+    """The cases of a case's data set and modality, in order of their names.
+
+    training  only those of the training part, if there is one
 
     Raises InputError for a case that belongs to no folder.
     """
     if not case.home.root.is_dir():
         raise InputError("E-EVAL-SUPPORT", f"{case.id} belongs to no data set.", "Name the folder: --data DIR")
-    cases = [one for one in _all(case.home.root, case.home.follow_links) if one.task is case.task]
+    every = _all(case.home.root, case.home.follow_links)
+    cases = [one for one in every if (one.task, one.modality) == (case.task, case.modality)]
     alike = [one for one in cases if one.dataset == case.dataset]
     if training:
-        taught = [one for one in cases if one.use is Use.TRAIN and one.modality == case.modality]
+        taught = [one for one in cases if one.use is Use.TRAIN]
         same = [one for one in taught if one.dataset == case.dataset]
         alike = same or ([one for one in taught if one.dataset == "TrainDataset"]) or alike
     return sorted(alike, key=lambda one: natural_order(Path(one.id)))
@@ -108,18 +115,12 @@ def after_fold(cases: Sequence[Case], case: Case, folds: int) -> list[Case]:
     borders = [round(fold * len(cases) / folds) for fold in range(folds + 1)]
     fold = next(n for n in range(folds) if borders[n] <= place < borders[n + 1])
     start, stop = borders[fold], borders[fold + 1]
-    return [*cases[stop:], *cases[:start]]
+    return of_others([*cases[stop:], *cases[:start]], case)
 
 
-def part_of(frame: int, frames: Sequence[int], parts: int) -> int:
-    """In which part of the slices from the first to the last one that shows the organ a slice lies."""
-    first, last = frames[0], frames[-1]
-    return min(max(int((frame - first) / max((last - first) / parts, 1e-9)), 0), parts - 1)
-
-
-def part_middle(part: int, parts: int, count: int) -> int:
-    """The place in a list of slices of the middle of a part: 1/6, 1/2 and 5/6 of it for three parts."""
-    return min(int((2 * part + 1) / (2 * parts) * count), count - 1)
+def of_others(cases: Sequence[Case], case: Case) -> list[Case]:
+    """Those of other subjects: a person is no example for another scan of their own."""
+    return [one for one in cases if subject_of(one) != subject_of(case)]
 
 
 def slices_with(case: LabeledScan, target: Target) -> list[int]:

@@ -12,13 +12,16 @@ PARTS = 3  # in the papers
 
 def support_slices(slices: Sequence[int], parts: int = PARTS) -> list[int]:
     """The slice at the middle of each part of the slices that hold a structure; the middle one where they are few."""
+    return part_middles(slices, parts if len(slices) >= parts else 1)
+
+
+def part_middles(slices: Sequence[int], parts: int = PARTS) -> list[int]:
+    """The slice at the middle of each part (of three: at 1/6, 1/2 and 5/6 of the list); one may be that of several."""
     ordered = sorted(slices)
-    if len(ordered) < parts:
-        return [ordered[len(ordered) // 2]]
     return [ordered[int((n + 0.5) / parts * len(ordered))] for n in range(parts)]
 
 
 def part_of(slice_number: int, first: int, last: int, parts: int = PARTS) -> int:
     """Which part of a structure from slice ``first`` to ``last`` a slice is in: 0 to ``parts`` - 1."""
     length = max((last - first) / parts, 1e-9)
-    return min(max(int((slice_number - first) // length), 0), parts - 1)
+    return min(max(int((slice_number - first) / length), 0), parts - 1)
