@@ -22,9 +22,15 @@ from delineate.models.deeplab import DeepLabShape  # noqa: E402
 from delineate.models.dino_shapes import DinoShape  # noqa: E402
 from delineate.systems import SYSTEMS, BuildOptions, build  # noqa: E402
 from delineate.training.alp_head import alp_logits  # noqa: E402
-from delineate.training.alpnet import AlpnetTraining, EmptyPolicy, objective_for, train_alpnet  # noqa: E402
+from delineate.training.alpnet import (
+    AlpnetTraining,
+    EmptyPolicy,
+    objective_for,
+    preparation_of,
+    train_alpnet,
+)
 from delineate.training.encoder_adapters import AdapterOptions  # noqa: E402
-from delineate.training.episodes import STRONGER, Augmentation, EpisodeOptions  # noqa: E402
+from delineate.training.episodes import STRONGER, Augmentation, EpisodeOptions, Slices  # noqa: E402
 from delineate.training.loop import LoopOptions  # noqa: E402
 from delineate.training.recipes import recipe_for  # noqa: E402
 from delineate.training.recipes.recipe import RecipeOverrides  # noqa: E402
@@ -115,6 +121,27 @@ def test_an_episode_shows_one_superpixel_twice(volume: bool, tmp_path: Path) -> 
     assert episode.pixels.shape == (2, 3, 64, 64) and episode.masks.shape == (2, 64, 64)
     assert episode.masks.flatten(1).sum(1).min() > 0 and set(episode.masks.unique().tolist()) <= {0, 1}
     assert not torch.equal(episode.masks[0], episode.masks[1])
+
+
+class Cells:
+    """A reader: three slices, the middle one labeled: two cells of one kind, and no more."""
+
+    def __call__(self, case: Case) -> OpenedFiles:
+        labels = np.zeros((3, 48, 48), np.uint8)
+        labels[1, 5:15, 5:15], labels[1, 25:40, 25:40] = 1, 2
+        voxels = np.random.default_rng(0).normal(50, 9, labels.shape).astype(np.float32)
+        return OpenedFiles(*(Scan.from_volume(one.transpose(2, 1, 0), slice_axis=2) for one in (voxels, labels)))
+
+
+def test_labels_are_not_looked_at_where_it_learns_and_cells_are_one_structure_where_it_measures() -> None:
+    path = Path(__file__)
+    case = Case("1", "cells", "microscopy", Task.VOLUME, path, path, {0: "cell"}, Use.TEST, "1", Cells())
+    options, prepare = EpisodeOptions(superpixels=Superpixels(min_size=60)), preparation_of(predictor())
+    learned, measured = (Slices([case], prepare, replace(options, labeled=how)).of_case(0) for how in (False, True))
+    assert [one.masks for one in learned] == [{}, {}, {}]
+    (one,) = measured
+    assert list(one.masks) == ["cell"]
+    assert one.masks["cell"].sum() == pytest.approx((10 * 10 + 15 * 15) * (64 / 48) ** 2, rel=0.1)
 
 
 def test_slices_that_show_an_excluded_structure_are_left_out(tmp_path: Path) -> None:

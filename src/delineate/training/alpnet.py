@@ -84,8 +84,8 @@ class AlpnetObjective(Adapted):
         for parameter in learned:
             parameter.requires_grad_(True)
         self._groups = [{"params": learned, "name": "encoder"}]
-        self._pairs = pairs_of(testing)
-        if not self._pairs:
+        self.pairs = pairs_of(testing)
+        if not self.pairs:
             raise InputError(
                 "E-TRAIN-FEW", "No two held-out subjects show one structure, so nothing can be measured.",
                 "Add labeled subjects, or hold more of them out: --held-out 0.5",
@@ -150,7 +150,7 @@ class AlpnetObjective(Adapted):
             return kept[id(one)]
 
         found = []
-        for support, query, name in self._pairs:
+        for support, query, name in self.pairs:
             mask = torch.from_numpy(support.masks[name]).float()[None].to(self.device)
             known, asked = described(support), described(query)
             scores = alp_logits(asked, known[None], resized(mask, known.shape[-2:]), self.recipe.prototypes)
@@ -174,7 +174,7 @@ def objective_for(predictor: Any, cases: Sequence[Case], recipe: AlpnetTraining)
     """The objective, cases split by subject; labels of those it learns from are not looked at."""
     shares = (1 - recipe.held_out, recipe.held_out)
     parts = split_by_subject(trainable_frames(cases), shares, recipe.loop.seed)
-    preparation, measured = preparation_of(predictor), replace(recipe.episodes, excluded=())
+    preparation, measured = preparation_of(predictor), replace(recipe.episodes, excluded=(), labeled=True)
     training, testing = (
         Slices(part, preparation, how) for part, how in zip(parts, (recipe.episodes, measured), strict=True)
     )

@@ -23,6 +23,7 @@ from delineate.training.left_out import leave_out
 from delineate.training.shelf import LRUCache, opened_scans
 
 KEPT_BYTES = 2e9
+MOST_TARGETS = 10_000  # of a case
 Onto = Callable[[NDArray[np.bool_]], NDArray[np.bool_]]  # a mask of the frame, in the encoder's input
 Prepare = Callable[[Frame], tuple[Tensor, Onto]]
 
@@ -99,6 +100,7 @@ class EpisodeOptions:
     volume       divide the used slices together (SLIC); support and query may then be two slices that share a part
     background   superpixel 0 may be drawn, as DINOv2-SSL does
     excluded     names of structures: slices that show one are left out (setting 2)
+    labeled      slices that show a structure alone, with its outlines: to measure on, not to learn from
     """
 
     slices: int = 8
@@ -106,6 +108,7 @@ class EpisodeOptions:
     volume: bool = False
     background: bool = False
     excluded: tuple[str, ...] = ()
+    labeled: bool = False
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -178,20 +181,24 @@ class Slices:
         return tuple(found)
 
     def _spread(self, opened: LabeledScan) -> list[int]:
-        targets = opened.targets(64, 0)
-        hidden = [t for t in targets if t.name in self.options.excluded]
-        usable = [f for f in opened.frames if not any(opened.truth(f, t).any() for t in hidden)]
-        labeled = [f for f in usable if any(opened.truth(f, t).any() for t in targets)] or usable
-        spread = np.linspace(0, len(labeled) - 1, self.options.slices).astype(int) if labeled else ()
-        return [labeled[n] for n in np.unique(spread)] if labeled else []
+        options, usable = self.options, list(opened.frames)
+        if options.excluded or options.labeled:
+            targets = opened.targets(MOST_TARGETS, 0)
+            hidden = [t for t in targets if t.name in options.excluded]
+            usable = [f for f in usable if not any(opened.truth(f, t).any() for t in hidden)]
+            if options.labeled:
+                usable = [f for f in usable if any(opened.truth(f, t).any() for t in targets)]
+        spread = np.linspace(0, len(usable) - 1, options.slices).astype(int) if usable else ()
+        return [usable[n] for n in np.unique(spread)] if usable else []
 
     def _slice(self, opened: LabeledScan, frame: int) -> PreparedSlice:
         pixels, onto = self.prepare(opened.scan.frame(frame))
-        masks = {}
-        for target in opened.targets(64, 0):
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for target in opened.targets(MOST_TARGETS, 0) if self.options.labeled else ():
             truth = opened.truth(frame, target)
             if truth.sum() >= LEAST_PIXELS:
-                masks[target.name] = onto(truth)
+                shown = onto(truth)
+                masks[target.name] = masks.get(target.name, shown) | shown  # many of one kind, such as cells, are one
         parts = np.zeros(pixels.shape[1:], np.int32)
         return PreparedSlice(pixels, parts if self.options.volume else self._divided(pixels.mean(0).numpy()), masks)
 
