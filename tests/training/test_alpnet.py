@@ -22,7 +22,7 @@ from delineate.models.deeplab import DeepLabShape  # noqa: E402
 from delineate.models.dino_shapes import DinoShape  # noqa: E402
 from delineate.systems import SYSTEMS, BuildOptions, build  # noqa: E402
 from delineate.training.alp_head import alp_logits  # noqa: E402
-from delineate.training.alpnet import (
+from delineate.training.alpnet import (  # noqa: E402
     AlpnetTraining,
     EmptyPolicy,
     objective_for,
