@@ -56,7 +56,10 @@ def test_targets_are_outlined_scored_and_shown_and_a_run_goes_on(folder: Path, t
     done = oneshot(request(folder, out, targets=(folder / "targets", folder / "targets" / "broken.png")))
     by_name = {row.target: row for row in done.rows}
     assert by_name["t0"].found and not by_name["t1"].found
-    assert by_name["broken"].error
+    assert (
+        by_name["broken"].error.startswith("E-FORMAT-UNKNOWN: broken.png is no")
+        and "These can:" in by_name["broken"].error
+    )
     assert (out / SHEET).is_file()
     outlines = open_segmentation(out / by_name["t0"].file).segmentation
     truth = blob_picture(1, 95, 62, 21)[1]
@@ -88,6 +91,8 @@ BAD = {
     "another grid": (np.zeros((40, 50)), {}, "E-SUPPORT-GRID"),
     "an empty mask": (np.zeros((120, 150)), {}, "E-SUPPORT-EMPTY"),
     "no such label": (np.ones((120, 150)), {"structures": ("7",)}, "E-SUPPORT-LABEL"),
+    "no such model": (np.ones((120, 150)), {"model": ModelChoice(name="quilt")}, "E-MODEL-UNKNOWN"),
+    "no such features": (np.ones((120, 150)), {"features": ModelChoice(name="quilt")}, "E-MODEL-UNKNOWN"),
     "no target": (np.ones((120, 150)), {"targets": ()}, "E-TARGETS-NONE"),
 }
 

@@ -141,7 +141,7 @@ def _done(request: BatchRequest, file: BatchFile, build: Callable[[ModelChoice],
         return tuple(rows_of(str(file.path), result.manifest)) or (BatchRow(str(file.path), outcome=Outcome.EMPTY),)
     except Exception as error:
         known = foreseen(error)
-        return (BatchRow(str(file.path), error=f"{known.code}: {known.message}"),)
+        return (BatchRow(str(file.path), error=f"{known.code}: {known.message} {known.hint}"),)
 
 
 def _earlier(request: BatchRequest, file: BatchFile) -> tuple[BatchRow, ...]:

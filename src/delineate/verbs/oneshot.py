@@ -107,13 +107,13 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     examples = together([read_example(*pair, request.reading, request.structures) for pair in request.supports])
     found = targets_in(request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair})
     targets = found.files
-    done = _begun(request)
     predictor = _frame_predictor(request.model.build())
     compared = predictor if request.features is None else request.features.build()
     supports = [one for example in examples for one in example.supports()]
     refine = request.refine and PromptKind.BOX in predictor.capabilities.prompts
     options = MatchOptions(refine=refine, places=request.places)
     matcher = Matcher(extractor_of(compared), _of_all(supports), predictor, options)
+    done = _begun(request)
     thresholds = _thresholds(matcher, request.threshold)
     kept = {target.name: _kept(request, target.path, done.get(target.name, [])) for target in targets}
     rows = [row for target in targets for row in kept[target.name]]
@@ -226,7 +226,7 @@ def _on_target(
             file = _write(request, scan, name, found)
     except Exception as error:
         known = foreseen(error)
-        return [Row(name, error=f"{known.code}: {known.message}")]
+        return [Row(name, error=f"{known.code}: {known.message} {known.hint}")]
     return [
         Row(
             name,
