@@ -141,7 +141,8 @@ def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation,
 def _upright(stack: NDArray[Any], scan: Scan) -> NDArray[Any]:
     """Slices (n, y, x) from below, rows to the back, columns to the left, whichever way the file stores them."""
     ways = [scan.grid.axis_codes[axis] for axis in (scan.slice_axis, *reversed(scan.frame_axes))]
-    return np.flip(stack, [axis for axis, (way, other) in enumerate(zip(ways, "IAR", strict=True)) if way == other])
+    against = tuple(axis for axis, (way, other) in enumerate(zip(ways, "IAR", strict=True)) if way == other)
+    return np.flip(stack, against)
 
 
 def _ct(voxels: Voxels, labels: NDArray[Any], spacing: NDArray[Any], size: int) -> tuple[Voxels, NDArray[Any], Any]:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from delineate.core.frame import Frame
-from delineate.fewshot.matcher import Matcher
+from delineate.fewshot.matcher import Match, Matcher
 from delineate.fewshot.pixel_look import is_scattered
 
 SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it on other supports
-SHARE_OF_ONE = 0.3  # the same where a changed copy stands for it: another patient is less alike
+SHARE_OF_ONE = 0.3  # the same where it is seen on one scan alone: another patient is less alike
 LEAST, MOST = 0.3, 0.5
 TURN, GROWTH, GAMMA, NOISE = 8.0, 1.12, 0.8, 0.03  # degrees, factor, exponent, share of the range
 
@@ -24,7 +24,7 @@ class Threshold:
     """Of one structure.
 
     similarity  from which on it counts as found
-    present     mean similarity where it is: on other supports, or on changed copies of the only one
+    present     mean similarity where it is: on other supports, or on a changed copy of the only one
     absent      mean similarity on the supports with the structure painted over
     """
 
@@ -33,32 +33,38 @@ class Threshold:
     absent: float
 
 
-def calibrated(matcher: Matcher) -> dict[str, Threshold]:
-    """The threshold of each structure, from the supports alone."""
-    present: dict[str, list[float]] = {name: [] for name in matcher.names}
-    absent: dict[str, list[float]] = {name: [] for name in matcher.names}
-    several = len(matcher.supports) > 1
-    for n, support in enumerate(matcher.supports):
-        others = [m for m in range(len(matcher.supports)) if m != n] if several else None
-        seen = support.frame if several else changed(support.frame)
-        for name, match in matcher.match(seen, others).items():
-            if name in support.masks:
-                present[name].append(match.similarity)
-        for name, mask in support.masks.items():
-            told = _shows(matcher, others, name) and not is_scattered(mask)  # painted over, it would be elsewhere
-            gone = matcher.match(painted_over(support.frame, mask), others)[name].similarity if told else 0.0
-            absent[name].append(gone)
-    share = SHARE if several else SHARE_OF_ONE
-    return {name: _between(present[name], absent[name], share) for name in matcher.names}
+def calibrated(matcher: Matcher, scans: Sequence[int] | None = None) -> dict[str, Threshold]:
+    """The threshold of each structure, from the supports alone.
 
+    A support is compared with those of other scans that show the structure; where there are none, with the other slices
+    of its own, or as a changed copy with itself.
 
-def _shows(matcher: Matcher, others: Sequence[int] | None, name: str) -> bool:
-    chosen = range(len(matcher.supports)) if others is None else others
-    return any(name in matcher.supports[n].masks for n in chosen)
+    scans  which scan each support is a frame of; default: each of its own
+    """
+    scans = range(len(matcher.supports)) if scans is None else scans
+    found: dict[tuple[int, tuple[int, ...]], dict[str, Match]] = {}
+    limits = {}
+    for name in matcher.names:
+        showing = [n for n, support in enumerate(matcher.supports) if name in support.masks]
+        present, absent = [], []
+        for n in showing:
+            support = matcher.supports[n]
+            elsewhere = tuple(m for m in showing if scans[m] != scans[n])
+            others = elsewhere or tuple(m for m in showing if m != n) or (n,)
+            if (n, others) not in found:
+                seen = changed(support.frame) if others == (n,) else support.frame
+                found[n, others] = matcher.match(seen, others)
+            present.append(found[n, others][name].similarity)
+            mask = support.masks[name]
+            told = not is_scattered(mask)  # painted over, it would be elsewhere
+            absent.append(matcher.match(painted_over(support.frame, mask), others)[name].similarity if told else 0.0)
+        several = len({scans[n] for n in showing}) > 1
+        limits[name] = _between(present, absent, SHARE if several else SHARE_OF_ONE)
+    return limits
 
 
 def _between(present: Sequence[float], absent: Sequence[float], share: float) -> Threshold:
-    high, low = float(np.mean(present or [1.0])), float(np.mean(absent or [0.0]))
+    high, low = float(np.mean(present)), float(np.mean(absent))
     return Threshold(float(np.clip(low + share * (high - low), LEAST, MOST)), high, low)
 
 
@@ -101,6 +107,9 @@ def painted_over(frame: Frame, mask: NDArray[np.bool_]) -> Frame:
 
 
 def _like(frame: Frame, pixels: NDArray[np.float32]) -> Frame:
+    """A picture is windowed on its own as others are, a slice or frame as its whole scan is."""
     kind = frame.pixels.dtype
-    whole = np.rint(pixels) if kind.kind in "iu" else pixels
-    return replace(Frame.of(whole.astype(kind)), modality=frame.modality, window=frame.window)
+    whole = (np.rint(pixels) if kind.kind in "iu" else pixels).astype(kind)
+    if frame.intensities.source.shape[0] > 1:
+        return frame.with_pixels(whole)
+    return replace(Frame.of(whole), modality=frame.modality, window=frame.window)

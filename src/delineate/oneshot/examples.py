@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from delineate.core.alignment import Fit, fit_of
 from delineate.core.errors import InputError
 from delineate.core.scan import Scan, ScanKind
@@ -17,8 +19,10 @@ from delineate.io.options import ReadOptions
 from delineate.labels.grids import resampled
 from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.oneshot.orientation import Turn, says_how_it_lies
+from delineate.oneshot.scans import LOOKED_AT
 
 WHITE = 255
+MOST_LOOKED_AT = 48
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,17 @@ def read_example(image: Path, mask: Path, options: ReadOptions | None = None, wa
         kept = [_named(labels, one, mask) for one in wanted]
         labels = replace(labels, objects=tuple(one for one in labels.objects if one.name in kept))
     return Example(scan, labels)
+
+
+def frames_needed(examples: Sequence[Example]) -> int:
+    """How many slices of a volume to look at, so that two or more show each structure where it is as long as here.
+
+    A structure on one slice alone was drawn as an example, and says nothing of its length.
+    """
+    volumes = [example for example in examples if example.scan.kind is ScanKind.VOLUME]
+    shown = [(sorted(one.frames), len(example.scan)) for example in volumes for one in example.labels.objects]
+    shares = [(frames[-1] - frames[0] + 1) / count for frames, count in shown if len(frames) > 1]
+    return int(np.clip(np.ceil(2 / min(shares, default=1.0)), LOOKED_AT, MOST_LOOKED_AT))
 
 
 def lying_volume(examples: Sequence[Example]) -> Scan | None:

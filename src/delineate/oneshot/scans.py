@@ -14,10 +14,8 @@ from delineate.oneshot.orientation import Turn
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.session import Session
 
-LOOKED_AT = 12  # frames of a volume or video that are matched
+LOOKED_AT = 12  # frames of a volume or video that are matched, usually
 NEARLY = 0.9  # of the best key frame's similarity, from which on another one is added
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def find_on_scan(
     thresholds: Mapping[str, float],
     empty: Segmentation,
     predictor: FramePredictor | None = None,
-    progress: Progress | None = None,
+    looked_at: int = LOOKED_AT,
 ) -> ScanFindings:
     """Outline what supports show on a scan.
 
@@ -71,13 +69,10 @@ def find_on_scan(
     predictor
         Follows structures through a volume or video from where they are matched best; None: each frame that was
         looked at stands alone.
+    looked_at
+        How many frames of a longer scan are matched.
     """
-    numbers = frames_to_look_at(len(scan))
-    matches: dict[int, dict[str, Match]] = {}
-    for done, number in enumerate(numbers):
-        matches[number] = matcher.match(scan.frame(number))
-        if progress is not None:
-            progress(done + 1, len(numbers))
+    matches = {number: matcher.match(scan.frame(number)) for number in frames_to_look_at(len(scan), looked_at)}
     findings, keys = [], {}
     for name in matcher.names:
         chosen = key_frames({n: one[name].similarity for n, one in matches.items() if name in one}, len(scan))
@@ -97,23 +92,24 @@ def find_as_shown(
     thresholds: Mapping[str, float],
     empty: Callable[[Scan], Segmentation],
     predictor: FramePredictor | None = None,
+    looked_at: int = LOOKED_AT,
 ) -> ScanFindings:
     """The same on a volume whose slices are looked at as those of ``lying`` lie, whatever way its file stores them."""
     turn = None if lying is None else Turn.between(scan, lying)
     if turn is None:
-        return find_on_scan(scan, matcher, thresholds, empty(scan), predictor)
+        return find_on_scan(scan, matcher, thresholds, empty(scan), predictor, looked_at)
     seen = turn.scan(scan)
-    found = find_on_scan(seen, matcher, thresholds, empty(seen), predictor)
+    found = find_on_scan(seen, matcher, thresholds, empty(seen), predictor, looked_at)
     outlines = turn.back(found.segmentation, scan)
     findings = [replace(one, frame=turn.frame(one.frame, scan, outlines[one.name])) for one in found.findings]
     return ScanFindings(outlines, tuple(findings))
 
 
-def frames_to_look_at(count: int) -> list[int]:
+def frames_to_look_at(count: int, most: int = LOOKED_AT) -> list[int]:
     """All frames of a short scan; of a longer one some, evenly spread."""
-    if count <= LOOKED_AT:
+    if count <= most:
         return list(range(count))
-    return sorted({int((n + 0.5) * count / LOOKED_AT) for n in range(LOOKED_AT)})
+    return sorted({int((n + 0.5) * count / most) for n in range(most)})
 
 
 def key_frames(similarities: Mapping[int, float], count: int) -> list[int]:

@@ -16,14 +16,14 @@ from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.fewshot.features import extractor_of
-from delineate.fewshot.matcher import Matcher, MatchOptions, Support
+from delineate.fewshot.matcher import Matcher, MatchOptions
 from delineate.io.naming import default_output
 from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.saving import outline_files, write_outlines
 from delineate.oneshot.calibration import Threshold, calibrated
-from delineate.oneshot.examples import Example, lying_volume, read_example, require_alike, together
+from delineate.oneshot.examples import Example, frames_needed, lying_volume, read_example, require_alike, together
 from delineate.oneshot.scans import ScanFindings, find_as_shown
 from delineate.oneshot.score_file import Row, read_rows, write_rows
 from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
@@ -109,12 +109,12 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     targets = found.files
     predictor = _frame_predictor(request.model.build())
     compared = predictor if request.features is None else request.features.build()
-    supports = [one for example in examples for one in example.supports()]
+    supports = [(n, one) for n, example in enumerate(examples) for one in example.supports() if one.masks]
     refine = request.refine and PromptKind.BOX in predictor.capabilities.prompts
     options = MatchOptions(refine=refine, places=request.places)
-    matcher = Matcher(extractor_of(compared), _of_all(supports), predictor, options)
+    matcher = Matcher(extractor_of(compared), [one for _, one in supports], predictor, options)
     done = _begun(request)
-    thresholds = _thresholds(matcher, request.threshold)
+    thresholds = _thresholds(matcher, request.threshold, [number for number, _ in supports])
     kept = {target.name: _kept(request, target.path, done.get(target.name, [])) for target in targets}
     rows = [row for target in targets for row in kept[target.name]]
     for number, target in enumerate(targets):
@@ -128,10 +128,6 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     return OneshotResult(tuple(rows), thresholds, request.output, found.notices)
 
 
-def _of_all(supports: Sequence[Support]) -> list[Support]:
-    return [one for one in supports if one.masks]
-
-
 def _frame_predictor(predictor: Predictor) -> FramePredictor:
     if predictor.capabilities.scope is not Scope.FRAME:
         raise ModelError(
@@ -142,10 +138,10 @@ def _frame_predictor(predictor: Predictor) -> FramePredictor:
     return cast("FramePredictor", predictor)
 
 
-def _thresholds(matcher: Matcher, given: float | None) -> dict[str, Threshold]:
+def _thresholds(matcher: Matcher, given: float | None, scans: Sequence[int]) -> dict[str, Threshold]:
     if given is not None:
         return {name: Threshold(given, 1.0, 0.0) for name in matcher.names}
-    return calibrated(matcher)
+    return calibrated(matcher, scans)
 
 
 def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
@@ -221,7 +217,8 @@ def _on_target(
                 require_alike(examples, scan)
             limits = {one: threshold.similarity for one, threshold in thresholds.items()}
             empty = partial(_empty, examples=examples)
-            found = find_as_shown(scan, lying_volume(examples), matcher, limits, empty, predictor)
+            looked_at = frames_needed(examples)
+            found = find_as_shown(scan, lying_volume(examples), matcher, limits, empty, predictor, looked_at)
             seconds, sha256 = perf_counter() - began, _sha256(scan)
             file = _write(request, scan, name, found)
     except Exception as error:
