@@ -10,11 +10,14 @@ from PIL import Image
 
 from delineate.core.errors import InputError
 from delineate.core.frame import Modality, ModalityName
+from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
 from delineate.fewshot.matcher import Matcher, MatchOptions
+from delineate.io.outputs import Outputs
+from delineate.io.saving import outline_files, write_outlines
 from delineate.labels.reading import segmentation_of
-from delineate.oneshot.examples import Example, read_example, require_alike
+from delineate.oneshot.examples import Example, read_example, read_examples, require_alike
 from delineate.oneshot.scans import find_on_scan, frames_to_look_at, key_frames
 from delineate.oneshot.targets import targets_in
 from delineate.quill.dense_features import QuillExtractor
@@ -81,6 +84,28 @@ def test_a_structure_is_named_by_its_value_or_name(tmp_path: Path) -> None:
     assert len(both.labels.objects) == 2
     assert only.labels.names == ("label 2",)
     assert list(only.supports()[0].masks) == ["label 2"]
+    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "one.png")
+    pairs = [(tmp_path / "a.png", tmp_path / name) for name in ("m.png", "one.png")]
+    shown = [one.labels.names for one in read_examples(pairs, wanted=("label 1", "2"))]
+    assert shown == [("label 1", "label 2"), ("label 1",)], "not every support shows all"
+    for wanted, where in (("2", "one.png does not show"), ("7", "m.png does not show")):
+        with pytest.raises(InputError, match=where):
+            read_examples(pairs, wanted=(wanted,))
+    with pytest.raises(InputError, match='No mask shows "7"'):
+        read_examples(pairs, wanted=("1", "7"))
+
+
+def test_a_name_goes_before_a_label_value(tmp_path: Path) -> None:
+    picture, mask = blob_picture(0, 80, 50, 18)
+    scan = Scan.from_image(picture)
+    labels = Segmentation.empty(scan)
+    for name, value, x in (("2", 1, 0), ("1", 2, 40)):
+        labels = labels.adding(name, label=value).with_masks(name, {0: Rle.encode(np.roll(mask, x, 1))})
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with Outputs([tmp_path / "m.json"]) as outputs:
+        write_outlines(labels, outline_files(tmp_path / "m.json", scan.kind), scan, outputs)
+    found = read_example(tmp_path / "a.png", tmp_path / "m.json", wanted=("2",)).labels
+    assert [(one.name, one.label) for one in found.objects] == [("2", 1)]
 
 
 def test_folders_give_each_scan_a_name_of_its_own(tmp_path: Path) -> None:

@@ -29,7 +29,12 @@ def oneshot(
     features: Annotated[
         str | None, typer.Option(help="The model that scans are compared by.  [default: the one that refines]")
     ] = None,
-    refine: Annotated[bool, typer.Option("--refine/--coarse", help="Ask the model, or leave masks as they were found; volumes are followed.")] = True,
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine/--coarse", help="Ask the model, or leave masks as they were found; volumes are followed."
+        ),
+    ] = True,
     places: Annotated[int, typer.Option(help="Places of a structure that are looked at.")] = 3,
     threshold: Annotated[
         float | None, typer.Option(help="Similarity from which on it is found.  [default: by the supports]")

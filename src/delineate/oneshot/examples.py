@@ -66,7 +66,7 @@ def read_example(image: Path, mask: Path, options: ReadOptions | None = None, wa
     Raises
     ------
     InputError
-        For a mask of another grid, an empty one, and one without a structure that is wanted.
+        For a mask of another grid, an empty one, and one without any structure that is wanted.
     """
     scan = open_scan(image, options)
     labels = _on_grid(open_segmentation(mask), scan, mask)
@@ -76,9 +76,26 @@ def read_example(image: Path, mask: Path, options: ReadOptions | None = None, wa
             "E-SUPPORT-EMPTY", f"{mask.name} is empty: it shows no structure.", "Outline one on the support first."
         )
     if wanted:
-        kept = [_named(labels, one, mask) for one in wanted]
-        labels = replace(labels, objects=tuple(one for one in labels.objects if one.name in kept))
+        kept = tuple(one for one in labels.objects if any(one is _called(labels.objects, name) for name in wanted))
+        if not kept:
+            raise _not_shown(wanted[0], f"{mask.name} does not show", labels.objects)
+        labels = replace(labels, objects=kept)
     return Example(scan, labels)
+
+
+def read_examples(
+    pairs: Sequence[tuple[Path, Path]], options: ReadOptions | None = None, wanted: Sequence[str] = ()
+) -> list[Example]:
+    """All supports of a run, each with what is wanted of it, so that they mean the same by the same (``together``).
+
+    Raises InputError as ``read_example`` does, and for a structure that none of them shows.
+    """
+    examples = [read_example(image, mask, options, wanted) for image, mask in pairs]
+    shown = [one for example in examples for one in example.labels.objects]
+    for name in wanted:
+        if _called(shown, name) is None:
+            raise _not_shown(name, "No mask shows", shown)
+    return together(examples)
 
 
 def frames_needed(examples: Sequence[Example]) -> int:
@@ -170,12 +187,15 @@ def _other_grid(mask: Path, labels: Segmentation, scan: Scan) -> InputError:
     )
 
 
-def _named(labels: Segmentation, wanted: str, mask: Path) -> str:
-    for one in labels.objects:
-        if wanted in (one.name, str(one.label)):
-            return one.name
-    there = ", ".join(f"{one.label} ({one.name})" for one in labels.objects)
-    raise InputError("E-SUPPORT-LABEL", f'{mask.name} shows no "{wanted}".', f"It shows: {there}.")
+def _called(objects: Sequence[SegmentedObject], wanted: str) -> SegmentedObject | None:
+    """The structure of a name, else of a label value."""
+    named = (one for one in objects if one.name == wanted)
+    return next(named, next((one for one in objects if str(one.label) == wanted), None))
+
+
+def _not_shown(wanted: str, where: str, objects: Sequence[SegmentedObject]) -> InputError:
+    there = ", ".join(dict.fromkeys(f"{one.label} ({one.name})" for one in objects))
+    return InputError("E-SUPPORT-LABEL", f'{where} "{wanted}".', f"There is: {there}.")
 
 
 def _positions(count: int, parts: int) -> list[float]:

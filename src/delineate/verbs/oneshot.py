@@ -23,7 +23,7 @@ from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.saving import outline_files, write_outlines
 from delineate.oneshot.calibration import Threshold, calibrated
-from delineate.oneshot.examples import Example, frames_needed, lying_volume, read_example, require_alike, together
+from delineate.oneshot.examples import Example, frames_needed, lying_volume, read_examples, require_alike
 from delineate.oneshot.scans import ScanFindings, find_as_shown
 from delineate.oneshot.score_file import Row, read_rows, write_rows
 from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
@@ -104,7 +104,7 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
         written; for all of these before the first target.
     """
     _require_same_supports(request)
-    examples = together([read_example(*pair, request.reading, request.structures) for pair in request.supports])
+    examples = read_examples(request.supports, request.reading, request.structures)
     found = targets_in(request.targets, request.frames, {path.resolve() for pair in request.supports for path in pair})
     targets = found.files
     predictor = _frame_predictor(request.model.build())
