@@ -17,6 +17,7 @@ from delineate.fewshot.descriptors import Descriptors, gray_and_color
 from delineate.fewshot.feature_map import Array
 from delineate.fewshot.label_transfer import carried_back
 from delineate.fewshot.placement import Placement, warped
+from delineate.fewshot.quality import EVIDENCE
 from delineate.predictors.answers import decoded
 from delineate.predictors.frame_predictor import Features, FramePredictor, Query, ReferenceFrame
 
@@ -69,20 +70,8 @@ class Candidate:
 
     @property
     def evidence(self) -> NDArray[np.float64]:
-        """What ``quality`` weighs."""
-        return np.array([
-            self.predicted_iou, self.presence, self.coarse, self.shape, self.intensities, self.contrast, self.placed,
-            self.agreement, self.back,
-        ])  # fmt: skip
-
-    @property
-    def similarity(self) -> float:
-        """How sure it is that the structure is there: labels say the same, and so do all ways of outlining it.
-
-        The geometric mean of ``coarse`` and ``agreement``. Where nothing like the structure is, each candidate shows
-        something else.
-        """
-        return float(max(self.coarse * self.agreement, 0.0) ** 0.5)
+        """What ``quality`` and ``certainty`` weigh, in the order of ``EVIDENCE``."""
+        return np.array([getattr(self, name) for name in EVIDENCE], np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from delineate.fewshot.features import feature_map
 from delineate.fewshot.label_transfer import TransferOptions, alignment, cosines, pair_weights, transferred
 from delineate.fewshot.pixel_look import PixelLook, as_shown, is_scattered
 from delineate.fewshot.placement import Placement, placements
-from delineate.fewshot.quality import quality
+from delineate.fewshot.quality import certainty, quality
 from delineate.predictors.frame_predictor import EmbeddingFeatures, FramePredictor
 
 MOST_PLACES = 4  # on a target, of all supports together
@@ -66,10 +66,11 @@ class Match:
     """A structure on a target.
 
     mask        bool (height, width)
-    similarity  ``Candidate.similarity``: how sure it is that the structure is there, 0 to 1
+    similarity  ``certainty``: how sure it is that the structure is there, 0 to 1
     origin      what made the outline
     coarse      the mask that labels alone give, without a promptable model
     confidence  ``quality``: the Dice to expect, 0 to 1; it ranks outlines of one structure
+    evidence    what both were weighed from, ``EVIDENCE``; None where nothing was outlined
     """
 
     mask: Mask
@@ -77,6 +78,13 @@ class Match:
     origin: Origin
     coarse: Mask
     confidence: float = 0.0
+    evidence: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, mask: Mask, candidate: Candidate, coarse: Mask) -> Match:
+        """An outline that a candidate stands for."""
+        evidence = candidate.evidence
+        return cls(mask, certainty(evidence), candidate.origin, coarse, quality(evidence), evidence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +196,7 @@ class Matcher:
         if not found:
             return Match(mask, 0.0, Origin.PIXELS, coarse)
         one = replace(found[0], agreement=overlap(pixels > 0.5, coarse))
-        return Match(mask, one.similarity, Origin.PIXELS, coarse, quality(one.evidence))
+        return Match.of(mask, one, coarse)
 
     def _best(self, target: Target, cells: Array, shown: Sequence[tuple[ShownExample, float]]) -> Match:
         """The outline of one structure, whose probabilities on the grid labels alone gave."""
@@ -208,8 +216,7 @@ class Matcher:
         coarse = probability > cut
         if not ranked:
             return Match(np.zeros(target.frame.size, bool), 0.0, Origin.COARSE, coarse)
-        expected, best = ranked[0]
-        return Match(_voted(ranked), best.similarity, best.origin, coarse, expected)
+        return Match.of(_voted(ranked), ranked[0][1], coarse)
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[tuple[float, Candidate]]:

@@ -13,10 +13,9 @@ from delineate.core.frame import Frame
 from delineate.fewshot.matcher import Match, Matcher
 from delineate.fewshot.pixel_look import is_scattered
 
+ALONE = 0.65  # where a structure is seen on one scan alone; on made-up pairs, ``tools/presence.py``
 SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it on other supports
-SHARE_OF_ONE = 0.3  # the same where it is seen on one scan alone: another patient is less alike
-LEAST, MOST = 0.3, 0.5
-TURN, GROWTH, GAMMA, NOISE = 8.0, 1.12, 0.8, 0.03  # degrees, factor, exponent, share of the range
+LEAST, MOST = 0.5, 0.75
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,19 @@ class Threshold:
     """Of one structure.
 
     similarity  from which on it counts as found
-    present     mean similarity where it is: on other supports, or on a changed copy of the only one
-    absent      mean similarity on the supports with the structure painted over
+    present     mean similarity where it is, on supports of other scans; None where there are none
+    absent      mean similarity on the supports with the structure painted over, likewise
     """
 
     similarity: float
-    present: float
-    absent: float
+    present: float | None = None
+    absent: float | None = None
 
 
 def calibrated(matcher: Matcher, scans: Sequence[int] | None = None) -> dict[str, Threshold]:
-    """The threshold of each structure, from the supports alone.
+    """The threshold of each structure, from the supports alone: each is compared with those of other scans.
 
-    A support is compared with those of other scans that show the structure; where there are none, with the other slices
-    of its own, or as a changed copy with itself.
+    What is seen on one scan alone has a threshold that was found on other pictures: a scan is too much like itself.
 
     scans  which scan each support is a frame of; default: each of its own
     """
@@ -46,46 +44,25 @@ def calibrated(matcher: Matcher, scans: Sequence[int] | None = None) -> dict[str
     limits = {}
     for name in matcher.names:
         showing = [n for n, support in enumerate(matcher.supports) if name in support.masks]
+        if len({scans[n] for n in showing}) == 1:
+            limits[name] = Threshold(ALONE)
+            continue
         present, absent = [], []
         for n in showing:
-            support = matcher.supports[n]
-            elsewhere = tuple(m for m in showing if scans[m] != scans[n])
-            others = elsewhere or tuple(m for m in showing if m != n) or (n,)
+            support, mask = matcher.supports[n], matcher.supports[n].masks[name]
+            others = tuple(m for m in showing if scans[m] != scans[n])
             if (n, others) not in found:
-                seen = changed(support.frame) if others == (n,) else support.frame
-                found[n, others] = matcher.match(seen, others)
+                found[n, others] = matcher.match(support.frame, others)
             present.append(found[n, others][name].similarity)
-            mask = support.masks[name]
             told = not is_scattered(mask)  # painted over, it would be elsewhere
             absent.append(matcher.match(painted_over(support.frame, mask), others)[name].similarity if told else 0.0)
-        several = len({scans[n] for n in showing}) > 1
-        limits[name] = _between(present, absent, SHARE if several else SHARE_OF_ONE)
+        limits[name] = _between(present, absent)
     return limits
 
 
-def _between(present: Sequence[float], absent: Sequence[float], share: float) -> Threshold:
+def _between(present: Sequence[float], absent: Sequence[float]) -> Threshold:
     high, low = float(np.mean(present)), float(np.mean(absent))
-    return Threshold(float(np.clip(low + share * (high - low), LEAST, MOST)), high, low)
-
-
-def changed(frame: Frame) -> Frame:
-    """A frame turned, enlarged, brightened and with noise: another picture of the same."""
-    pixels = np.nan_to_num(frame.pixels.astype(np.float32))
-    size = np.array(pixels.shape[:2], float)
-    turn = np.deg2rad(TURN)
-    matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) / GROWTH
-    offset = size / 2 - matrix @ (size / 2)
-
-    def moved(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(ndimage.affine_transform(channel, matrix, offset, order=1, mode="nearest"))
-
-    channels = [moved(pixels)] if pixels.ndim == 2 else [moved(pixels[..., c]) for c in range(pixels.shape[2])]
-    low, high = float(pixels.min()), float(pixels.max())
-    spread = max(high - low, 1e-6)
-    noise = np.random.default_rng(0).normal(0, NOISE, pixels.shape[:2])
-    shares = [np.clip((c - low) / spread, 0, 1) for c in channels]
-    out = [low + spread * np.clip(share**GAMMA + noise, 0, 1) for share in shares]
-    return _like(frame, np.stack(out, axis=2) if pixels.ndim == 3 else out[0])
+    return Threshold(float(np.clip(low + SHARE * (high - low), LEAST, MOST)), high, low)
 
 
 def painted_over(frame: Frame, mask: NDArray[np.bool_]) -> Frame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from delineate.core.frame import Frame
 from delineate.fewshot.feature_map import Array, FeatureGrid, FeatureMap
 from delineate.predictors.weightless_graph import with_outputs
 from delineate.preprocess.crop import CropWindow, resize
+from delineate.quill.correspondence import FITTED, CorrespondenceMap
 from delineate.quill.finite_pixels import finite_pixels
 from delineate.quill.prompt_maps import CropPrompts, prompt_maps
 
@@ -28,6 +30,9 @@ LEVELS = {
 class QuillExtractor:
     """A FeatureExtractor on Quill's file: onnxruntime alone.
 
+    What the levels see is brought onto features by which patients resemble each other (``correspondence``), where those
+    were fitted to this Quill: not for one that was trained further.
+
     path     an exported Quill
     side     pixels along the longer side of the frame as the network sees it
     threads  0: all cores
@@ -40,15 +45,33 @@ class QuillExtractor:
     stride: int = 8
 
     @cached_property
+    def _file(self) -> bytes:
+        return self.path.read_bytes()
+
+    @cached_property
+    def _correspondence(self) -> CorrespondenceMap | None:
+        fitted = CorrespondenceMap.read(FITTED)
+        return fitted if fitted.sha256 == sha256(self._file).hexdigest() else None
+
+    @cached_property
     def _network(self) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 3
-        model = with_outputs(self.path.read_bytes(), list(LEVELS))
+        model = with_outputs(self._file, list(LEVELS))
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def features(self, frame: Frame) -> FeatureMap:
-        """Describe a frame: each level scaled to unit variance over it, the levels one after the other."""
+        """Describe a frame: what ``levels`` are, as they correspond between patients."""
+        levels = self.levels(frame)
+        if self._correspondence is None:
+            return levels
+        cells = levels.grid.rows
+        values = self._correspondence(levels.resampled(cells))
+        return FeatureMap(values, FeatureGrid.stretched(levels.grid.height, levels.grid.width, cells, cells))
+
+    def levels(self, frame: Frame) -> FeatureMap:
+        """What the network's levels see, each scaled to unit variance over the frame, one after the other."""
         pixels = finite_pixels(frame)
         height, width = pixels.shape[:2]
         side = float(max(height, width))

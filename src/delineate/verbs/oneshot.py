@@ -140,7 +140,7 @@ def _frame_predictor(predictor: Predictor) -> FramePredictor:
 
 def _thresholds(matcher: Matcher, given: float | None, scans: Sequence[int]) -> dict[str, Threshold]:
     if given is not None:
-        return {name: Threshold(given, 1.0, 0.0) for name in matcher.names}
+        return {name: Threshold(given) for name in matcher.names}
     return calibrated(matcher, scans)
 
 
