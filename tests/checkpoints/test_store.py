@@ -180,6 +180,30 @@ def test_an_earlier_file_stays_until_the_new_one_is_whole(address: str, models: 
     assert store.cached_path("mobile_sam") == path
 
 
+def test_a_persons_own_file_is_neither_replaced_nor_taken_for_the_published_one(
+    address: str, models: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.pt").write_bytes(b"mine")
+    path = store.import_checkpoint("mobile_sam", tmp_path / "mine.pt")
+    for offline in (False, True):
+        with pytest.raises(ModelError, match=r"imported from mine\.pt") as caught:
+            store.pull("mobile_sam", Download(address, SHA256), offline=offline)
+        assert caught.value.code == "E-MODEL-OTHER" and path.read_bytes() == b"mine" and not Server.asked
+    path.unlink()
+    assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT
+
+
+def test_what_was_published_before_is_replaced(address: str, models: Path, tmp_path: Path) -> None:
+    (tmp_path / "old.pt").write_bytes(b"before")
+    path = store.import_checkpoint("mobile_sam", tmp_path / "old.pt")
+    record = json.loads((models / "mobile_sam.json").read_text()) | {"source": address}
+    (models / "mobile_sam.json").write_text(json.dumps(record))
+    with pytest.raises(ModelError) as caught:
+        store.pull("mobile_sam", Download(address, SHA256), offline=True)
+    assert caught.value.code == "E-MODEL-OFFLINE"
+    assert store.pull("mobile_sam", Download(address, SHA256)).read_bytes() == CONTENT and path.is_file()
+
+
 def test_offline_nothing_is_asked(address: str) -> None:
     with pytest.raises(ModelError) as caught:
         store.pull("mobile_sam", Download(address), offline=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from delineate.checkpoints.store import import_checkpoint, kept_sha256
 from delineate.core.errors import InputError, ModelError
 from delineate.core.frame import Modality, ModalityName
 from delineate.core.scan import Scan, ScanKind
@@ -19,6 +20,7 @@ from delineate.systems.routing import Route, RoutingTable, choose_model
 
 BOX, POINT, MASK = PromptKind.BOX, PromptKind.POINT, PromptKind.MASK
 ULTRASOUND, CT = ModalityName.ULTRASOUND, ModalityName.CT
+MEASURED = "0" * 64  # of the weights in the table
 WIN, LOSS, NOISE = (0.03, (0.01, 0.05)), (-0.1, (-0.2, -0.05)), (0.03, (-0.01, 0.07))
 
 
@@ -36,8 +38,8 @@ def route(
     )  # fmt: skip
 
 
-def table(*routes: Route) -> RoutingTable:
-    return RoutingTable(measured={}, models={}, routes=routes)
+def table(*routes: Route, weights: str = MEASURED) -> RoutingTable:
+    return RoutingTable(measured={}, models=dict.fromkeys(("quill", "lite_medsam", "medsam"), weights), routes=routes)
 
 
 def scan(modality: ModalityName = ULTRASOUND, frames: int = 1) -> Scan:
@@ -80,13 +82,13 @@ def test_which_model_and_why(
     says: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(routing, "_installed", lambda name: True)
+    monkeypatch.setattr(routing, "_kept", lambda name: MEASURED)
     chosen = choose_model(scan(modality, frames), prompts, table=table(*routes))
     assert chosen.model == model and says in chosen.reason
 
 
 def test_what_is_not_here_is_named_and_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "_installed", lambda name: name == "medsam")
+    monkeypatch.setattr(routing, "_kept", lambda name: MEASURED if name == "medsam" else "")
     second = route((0.02, (0.01, 0.03)), model="medsam")
     chosen = choose_model(scan(), {BOX}, table=table(route(WIN)))
     assert chosen.model == "quill" and "delineate models pull lite_medsam" in chosen.reason
@@ -94,7 +96,7 @@ def test_what_is_not_here_is_named_and_not_taken(monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_the_prompted_frame_counts_where_nothing_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "_installed", lambda name: True)
+    monkeypatch.setattr(routing, "_kept", lambda name: MEASURED)
     assert choose_model(scan(frames=4), {BOX}, followed=False, table=table(route(WIN))).model == "lite_medsam"
 
 
@@ -103,8 +105,18 @@ def test_installed_is_what_the_store_holds(tmp_path: object, monkeypatch: pytest
     assert choose_model(scan(), {BOX}, table=table(route(WIN))).model == "quill"
 
 
-def test_weights_in_the_store_are_taken(lite_medsam: object) -> None:
-    assert choose_model(scan(), {BOX}, table=table(route(WIN))).model == "lite_medsam"
+def test_only_the_weights_that_were_measured_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "models"))
+    (tmp_path / "mine.pth").write_bytes(b"trained further")
+    import_checkpoint("lite_medsam", tmp_path / "mine.pth")
+    chosen = choose_model(scan(), {BOX}, table=table(route(WIN)))
+    assert chosen.model == "quill" and "other weights than were measured" in chosen.reason
+    kept = table(route(WIN), weights=kept_sha256("lite_medsam"))
+    assert choose_model(scan(), {BOX}, table=kept).model == "lite_medsam"
+
+
+def test_pulled_weights_are_those_that_were_measured(lite_medsam: object) -> None:
+    assert kept_sha256("lite_medsam") == routing.routing_table().models["lite_medsam"]
 
 
 def test_auto_is_no_model_without_a_scan() -> None:
@@ -114,7 +126,7 @@ def test_auto_is_no_model_without_a_scan() -> None:
 
 
 def test_a_person_says_what_kind_of_scan_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routing, "_installed", lambda name: True)
+    monkeypatch.setattr(routing, "_kept", lambda name: MEASURED)
     file = tmp_path / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32)).astype(np.uint8)).save(file)
     said, measured = open_scan(file, modality="ultraSound"), table(route(WIN))

