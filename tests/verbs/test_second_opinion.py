@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from bright_predictor import BrightPredictor
 from delineate.cli.segment_report import _doubts
 from delineate.core.errors import DelineateError, ModelError
+from delineate.core.frame import Frame
 from delineate.core.manifest import Manifest, ObjectRecord
 from delineate.core.prompts import Box, Mask, Point, Prompt
 from delineate.evaluation.baselines import BaselinePredictor
@@ -24,6 +26,7 @@ from delineate.systems import SYSTEMS, routing
 from delineate.systems.routing import Routed
 from delineate.verbs import routing as verb_routing
 from delineate.verbs import second_opinion as verb_opinion
+from delineate.verbs.outcome import Outcome
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import ModelChoice, OutputChoice, RunResult
 from delineate.verbs.segment import SegmentRequest, SegmentResult, SegmentTarget, segment
@@ -71,11 +74,19 @@ def volume(path: Path) -> Path:
     return path
 
 
-def asked(file: Path, *prompts: Prompt, second: str | None = "ellipse", **more: Any) -> SegmentResult:
+def asked(
+    file: Path,
+    *prompts: Prompt,
+    second: str | None = "ellipse",
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **more: Any,
+) -> SegmentResult:
     output = OutputChoice(path=file.with_name("out" + (".png" if file.suffix == ".png" else ".nii.gz")))
     target = SegmentTarget(prompts=prompts or (BOX,), **more)
     model = ModelChoice(name="bright")
-    return segment(SegmentRequest(input=file, model=model, asked=target, output=output, second_opinion=second))
+    about: dict[str, Any] = {"model": model, "output": output, "second_opinion": second, "resume": resume}
+    return segment(SegmentRequest(input=file, asked=target, **about), progress)
 
 
 def test_agreement_becomes_confidence(tmp_path: Path) -> None:
@@ -212,3 +223,49 @@ def test_what_a_choice_goes_by(
     request = SegmentRequest(input=tmp_path / "a.png", model=ModelChoice(name="auto"), asked=target)
     assert verb_routing.routed(request, None)[0].model.name == "quill"  # type: ignore[arg-type]
     assert seen == [(kinds, followed)]
+
+
+class Breaks(BaselinePredictor):
+    """Fails, or is stopped by a person, at the third frame it looks at."""
+
+    looks = 0
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("ellipse")
+        self.error = error
+
+    def encode(self, frame: Frame) -> Any:
+        self.looks += 1
+        if self.looks == 3:
+            raise self.error
+        return super().encode(frame)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ModelError("E-X", "Broken.", "Mend it."), KeyboardInterrupt("TERM")])
+def test_outlines_stay_where_the_second_model_breaks_and_are_asked_about_again(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = replace(SYSTEMS["ellipse"], build=lambda options: Breaks(error))
+    with monkeypatch.context() as patched:
+        patched.setitem(SYSTEMS, "ellipse", broken)
+        stopped = asked(volume(tmp_path / "v.nii.gz"))
+    (one,) = stopped.manifest.objects
+    assert stopped.outcome is Outcome.PARTIAL and one.frames == 4 and not one.agreement
+    kept = Manifest.read(stopped.manifest_file)
+    assert kept is not None and kept.stopped is not None and "ellipse" in kept.stopped.message
+    assert (kept.stopped.done, kept.stopped.total) == (2, 4)
+    whole = asked(tmp_path / "v.nii.gz", resume=True)
+    assert whole.outcome is Outcome.DONE and len(whole.manifest.objects[0].agreement) == 4
+    assert whole.manifest.outputs == stopped.manifest.outputs
+    assert not list(tmp_path.glob("*.resume.json"))
+
+
+def test_following_that_was_stopped_is_kept_without_an_opinion(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done >= 2:
+            raise KeyboardInterrupt("Ctrl+C")  # as the command line does, at every frame from then on
+
+    stopped = asked(volume(tmp_path / "v.nii.gz"), progress=stop)
+    assert stopped.manifest.stopped is not None and "The run was interrupted" in stopped.manifest.stopped.message
+    assert stopped.files[0].is_file() and not stopped.manifest.objects[0].agreement
+    assert len(asked(tmp_path / "v.nii.gz", resume=True).manifest.objects[0].agreement) == 4

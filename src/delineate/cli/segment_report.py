@@ -62,7 +62,7 @@ def _stopped(done: RunResult) -> str:
     assert stopped is not None
     far = f"after {stopped.done} of {counted(stopped.total, 'frame')}" if stopped.done else "on the first frame"
     return (
-        f"Partial: following stopped {far} [{stopped.code}]: {stopped.message} What was outlined until then is kept, "
+        f"Partial: it stopped {far} [{stopped.code}]: {stopped.message} What was outlined until then is kept, "
         f"and {done.manifest_file.name} says that it is partial. {stopped.hint}"
     ).rstrip()
 

@@ -150,7 +150,7 @@ def _what(modality: Modality, prompts: Collection[PromptKind], through: ScanKind
 
 
 def _kept(name: str) -> str:
-    """The hash of the weights that are on this machine; "" where there are none, or were changed since they were kept."""
+    """The hash of the weights on this machine; "" where there are none, or they were changed since they were kept."""
     try:
         return kept_sha256(name) if cached_path(name) is not None else ""
     except ModelError:

@@ -64,8 +64,7 @@ def done_as_far_as_possible(
             if keeper is None or not isinstance(event, Propagate):
                 raise
             keeper.keep()
-            text = f"The run was interrupted: {stop or 'Ctrl+C'}."
-            return StopRecord(code=INTERRUPTED, message=text, hint=RESUME, done=done, total=total)
+            return interrupted("The run", stop, done, total)
         except Exception as error:
             outlined = any(one.area for one in session.segmentation.objects)
             if not isinstance(event, Propagate | Predict) or not outlined:
@@ -76,6 +75,12 @@ def done_as_far_as_possible(
                 keeper.keep()
             return StopRecord(code=known.code, message=known.message, hint=hint, done=done, total=total)
     return None
+
+
+def interrupted(what: str, stop: KeyboardInterrupt, done: int, total: int) -> StopRecord:
+    """What a person stopped, by which signal."""
+    text = f"{what} was interrupted: {stop or 'Ctrl+C'}."
+    return StopRecord(code=INTERRUPTED, message=text, hint=RESUME, done=done, total=total)
 
 
 def unfinished(done: int, total: int) -> StopRecord:

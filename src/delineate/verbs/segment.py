@@ -171,15 +171,16 @@ def segment(
 
         keeper = Keeper(beside(target, ENDING), session, so_far, request.resume)
         stopped = done_as_far_as_possible(session, events, progress, keeper)
-        manifest = staged(stopped)
-        manifest = with_second_opinion(manifest, session, second, progress)
+        manifest = with_second_opinion(staged(stopped), session, second, progress)
+        if manifest.stopped is not None:
+            keeper.keep()
         write_manifest(manifest, outputs.stage(manifest_file))
         save_preview(session.scan, session.segmentation, outputs.stage(preview), remarks_of(session, manifest.objects))
         if film is not None:
             save_film(session.scan, session.segmentation, outputs.stage(film))
         lost = overlap_notices(session.segmentation, outlines)
         notices = (*session.notices, *opinion_notices(predictor, second), *lost)
-    if stopped is None:
+    if manifest.stopped is None:
         keeper.done()
     return SegmentResult(session.scan, notices, manifest, files, manifest_file, request.model, session)
 
