@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.core.errors import InputError
+from delineate.core.errors import InputError, ModelError
 from delineate.data.cases import Case
 from delineate.data.confined import ANYWHERE
 from delineate.data.layouts import read_dataset
-from delineate.data.learned_from import LEARNED_FROM, content_of, learned_by, was_learned, write_learned_from
+from delineate.data.learned_from import LEARNED_FROM, LearningRecord, content_of, learned_by, was_learned
 from delineate.evaluation.runner import EvaluateOptions, unlearned
 from small_data_sets import challenge, coco, endovis17, folders, vos
 
@@ -35,7 +35,7 @@ def cases(tmp_path: Path) -> list[Case]:
 def test_what_a_run_learned_from_is_left_out_wherever_it_lies(cases: list[Case], tmp_path: Path) -> None:
     run = tmp_path / "mine"
     run.mkdir()
-    write_learned_from(run, cases[:3], cases[3:])
+    LearningRecord.of(cases[:3], cases[3:]).write(run)
     (run / "best.safetensors").write_bytes(b"")
     copied = tmp_path / "elsewhere.png"
     copied.write_bytes(cases[0].image.read_bytes())
@@ -53,7 +53,7 @@ def test_no_scan_is_named_and_files_that_do_are_still_read(cases: list[Case], tm
     run.mkdir()
     (run / "best.safetensors").write_bytes(b"")
     named = [replace(case, id=f"JANE_{n}", subject="JANE") for n, case in enumerate(cases)]
-    write_learned_from(run, named[:3], named[3:])
+    LearningRecord.of(named[:3], named[3:]).write(run)
     text = (run / LEARNED_FROM).read_text()
     said = json.loads(text)
     assert "JANE" not in text and "data" not in text
@@ -72,7 +72,7 @@ def test_folders_and_stages(cases: list[Case], tmp_path: Path) -> None:
     before = content_of(clip)
     (folder / "1.png").write_bytes(b"two")
     assert content_of(clip) != before != content_of(cases[0])
-    write_learned_from(tmp_path, [clip], [])
+    LearningRecord.of([clip], []).write(tmp_path)
     (tmp_path / "stage2").mkdir()
     (tmp_path / "stage2" / "best.safetensors").write_bytes(b"")
     assert learned_by([str(tmp_path / "stage2" / "best.safetensors"), "quill"]) == {content_of(clip)}
@@ -108,3 +108,28 @@ def test_what_runs_of_earlier_versions_learned_from_is_left_out(make: Callable, 
 def test_a_case_that_cannot_be_read_was_not_learned(cases: list[Case]) -> None:
     outside = replace(cases[0], image=cases[0].image.parent.parent.parent / "scan.png")
     assert not was_learned(outside, {content_of(cases[0])})
+
+
+def test_what_a_run_began_from_is_not_forgotten(cases: list[Case], tmp_path: Path) -> None:
+    files = [tmp_path / name / "best.safetensors" for name in ("first", "second")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(b"")
+    LearningRecord.of(cases[:1], []).write(files[0].parent)
+    LearningRecord.of(cases[1:2], [], [f"lite_medsam={files[0]}", "quill"]).write(files[1].parent)
+    assert learned_by([str(files[1])]) == {content_of(case) for case in cases[:2]}
+
+
+def test_a_scan_that_cannot_be_read_teaches_nothing(cases: list[Case]) -> None:
+    outside = replace(cases[0], image=cases[0].image.parent.parent.parent / "scan.png")
+    assert LearningRecord.of([outside, cases[1]], []).learned == {content_of(cases[1])}
+
+
+def test_a_run_goes_on_with_the_scans_it_began_with(cases: list[Case], tmp_path: Path) -> None:
+    LearningRecord.of(cases[:3], cases[3:]).require_same(tmp_path)  # an earlier version's run says nothing
+    LearningRecord.of(cases[:3], cases[3:]).write(tmp_path)
+    LearningRecord.of(cases[2::-1], cases[3:]).require_same(tmp_path)
+    for learned, held in ((cases[1:], cases[:1]), (cases[:3], []), (cases[:2], cases[3:])):
+        with pytest.raises(ModelError, match="divides its scans otherwise") as caught:
+            LearningRecord.of(learned, held).require_same(tmp_path)
+        assert caught.value.code == "E-TRAIN-RESUME"

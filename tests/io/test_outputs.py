@@ -314,15 +314,15 @@ def test_a_run_folder_is_no_input_and_new(tmp_path: Path) -> None:
         (tmp_path / "full" / "log.jsonl").write_text("mine")
         (tmp_path / "file").write_text("mine")
         with pytest.raises(OutputError) as caught:
-            check_run_folder(tmp_path / folder, [tmp_path / "data"], "last.safetensors")
+            check_run_folder(tmp_path / folder, [tmp_path / "data"], ["last.safetensors"])
         assert caught.value.code == code, folder
     check_run_folder(tmp_path / "full", [tmp_path / "data"])
-    check_run_folder(tmp_path / "new", [tmp_path / "data"], "last.safetensors")
-    check_run_folder(tmp_path / "new", [tmp_path / "data"], "last.safetensors", resume=True)
+    check_run_folder(tmp_path / "new", [tmp_path / "data"], ["last.safetensors"])
+    check_run_folder(tmp_path / "new", [tmp_path / "data"], ["last.safetensors"], resume=True)
     with pytest.raises(OutputError, match="no run"):  # --resume is no way to write among somebody's files
-        check_run_folder(tmp_path / "full", [tmp_path / "data"], "last.safetensors", resume=True)
+        check_run_folder(tmp_path / "full", [tmp_path / "data"], ["last.safetensors"], resume=True)
     (tmp_path / "full" / "last.safetensors").write_text("a run")
-    check_run_folder(tmp_path / "full", [tmp_path / "data"], "last.safetensors", resume=True)
+    check_run_folder(tmp_path / "full", [tmp_path / "data"], ["last.safetensors"], resume=True)
 
 
 # --- the command line ----------------------------------------------------------------------------------------------

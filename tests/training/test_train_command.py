@@ -19,7 +19,8 @@ pytest.importorskip("accelerate")
 
 from delineate.checkpoints import key_maps
 from delineate.cli import app
-from delineate.core.errors import ModelError
+from delineate.core.errors import InputError, ModelError, OutputError
+from delineate.data.learned_from import LearnedFrom
 from delineate.predictors.frame_predictor import FramePredictor
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam2 import Sam2Predictor
@@ -27,6 +28,7 @@ from delineate.systems.building import loaded, record_of
 from delineate.systems.registry import SYSTEMS, build
 from delineate.systems.system import BuildOptions
 from delineate.training.recipes import RECIPES
+from delineate.verbs.finetune import FinetuneRequest, finetune
 from training_clips import tiny_sam2_predictor
 from training_discs import discs, tiny_predictor
 
@@ -211,3 +213,31 @@ def test_recipes_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -
     assert names == list(RECIPES)
     rows = (Path(__file__).parents[2] / "docs" / "reference" / "training.md").read_text()
     assert all(f"| `{name}` |" in rows for name in names)
+
+
+def test_a_run_stopped_before_its_first_measurement_goes_on_with_the_same_scans(tmp_path: Path) -> None:
+    discs(tmp_path / "data", 4)
+    about = {"data": tmp_path / "data", "model": "tiny_sam", "recipe": "quick", "output": tmp_path / "mine"}
+    request = FinetuneRequest(**about, untrained=True, steps=2, batch=2, every=2)
+
+    def stop(step: int, steps: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(request, stop)
+    said = LearnedFrom.model_validate_json((tmp_path / "mine" / "learned_from.json").read_bytes())
+    assert len(said.learned) == 3 and (tmp_path / "mine" / "request.json").is_file()
+    with pytest.raises(OutputError, match="holds a run already"):
+        finetune(request)
+    with pytest.raises(ModelError, match="divides its scans otherwise"):
+        finetune(request.model_copy(update={"resume": True, "held_out": 0.5}))
+    assert finetune(request.model_copy(update={"resume": True})).before > 0
+    assert (tmp_path / "mine" / "last.safetensors").is_file()
+
+
+def test_a_run_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    discs(tmp_path / "data", 1)
+    about = {"data": tmp_path / "data", "model": "tiny_sam", "recipe": "quick", "output": tmp_path / "mine"}
+    with pytest.raises(InputError, match="Too few cases"):
+        finetune(FinetuneRequest(**about, untrained=True))
+    assert not (tmp_path / "mine").exists()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel
 
-from delineate.core.errors import InputError
+from delineate.core.errors import InputError, ModelError
 from delineate.core.json_file import read_json
+from delineate.core.terminal_text import counted
 from delineate.data.cases import Case
 from delineate.data.contents import file_content, scan_content
 from delineate.io.atomic import write_bytes
@@ -22,6 +26,11 @@ class LearnedFrom(BaseModel):
     """What is read of the file; version 1 had names beside the hashes."""
 
     learned: list[str] | dict[str, str]
+    held_out: int | list[str] = 0
+
+    @property
+    def contents(self) -> frozenset[str]:
+        return frozenset(self.learned.values() if isinstance(self.learned, dict) else self.learned)
 
 
 def content_of(case: Case) -> str:
@@ -53,17 +62,47 @@ def _content_before(case: Case) -> str:
     return digest.hexdigest()
 
 
-def write_learned_from(folder: Path, learned: Sequence[Case], held_out: Sequence[Case]) -> None:
-    """Say in a run's folder which scans it learned from, by their contents alone, and how many it only measured on.
+@dataclass(frozen=True)
+class LearningRecord:
+    """What a run's folder says of what it learns from: scans by their contents alone, and how many it is measured on.
 
     The file goes along with the model, so it names nobody, and the order of the hashes says nothing either.
     """
-    said = {
-        "format": "delineate-learned-from/2",
-        "learned": sorted({content_of(case) for case in learned}),
-        "held_out": len(held_out),
-    }
-    write_bytes(folder / LEARNED_FROM, (json.dumps(said, indent=1) + "\n").encode())
+
+    learned: frozenset[str]
+    held_out: int
+
+    @classmethod
+    def of(cls, learned: Iterable[Case], held_out: Collection[Case], models: Iterable[str] = ()) -> Self:
+        """Of a run; ``models`` it begins from or is taught by, which learned from scans of their own.
+
+        A scan that cannot be read teaches nothing.
+        """
+        contents = set[str]()
+        for case in learned:
+            with suppress(InputError, OSError):
+                contents.add(content_of(case))
+        return cls(frozenset(contents) | learned_by(models), len(held_out))
+
+    def write(self, folder: Path) -> None:
+        said = {"format": "delineate-learned-from/2", "learned": sorted(self.learned), "held_out": self.held_out}
+        write_bytes(folder / LEARNED_FROM, (json.dumps(said, indent=1) + "\n").encode())
+
+    def require_same(self, folder: Path) -> None:
+        """Raise ModelError where the run in a folder began with other scans to learn from, or to measure on."""
+        path = folder / LEARNED_FROM
+        if not path.is_file():
+            return
+        before = _read(path)
+        if (before.contents, before.held_out) == (self.learned, self.held_out):
+            return
+        other = len(before.contents ^ self.learned)
+        raise ModelError(
+            "E-TRAIN-RESUME",
+            f"The run in {folder} divides its scans otherwise: {counted(other, 'scan')} of those to learn from "
+            f"differ, and it is measured on {before.held_out}, not on {self.held_out}.",
+            "Give the data, --held-out and --seed of that run, or start anew with another -o.",
+        )
 
 
 def learned_by(models: Iterable[str]) -> frozenset[str]:
@@ -77,6 +116,9 @@ def learned_by(models: Iterable[str]) -> frozenset[str]:
         for folder in (weights.parent, weights.parent.parent):
             path = folder / LEARNED_FROM
             if weights.is_file() and path.is_file():
-                said = read_json(path, LearnedFrom, "E-LEARNED-FROM", "a list of what a model learned from").learned
-                found.update(said.values() if isinstance(said, dict) else said)
+                found |= _read(path).contents
     return frozenset(found)
+
+
+def _read(path: Path) -> LearnedFrom:
+    return read_json(path, LearnedFrom, "E-LEARNED-FROM", "a list of what a model learned from")

@@ -264,19 +264,21 @@ def check_replaceable(path: Path, overwrite: bool) -> None:
     )
 
 
-def check_run_folder(folder: Path, inputs: Iterable[Path | None] = (), state: str = "", resume: bool = False) -> None:
+def check_run_folder(
+    folder: Path, inputs: Iterable[Path | None] = (), kept: Sequence[str] = (), resume: bool = False
+) -> None:
     """Whether a run may keep its files in ``folder``: it is no input, holds none and lies in none.
 
-    state   the file that a run of training keeps; the folder must be empty or missing without ``resume``, and hold that
-            file with it (in a folder of a stage, where there are stages). "": other files may lie there
+    kept    files of which a run of training has one at least; the folder must be empty or missing without ``resume``,
+            and hold one with it (in a folder of a stage, where there are stages). None: other files may lie there
     Raises OutputError.
     """
     require_name(folder)
     _check_no_input(folder, [path for path in inputs if path is not None])
     if folder.exists() and not folder.is_dir():
         raise OutputError("E-OUTPUT-FOLDER", f"{folder} is a file, not a folder.", "Choose another name with -o.")
-    if state and folder.is_dir() and any(folder.iterdir()):
-        begun = (folder / state).is_file() or any(one.is_file() for one in folder.glob(f"*/{state}"))
+    if kept and folder.is_dir() and any(folder.iterdir()):
+        begun = any(one.is_file() for name in kept for one in (folder / name, *folder.glob(f"*/{name}")))
         if not resume or not begun:
             way = "Go on with --resume, or choose another -o." if begun else "Choose another folder with -o."
             raise OutputError(

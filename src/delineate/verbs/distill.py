@@ -12,14 +12,13 @@ from pydantic import Field
 from delineate.core.errors import InputError, MissingExtraError, ModelError
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
-from delineate.data.learned_from import write_learned_from
+from delineate.data.learned_from import LearningRecord
 from delineate.data.subjects import split_by_subject
 from delineate.data.unlabeled import read_unlabeled
-from delineate.io.outputs import check_run_folder
 from delineate.predictors.capabilities import NetworkKind
 from delineate.systems import BuildOptions, build
 from delineate.verbs.request import FollowLinks, ModelName, Progress, Request, Threads, Untrained, model_file
-from delineate.verbs.training_run import STATE, Measured, TrainingStart, embed_by_graph, steps_of, writing_request
+from delineate.verbs.training_run import Measured, TrainingStart, check_run, embed_by_graph, recorded_run, steps_of
 
 
 class DistillRequest(Request):
@@ -76,7 +75,7 @@ def distill(
     something else.
     """
     read = (request.data, request.start, model_file(request.teacher), model_file(request.student))
-    check_run_folder(request.output, read, STATE, request.resume)
+    check_run(request.output, request.resume, *read)
     options = BuildOptions(None, request.untrained, request.threads, request.device, "fp32", "torch")
     teacher = build(request.teacher, options, request.teacher_system)
     student = build(request.student, replace(options, untrained=True, checkpoint=request.start))
@@ -106,9 +105,11 @@ def distill(
     layout, cases = _cases(request, needs_labels=recipe.decoder is not None)
     if begun is not None:
         begun(TrainingStart(len(cases), layout, request.recipe))
-    found = run(teacher, student, cases, recipe, writing_request(request.output, "distill", request, measured))
     shares = 1 - recipe.held_out, recipe.held_out
-    write_learned_from(request.output, *split_by_subject(trainable_frames(cases), shares, request.seed))
+    learned, held = split_by_subject(trainable_frames(cases), shares, request.seed)
+    record = LearningRecord.of(learned, held, [request.teacher, *map(str, filter(None, [request.start]))])
+    with recorded_run(request.output, "distill", request, record, request.resume):
+        found = run(teacher, student, cases, recipe, measured)
     return DistillResult(found.before, found.after, found.weights, found.dice, request.student)
 
 

@@ -12,9 +12,8 @@ from pydantic import Field
 
 from delineate.core.errors import MissingExtraError, ModelError
 from delineate.data.layouts import read_dataset
-from delineate.data.learned_from import write_learned_from
+from delineate.data.learned_from import LearningRecord
 from delineate.data.subjects import split_by_subject
-from delineate.io.outputs import check_run_folder
 from delineate.systems import SYSTEMS, BuildOptions, build
 from delineate.verbs.request import (
     FollowLinks,
@@ -26,7 +25,7 @@ from delineate.verbs.request import (
     Untrained,
     model_file,
 )
-from delineate.verbs.training_run import STATE, Measured, TrainingStart, embed_by_graph, steps_of, writing_request
+from delineate.verbs.training_run import Measured, TrainingStart, check_run, embed_by_graph, recorded_run, steps_of
 
 if TYPE_CHECKING:
     from delineate.training.encoder_adapters import AdapterOptions
@@ -114,7 +113,7 @@ def finetune(
     """
     teacher_file = Path(request.teacher) if request.teacher else None
     read = (request.data, model_file(request.model), request.adapter, teacher_file)
-    check_run_folder(request.output, read, STATE, request.resume)
+    check_run(request.output, request.resume, *read)
     options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32", "torch")
     predictor = build(request.model, options, request.system)
     try:
@@ -132,9 +131,10 @@ def finetune(
     if begun is not None:
         begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
     learned, held = split_by_subject(trainable_frames(cases), (1 - request.held_out, request.held_out), request.seed)
-    tell = writing_request(request.output, "train finetune", request, measured)
-    outcome = recipe.run(predictor, cases, replace(wishes, progress=steps_of(progress)), tell)
-    write_learned_from(request.output, learned, held)
+    models = [request.model, *map(str, filter(None, (request.teacher, wishes.start)))]
+    record = LearningRecord.of(learned, held, models)
+    with recorded_run(request.output, "train finetune", request, record, request.resume):
+        outcome = recipe.run(predictor, cases, replace(wishes, progress=steps_of(progress)), measured)
     adapter, probes = request.output / "adapter.safetensors", logged_probes(request.output)
     return FinetuneResult(
         request,

@@ -8,9 +8,8 @@ from pathlib import Path
 from pydantic import Field
 
 from delineate.core.errors import MissingExtraError
-from delineate.io.outputs import check_run_folder
 from delineate.verbs.request import FollowLinks, Request, Threads
-from delineate.verbs.training_run import STATE, Measured, writing_request
+from delineate.verbs.training_run import Measured, check_run, recorded_run
 
 
 class TrainQuillRequest(Request):
@@ -54,6 +53,6 @@ def train_quill(request: TrainQuillRequest, measured: Measured | None = None) ->
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
 
-    check_run_folder(request.output, (request.data, request.start), STATE, request.resume)
-    tell = writing_request(request.output, "train quill", request, measured)
-    return TrainQuillResult(run(QuillTraining(**dict(request)), tell))
+    check_run(request.output, request.resume, request.data, request.start)
+    with recorded_run(request.output, "train quill", request):
+        return TrainQuillResult(run(QuillTraining(**dict(request)), measured))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from delineate.core.errors import DelineateError
+from delineate.data.learned_from import LEARNED_FROM, LearningRecord
 from delineate.io.atomic import write_bytes
+from delineate.io.outputs import check_run_folder
 from delineate.predictors.weightless_graph import has_graph
 from delineate.verbs.records import RequestRecord
 from delineate.verbs.request import Progress, Request
@@ -36,20 +41,46 @@ def steps_of(progress: Progress | None) -> Callable[[int, int, float], None] | N
     return None if progress is None else lambda step, steps, _: progress(step, steps)
 
 
-def writing_request(folder: Path, verb: str, request: Request, measured: Measured | None) -> Measured:
-    """``measured``, which writes the request into the run's folder at the first call: from then on there is a run."""
-    path = folder / REQUEST_FILE
-    written = False
+def check_run(output: Path, resume: bool, *inputs: Path | None) -> None:
+    """Whether a run may keep its files in a folder: see ``check_run_folder``. Raises OutputError.
 
-    def tell(line: dict[str, float]) -> None:
-        nonlocal written
-        if not written:
-            write_bytes(path, (RequestRecord.of(verb, request).model_dump_json(indent=1) + "\n").encode())
-            written = True
-        if measured is not None:
-            measured(line)
+    Of processes that were launched together the first one looks.
+    """
+    if _is_first():
+        check_run_folder(output, inputs, (STATE, REQUEST_FILE), resume)
 
-    return tell
+
+@contextmanager
+def recorded_run(
+    folder: Path, verb: str, request: Request, record: LearningRecord | None = None, resume: bool = False
+) -> Iterator[None]:
+    """A folder that says from the beginning what was asked and what is learned from: a run may be stopped at any time.
+
+    Of a run that is refused before it has anything to keep, neither stays.
+    Raises ModelError where a run that goes on would learn from other scans than it began with.
+    """
+    if not _is_first():
+        yield
+        return
+    if record is not None:
+        if resume:
+            record.require_same(folder)
+        record.write(folder)
+    write_bytes(folder / REQUEST_FILE, (RequestRecord.of(verb, request).model_dump_json(indent=1) + "\n").encode())
+    try:
+        yield
+    except DelineateError:
+        if not any(folder.rglob(STATE)):
+            for name in (REQUEST_FILE, LEARNED_FROM):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _is_first() -> bool:
+    """Whether this is the only process of a run, or the first of several."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def embed_by_graph(predictor: Any, threads: int) -> None:

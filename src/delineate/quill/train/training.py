@@ -125,14 +125,15 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     if the folder holds another run and ``resume`` is off.
     """
     last = recipe.output / LAST
-    if recipe.resume and not last.is_file():
+    known = last.is_file()  # else it was stopped before the first measurement, and begins anew
+    if recipe.resume and not recipe.output.is_dir():
         raise ModelError(
             "E-TRAIN-RESUME",
             f"There is no run to resume in {recipe.output}.",
             "Leave --resume out; --start FILE begins from weights.",
         )
     begun = recipe.output / BEGUN_FROM
-    if recipe.keep and not (begun.is_file() if recipe.resume else recipe.start):
+    if recipe.keep and not (begun.is_file() if known else recipe.start):
         raise ModelError("E-TRAIN-OPTION", "There is nothing to keep weights of.", "Name what is begun from: --start.")
     _keep_memory()
     torch.manual_seed(recipe.seed)
@@ -147,15 +148,15 @@ def train_quill(recipe: QuillTraining, tell: Tell | None = None) -> Path:
     exported = recipe.start is not None and recipe.start.suffix == ".onnx"
     if recipe.start is not None and not exported:
         network.load_state_dict(load_file(recipe.start))
-    done = int(counts_in(last)["step"]) if recipe.resume else 0
+    done = int(counts_in(last)["step"]) if recipe.resume and known else 0
     pool = ScenePool(POOL, recipe.seed + 10 * done, recipe.scans, recipe.workers or _spare_cores(device), device)
     try:
         objective = QuillObjective(network, pool, held_out_crops(HELD_OUT, recipe.batch, recipe.side, device), recipe)
         pool.fill(POOL // 3)  # the budget begins when there is enough to choose from
-        if exported and not recipe.resume:
+        if exported and not known:
             assert recipe.start is not None
             start_from_export(network, recipe.start, objective.some_maps())
-        if recipe.keep and not last.is_file():
+        if recipe.keep and not known:
             save_arrays(begun, network.state_dict())
         train(objective, recipe.loop, tell)
         load_averaged(network, last)
