@@ -197,6 +197,10 @@ SUBJECTS = {
     "numbered": (["FLARE22_Tr_0001", "FLARE22_Tr_0002"], 2),
     "frames": (["patient001_frame01", "patient001_frame12", "patient002_frame01"], 2),
     "one-patient": (["patient001_frame01", "patient001_frame12"], 1),
+    "eyes": (["Image_01L", "Image_01R", "Image_02L"], 2),
+    "sides": (["p7OD_1", "p7OS_1", "p8OD_1"], 2),
+    "spaces": (["patient01 slice 3", "patient01 slice 4", "patient02 slice 3"], 2),
+    "hashes": (["a65bbfc567", "a65bbfc5ab", "a64bbfc567"], 3),
     "slices": (["liver_000-001", "liver_000-002", "liver_011-001"], 2),
 }
 

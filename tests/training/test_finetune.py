@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 from delineate.core.errors import InputError
+from delineate.data.cases import Use
 from delineate.training.encoder_adapters import AdapterKind, AdapterOptions
 from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, finetune
-from delineate.training.frames import split_frames
+from delineate.training.frames import split_frames, trainable_frames
 from delineate.training.loop import LoopOptions
 from delineate.training.prompt_policies import PromptPolicy
 from delineate.training.run_files import LAST, read_arrays
@@ -36,6 +38,15 @@ def test_it_learns_and_keeps_only_what_is_better(part: TrainedPart, tmp_path: Pa
     found = lines[3]["sensitivity"]
     assert found["after"]["box error %"].keys() == {"0", "5", "10", "20"}
     assert found["after"]["box error %"]["0"] > found["before"]["box error %"]["0"]
+
+
+def test_nothing_is_learned_from_cases_marked_for_testing(tmp_path: Path) -> None:
+    cases = discs(tmp_path / "data", 3)
+    kept = [replace(case, use=Use.TEST, marked=True) for case in cases]
+    assert trainable_frames([*kept[:2], replace(cases[2], use=Use.TRAIN)])[0].id == cases[2].id
+    assert len(trainable_frames([replace(case, use=Use.TEST) for case in cases])) == 3  # guessed by their folder
+    with pytest.raises(InputError, match="All of 3 cases are marked for testing"):
+        trainable_frames(kept)
 
 
 def test_too_few_subjects_are_refused(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ class Case:
     subject     whose scan it is, where the layout says so; else it is taken from the id (``subjects.subject_of``)
     reader      how it is read, where ``image`` and ``label`` are not simply a scan and its label image
     home        the data set's folder, outside which nothing is read for it; without one it may lie anywhere
+    marked      whether the data set itself says what the case may be used for; else ``use`` is a guess by its folder
     """
 
     id: str
@@ -109,13 +110,14 @@ class Case:
     subject: str = ""
     reader: CaseReader | None = None
     home: DataFolder = ANYWHERE
+    marked: bool = False
 
     @classmethod
     def of(cls, item: ManifestItem, home: DataFolder) -> Case:
         """A case from one item of the manifest in a folder."""
         paths = home.root / item.image, home.root / (item.label or "")
         about = without_folders(str(item.id), home.root), item.dataset, item.modality, Task(item.task)
-        return cls(*about, *paths, item.labels, item.use, str(item.subject or ""), home=home)
+        return cls(*about, *paths, item.labels, item.use, str(item.subject or ""), home=home, marked=True)
 
     def files(self) -> list[Path]:
         """Every file that is read for it.

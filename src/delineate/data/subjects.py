@@ -10,11 +10,13 @@ import numpy as np
 from delineate.data.cases import Case
 
 ONE_SUBJECT = re.compile(r"(patient|case|subject|subj|sub|pat)[_-]?\d", re.IGNORECASE)
-FIRST_NUMBER = re.compile(r"^(.*?\d+)(?:[_-].*)?$")
+SIDE = "[A-Za-z]|O[DS]"  # left or right, one of several: of the same subject
+FIRST_NUMBER = re.compile(rf"^(.*?\d+)(?:{SIDE})?(?:[_ -].*)?$")
 
 
 def subject_of(case: Case) -> str:
-    """Whose scan it is, as far as is known: ``patient012_frame01`` and ``patient012_frame05`` are one.
+    """Whose scan it is, as far as is known: ``patient012_frame01`` and ``patient012_frame05`` are one, and so are the
+    eyes ``Image_01L`` and ``Image_01R``.
 
     Where the layout does not say it, it is the id up to its first number.
     """

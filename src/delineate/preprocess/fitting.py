@@ -90,7 +90,7 @@ def fitted(height: int, width: int, side: int, fit: Fit, coordinates: Coordinate
         inner, top, left = (height, width), (side - height) // 2, (side - width) // 2
     elif fit is Fit.LONGEST_SIDE:
         scale = side / max(height, width)
-        inner = (int(height * scale + 0.5), int(width * scale + 0.5))
+        inner = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))  # thin ones keep a line
     return Fitted(height, width, inner, side, top, left, coordinates)
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from delineate.core.errors import InputError
 from delineate.core.frame import Frame
+from delineate.core.terminal_text import counted
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
 from delineate.data.subjects import split_by_subject
 from delineate.predictors.sam import SamPredictor
@@ -61,11 +62,18 @@ class FrameOptions:
 def trainable_frames(cases: Sequence[Case]) -> list[Case]:
     """Cases that are not kept for testing, where the data set says which those are.
 
-    Raises OutsideError if one of them leads outside the data set: before the first step, not after hours.
+    Raises InputError if it keeps all of them, OutsideError if one of them leads outside the data set: before the first
+    step, not after hours.
     """
-    marked = [case for case in cases if case.use is Use.TRAIN] or list(cases)
-    refuse_outside(marked)
-    return marked
+    chosen = [case for case in cases if case.use is Use.TRAIN] or [case for case in cases if not case.marked]
+    if cases and not chosen:
+        raise InputError(
+            "E-TRAIN-MARKED",
+            f"All of {counted(len(cases), 'case')} are marked for testing, and nothing is learned from those.",
+            'Mark some for training in the manifest: "use": "train".',
+        )
+    refuse_outside(chosen)
+    return chosen
 
 
 class Frames(Protocol):
