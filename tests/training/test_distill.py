@@ -23,6 +23,7 @@ from delineate.training.distill import Distillation, distill
 from delineate.training.feature_losses import FEATURE_LOSSES, DecoderPerception, FeatureLoss
 from delineate.training.loop import LoopOptions
 from delineate.training.recipes import DISTILLATIONS
+from delineate.training.run_files import read_arrays
 from training_discs import tiny_predictor
 
 
@@ -46,6 +47,16 @@ def test_the_student_comes_closer_and_gets_the_teachers_decoder(tmp_path: Path) 
     assert len(list((tmp_path / "out" / "embeddings").iterdir())) == 5
     mine, theirs = (p.network.host.mask_decoder.iou_token.weight for p in (student, teacher))
     assert torch.equal(mine, theirs) and found.weights.is_file()
+
+
+def test_a_student_that_only_got_worse_is_kept_as_it_was(tmp_path: Path) -> None:
+    teacher, student = tiny_predictor(side=128), tiny_predictor(side=128)  # alike: there is nothing to gain
+    before = {name: value.clone() for name, value in student.network.host.vision_encoder.state_dict().items()}
+    loop = LoopOptions(tmp_path / "out", steps=2, rate=1e-2, every=1)
+    found = distill(teacher, student, blocks(tmp_path / "data", 3), Distillation(loop, batch=1))
+    kept, _ = read_arrays(found.weights)
+    assert found.after == found.before < 0.01
+    assert all(torch.equal(kept[f"vision_encoder.{name}"], value) for name, value in before.items())
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,10 @@ def test_it_stops_at_a_loss_that_is_no_number_and_keeps_the_last_good_state(tmp_
 def test_what_is_not_better_is_not_kept(tmp_path: Path) -> None:
     objective = Line()
     objective.measure = lambda: 1.0 if objective.network.training is False and not objective.seen.any() else 0.5
+    before = {name: value.clone() for name, value in objective.network.state_dict().items()}
     found = train(objective, options(tmp_path / "out"))
     assert found == TrainingOutcome(1.0, 1.0, 0, None) and not (tmp_path / "out" / "best.safetensors").exists()
+    assert all(torch.equal(value, before[name]) for name, value in objective.network.state_dict().items())
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class Adapted:
 def run_adapted(objective: Adapted, loop: LoopOptions, probe: bool, tell: Tell | None = None) -> TrainingOutcome:
     """The loop, and the probe of prompts before and after it, in the log under "sensitivity".
 
-    At the end the network has the best weights where there are any, the last ones where nothing was better.
+    At the end the network has the best weights: those it began with where nothing was better.
     """
     before: Sensitivity | None = prompt_sensitivity(objective) if probe else None
     outcome = train(objective, loop, tell)

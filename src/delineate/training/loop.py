@@ -173,6 +173,7 @@ class TrainingOutcome:
 def train(objective: Objective, options: LoopOptions, tell: Tell | None = None) -> TrainingOutcome:
     """Train, measure, keep the best. ``tell`` is called with each measurement.
 
+    Where nothing was better than before, the network is left as it was before; else with the last weights.
     Raises ModelError E-TRAIN-NAN if the loss or the gradient is NaN or infinite; the last good state and the best
     weights stay on disk. OutputError if the folder holds another run and ``resume`` is off.
     """
@@ -196,6 +197,7 @@ class _Run:
         self._same_everywhere()
         self.average = MovingAverage([*self.trained, *_statistics(self.module)], options.ema)
         self.state = RunState(self.module, self.adam, self.average, self.accelerator.scaler)
+        self.begun = {name: value.detach().cpu().clone() for name, value in self.state.weights().items()}
         self.before = self.best = -math.inf
         self.step = self.best_step = 0
         self.plateau = Plateau()
@@ -237,8 +239,16 @@ class _Run:
             if tell is not None and self.accelerator.is_main_process:
                 tell(line)
         log.close()
+        if not self.best_step:
+            self._put_back()
         weights = options.output / BEST if self.best_step else None
         return TrainingOutcome(self.before, self.best, self.best_step, weights)
+
+    @torch.no_grad()
+    def _put_back(self) -> None:
+        """Weights as they were before the first step."""
+        for name, value in self.state.weights().items():
+            value.copy_(self.begun[name])
 
     def _stepped(self) -> dict[str, float]:
         """One step of the optimizer; what the parts of the loss were."""

@@ -105,6 +105,10 @@ class RunState:
         known = {id(value): name for name, value in [*self.trained.items(), *module.named_buffers()]}
         self.averaged = [known[id(value)] for value in average.parameters]
 
+    def weights(self) -> dict[str, Tensor]:
+        """All that a run changes of a network: trained parameters and buffers."""
+        return self.trained | self._buffers()
+
     def save(self, path: Path, counts: Mapping[str, float], extra: Mapping[str, Tensor]) -> None:
         """Write all of it; ``counts`` are exact."""
         arrays = {f"param/{name}": p for name, p in self.trained.items()}
