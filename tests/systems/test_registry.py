@@ -185,3 +185,11 @@ def _native_names(hosted: dict) -> dict:
             key = re.sub(pattern, replacement, key)
         native[key] = value
     return native
+
+
+def test_an_adapter_that_is_not_there_is_told_with_those_that_ship() -> None:
+    system = SYSTEMS["lite_medsam"]
+    assert system.adapter_file(Path("interactive")).is_file()
+    with pytest.raises(ModelError, match="those that ship for lite_medsam: interactive") as caught:
+        build("lite_medsam", BuildOptions(untrained=True, adapter=Path("interactiv")))
+    assert caught.value.code == "E-ADAPTER"

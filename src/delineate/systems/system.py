@@ -10,6 +10,7 @@ from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.download import Source
 from delineate.compute.device import device_name
 from delineate.compute.threads import usable_threads
+from delineate.core.errors import ModelError
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import Predictor
 from delineate.systems.layout import CheckpointLayout
@@ -117,6 +118,15 @@ class System:
     built_from: tuple[str, ...] = ()
 
     def adapter_file(self, given: Path) -> Path:
-        """The file of an adapter that ships, where it is named; else the one that is given."""
-        shipped = str(given) in self.adapters and not given.is_file()
-        return ADAPTERS / f"{self.name}_{given}.safetensors" if shipped else given
+        """The file of an adapter that ships, where it is named; else the one that is given.
+
+        Raises ModelError where there is neither.
+        """
+        if given.is_file():
+            return given
+        if str(given) in self.adapters:
+            return ADAPTERS / f"{self.name}_{given}.safetensors"
+        ship = ", ".join(self.adapters) or "none"
+        raise ModelError(
+            "E-ADAPTER", f"There is no adapter at {given}.", f"Check the path; those that ship for {self.name}: {ship}."
+        )
