@@ -3,6 +3,9 @@
 Networks of the published shapes, but narrow and at 256 px (128 px for clips), learn the two parts of the hippocampus on
 sixteen openly licensed volumes marked ``train``. It shows that the recipes learn, not how well the systems do. Names as
 arguments run only those; what a recipe starts from must have run before. A quarter of an hour on two cores.
+
+``distill_small`` and ``finetune_*``, by name alone, begin from LiteMedSAM's published weights and are the commands a
+person would give (``published_runs.py``).
 """
 
 from __future__ import annotations
@@ -31,9 +34,11 @@ from delineate.predictors.sam2 import Sam2Predictor
 from delineate.preprocess.profiles import SAM_MED2D
 from delineate.training.distill import distill
 from delineate.training.recipes import RECIPES, RecipeOverrides, distillation_named
+from published_runs import PUBLISHED, published_tables
 from tables import DATA, ROOT, write
 
 OUTPUT = ROOT / "runs" / "recipes"
+PAGE = ROOT / "docs" / "reference" / "training.md"
 ENGINE = Engine(torch.device("cpu"), Precision.FP32)
 LARGER, SMALLER = VitSize(192, 6, 6, (2, 5)), VitSize(96, 4, 4, (1, 3))
 HIERA = HieraSize(32, 1, (1, 2, 5, 2), (4, 7), (8, 4, 14, 7))
@@ -180,7 +185,12 @@ def main(wanted: Sequence[str]) -> None:
         row = run()
         (OUTPUT / name).mkdir(parents=True, exist_ok=True)
         (OUTPUT / name / "row.json").write_text(json.dumps(row))
-        write(ROOT / "docs" / "reference" / "training.md", "recipes", table())
+        write(PAGE, "recipes", table())
+    for name in wanted:
+        if name in PUBLISHED:
+            PUBLISHED[name](OUTPUT / name)
+            for table_name, text in published_tables(OUTPUT).items():
+                write(PAGE, table_name, text)
 
 
 if __name__ == "__main__":
