@@ -215,7 +215,8 @@ def test_recipes_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -
     assert all(f"| `{name}` |" in rows for name in names)
 
 
-def test_a_run_stopped_before_its_first_measurement_goes_on_with_the_same_scans(tmp_path: Path) -> None:
+def test_a_run_stopped_before_its_first_measurement_goes_on_as_the_same_run(tmp_path: Path, learned: Path) -> None:
+    other = learned / "best.safetensors"
     discs(tmp_path / "data", 4)
     about = {"data": tmp_path / "data", "model": "tiny_sam", "recipe": "quick", "output": tmp_path / "mine"}
     request = FinetuneRequest(**about, untrained=True, steps=2, batch=2, every=2)
@@ -229,8 +230,14 @@ def test_a_run_stopped_before_its_first_measurement_goes_on_with_the_same_scans(
     assert len(said.learned) == 3 and (tmp_path / "mine" / "request.json").is_file()
     with pytest.raises(OutputError, match="holds a run already"):
         finetune(request)
-    with pytest.raises(ModelError, match="divides its scans otherwise"):
-        finetune(request.model_copy(update={"resume": True, "held_out": 0.5}))
+    for change, says in (
+        ({"held_out": 0.5}, "divides its scans otherwise"),
+        ({"recipe": "medsam_point", "rank": 4}, "begun with another --recipe, --rank"),
+        ({"model": str(other), "system": "tiny_sam", "untrained": True}, "began from other weights"),
+    ):
+        with pytest.raises(ModelError, match=says) as caught:
+            finetune(request.model_copy(update={"resume": True} | change))
+        assert caught.value.code == "E-TRAIN-RESUME"
     assert finetune(request.model_copy(update={"resume": True})).before > 0
     assert (tmp_path / "mine" / "last.safetensors").is_file()
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -27,6 +27,7 @@ class LearnedFrom(BaseModel):
 
     learned: list[str] | dict[str, str]
     held_out: int | list[str] = 0
+    weights: str = ""
 
     @property
     def contents(self) -> frozenset[str]:
@@ -67,13 +68,18 @@ class LearningRecord:
     """What a run's folder says of what it learns from: scans by their contents alone, and how many it is measured on.
 
     The file goes along with the model, so it names nobody, and the order of the hashes says nothing either.
+
+    weights  sha256 of those it began from, "" where nobody says
     """
 
     learned: frozenset[str]
     held_out: int
+    weights: str = ""
 
     @classmethod
-    def of(cls, learned: Iterable[Case], held_out: Collection[Case], models: Iterable[str] = ()) -> Self:
+    def of(
+        cls, learned: Iterable[Case], held_out: Collection[Case], models: Iterable[str] = (), weights: str = ""
+    ) -> Self:
         """Of a run; ``models`` it begins from or is taught by, which learned from scans of their own.
 
         A scan that cannot be read teaches nothing.
@@ -82,18 +88,26 @@ class LearningRecord:
         for case in learned:
             with suppress(InputError, OSError):
                 contents.add(content_of(case))
-        return cls(frozenset(contents) | learned_by(models), len(held_out))
+        return cls(frozenset(contents) | learned_by(models), len(held_out), weights)
 
     def write(self, folder: Path) -> None:
-        said = {"format": "delineate-learned-from/2", "learned": sorted(self.learned), "held_out": self.held_out}
+        said: dict[str, Any] = {"format": "delineate-learned-from/2", "learned": sorted(self.learned)}
+        said |= {"held_out": self.held_out, "weights": self.weights}
         write_bytes(folder / LEARNED_FROM, (json.dumps(said, indent=1) + "\n").encode())
 
     def require_same(self, folder: Path) -> None:
-        """Raise ModelError where the run in a folder began with other scans to learn from, or to measure on."""
+        """Raise ModelError where the run in a folder began with other scans, or divided otherwise, or other weights."""
         path = folder / LEARNED_FROM
         if not path.is_file():
             return
         before = _read(path)
+        if self.weights and before.weights and before.weights != self.weights:
+            raise ModelError(
+                "E-TRAIN-RESUME",
+                f"The run in {folder} began from other weights (sha256 {before.weights[:12]}..., now "
+                f"{self.weights[:12]}...).",
+                "Give the weights of that run, or start anew with another -o.",
+            )
         if (before.contents, before.held_out) == (self.learned, self.held_out):
             return
         other = len(before.contents ^ self.learned)

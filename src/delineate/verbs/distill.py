@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ from delineate.predictors.capabilities import NetworkKind
 from delineate.systems import BuildOptions, build
 from delineate.verbs.request import FollowLinks, ModelName, Progress, Request, Threads, Untrained, model_file
 from delineate.verbs.training_run import Measured, TrainingStart, check_run, embed_by_graph, recorded_run, steps_of
+
+FIXED: Final = ("student", "start", "recipe", "untrained", "seed")  # what a run that goes on cannot change
 
 
 class DistillRequest(Request):
@@ -107,8 +109,9 @@ def distill(
         begun(TrainingStart(len(cases), layout, request.recipe))
     shares = 1 - recipe.held_out, recipe.held_out
     learned, held = split_by_subject(trainable_frames(cases), shares, request.seed)
-    record = LearningRecord.of(learned, held, [request.teacher, *map(str, filter(None, [request.start]))])
-    with recorded_run(request.output, "distill", request, record, request.resume):
+    models = [request.teacher, *map(str, filter(None, [request.start]))]
+    record = LearningRecord.of(learned, held, models, teacher.record.sha256)
+    with recorded_run(request.output, "distill", request, record, request.resume, FIXED):
         found = run(teacher, student, cases, recipe, measured)
     return DistillResult(found.before, found.after, found.weights, found.dice, request.student)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from delineate.training.encoder_adapters import AdapterOptions
     from delineate.training.finetune import TrainedPart
     from delineate.training.recipes import Recipe, RecipeOverrides
+
+
+# what a run that goes on cannot change: what learns, from what, and how it is measured
+FIXED: Final = ("recipe", "part", "peft", "rank", "adapter", "teacher", "untrained", "seed")
 
 
 class FinetuneRequest(Request):
@@ -132,8 +136,8 @@ def finetune(
         begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
     learned, held = split_by_subject(trainable_frames(cases), (1 - request.held_out, request.held_out), request.seed)
     models = [request.model, *map(str, filter(None, (request.teacher, wishes.start)))]
-    record = LearningRecord.of(learned, held, models)
-    with recorded_run(request.output, "train finetune", request, record, request.resume):
+    record = LearningRecord.of(learned, held, models, predictor.record.sha256)
+    with recorded_run(request.output, "train finetune", request, record, request.resume, FIXED):
         outcome = recipe.run(predictor, cases, replace(wishes, progress=steps_of(progress)), measured)
     adapter, probes = request.output / "adapter.safetensors", logged_probes(request.output)
     return FinetuneResult(

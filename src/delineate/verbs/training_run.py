@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from delineate.core.errors import DelineateError
+from delineate.core.errors import DelineateError, ModelError
 from delineate.data.learned_from import LEARNED_FROM, LearningRecord
 from delineate.io.atomic import write_bytes
 from delineate.io.outputs import check_run_folder
@@ -52,21 +52,31 @@ def check_run(output: Path, resume: bool, *inputs: Path | None) -> None:
 
 @contextmanager
 def recorded_run(
-    folder: Path, verb: str, request: Request, record: LearningRecord | None = None, resume: bool = False
+    folder: Path,
+    verb: str,
+    request: Request,
+    record: LearningRecord | None = None,
+    resume: bool = False,
+    fixed: Collection[str] = (),
 ) -> Iterator[None]:
     """A folder that says from the beginning what was asked and what is learned from: a run may be stopped at any time.
 
     Of a run that is refused before it has anything to keep, neither stays.
-    Raises ModelError where a run that goes on would learn from other scans than it began with.
+
+    fixed  fields of the request that stay as they were where a run goes on
+    Raises ModelError where one that goes on would not be the one that was begun.
     """
     if not _is_first():
         yield
         return
-    if record is not None:
-        if resume:
+    asked = RequestRecord.of(verb, request)
+    if resume:
+        _require_same(folder, asked, fixed)
+        if record is not None:
             record.require_same(folder)
+    if record is not None:
         record.write(folder)
-    write_bytes(folder / REQUEST_FILE, (RequestRecord.of(verb, request).model_dump_json(indent=1) + "\n").encode())
+    write_bytes(folder / REQUEST_FILE, (asked.model_dump_json(indent=1) + "\n").encode())
     try:
         yield
     except DelineateError:
@@ -76,6 +86,18 @@ def recorded_run(
             with suppress(OSError):
                 folder.rmdir()
         raise
+
+
+def _require_same(folder: Path, asked: RequestRecord, fixed: Collection[str]) -> None:
+    earlier = RequestRecord.read(folder / REQUEST_FILE)
+    before = {} if earlier is None else earlier.request
+    other = [f"--{name.replace('_', '-')}" for name in fixed if before.get(name, now := asked.request[name]) != now]
+    if other:
+        raise ModelError(
+            "E-TRAIN-RESUME",
+            f"The run in {folder} was begun with another {', '.join(other)}.",
+            "Give the options of that run, or start anew with another -o.",
+        )
 
 
 def _is_first() -> bool:
