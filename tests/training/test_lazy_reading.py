@@ -13,13 +13,17 @@ pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 from delineate.core.errors import InputError
+from delineate.core.frame import Frame
 from delineate.core.scan import Pixels, Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.training.class_clips import placed as placed_classes
 from delineate.training.distill import DistillationFrames
 from delineate.training.frames import FrameOptions, drawn_batch, split_frames
+from delineate.training.frames import _prepared as prepared_frame
 from delineate.training.loop import LoopOptions
 from delineate.training.sam2_objective import Sam2Finetune, sam2_objective
 from delineate.training.sequences import SequenceOptions
+from delineate.training.sequences import _placed as placed_masks
 from delineate.training.shelf import LRUCache
 from training_clips import tiny_sam2_predictor
 from training_discs import tiny_predictor
@@ -133,3 +137,17 @@ def test_a_shelf_keeps_the_latest_that_fit() -> None:
     few: LRUCache[int] = LRUCache(1e9, float, most=2)
     get(few, 1, 2, 3)
     assert len(few) == 2
+
+
+@pytest.mark.parametrize("side", [700, 1024])
+def test_outlines_of_large_pictures_lie_where_answers_are_read(side: int) -> None:
+    rows, columns = np.mgrid[:side, : side - 60]
+    disc = (np.hypot(rows - 0.4 * side, columns - 0.55 * side) < 0.1 * side).astype(np.uint8)
+    predictor, seen = tiny_predictor(), Frame.of(disc * 200)
+    _, place = predictor.behavior.profile.prepare(seen)
+    frame = prepared_frame(predictor, seen, disc)
+    assert frame is not None
+    masks = [frame.masks[0], placed_masks(disc, [1], place)[0].numpy(), placed_classes(disc.astype(int), place) == 1]
+    middle = (np.argwhere(disc).mean(axis=0) + 0.5) * place.scale[::-1] - 0.5
+    for mask in masks:  # the first pixel of those that become one is half an input pixel off
+        assert np.abs(np.argwhere(mask).mean(axis=0) - middle).max() < 0.2

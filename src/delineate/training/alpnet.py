@@ -254,4 +254,4 @@ def enlarged(scores: Tensor, size: tuple[int, ...] | torch.Size) -> Tensor:
 
 def nearest(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     values = torch.from_numpy(np.ascontiguousarray(mask, np.float32))[None, None]
-    return np.asarray(F.interpolate(values, size=size, mode="nearest")[0, 0].numpy() > 0.5)
+    return np.asarray(F.interpolate(values, size=size, mode="nearest-exact")[0, 0].numpy() > 0.5)

@@ -132,7 +132,7 @@ def named(labels: NDArray[np.integer], table: Mapping[int, int]) -> Classes:
 
 def placed(classes: Classes, place: Fitted) -> Classes:
     """Classes of a frame where it lies in the network's input; NOT_LABELED beside it."""
-    inner = F.interpolate(torch.from_numpy(classes).float()[None, None], size=place.inner, mode="nearest")[0, 0]
+    inner = F.interpolate(torch.from_numpy(classes).float()[None, None], size=place.inner, mode="nearest-exact")[0, 0]
     whole = np.full((place.side, place.side), NOT_LABELED, np.int64)
     whole[place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner.numpy()
     return whole

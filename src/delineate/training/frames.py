@@ -205,7 +205,7 @@ def _prepared(predictor: SamPredictor, frame: Frame, labels: NDArray) -> Trainin
         mask = labels == value
         if not value or mask.sum() < LEAST_PIXELS:
             continue
-        inner = F.interpolate(torch.from_numpy(mask).float()[None, None], size=place.inner, mode="nearest")[0, 0] > 0
+        inner = F.interpolate(torch.from_numpy(mask).float()[None, None], size=place.inner, mode="nearest-exact")[0, 0] > 0
         whole = np.zeros((place.side, place.side), bool)
         whole[place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner.numpy()
         if whole.any():

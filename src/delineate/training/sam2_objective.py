@@ -202,7 +202,7 @@ class Sam2Objective(Adapted):
             return function(answer.logits, answer.iou, answer.present, truth)
         logits = answer.best.float()
         if self.recipe.compared is Compared.LOGITS:
-            truth = F.interpolate(truth, size=logits.shape[-2:], mode="nearest")
+            truth = F.interpolate(truth, size=logits.shape[-2:], mode="nearest-exact")
         else:
             logits = F.interpolate(logits, size=truth.shape[-2:], mode="nearest")
         return function(logits, answer.best_iou[:, None], answer.present, truth)

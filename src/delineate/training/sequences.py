@@ -248,7 +248,7 @@ def drawn_from(sources: Sequence[SequenceSource], first: int, draw: Callable[[Se
 def _placed(labels: NDArray, values: Sequence[int], place: Fitted) -> Tensor:
     """Labels (height, width) as masks (O, S, S) in the network's input."""
     masks = torch.from_numpy(np.stack([np.rint(labels) == value for value in values])).float()
-    inner = F.interpolate(masks[None], size=place.inner, mode="nearest")[0] > 0
+    inner = F.interpolate(masks[None], size=place.inner, mode="nearest-exact")[0] > 0
     whole = torch.zeros(len(values), place.side, place.side, dtype=torch.bool)
     whole[:, place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner
     return whole
