@@ -47,7 +47,7 @@ def test_it_learns_and_what_is_kept_opens(system: str, tmp_path: Path) -> None:
     wishes = RecipeOverrides(tmp_path / "run", steps=12, batch=1, every=6, rate=3e-3, held_out=0.5)
     wishes = replace(wishes, part=TrainedPart.ALL)
     done = recipe_for(system, predictor).run(predictor, cases, wishes, told.append)
-    assert done.best >= done.before and told[-1]["loss"] < 0.98 * told[0]["loss"]
+    assert done.best >= done.before and told[-1]["loss"] < 0.99 * told[0]["loss"]
     output = tmp_path / "kept"
     output.mkdir()
     parts = LabeledClips(predictor, cases[:1]), LabeledClips(predictor, cases[1:])
