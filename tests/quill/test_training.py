@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 torch = pytest.importorskip("torch")
@@ -230,6 +231,19 @@ def test_only_items_marked_for_training_are_read(data_root: Path, data_items: li
     assert {s.dataset for s in sources} == marked
     scene = random_real_scene(np.random.default_rng(0), sources, 2)
     assert scene.kind in marked and scene.targets[:, 0].any()
+
+
+def test_pictures_are_learned_from_as_they_are_seen_in_use(tmp_path: Path) -> None:
+    manifest(tmp_path)
+    items = json.loads((tmp_path / "manifest.json").read_text())
+    for item in items:
+        item["use"] = "train"
+        shape = np.asarray(Image.open(tmp_path / item["image"])).shape[:2]
+        ramp = np.linspace(0, 40000, shape[1])[None].repeat(shape[0], axis=0).astype(np.uint16)  # far beyond 8 bits
+        Image.fromarray(ramp).save(tmp_path / item["image"])
+    (tmp_path / "manifest.json").write_text(json.dumps(items))
+    for source in real_sources(DataFolder(tmp_path)):
+        assert (np.diff(source.pixels[:, :, 0].astype(int), axis=1) >= 0).all() and source.pixels.max() > 250
 
 
 def test_scans_outside_the_data_set_are_not_learned_from(tmp_path: Path) -> None:

@@ -16,13 +16,14 @@ from delineate.core.errors import InputError
 from delineate.core.frame import Frame
 from delineate.core.scan import Pixels, Scan
 from delineate.data.cases import Case, OpenedFiles, Task, Use
+from delineate.quill.train.finetune import LabeledFrameReader
 from delineate.training.class_clips import placed as placed_classes
 from delineate.training.distill import DistillationFrames
 from delineate.training.frames import FrameOptions, drawn_batch, split_frames
 from delineate.training.frames import _prepared as prepared_frame
 from delineate.training.loop import LoopOptions
 from delineate.training.sam2_objective import Sam2Finetune, sam2_objective
-from delineate.training.sequences import SequenceOptions
+from delineate.training.sequences import SequenceOptions, split_sources
 from delineate.training.sequences import _placed as placed_masks
 from delineate.training.shelf import LRUCache
 from training_clips import tiny_sam2_predictor
@@ -137,6 +138,24 @@ def test_a_shelf_keeps_the_latest_that_fit() -> None:
     few: LRUCache[int] = LRUCache(1e9, float, most=2)
     get(few, 1, 2, 3)
     assert len(few) == 2
+
+
+def fractions(case: Case) -> OpenedFiles:
+    """Labels as resampling leaves them: nearly 1, with -1 where nobody looked."""
+    labels = np.zeros((SIDE, SIDE), np.float32)
+    labels[10:30, 10:20], labels[10:30, 20:30], labels[35:45] = 0.99999, 1.00001, -1
+    labels[0, 0] = np.nan
+    return OpenedFiles(Scan.from_image((60 + 100 * (labels > 0)).astype(np.uint8)), Scan.from_image(labels))
+
+
+def test_labels_are_whole_numbers_above_nothing_for_every_kind_of_training() -> None:
+    about = ("set", "MR", Task.IMAGE, Path(__file__), Path(__file__), {1: "square"}, Use.TRAIN)
+    cases = [Case(f"case{n}", *about, subject=str(n), reader=fractions) for n in range(4)]
+    for frame in split_frames(tiny_predictor(), cases, FrameOptions())[0]:
+        assert frame.masks.shape[0] == 1 and abs(frame.masks.mean() - 400 / SIDE**2) < 0.01
+    (source, *_), _ = split_sources(cases, 0.25, 0)
+    assert source.areas == ({1: 400},)
+    assert sorted(np.unique(LabeledFrameReader([source], 1).picture(source, 0).labels)) == [0, 1]
 
 
 @pytest.mark.parametrize("side", [700, 1024])

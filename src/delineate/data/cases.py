@@ -206,7 +206,7 @@ class LabeledScan:
 
     def truth(self, frame: int, target: Target) -> NDArray[np.bool_]:
         """The structure's true outline on a labeled frame of the scan: (height, width)."""
-        return self._labels_on(self.frames.index(frame)) == target.label
+        return self.labels_on(self.frames.index(frame)) == target.label
 
     def truth_volume(self, target: Target) -> NDArray[np.bool_]:
         """The structure's true voxels (i, j, k)."""
@@ -216,7 +216,7 @@ class LabeledScan:
         """The structures of at least LEAST_PIXELS pixels: all, or ``most`` drawn evenly over area ranks."""
         found: dict[int, Target] = {}
         for index, frame in enumerate(self.frames):
-            values, counts = np.unique(self._labels_on(index), return_counts=True)
+            values, counts = np.unique(self.labels_on(index), return_counts=True)
             for value, area in zip(values.tolist(), counts.tolist(), strict=True):
                 known = found.get(value)
                 later = known is not None and (self.case.task is Task.VIDEO or area <= known.area)
@@ -225,11 +225,16 @@ class LabeledScan:
         ranked = sorted(found.values(), key=lambda t: (-t.area, t.label))
         return tuple(_evenly(ranked, most, rng_of(seed, self.case.id)))
 
-    def _labels_on(self, index: int) -> Labels:
-        labels = self.labels.pixels(index)
-        if np.issubdtype(labels.dtype, np.integer):
-            return labels
-        return np.round(np.nan_to_num(labels, nan=0, posinf=0, neginf=0)).astype(np.int64)
+    def labels_on(self, index: int) -> Labels:
+        """The labels (height, width) of the ``index``-th labeled frame; structures are above 0."""
+        return whole_numbers(self.labels.pixels(index))
+
+
+def whole_numbers(labels: NDArray[Any]) -> Labels:
+    """Labels as they are meant where they are stored as fractions: rounded, and 0 where they are no numbers."""
+    if np.issubdtype(labels.dtype, np.integer):
+        return labels
+    return np.round(np.nan_to_num(labels, nan=0, posinf=0, neginf=0)).astype(np.int64)
 
 
 def load_cases(

@@ -90,7 +90,7 @@ class LabeledClips:
         known = {frame: index for index, frame in enumerate(opened.frames)}
         table = class_of(opened.case, self.predictor.classes)
         classes = [
-            placed(named(opened.labels.pixels(known[n]), table), place)
+            placed(named(opened.labels_on(known[n]), table), place)
             if n in known
             else np.full((place.side, place.side), NOT_LABELED)
             for n, place in zip(frames, places, strict=True)

@@ -99,7 +99,7 @@ class ClassObjective:
             table, known = class_of(opened.case, self.predictor.classes), {f: n for n, f in enumerate(opened.frames)}
             for frame, logits in self.predictor.predict(opened.scan):
                 if frame in known:
-                    found, truth = logits.argmax(0), named(opened.labels.pixels(known[frame]), table)
+                    found, truth = logits.argmax(0), named(opened.labels_on(known[frame]), table)
                     for number in sorted(set(np.unique(truth)) - {0}):
                         sizes = (found == number).sum() + (truth == number).sum()
                         scores.append(float(2 * ((found == number) & (truth == number)).sum() / sizes))

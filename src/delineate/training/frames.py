@@ -157,8 +157,8 @@ class LabeledFrames:
         return self._chosen[number]
 
     def _spread(self, number: int) -> list[int]:
-        labels = self._opened.get(number, self.cases[number].open).labels
-        labeled = [n for n in range(len(labels)) if (labels.pixels(n) > 0).any()]
+        opened = self._opened.get(number, self.cases[number].open)
+        labeled = [n for n in range(len(opened.frames)) if (opened.labels_on(n) > 0).any()]
         spread = np.linspace(0, len(labeled) - 1, self._most(number)).astype(int) if labeled else ()
         return [labeled[n] for n in np.unique(spread)] if labeled else []
 
@@ -173,7 +173,7 @@ class LabeledFrames:
         def ready() -> TrainingFrame | None:
             try:
                 opened = self._opened.get(number, self.cases[number].open)
-                frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels.pixels(index))
+                frame = _prepared(self.predictor, opened.scan.frame(opened.frames[index]), opened.labels_on(index))
             except Exception as error:
                 self._leave_out(number, error)
                 return None
@@ -203,9 +203,10 @@ def _prepared(predictor: SamPredictor, frame: Frame, labels: NDArray) -> Trainin
     masks = []
     for value in np.unique(labels):
         mask = labels == value
-        if not value or mask.sum() < LEAST_PIXELS:
+        if value <= 0 or mask.sum() < LEAST_PIXELS:
             continue
-        inner = F.interpolate(torch.from_numpy(mask).float()[None, None], size=place.inner, mode="nearest-exact")[0, 0] > 0
+        pixels_of = torch.from_numpy(mask).float()[None, None]
+        inner = F.interpolate(pixels_of, size=place.inner, mode="nearest-exact")[0, 0] > 0
         whole = np.zeros((place.side, place.side), bool)
         whole[place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner.numpy()
         if whole.any():

@@ -123,9 +123,9 @@ class SequenceSource:
         vars(self).update(areas=(), visible=())
 
     def _areas(self) -> tuple[dict[int, int], ...]:
-        found, labels = [], self.opened.labels
+        found = []
         for n in range(len(self.opened.frames)):
-            values, areas = np.unique(np.rint(labels.pixels(n)).astype(int), return_counts=True)
+            values, areas = np.unique(self.opened.labels_on(n), return_counts=True)
             pairs = zip(values.tolist(), areas.tolist(), strict=True)
             found.append({value: area for value, area in pairs if value > 0 and area >= LEAST_PIXELS})
         return tuple(found)
@@ -171,7 +171,7 @@ class SequenceSource:
             one, place = profile.prepare(Frame.of(frame))
             prepared.append(torch.from_numpy(one))
         assert place is not None
-        truth = torch.stack([_placed(self.opened.labels.pixels(position), values, place) for position in positions], 1)
+        truth = torch.stack([_placed(self.opened.labels_on(position), values, place) for position in positions], 1)
         shown = torch.stack(prepared)
         if augment is not None and rng is not None and pixels:
             shown, truth = _viewed(rng, augment, shown, truth)
@@ -247,7 +247,7 @@ def drawn_from(sources: Sequence[SequenceSource], first: int, draw: Callable[[Se
 
 def _placed(labels: NDArray, values: Sequence[int], place: Fitted) -> Tensor:
     """Labels (height, width) as masks (O, S, S) in the network's input."""
-    masks = torch.from_numpy(np.stack([np.rint(labels) == value for value in values])).float()
+    masks = torch.from_numpy(np.stack([labels == value for value in values])).float()
     inner = F.interpolate(masks[None], size=place.inner, mode="nearest-exact")[0] > 0
     whole = torch.zeros(len(values), place.side, place.side, dtype=torch.bool)
     whole[:, place.top : place.top + place.inner[0], place.left : place.left + place.inner[1]] = inner

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.core.scan import ScanKind
-from delineate.data.cases import Case, Use, load_cases, refuse_outside
+from delineate.data.cases import Case, Use, load_cases, refuse_outside, whole_numbers
 from delineate.data.confined import DataFolder
-from delineate.io.opening import open_scan
+from delineate.preprocess.intensity import eight_bit
 from delineate.quill.data.scene import Scene
 from delineate.quill.data.synthetic.noise import SIDE, slow_field
 from delineate.training.left_out import leave_out
@@ -109,19 +110,22 @@ def real_sources(home: DataFolder) -> list[RealSource]:
 
 
 def _sources_of(case: Case) -> list[RealSource]:
-    scan, labels = open_scan(case.image), open_scan(case.label)
+    opened = case.open()
+    scan = opened.scan
     if scan.kind is ScanKind.VOLUME:
         voxels = scan.voxels().astype(np.float32)
         low, high = np.percentile(voxels, (0.5, 99.5))
         gray = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        return [RealSource(case.dataset, gray, labels.voxels().astype(np.uint16))]
-    found = []
-    for n in range(len(scan)):
-        frame, label = scan.pixels(n), labels.pixels(n)
-        color = np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame
-        flat = label if label.ndim == 2 else label[..., 0]
-        found.append(RealSource(case.dataset, color.astype(np.uint8), flat.astype(np.uint16)))
-    return found
+        return [RealSource(case.dataset, gray, _numbers(opened.labels.voxels()))]
+    return [
+        RealSource(case.dataset, eight_bit(scan.frame(frame)), _numbers(opened.labels_on(n)))
+        for n, frame in enumerate(opened.frames)
+    ]
+
+
+def _numbers(labels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Structures by number; what is below 0 is none."""
+    return whole_numbers(labels).clip(0).astype(np.uint16)
 
 
 def real_textures(rng: np.random.Generator, sources: list[RealSource], count: int = 48) -> list[NDArray[np.float32]]:

@@ -93,7 +93,7 @@ class LabeledFrameReader:
         key = source.number, frame
         if key not in self.ready:
             seen = eight_bit(source.opened.scan.frame(source.opened.frames[frame]))
-            labels = np.rint(source.opened.labels.pixels(frame)).astype(np.uint16)
+            labels = source.opened.labels_on(frame).clip(0).astype(np.uint16)
             self.ready[key] = RealSource(source.case.dataset, seen, labels)
         return self.ready[key]
 
