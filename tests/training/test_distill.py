@@ -14,6 +14,7 @@ from PIL import Image
 pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
+from delineate.core.manifest import RANDOM
 from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import subject_of
@@ -113,3 +114,16 @@ def test_pictures_without_labels_are_learned_from(tmp_path: Path) -> None:
         teacher, student, cases, Distillation(LoopOptions(tmp_path / "out", steps=2, rate=2e-3, every=2), batch=1)
     )
     assert found.weights.is_file()
+
+
+def test_a_fresh_student_begins_at_the_teachers_scale(tmp_path: Path) -> None:
+    teacher, student = tiny_predictor(alive=True, side=128), tiny_predictor(SamEncoder.TINY_VIT, side=128)
+    with torch.no_grad():
+        for value in list(teacher.network.host.vision_encoder.neck.children())[-1].parameters():
+            value *= 0.1  # as SAM's are
+    fresh = replace(student, record=student.record.model_copy(update={"sha256": RANDOM}))
+    cases, errors = blocks(tmp_path / "data", 3), []
+    for number, one in enumerate((student, fresh)):
+        loop = LoopOptions(tmp_path / str(number), steps=1, rate=1e-6, every=1)
+        errors.append(distill(teacher, one, cases, Distillation(loop, batch=1)).before)
+    assert errors[0] > 5 and errors[1] < 2

@@ -16,6 +16,7 @@ from delineate.core.json_file import parse_json, renamed, validated
 from delineate.core.prompt_log import PromptLog, require_file
 from delineate.core.scan import Scan
 
+RANDOM: Final = "random weights"  # in place of a hash
 OLD_FORMATS: Final = ("delineate-manifest/1", "delineate-manifest/2")
 OLD_KEYS: Final = {"licence": "license", "colour": "color"}
 

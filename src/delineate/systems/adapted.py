@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from delineate.core.errors import ModelError
+from delineate.core.manifest import RANDOM
 from delineate.systems.on_graph import no_weights
 from delineate.systems.sources import how_to_get
 from delineate.systems.system import BuildOptions
@@ -94,7 +95,7 @@ class AdaptedWeights:
                 raise no_weights(self.name)
             host = cached_path(self.start)
             if host is None:
-                return "random weights"
+                return RANDOM
             self.load_host(network, read_weights(host), host.name)
             return f"{self.start} {sha256_of(host)}, the rest random"
         weights = read_weights(path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from delineate.checkpoints.store import cached_path, require_unchanged
 from delineate.core.errors import ModelError
 from delineate.core.hashing import both_hashes, sha256_of
-from delineate.core.manifest import ModelRecord
+from delineate.core.manifest import RANDOM, ModelRecord
 from delineate.systems.on_graph import no_weights
 from delineate.systems.system import BuildOptions
 
@@ -78,7 +78,7 @@ def _with_weights(
         return network.eval(), sha256
     if not options.untrained:
         raise no_weights(name)
-    return network.eval(), "random weights"
+    return network.eval(), RANDOM
 
 
 def record_of(

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from delineate.core.errors import InputError, ModelError
 from delineate.core.frame import Frame
+from delineate.core.manifest import RANDOM
 from delineate.core.terminal_text import counted
 from delineate.data.cases import Case, Task
 from delineate.data.subjects import split_by_subject
@@ -35,6 +36,7 @@ from delineate.training.teacher_features import TeacherFeatures
 
 HEADS = ("prompt_encoder.", "mask_decoder.", "shared_image_embedding.")
 STUDENT = "student.safetensors"
+LOOKED_AT = 8  # pictures, for the scale of the teacher's embeddings
 
 __all__ = ["Distillation", "Distilled", "EncoderDistillation", "FeatureLoss", "distill"]
 
@@ -107,6 +109,21 @@ class EncoderDistillation:
                 "Teacher and student make embeddings of {} and {}.".format(*channels),
                 "Choose a student of the same embedding size as the teacher.",
             )
+        if student.record.sha256 == RANDOM:
+            self.scale_as_teacher()
+
+    @torch.no_grad()
+    def scale_as_teacher(self) -> None:
+        """The last norm begins with the mean and the deviation that each channel has in the teacher.
+
+        Fresh norms make embeddings ten times as large as SAM's are, and a short run does nothing but unlearn that.
+        """
+        chosen = np.unique(np.linspace(0, len(self.training) - 1, LOOKED_AT).astype(int)).tolist()
+        seen = torch.stack([self.wanted.of(self.training[n]) for n in chosen])
+        *_, norm = self.host.vision_encoder.get_submodule("neck").children()
+        scale, shift = norm.parameters()
+        scale.copy_(seen.std((0, 2, 3)))
+        shift.copy_(seen.mean((0, 2, 3)))
 
     def groups(self) -> list[dict[str, Any]]:
         return [{"params": list(self.host.vision_encoder.parameters()), "eps": self.recipe.epsilon, "name": "encoder"}]

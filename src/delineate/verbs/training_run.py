@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from delineate.core.errors import DelineateError, ModelError
+from delineate.core.manifest import RANDOM
 from delineate.data.learned_from import LEARNED_FROM, LearningRecord
 from delineate.io.atomic import write_bytes
 from delineate.io.outputs import check_run_folder
@@ -113,6 +114,6 @@ def embed_by_graph(predictor: Any, threads: int) -> None:
     from delineate.predictors.export.image_encoder import Backend, run_exported
 
     record = predictor.record
-    if predictor.engine.device.type == "cpu" and has_graph(record.name) and record.sha256 != "random weights":
+    if predictor.engine.device.type == "cpu" and has_graph(record.name) and record.sha256 != RANDOM:
         key = f"{record.name}-{record.sha256[:16]}"
         run_exported(predictor.network, Backend.ONNX, key, predictor.engine.precision, threads)
