@@ -12,11 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from delineate.checkpoints.store import import_checkpoint
 from delineate.core.errors import InputError, ModelError
 from delineate.data.cases import Case
 from delineate.data.confined import ANYWHERE
 from delineate.data.layouts import read_dataset
-from delineate.data.learned_from import LEARNED_FROM, LearningRecord, content_of, learned_by, was_learned
+from delineate.data.learned_from import (
+    LEARNED_FROM,
+    LearningRecord,
+    content_of,
+    keep_with_export,
+    keep_with_import,
+    learned_by,
+    was_learned,
+)
 from delineate.evaluation.runner import EvaluateOptions, unlearned
 from small_data_sets import challenge, coco, endovis17, folders, vos
 
@@ -118,6 +127,27 @@ def test_what_a_run_began_from_is_not_forgotten(cases: list[Case], tmp_path: Pat
     LearningRecord.of(cases[:1], []).write(files[0].parent)
     LearningRecord.of(cases[1:2], [], [f"lite_medsam={files[0]}", "quill"]).write(files[1].parent)
     assert learned_by([str(files[1])]) == {content_of(case) for case in cases[:2]}
+
+
+def test_what_copies_of_weights_learned_from_is_known(
+    cases: list[Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "store"))
+    mine, exported = tmp_path / "mine" / "best.safetensors", tmp_path / "exported"
+    exported.mkdir()
+    mine.parent.mkdir()
+    mine.write_bytes(b"trained")
+    LearningRecord.of(cases[:3], cases[3:]).write(mine.parent)
+    learned = frozenset(content_of(case) for case in cases[:3])
+    import_checkpoint("lite_medsam", mine)
+    keep_with_import("lite_medsam", mine)
+    keep_with_export("lite_medsam", exported)
+    for name in ("lite_medsam", "lite_medsam:interactive", "quill+lite_medsam", f"lite_medsam={exported}"):
+        assert learned_by([name]) == learned, name
+    assert learned_by(["quill", "ellipse", "medsam"]) == frozenset()
+    mine.with_name("other.pth").write_bytes(b"published")
+    import_checkpoint("lite_medsam", mine.with_name("other.pth"))
+    assert learned_by(["lite_medsam"]) == frozenset()
 
 
 def test_a_scan_that_cannot_be_read_teaches_nothing(cases: list[Case]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
+from delineate.checkpoints import store
+from delineate.checkpoints.store import kept_sha256
 from delineate.core.errors import InputError, ModelError
 from delineate.core.json_file import read_json
 from delineate.core.terminal_text import counted
@@ -120,18 +123,49 @@ class LearningRecord:
 
 
 def learned_by(models: Iterable[str]) -> frozenset[str]:
-    """Contents that any of these models learned from, as ``content_of`` gives them; SYSTEM=FILE is a file too.
+    """Contents that any of these models learned from, as ``content_of`` gives them: files, SYSTEM=FILE, and systems.
 
-    The file lies beside the weights, or a folder higher where a recipe has stages. Raises InputError if it is damaged.
+    The file lies beside the weights, or a folder higher where a recipe has stages; of a system whose weights are kept
+    on this machine where ``keep_with_import`` put it. Raises InputError if it is damaged.
     """
     found: set[str] = set()
     for name in models:
-        weights = Path(name.rpartition("=")[2])
-        for folder in (weights.parent, weights.parent.parent):
-            path = folder / LEARNED_FROM
-            if weights.is_file() and path.is_file():
+        for path in _beside(name):
+            if path.is_file():
                 found |= _read(path).contents
     return frozenset(found)
+
+
+def keep_with_import(system: str, file: Path) -> None:
+    """Remember what weights learned from that were just imported under a system's name."""
+    if learned := learned_by([str(file)]):
+        folder = _of_kept(kept_sha256(system))
+        folder.mkdir(parents=True, exist_ok=True)
+        LearningRecord(learned, 0).write(folder)
+
+
+def keep_with_export(model: str, folder: Path) -> None:
+    """Say in an exported system's folder what its weights learned from."""
+    if learned := learned_by([model]):
+        LearningRecord(learned, 0).write(folder)
+
+
+def _beside(name: str) -> Iterator[Path]:
+    """Where it may be said what a model learned from."""
+    weights = Path(name.rpartition("=")[2])
+    if weights.is_dir():
+        yield weights / LEARNED_FROM
+    elif weights.is_file():
+        yield from (folder / LEARNED_FROM for folder in (weights.parent, weights.parent.parent))
+    else:
+        for system in re.split(r"[+:]", name):
+            with suppress(ModelError):
+                yield _of_kept(kept_sha256(system)) / LEARNED_FROM
+
+
+def _of_kept(sha256: str) -> Path:
+    """Where it is said of weights in the store, whatever they are called."""
+    return store.folder() / "learned" / (sha256 or "none")
 
 
 def _read(path: Path) -> LearnedFrom:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from delineate.checkpoints import store, vocabulary
 from delineate.core.errors import ModelError
+from delineate.data.learned_from import keep_with_export, keep_with_import
 from delineate.io.outputs import Outputs
 from delineate.predictors.bundle_card import CARD
 from delineate.systems import SYSTEMS, BuildOptions, build
@@ -133,7 +134,9 @@ def import_model(request: ImportModelRequest) -> ImportModelResult:
     else:
         name = name or system_of_file(file)
         system_named(name).build(BuildOptions(checkpoint=file, device="cpu", precision="fp32"))  # it must fit
-    return ImportModelResult(name, store.import_checkpoint(name, file))
+    kept = store.import_checkpoint(name, file)
+    keep_with_import(name, file)
+    return ImportModelResult(name, kept)
 
 
 class ExportModelRequest(Request):
@@ -195,7 +198,8 @@ def export_model(request: ExportModelRequest) -> ExportModelResult:
     with Outputs([request.output], [model_file(model)], request.overwrite) as outputs:
         options = BuildOptions(None, request.untrained, device="cpu", precision="fp32", backend="torch")
         predictor = build(model, options, request.system)
-        card = export_system(predictor, outputs.stage(request.output), request.check)
+        card = export_system(predictor, staged := outputs.stage(request.output), request.check)
+        keep_with_export(model, staged)
     return ExportModelResult(request.output, card)
 
 
