@@ -11,7 +11,7 @@ from pathlib import Path
 from delineate.checkpoints.entries import read_record, write_entry
 from delineate.checkpoints.entry_lock import locked, not_writable
 from delineate.checkpoints.store import folder
-from delineate.core.errors import ModelError
+from delineate.core.errors import ModelError, OutputError
 from delineate.core.hashing import sha256_of
 
 NAME = "exported"  # of the folder, and of its lock
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 def cached_file(name: str, make: Callable[[Path], None]) -> Iterator[Path]:
     """A file that ``make`` writes at the path it is given, made only once; it is there until the block ends.
 
-    A kept file whose hash is not the recorded one is made anew, and that is logged. Where the store can only be read,
-    the file is made in a temporary folder.
-    Raises ModelError or OutputError if the disk is full.
+    A kept file whose hash is not the recorded one is made anew, and that is logged. Where the store is full or can only
+    be read, the file is made in a temporary folder.
+    Raises OSError if that is full, too.
     """
     place = folder() / NAME
     path = place / name
@@ -35,8 +35,8 @@ def cached_file(name: str, make: Callable[[Path], None]) -> Iterator[Path]:
         try:
             with locked(place, NAME):
                 _provide(path, make)
-        except ModelError as error:
-            if error.code not in ("E-MODEL-STORE", "E-MODEL-BUSY"):
+        except (ModelError, OutputError) as error:
+            if error.code not in ("E-MODEL-STORE", "E-MODEL-BUSY", "E-OUTPUT-FAILED"):
                 raise
             if not _intact(path):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delineate-"))) / name

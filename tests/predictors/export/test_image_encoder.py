@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -161,6 +162,20 @@ def test_encoders_used_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(file_cache, "CAPACITY", 0)
     embedded(tiny_sam(), "d")  # larger than what is allowed: it stays for this run
     assert [name[0] for name in exported_files(tmp_path)] == ["d"]
+
+
+def test_a_full_store_stops_nothing(tmp_path: Path) -> None:
+    """``tmp_path`` is the store here (see ``models``)."""
+
+    def make(path: Path) -> None:
+        if tmp_path in path.parents:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        path.write_bytes(b"whole")
+
+    with file_cache.cached_file("a.onnx", make) as path:
+        assert path.read_bytes() == b"whole" and tmp_path not in path.parents
+    assert not path.exists() and not exported_files(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
