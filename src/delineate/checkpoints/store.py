@@ -270,7 +270,7 @@ def _require_published(system: str, source: Source) -> None:
     raise ModelError(
         "E-MODEL-OTHER",
         f"{system} is on this machine, but it is not the published file: {entry.path} was imported from "
-        f"{entry.record.source}.",
+        f"{entry.record.source or 'another one'}.",
         f"Move that file elsewhere (it runs from there: -m FILE --system {system}), then pull again.",
     )
 

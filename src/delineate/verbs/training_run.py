@@ -81,8 +81,9 @@ def recorded_run(
     try:
         yield
     except DelineateError:
-        if not any(folder.rglob(STATE)):
-            for name in (REQUEST_FILE, LEARNED_FROM):
+        said = (REQUEST_FILE, LEARNED_FROM)
+        if all(path.name in said for path in folder.iterdir()):
+            for name in said:
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):
                 folder.rmdir()
