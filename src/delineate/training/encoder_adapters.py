@@ -25,6 +25,7 @@ from delineate.core.errors import MissingExtraError, ModelError
 from delineate.training.run_files import save_arrays
 
 NAME = "default"
+SEED = 0  # of fresh matrices
 WARM, FINAL = 0.1, 0.3  # shares of the steps before AdaLoRA's ranks shrink, and after they are settled
 ORTHOGONAL = 0.5  # weight of AdaLoRA's penalty
 
@@ -103,7 +104,7 @@ class LowRankAdapter:
     def _put(
         cls, module: nn.Module, layers: list[str], options: AdapterOptions, steps: int, place: str
     ) -> LowRankAdapter:
-        """Put fresh adapters beside layers of a module.
+        """Put fresh adapters beside layers of a module, the same ones each time.
 
         Raises MissingExtraError where peft is not installed.
         """
@@ -118,8 +119,9 @@ class LowRankAdapter:
             "lora_alpha": options.alpha,
             "lora_dropout": options.dropout,
         }
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
+            torch.manual_seed(SEED)
             if options.kind is AdapterKind.ADALORA:
                 warm, final = int(WARM * steps), int(FINAL * steps)
                 every = max(1, (steps - warm - final) // 20)
