@@ -26,8 +26,8 @@ from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.frames import FrameOptions, LabeledFrames
 from delineate.training.loop import LoopOptions, Schedule, train
 from delineate.training.recipes import medical_sam_adapter, sam_unet
-from delineate.training.recipes.medical_sam_adapter import AdaptersObjective
 from delineate.training.recipes.medical_sam_adapter_3d import SlicesObjective, dice_in_box
+from delineate.training.recipes.parts_recipe import PartsObjective
 from delineate.training.run_files import LAST
 from delineate.training.slice_clips import SliceClips
 from moving_clips import moving
@@ -163,7 +163,7 @@ def clicked(steps: int, hyper: bool, seed: int, folder: Path) -> Found:
     held += [c for c in sets["carotid"] if subject_of(c).rsplit("/", 1)[-1] in FOLDS[seed]]
     learned = [c for c in sets["carotid"] + sets["skin"] if c not in held]
     recipe = replace(medical_sam_adapter.options(folder), loop=loop(folder, seed, max(1, steps), 1e-3), batch=2)
-    objective = AdaptersObjective(predictor, LabeledFrames(predictor, learned, recipe.frames), [], recipe)
+    objective = PartsObjective(predictor, LabeledFrames(predictor, learned, recipe.frames), [], recipe)
     if steps:
         trained(objective, recipe.loop)
     scores = {}
@@ -187,7 +187,7 @@ def beside(branch: bool, seed: int, folder: Path) -> Found:
         sam_unet.options(folder), loop=loop(folder, seed, 150, 1e-3), part=TrainedPart.ALL, batch=2, of_each=2
     )
     training, testing = (LabeledFrames(predictor, cases, recipe.frames) for cases in (learned, held))
-    objective = AdaptersObjective(predictor, training, testing, recipe)
+    objective = PartsObjective(predictor, training, testing, recipe)
     trained(objective, recipe.loop)
     return {DICE: objective.measure()}
 

@@ -20,6 +20,7 @@ from delineate.training.class_finetune import policy_of
 from delineate.training.finetune import TrainedPart
 from delineate.training.memory_plan import FP32
 from delineate.training.parts_memory_plan import LOSSES, kept_for
+from delineate.training.prompt_policies import PromptPolicy
 from delineate.training.recipes import RECIPES, RecipeOverrides
 from narrow_systems import narrow_card, narrow_file, narrow_network
 
@@ -38,6 +39,7 @@ def test_a_recipe_is_fitted_or_refused(system: str, tmp_path: Path) -> None:
     predictor, recipe = narrow(system, tmp_path), RECIPES[system]
     wishes = RecipeOverrides(tmp_path, batch=10)
     asked, plan = recipe.within(predictor, wishes, "500GB")
+    one_answer = plan.estimate.activations
     assert plan.changes == () and asked.batch == 10 and not asked.checkpointing
     fixed = plan.estimate.total - 1.1 * plan.estimate.activations
     asked, plan = recipe.within(predictor, wishes, f"{int(fixed + 0.6 * plan.estimate.activations)}")
@@ -45,6 +47,9 @@ def test_a_recipe_is_fitted_or_refused(system: str, tmp_path: Path) -> None:
     assert recipe.options(asked).checkpointing is asked.checkpointing
     assert getattr(plan.recipe, "part", TrainedPart.ENCODER) is TrainedPart.ENCODER
     if system == OWN[0]:
+        clicked = RecipeOverrides(tmp_path, batch=10, prompt=PromptPolicy.SAM_ITERATIVE)
+        more = recipe.within(predictor, clicked, "500GB")[1].estimate.activations
+        assert more > 1.5 * one_answer  # eleven answers a step are kept, not one
         with pytest.raises(ModelError, match="the least is"):
             recipe.within(predictor, wishes, "1MB")
 

@@ -15,6 +15,7 @@ from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam_behavior import Multimask
+from delineate.training.prompt_policies import PromptPolicy
 from delineate.training.recipes import RECIPES, RecipeOverrides, recipe_named
 from delineate.training.run_files import LAST, read_arrays
 from training_discs import discs, tiny_predictor
@@ -49,6 +50,14 @@ def test_lite_medsam_learns_embeddings_first_where_it_has_a_teacher(tmp_path: Pa
     RECIPES["lite_medsam"].run(student, discs(tmp_path / "data", 4), wishes, None)
     assert (tmp_path / "out" / "stage1" / "student.safetensors").is_file()
     assert (tmp_path / "out" / "stage2" / LAST).is_file()
+
+
+def test_structures_are_pointed_at_as_asked(tmp_path: Path) -> None:
+    prompted = {name for name, one in RECIPES.items() if one.prompted}
+    assert {"quick", "medsam", "medical_sam_adapter", "sam_unet"} <= prompted and "sam_med2d" not in prompted
+    for name in prompted:
+        for prompt in (PromptPolicy.POINT, PromptPolicy.BOX):
+            assert RECIPES[name].options(RecipeOverrides(tmp_path, prompt=prompt)).prompts is prompt
 
 
 def test_rounds_of_corrections_train_the_decoder_alone(tmp_path: Path) -> None:

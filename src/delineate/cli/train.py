@@ -97,6 +97,10 @@ class Learning:
         str | None, typer.Option(help="How; the first that fits by default. All of them: delineate train recipes.")
     ] = None
     part: Annotated[str | None, typer.Option(help="What learns: decoder (embeddings are kept), encoder, all.")] = None
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="How structures are pointed at: point, box, shifted_box, sam_iterative, interactive."),
+    ] = None
     peft: Annotated[str | None, typer.Option(help="Adapters in the encoder: lora, dora, adalora.")] = None
     rank: Annotated[int, typer.Option(help="Of the adapters.")] = 8
     steps: options.Steps = None

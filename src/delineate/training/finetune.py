@@ -73,7 +73,7 @@ class Finetune:
     part: TrainedPart = TrainedPart.DECODER
     batch: int = 8
     of_each: int = 1
-    prompts: PromptPolicy = PromptPolicy.MEDSAM_BOX
+    prompts: PromptPolicy = PromptPolicy.BOX
     losses: MaskLosses = field(default=MEDSAM_LOSSES)
     flips: float = 0.0
     full_size: bool = False

@@ -25,6 +25,7 @@ from delineate.training.activations import BLOCKS, forget_activations, kept_byte
 from delineate.training.class_finetune import ClassFinetune, policy_of
 from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.memory_plan import FP32, HALVED, OF_A_CPU, OF_A_GPU, Estimate, Plan, first_that_fits, smaller
+from delineate.training.prompt_policies import SIMULATIONS
 
 Unit = Callable[[Any], Tensor]  # a network's answer to one picture or clip of a batch
 LOSSES = 4  # copies of the answer that losses keep
@@ -44,7 +45,8 @@ def planned_classes(predictor: ClipClassPredictor, recipe: ClassFinetune, memory
 
 def planned_pictures(predictor: SamPredictor, recipe: Finetune, memory: float) -> Plan[Finetune]:
     """The same for prompted systems, structures of one picture at a time."""
-    return _planned(predictor, recipe, recipe.part is TrainedPart.ALL, _decoding(1, recipe.of_each), memory)
+    answers = SIMULATIONS[recipe.prompts].rounds + 1
+    return _planned(predictor, recipe, recipe.part is TrainedPart.ALL, _decoding(1, recipe.of_each, answers), memory)
 
 
 def planned_slices(predictor: ClipVolumePredictor, recipe: Finetune, memory: float) -> Plan[Finetune]:
@@ -53,13 +55,13 @@ def planned_slices(predictor: ClipVolumePredictor, recipe: Finetune, memory: flo
     return _planned(predictor.frames, recipe, whole, _decoding(predictor.depth, predictor.depth), memory)
 
 
-def _decoding(depth: int, structures: int) -> Unit:
+def _decoding(depth: int, structures: int, answers: int = 1) -> Unit:
     def unit(network: Any) -> Tensor:
         side = network.shape.side
         embedding = network.embed(torch.empty(depth, 3, side, side, device="meta"), SlotContext(depth=depth))
         embedding = embedding.repeat_interleave(structures // depth, dim=0)
         prompts = SamPrompts(boxes=torch.empty(structures, 4, device="meta"))
-        logits = network.decode(embedding, prompts, False)[0]
+        logits = torch.cat([network.decode(embedding, prompts, False)[0] for _ in range(answers)])
         return F.interpolate(logits, size=(side, side), mode="bilinear")
 
     return unit

@@ -43,8 +43,7 @@ SAM_ROUNDS = 10  # eight clicks and two rounds without a new prompt follow the f
 
 
 class PromptPolicy(StrEnum):
-    MEDSAM_BOX = "medsam_box"
-    LITE_MEDSAM_BOX = "lite_medsam_box"
+    BOX = "box"  # MedSAM and LiteMedSAM
     POINT = "point"  # MedSAM's point extension
     SAM_ITERATIVE = "sam_iterative"
     SAM_MED2D = "sam_med2d"
@@ -203,14 +202,15 @@ def _added(given: SampledPrompts, points: NDArray[np.float64], labels: NDArray[n
 
 
 SIMULATIONS: dict[PromptPolicy, Simulation] = {
-    PromptPolicy.MEDSAM_BOX: Simulation(medsam_boxes),
-    PromptPolicy.LITE_MEDSAM_BOX: Simulation(medsam_boxes),
+    PromptPolicy.BOX: Simulation(medsam_boxes),
     PromptPolicy.POINT: Simulation(one_point),
     PromptPolicy.SAM_ITERATIVE: Simulation(sam_first, sam_then, SAM_ROUNDS),
     PromptPolicy.SAM_MED2D: Simulation(med2d_first, med2d_then, MED2D_ROUNDS),
     PromptPolicy.SHIFTED_BOX: Simulation(shifted_boxes),
     PromptPolicy.INTERACTIVE: Simulation(interactive_first, interactive_then, INTERACTIVE_ROUNDS, INTERACTIVE_BEFORE),
 }
+
+CHOICES = tuple(one for one in PromptPolicy if one is not PromptPolicy.SAM_MED2D)  # whose rounds are steps of a scheme
 
 
 def measured_prompts(policy: PromptPolicy) -> tuple[Callable[[NDArray[np.bool_]], SampledPrompts], ...]:

@@ -30,6 +30,7 @@ from delineate.verbs.training_run import Measured, TrainingStart, check_run, emb
 if TYPE_CHECKING:
     from delineate.training.encoder_adapters import AdapterOptions
     from delineate.training.finetune import TrainedPart
+    from delineate.training.prompt_policies import PromptPolicy
     from delineate.training.recipes import Recipe, RecipeOverrides
 
 
@@ -46,6 +47,9 @@ class FinetuneRequest(Request):
     output: Path = Field(default=Path("finetuned"), description="Folder for weights and log.")
     recipe: str | None = Field(default=None, description="How; None: the first that fits.")
     part: str | None = Field(default=None, description="What learns: decoder (embeddings are kept), encoder, all.")
+    prompt: str | None = Field(
+        default=None, description="How structures are pointed at in training, such as point, box."
+    )
     peft: str | None = Field(default=None, description="Adapters in the encoder: lora, dora, adalora.")
     rank: int = Field(default=8, ge=1, description="Of the adapters.")
     memory: str | None = Field(default=None, description="Batch and precision are chosen to fit, such as 8GB.")
@@ -178,6 +182,7 @@ def _wishes(
         minutes=request.minutes,
         embeddings=request.embeddings,
         start=_start(request.adapter, predictor.record.name),
+        prompt=_prompt(request.prompt, recipe),
     )
     if request.memory is None:
         return wishes, ()
@@ -216,6 +221,26 @@ def _part(name: str | None) -> TrainedPart | None:
     if name is not None and name not in list(TrainedPart):
         raise ModelError("E-TRAIN-PART", f'There is no part "{name}".', f"--part is one of {', '.join(TrainedPart)}.")
     return None if name is None else TrainedPart(name)
+
+
+def _prompt(name: str | None, recipe: Recipe) -> PromptPolicy | None:
+    """Raises ModelError for ways there are not, and for recipes that have none or their own."""
+    if name is None:
+        return None
+    from delineate.training.prompt_policies import CHOICES, PromptPolicy
+    from delineate.training.recipes import RECIPES
+
+    if not recipe.prompted:
+        others = ", ".join(one.name for one in RECIPES.values() if one.prompted)
+        raise ModelError(
+            "E-TRAIN-PROMPT", f"How {recipe.name} points at structures is not chosen.",
+            f"Leave --prompt out. Recipes that take it: {others}",
+        )  # fmt: skip
+    if name not in CHOICES:
+        raise ModelError(
+            "E-TRAIN-PROMPT", f'No structure is pointed at by "{name}".', f"--prompt is one of {', '.join(CHOICES)}."
+        )
+    return PromptPolicy(name)
 
 
 def _adapter(kind: str | None, rank: int) -> AdapterOptions | None:

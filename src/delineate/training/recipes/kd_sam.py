@@ -26,7 +26,7 @@ def distillation(output: Path) -> Distillation:
         LoopOptions(output / "decoder", steps=400, rate=1e-4),
         TrainedPart.DECODER,
         batch=8,
-        prompts=PromptPolicy.MEDSAM_BOX,
+        prompts=PromptPolicy.BOX,
         losses=((MaskLoss.DICE, 1.0),),
         held_out=0.2,  # the subjects the first stage holds out too
         probe=False,

@@ -34,7 +34,7 @@ def options(output: Path) -> Finetune:
         LoopOptions(output, steps=400, rate=5e-5, weight_decay=0.01, schedule=Schedule.PLATEAU),
         TrainedPart.ALL,
         batch=4,
-        prompts=PromptPolicy.LITE_MEDSAM_BOX,
+        prompts=PromptPolicy.BOX,
         losses=LITE_MEDSAM_LOSSES,
         full_size=True,  # its logits have the input's size; those of other systems are enlarged to it
         flips=0.5,
@@ -59,4 +59,5 @@ RECIPE = Recipe(
     "MedSAM repository, branch LiteMedSAM",
     run,
     lambda wishes: replace(wishes, teacher=None).of(options(wishes.output)),
+    prompted=True,
 )

@@ -30,7 +30,7 @@ from delineate.training.parts_memory_plan import planned_slices
 from delineate.training.prompt_policies import SampledPrompts, medsam_boxes, one_point
 from delineate.training.prompt_simulation import bounding_box
 from delineate.training.recipes import medical_sam_adapter
-from delineate.training.recipes.medical_sam_adapter import AdaptersObjective
+from delineate.training.recipes.parts_recipe import PartsObjective, own_parts
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 from delineate.training.slice_clips import SliceClip, SliceClips, slices_of, split_slices
 
@@ -40,10 +40,10 @@ NAME = "medical_sam_adapter_3d"
 def options(output: Path) -> Finetune:
     """As in 2D; a batch counts clips."""
     recipe = medical_sam_adapter.options(output)
-    return replace(recipe, batch=1, probe=False, flips=0.5)
+    return replace(recipe, batch=1, probe=False)
 
 
-class SlicesObjective(AdaptersObjective):
+class SlicesObjective(PartsObjective):
     """An ``Objective``: slices of a clip are embedded together, and each that shows the structure is decoded."""
 
     def __init__(
@@ -109,9 +109,8 @@ def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Te
 
 
 def asked(wishes: RecipeOverrides) -> Finetune:
-    """With what was asked for; refusals are those of the recipe in 2D."""
-    given = options(wishes.output)
-    return replace(medical_sam_adapter.asked(wishes), batch=wishes.batch or given.batch, probe=given.probe)
+    """With what was asked for; how much depends on the prompt is measured in 2D alone."""
+    return replace(own_parts(wishes, options(wishes.output)), probe=False)
 
 
 RECIPE = Recipe(

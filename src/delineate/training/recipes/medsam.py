@@ -21,7 +21,7 @@ def options(output: Path) -> Finetune:
         LoopOptions(output, steps=400, rate=1e-4, weight_decay=0.01),
         TrainedPart.ALL,
         batch=2,
-        prompts=PromptPolicy.MEDSAM_BOX,
+        prompts=PromptPolicy.BOX,
         losses=MEDSAM_LOSSES,
         full_size=True,
     )

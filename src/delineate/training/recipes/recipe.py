@@ -16,6 +16,7 @@ from delineate.training.finetune import Finetune, TrainedPart
 from delineate.training.layer_rates import Sam2Part
 from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
 from delineate.training.memory_plan import Plan, bytes_of, planned
+from delineate.training.prompt_policies import PromptPolicy
 from delineate.training.sam2_objective import Sam2Finetune
 from delineate.training.sequence_memory_plan import planned_sequences
 
@@ -31,6 +32,7 @@ class RecipeOverrides:
     minutes   budget of wall-clock time
     embeddings  folder where embeddings of a frozen encoder stay for other runs
     start     file of a decoder's adapter that is trained further
+    prompt    how structures are pointed at in training, for recipes that are ``prompted``
     progress  called after every step with it, the last step, and the minutes left
     """
 
@@ -56,6 +58,7 @@ class RecipeOverrides:
     minutes: float | None = None
     embeddings: Path | None = None
     start: Path | None = None
+    prompt: PromptPolicy | None = None
     progress: Callable[[int, int, float], None] | None = None
 
     def of_loop(self, loop: LoopOptions) -> LoopOptions:
@@ -73,6 +76,8 @@ class RecipeOverrides:
                 "Leave --teacher out, or take --recipe lite_medsam. See also: delineate distill",
             )
         asked = {n: getattr(self, n) for n in ("batch", "part", "held_out", "flips") if getattr(self, n) is not None}
+        if self.prompt is not None:
+            asked["prompts"] = self.prompt
         adapter = self.adapter or recipe.adapter
         if recipe.adapter is None and adapter is not None and self.part is None and recipe.keeps_embeddings:
             asked["part"] = TrainedPart.ALL
@@ -108,6 +113,7 @@ class Recipe:
     options  its figures with what was asked for
     trains   the kind of network it can train
     plan     fits its figures for a predictor into so many bytes; None: those of SAM's and SAM 2's shape are known
+    prompted structures may be pointed at in another way than its own
     """
 
     name: str
@@ -118,6 +124,7 @@ class Recipe:
     options: Callable[[RecipeOverrides], Any]
     trains: NetworkKind = NetworkKind.SAM
     plan: Callable[[Any, Any, float], Plan[Any]] | None = None
+    prompted: bool = False
 
     def within(self, predictor: Any, wishes: RecipeOverrides, memory: str) -> tuple[RecipeOverrides, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
@@ -162,4 +169,4 @@ def finetuning(name: str, system: str, summary: str, source: str, options: Calla
     ) -> TrainingOutcome:
         return finetune(predictor, cases, asked(wishes), tell)
 
-    return Recipe(name, system, summary, source, run, asked)
+    return Recipe(name, system, summary, source, run, asked, prompted=True)

@@ -7,22 +7,13 @@ ResNet begins from nothing, as in a network that was not published, it needs mor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from delineate.core.errors import ModelError
-from delineate.data.cases import Case
-from delineate.training.finetune import Finetune, TrainedPart, run_finetune
-from delineate.training.frames import split_frames
-from delineate.training.loop import LoopOptions, Schedule, Tell, TrainingOutcome
+from delineate.training.finetune import Finetune, TrainedPart
+from delineate.training.loop import LoopOptions, Schedule
 from delineate.training.losses import MaskLoss
-from delineate.training.parts_memory_plan import planned_pictures
 from delineate.training.prompt_policies import PromptPolicy
-from delineate.training.recipes.medical_sam_adapter import AdaptersObjective, own_parts
-from delineate.training.recipes.recipe import Recipe, RecipeOverrides
-
-NAME = "sam_unet"
+from delineate.training.recipes.parts_recipe import parts_recipe
 
 
 def options(output: Path) -> Finetune:
@@ -38,29 +29,9 @@ def options(output: Path) -> Finetune:
     )
 
 
-def asked(wishes: RecipeOverrides) -> Finetune:
-    """With what was asked for. Raises ModelError for low-rank adapters, and for the decoder alone."""
-    return own_parts(wishes, options(wishes.output))
-
-
-def run(predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None) -> TrainingOutcome:
-    """Train all but SAM's encoder. Raises ModelError for another system."""
-    recipe = asked(wishes)
-    if not predictor.record.name.startswith(NAME):
-        raise ModelError(
-            "E-TRAIN-SYSTEM",
-            f"{predictor.record.name} has no network beside its encoder.",
-            "Take -m sam_unet, or another recipe: delineate train recipes",
-        )
-    return run_finetune(AdaptersObjective(predictor, *split_frames(predictor, cases, recipe.frames), recipe), tell)
-
-
-RECIPE = Recipe(
-    NAME,
-    NAME,
+RECIPE = parts_recipe(
+    "sam_unet",
     "ResNet, bridges and decoder on a frozen SAM, from a box; focal + 20 Dice; Adam 1e-4, halved twice",
     "arXiv 2408.09886 (version 1); train.py of its repository",
-    run,
-    asked,
-    plan=planned_pictures,
+    options,
 )

@@ -1,0 +1,103 @@
+"""A recipe that trains what a paper put into a prompted system, and what a person may ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from delineate.checkpoints.store import cached_path
+from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.core.errors import ModelError
+from delineate.data.cases import Case
+from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.systems import SYSTEMS
+from delineate.training.adapted import ADAPTER
+from delineate.training.class_finetune import policy_of
+from delineate.training.finetune import Finetune, FinetuneObjective, TrainedPart, run_finetune
+from delineate.training.frames import split_frames
+from delineate.training.loop import BEST, Tell, TrainingOutcome
+from delineate.training.parts_memory_plan import planned_pictures
+from delineate.training.recipes.recipe import Recipe, RecipeOverrides
+
+
+class PartsObjective(FinetuneObjective):
+    """An ``Objective``: what the system's own table says learns; with ``part = all`` everything."""
+
+    def trained(self) -> list[dict[str, Any]]:
+        policy = policy_of(self.predictor.record)
+        whole = self.recipe.part is TrainedPart.ALL
+        self.learned = {n for n, _ in self.host.named_parameters() if (policy.learns(n) or whole)}
+        fixed = {n for n in self.learned if "positional_embedding" in n}
+        self.learned -= fixed
+        return [{"params": [p for n, p in self.host.named_parameters() if n in self.learned], "name": "adapters"}]
+
+    def keep(self, folder: Path) -> None:
+        """The weights with a header, and what learned alone where its host is kept on this machine."""
+        card, state = self.card(), self.weights()
+        write_system(folder / BEST, state, card)
+        start = SYSTEMS[card.system].build.__self__.files.start  # type: ignore[attr-defined]
+        if self.recipe.part is not TrainedPart.ALL and cached_path(start) is not None and card.sizes.vit is None:
+            write_system(folder / ADAPTER, state, card.model_copy(update={"host": start}), self.learned)
+
+    def keep_statistics(self) -> None:
+        policy_of(self.predictor.record).keep_statistics(self.host)
+
+    def card(self) -> SystemCard:
+        """What the file says of itself."""
+        record = self.predictor.record
+        return SystemCard(system=record.name, variant=record.variant, sizes=self.sizes())
+
+    def sizes(self) -> NetworkSizes:
+        """Of the network, where they are not the published ones."""
+        shape = self.predictor.network.shape
+        size = getattr(shape, "size", None)
+        vit = None
+        if size is not None:
+            vit = VitSizes(width=size.width, depth=size.depth, heads=size.heads, global_blocks=size.global_blocks)
+        return NetworkSizes(side=shape.side, vit=vit)
+
+    def weights(self) -> dict[str, Tensor]:
+        return dict(self.host.state_dict())
+
+
+def own_parts(wishes: RecipeOverrides, recipe: Finetune) -> Finetune:
+    """A recipe's figures with what was asked for.
+
+    Raises ModelError for low-rank adapters beside the paper's parts, and for the decoder alone.
+    """
+    if wishes.adapter is not None or wishes.part is TrainedPart.DECODER:
+        raise ModelError(
+            "E-TRAIN-OPTION",
+            "This recipe trains the parts its paper put into the system.",
+            "Leave --peft out and --part at encoder (these parts) or all; of medical_sam_adapter LoRA is a variant: "
+            "lora, adalora.",
+        )
+    return wishes.of(recipe)
+
+
+def parts_recipe(name: str, summary: str, source: str, options: Callable[[Path], Finetune]) -> Recipe:
+    """A row of the table of recipes, for the system of its name and that one's variants on other hosts.
+
+    options  its figures for an output folder
+    """
+
+    def asked(wishes: RecipeOverrides) -> Finetune:
+        return own_parts(wishes, options(wishes.output))
+
+    def run(
+        predictor: Any, cases: Sequence[Case], wishes: RecipeOverrides, tell: Tell | None = None
+    ) -> TrainingOutcome:
+        recipe = asked(wishes)
+        if not predictor.record.name.startswith(name):
+            raise ModelError(
+                "E-TRAIN-SYSTEM",
+                f"{predictor.record.name} has none of the parts of {name}.",
+                f"Take -m {name}, or another recipe: delineate train recipes",
+            )
+        parts = split_frames(predictor, cases, recipe.frames)
+        return run_finetune(PartsObjective(predictor, *parts, recipe), tell)
+
+    return Recipe(name, name, summary, source, run, asked, plan=planned_pictures, prompted=True)
