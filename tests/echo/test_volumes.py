@@ -37,6 +37,16 @@ def test_half_an_ellipsoid_within_a_percent(shape: tuple[float, tuple[float, flo
         assert one.length == pytest.approx(length, abs=0.8) and not lengths_differ(one, other)
 
 
+@pytest.mark.parametrize("depth", [14, 22, 40])
+def test_a_chamber_wider_than_twice_its_depth_has_its_apex_over_the_base(depth: float) -> None:
+    """An atrium that is seen in part: the ends of its base are farther from the middle of the base than its far wall."""
+    for turn in (0, 15, 40):
+        labels = half_ellipse(depth, 44, (0.6, 0.6), turn)
+        one = chamber_of(labels == 1, (0.6, 0.6), beyond=labels == 3)
+        assert simpson(one) == pytest.approx(volume(depth, 44, 44), rel=0.04)
+        assert one.length == pytest.approx(depth, abs=0.8)
+
+
 def test_discs_beside_a_sum_over_columns() -> None:
     """An independent way: a shape that stands upright is turned about its middle line, row by row of pixels."""
     labels = half_ellipse(70, 42, (0.5, 0.5), side=260)

@@ -16,6 +16,7 @@ DISCS: Final = 20  # of the method of discs (ASE/EACVI 2015)
 CONTOUR_POINTS: Final = 65  # from annulus over apex to annulus
 NEAR: Final = 2.5  # pixels from a neighboring structure at which a border touches it
 BASE: Final = (0.08, 0.6)  # share of the border that a base may be, to be believed
+POINTED: Final = 0.6  # of the base's width, what a chamber is deeper than to have an apex
 SUBPIXELS: Final = 4  # a pixel's side is divided into, so that discs share its area
 LEAST_PIXELS: Final = 12
 
@@ -29,7 +30,8 @@ class Chamber:
 
     contour    (N, 2) x, y in pixels of the frame, from the annulus that lies left in the picture over the apex to the
                other one; N is fixed and the points lie at equal distances, so that frames are compared point by point
-    apex       the place of the border farthest from the middle of the annulus, x, y in pixels
+    apex       the place of the border farthest from the middle of the annulus, of a flat chamber the one over it; x, y in
+               pixels
     length     of the long axis, from the middle of the annulus to the apex
     area       of the outline
     diameters  (DISCS,) across the long axis, from the annulus to the apex
@@ -89,7 +91,7 @@ def chamber_of(
     middle = (border[first] + border[last]) / 2
     wide = smoothed(border)
     open_curve = np.concatenate([border[[last]], _between(wide, last, first), border[[first]]])
-    apex = int(np.linalg.norm(border - middle, axis=1).argmax())
+    apex = _apex(border, first, last)
     length = float(np.linalg.norm(border[apex] - middle))
     contour = evenly(open_curve, points)
     if contour[0, 0] > contour[-1, 0]:
@@ -127,6 +129,21 @@ def _distances(pixels: Points, other: Mask) -> NDArray[np.float64]:
     """Pixels from each place of a border to another structure."""
     away = ndimage.distance_transform_edt(~np.pad(np.asarray(other, bool), 2))
     return np.asarray(ndimage.map_coordinates(away, pixels[:, ::-1].T + 2, order=1), float)
+
+
+def _apex(border: Points, first: int, last: int) -> int:
+    """The place farthest from the middle of the base; of a flat chamber the one right over it.
+
+    Of a chamber that is wider than twice its depth the ends of the base would be farthest.
+    """
+    base, away = border[last] - border[first], border - (border[first] + border[last]) / 2
+    width = max(float(np.linalg.norm(base)), 1e-9)
+    heights = (base[0] * away[:, 1] - base[1] * away[:, 0]) / width
+    heights *= np.sign(heights.sum())
+    if heights.max() > POINTED * width:
+        return int(np.linalg.norm(away, axis=1).argmax())
+    high = np.flatnonzero(heights >= heights.max() / 2)
+    return int(high[np.abs(away[high] @ base).argmin()])
 
 
 def _left_by(distances: NDArray[np.float64]) -> tuple[int, int] | None:
