@@ -39,7 +39,7 @@ def test_half_an_ellipsoid_within_a_percent(shape: tuple[float, tuple[float, flo
 
 @pytest.mark.parametrize("depth", [14, 22, 40])
 def test_a_chamber_wider_than_twice_its_depth_has_its_apex_over_the_base(depth: float) -> None:
-    """An atrium that is seen in part: the ends of its base are farther from the middle of the base than its far wall."""
+    """An atrium in part: the ends of its base are farther from the middle of the base than its far wall."""
     for turn in (0, 15, 40):
         labels = half_ellipse(depth, 44, (0.6, 0.6), turn)
         one = chamber_of(labels == 1, (0.6, 0.6), beyond=labels == 3)

@@ -62,6 +62,7 @@ def test_biplane_volumes_of_camus(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     report = measured(tmp_path / "camus", tmp_path / "out", monkeypatch, GrayClasses())
     assert not report.failures and report.summary("grays.onnx").means["dice"] == pytest.approx(1)
     truth = [small_hearts.volume(72 - 8 * c, 44 * (1 - c / 4), 40 * (1 - c / 4)) for c in (0, 1)]
+    atrium = [small_hearts.volume(22, 44 * (1 - c / 4), 40 * (1 - c / 4)) for c in (1, 0)]  # at end-systole first
     rows = patients(tmp_path / "out")
     assert [(row["patient"], row["views"]) for row in rows] == [("patient0001", "A2C+A4C"), ("patient0002", "A2C+A4C")]
     for row in rows:
@@ -70,9 +71,14 @@ def test_biplane_volumes_of_camus(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert float(row["esv"]) == pytest.approx(truth[1], rel=0.015)
         assert float(row["ef"]) == pytest.approx(ejection_fraction(*truth), abs=0.6) and row["ef_reported"] == "50.0"
         assert float(row["edv_area_length"]) == pytest.approx(truth[0], rel=0.02)
+        assert float(row["la_max"]) == pytest.approx(atrium[0], rel=0.04) and row["la_max"] == row["la_max_reference"]
+        assert float(row["la_min"]) == pytest.approx(atrium[1], rel=0.04)
+        assert float(row["la_min_area_length"]) == pytest.approx(atrium[1], rel=0.04)
+        assert float(row["la_emptying"]) == pytest.approx(ejection_fraction(*atrium), abs=4)
     numbers = json.loads((tmp_path / "out" / "echo.json").read_text())
     one = numbers["agreement"]["grays.onnx"]["ef_reference"]
     assert (one["count"], one["bias"], one["error"]) == (2, 0, 0)
+    assert numbers["agreement"]["grays.onnx"]["la_max_reference"]["count"] == 2
     assert (tmp_path / "out" / "echo.html").read_text().count("<svg") >= 6
     assert "limits of agreement" in (tmp_path / "out" / "echo.md").read_text()
     again = measured(tmp_path / "camus", tmp_path / "out", monkeypatch, GrayClasses())
@@ -83,7 +89,7 @@ def test_one_view_without_millimeters_gives_the_fraction_alone(tmp_path: Path, m
     small_hearts.echonet(tmp_path / "echonet")
     measured(tmp_path / "echonet", tmp_path / "out", monkeypatch, GrayClasses())
     (row,) = patients(tmp_path / "out")
-    assert row["method"] == "single-plane Simpson" and row["edv"] == row["edv_reference"] == ""
+    assert row["method"] == "single-plane Simpson" and row["edv"] == row["edv_reference"] == row["la_max"] == ""
     truth = ejection_fraction(*(small_hearts.volume(72 - 8 * c, 44 * (1 - c / 4), 44 * (1 - c / 4)) for c in (0, 1)))
     assert float(row["ef"]) == pytest.approx(truth, abs=1.5) and row["ef_reported"] == "48.0"
     assert "one view only" in row["remark"] and "no millimeters" in row["remark"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from scipy import ndimage
 
 from delineate.core.errors import InputError
 from delineate.echo.border import Points, border_of, evenly, one_piece, smoothed
+from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, MYOCARDIUM
 
 DISCS: Final = 20  # of the method of discs (ASE/EACVI 2015)
 CONTOUR_POINTS: Final = 65  # from annulus over apex to annulus
@@ -30,8 +32,8 @@ class Chamber:
 
     contour    (N, 2) x, y in pixels of the frame, from the annulus that lies left in the picture over the apex to the
                other one; N is fixed and the points lie at equal distances, so that frames are compared point by point
-    apex       the place of the border farthest from the middle of the annulus, of a flat chamber the one over it; x, y in
-               pixels
+    apex       the place of the border farthest from the middle of the annulus, of a flat chamber the one right over
+               that; x, y in pixels
     length     of the long axis, from the middle of the annulus to the apex
     area       of the outline
     diameters  (DISCS,) across the long axis, from the annulus to the apex
@@ -104,6 +106,19 @@ def chamber_of(
         diameters=_diameters(piece, step, middle, border[apex]),
         arc=float(np.linalg.norm(np.diff(contour, axis=0), axis=1).sum()),
     )
+
+
+def ventricle_of(parts: Mapping[str, Mask], spacing: tuple[float, float] = (1.0, 1.0)) -> Chamber:
+    """The left ventricle among the structures of a frame, which tell where its base is.
+
+    Raises InputError as ``chamber_of`` does.
+    """
+    return chamber_of(parts[LEFT_VENTRICLE], spacing, parts.get(MYOCARDIUM), parts.get(LEFT_ATRIUM))
+
+
+def atrium_of(parts: Mapping[str, Mask], spacing: tuple[float, float] = (1.0, 1.0)) -> Chamber:
+    """The left atrium, likewise: its base is the annulus too, so its axis runs from there to the far wall."""
+    return chamber_of(parts[LEFT_ATRIUM], spacing, beyond=parts.get(LEFT_VENTRICLE))
 
 
 def _window(piece: Mask) -> tuple[tuple[slice, slice], tuple[int, int]]:

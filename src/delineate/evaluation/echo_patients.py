@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     from delineate.evaluation.tables import EvaluationReport, Measured
 
 VIEWS: Final = tuple(View)
-QUANTITIES: Final = {"ef": ("EF", "%"), "edv": ("EDV", "ml"), "esv": ("ESV", "ml")}
+REPORTED: Final = {"ef": ("EF", "%"), "edv": ("EDV", "ml"), "esv": ("ESV", "ml")}
+QUANTITIES: Final = REPORTED | {
+    "la_max": ("largest LA", "ml"), "la_min": ("smallest LA", "ml"), "la_emptying": ("LA emptying", "%"),
+}  # fmt: skip
+VENTRICLE, ATRIUM = "lv", "la"  # in the names of what is kept of a view
+VOLUMES: Final = {  # phases at which a chamber is largest and smallest; names of both volumes and of what it empties
+    VENTRICLE: (("ed", "es"), ("edv", "esv", "ef")),
+    ATRIUM: (("es", "ed"), ("la_max", "la_min", "la_emptying")),
+}
 PATIENTS: Final = "-patients.csv"
 BIPLANE, SINGLE = "biplane Simpson", "single-plane Simpson"
 Values = Mapping[str, float]
@@ -36,7 +45,9 @@ class PatientRow:
 
     method        biplane where both apical views are there
     *_reference   the same from the reference outlines; *_reported what the data set's table says
-    edv_area_length, esv_area_length  by areas and length
+    la_max, la_min, la_emptying  of the left atrium, where each view has it: at the ventricle's end-systole and
+                  end-diastole, and the share of the first that it empties, %
+    *_area_length by areas and length
     remark        what is missing, in words
     """
 
@@ -56,6 +67,14 @@ class PatientRow:
     ef_reported: float | None
     edv_area_length: float | None
     esv_area_length: float | None
+    la_max: float | None
+    la_min: float | None
+    la_emptying: float | None
+    la_max_reference: float | None
+    la_min_reference: float | None
+    la_emptying_reference: float | None
+    la_max_area_length: float | None
+    la_min_area_length: float | None
     remark: str
 
 
@@ -70,13 +89,13 @@ def patient_rows(report: EvaluationReport) -> list[PatientRow]:
 
 
 def agreements(rows: Iterable[PatientRow], against: str = "reference") -> dict[str, Agreement]:
-    """Of EF and of both volumes, by name; of rows of one predictor."""
+    """Of what is measured, by name; of rows of one predictor."""
     kept = list(rows)
     return {
         key: agreement(
             [_or_nan(getattr(row, key)) for row in kept], [_or_nan(getattr(row, f"{key}_{against}")) for row in kept]
         )
-        for key in QUANTITIES
+        for key in (REPORTED if against == "reported" else QUANTITIES)
     }
 
 
@@ -113,7 +132,7 @@ def _row(predictor: str, dataset: str, patient: str, views: list[Values]) -> Pat
     chosen = [apical[View.A4C], apical[View.A2C]] if biplane else [apical.get(View.A4C, views[0])]
     calibrated = all(view["calibrated"] for view in chosen)
     found, true = (_measured(who, chosen, calibrated) for who in ("found", "true"))
-    reported = {k: next((v[f"reported.{k}"] for v in chosen if f"reported.{k}" in v), None) for k in QUANTITIES}
+    reported = {k: next((v[f"reported.{k}"] for v in chosen if f"reported.{k}" in v), None) for k in REPORTED}
     remarks = [] if biplane else ["one view only"]
     remarks += [] if calibrated else ["pixels have no millimeters: no volumes"]
     remarks += [] if found["ef"] is not None else ["nothing outlined at end-diastole or end-systole"]
@@ -121,25 +140,25 @@ def _row(predictor: str, dataset: str, patient: str, views: list[Values]) -> Pat
         predictor, dataset, patient, "+".join(sorted(str(view) or "?" for view in apical)),
         BIPLANE if biplane else SINGLE, found["edv"], found["esv"], found["ef"], true["edv"], true["esv"], true["ef"],
         reported["edv"], reported["esv"], reported["ef"], found["edv_area_length"], found["esv_area_length"],
-        "; ".join(remarks),
+        found["la_max"], found["la_min"], found["la_emptying"], true["la_max"], true["la_min"], true["la_emptying"],
+        found["la_max_area_length"], found["la_min_area_length"], "; ".join(remarks),
     )  # fmt: skip
 
 
 def _measured(who: str, views: list[Values], calibrated: bool) -> dict[str, float | None]:
-    """Volumes and EF from the numbers of one or two views; None where one is missing."""
-    nothing: dict[str, float | None] = dict.fromkeys(("edv", "esv", "ef", "edv_area_length", "esv_area_length"))
-    phases = {p: [one for view in views if (one := _chamber(view, f"{who}.{p}")) is not None] for p in ("ed", "es")}
-    if any(len(chambers) < len(views) for chambers in phases.values()):
-        return nothing
-    ends, areas = ({p: way(*chambers) for p, chambers in phases.items()} for way in (simpson, area_length))
-    try:
-        ef = ejection_fraction(ends["ed"], ends["es"])
-    except InputError:
-        return nothing
-    if not calibrated:
-        return nothing | {"ef": ef}
-    more = {"edv_area_length": areas["ed"], "esv_area_length": areas["es"]}
-    return {"edv": ends["ed"], "esv": ends["es"], "ef": ef, **more}
+    """Volumes of both chambers and their shares from the numbers of one or two views; None where one is missing."""
+    found: dict[str, float | None] = {}
+    for part, (phases, (large, small, share)) in VOLUMES.items():
+        found |= dict.fromkeys((large, small, share, f"{large}_area_length", f"{small}_area_length"))
+        ends = [[one for view in views if (one := _chamber(view, f"{who}.{part}.{p}")) is not None] for p in phases]
+        if any(len(chambers) < len(views) for chambers in ends):
+            continue
+        (most, least), areas = ([way(*chambers) for chambers in ends] for way in (simpson, area_length))
+        with suppress(InputError):
+            found[share] = ejection_fraction(most, least)
+            if calibrated:
+                found |= {large: most, small: least, f"{large}_area_length": areas[0], f"{small}_area_length": areas[1]}
+    return found
 
 
 def _chamber(values: Values, name: str) -> Chamber | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from time import perf_counter
 
 import numpy as np
@@ -13,11 +14,11 @@ from delineate.core.grid import Placement
 from delineate.core.prompts import Box
 from delineate.core.segmentation import Segmentation
 from delineate.data.cases import LabeledScan, Target, Task, rng_of
-from delineate.echo.chamber import Chamber, chamber_of
+from delineate.echo.chamber import Chamber, atrium_of, ventricle_of
 from delineate.echo.phases import end_frames, temporal_consistency
-from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, MYOCARDIUM, EchoRecord, View, structure_meant
+from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, EchoRecord, View, structure_meant
 from delineate.evaluation.column import Column
-from delineate.evaluation.echo_patients import PATIENTS, patient_tables
+from delineate.evaluation.echo_patients import ATRIUM, PATIENTS, VENTRICLE, patient_tables
 from delineate.evaluation.metrics import Metric, dice
 from delineate.evaluation.outline_metrics import outline_scores
 from delineate.evaluation.protocol import Outcome, Protocol, outcome_of
@@ -36,7 +37,7 @@ def echo(case: LabeledScan, targets: Sequence[Target], predictor: Predictor, see
     """Chambers of the heart on a whole clip: classes where the model has them, else a box on end-diastole, followed.
 
     Overlap on the labeled frames; temporal consistency of the area (0 is smoothest) and the end frames from the area
-    curve over all frames; of the left ventricle what volumes are made of at the reference's end frames.
+    curve over all frames; of left ventricle and atrium what volumes are made of at the reference's end frames.
     """
     session = Session(case.scan, predictor)
     start = perf_counter()
@@ -108,7 +109,7 @@ def _frames_off(areas: Sequence[int], record: EchoRecord) -> dict[str, float]:
 def _chambers(
     case: LabeledScan, target: Target, found: Segmentation, parts: Mapping[str | None, str]
 ) -> dict[str, float]:
-    """Lengths, areas and discs of the ventricle at both phases, as outlined and in truth, for the patient's table."""
+    """Lengths, areas and discs of both chambers at both phases, as outlined and in truth, for the patient's table."""
     record, scan = case.echo, case.scan
     assert record is not None
     known = scan.grid.placement is not Placement.PIXELS
@@ -123,14 +124,14 @@ def _chambers(
             part: case.truth(frame, Target(value, "", frame, 0)) for part, value in labeled.items() if part is not None
         }
         for who, masks in (("found", own), ("true", true)):
-            try:
-                one = chamber_of(
-                    masks[LEFT_VENTRICLE], scan.frame_spacing, masks.get(MYOCARDIUM), masks.get(LEFT_ATRIUM)
-                )
-            except InputError:  # nothing is outlined there: the table says so
-                continue
-            values |= _flat(f"{who}.{phase}", one)
+            for name, part, measured in _CHAMBERS:
+                if part in masks:
+                    with suppress(InputError):  # nothing is outlined there: the table says so
+                        values |= _flat(f"{who}.{name}.{phase}", measured(masks, scan.frame_spacing))
     return values
+
+
+_CHAMBERS = ((VENTRICLE, LEFT_VENTRICLE, ventricle_of), (ATRIUM, LEFT_ATRIUM, atrium_of))
 
 
 def _flat(name: str, one: Chamber) -> dict[str, float]:

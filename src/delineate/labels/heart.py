@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Placement
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation
-from delineate.echo.chamber import Chamber, chamber_of
+from delineate.echo.chamber import Chamber, atrium_of, ventricle_of
 from delineate.echo.phases import EndFrames, end_frames, temporal_consistency
 from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, MYOCARDIUM, structure_meant
 from delineate.echo.volumes import area_length, ejection_fraction, lengths_differ, simpson
@@ -203,36 +204,30 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
     seen = set(outlines[name].frames)
     areas = [int(outlines.mask(name, frame).sum()) if frame in seen else 0 for frame in range(len(outlines))]
     ends = _ends(areas, options)
-    wall, atrium = _named(outlines, MYOCARDIUM), _named(outlines, LEFT_ATRIUM)
-    chambers = {}
+    chambers, atria = dict[int, Chamber](), dict[int, Chamber]()
     for frame in sorted(seen):
-        masks = [None if part is None else outlines.mask(part, frame) for part in (wall, atrium)]
+        parts = _parts(outlines, frame)
         try:
-            chambers[frame] = chamber_of(outlines.mask(name, frame), mm or (1.0, 1.0), masks[0], masks[1])
+            chambers[frame] = ventricle_of(parts, mm or (1.0, 1.0))
         except InputError:
-            if frame in (ends.diastole, ends.systole):
+            if frame in _pair(ends):
                 raise
+        if frame in _pair(ends) and LEFT_ATRIUM in parts:
+            with suppress(InputError):  # not outlined there
+                atria[frame] = atrium_of(parts, mm or (1.0, 1.0))
     arc = chambers[ends.diastole].arc
     phases = {ends.diastole: "ED", ends.systole: "ES"}
     frames = tuple(
         HeartFrame(options.name, n, phases.get(n, ""), c.area, c.length, 100 * (c.arc / arc - 1), c)
         for n, c in chambers.items()
     )
-    atria = {} if atrium is None else _atria(outlines, atrium, name, ends, mm)
     return HeartView(options.name, frames, ends, mm, temporal_consistency(areas), atria)
 
 
-def _atria(
-    outlines: Segmentation, atrium: str, ventricle: str, ends: EndFrames, mm: tuple[float, float] | None
-) -> dict[int, Chamber]:
-    """The left atrium at both phases; its base is the annulus too, so the axis runs from there to the far wall."""
-    found = {}
-    for frame in _pair(ends):
-        with suppress(InputError):  # not outlined there
-            found[frame] = chamber_of(
-                outlines.mask(atrium, frame), mm or (1.0, 1.0), beyond=outlines.mask(ventricle, frame)
-            )
-    return found
+def _parts(outlines: Segmentation, frame: int) -> dict[str, NDArray[np.bool_]]:
+    """What is outlined of the heart on a frame, by the names of ``echo.record``."""
+    names = {part: _named(outlines, part) for part in (LEFT_VENTRICLE, MYOCARDIUM, LEFT_ATRIUM)}
+    return {part: outlines.mask(name, frame) for part, name in names.items() if name is not None}
 
 
 def _ends(areas: Sequence[int], options: ViewOptions) -> EndFrames:
