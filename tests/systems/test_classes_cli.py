@@ -56,6 +56,9 @@ def test_a_clip_gets_named_classes_and_a_person_corrects_one(system: str, tmp_pa
     assert manifest["model"]["name"] == system
     assert {one["name"] for one in manifest["objects"]} == set(CLASSES)
     assert len(list((tmp_path / "out").rglob("*.png"))) in (7, 14)  # of one structure, or of each
+    areas = CliRunner().invoke(app, ["measure", str(tmp_path / "out"), "--json"])
+    assert areas.exit_code == 0, areas.output
+    assert {one["structure"] for one in json.loads(areas.stdout)["structures"]} == set(CLASSES)
     session = Session(Scan.from_frames(frames(tmp_path / "again", 7)), build(f"{system}={model}", OPTIONS))
     told: list[int] = []
     assert session.predict(lambda done, total: told.append(done)) == CLASSES and told == list(range(1, 8))

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
+
+from delineate.cli.train import print_finetuned
+from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities, PromptKind, Scope
 from delineate.training.sensitivity import ProbedPrompt, logged_probes, probe_table, verdict
+from delineate.verbs.finetune import FinetuneRequest, FinetuneResult
 
 BOX, CLICK = "box error %", "click"
 
@@ -48,6 +53,29 @@ def test_the_verdict_is_by_the_whole_table(
 ) -> None:
     said = verdict(0.955, 0.958, kept, probes(*rows))
     assert all(word in said for word in words) and not any(word in said for word in without)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "ask", "protocol"),
+    [
+        (Capabilities(frozenset(), Scope.DENSE, follows=None), "FILE -m", " --protocol classes "),
+        (Capabilities(VISUAL_PROMPTS, Scope.VOLUME, follows=None), "FILE --box ... -m", " --protocol box-3d "),
+        (Capabilities(frozenset({PromptKind.POINT})), "FILE --point ... -m", " --protocol clicks-2d "),
+        (Capabilities(VISUAL_PROMPTS), "FILE --box ... -m", " --predictors "),
+    ],
+    ids=["classes", "volumes", "clicks", "boxes"],
+)
+def test_the_commands_that_are_told_ask_a_system_as_it_is_asked(
+    capabilities: Capabilities, ask: str, protocol: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start, best = tmp_path / "start.safetensors", tmp_path / "best.safetensors"
+    start.touch()
+    for model, untrained, base in (("it", False, "it,"), (f"it={start}", False, f"it={start},"), ("it", True, "")):
+        request = FinetuneRequest(data=tmp_path, model=model, untrained=untrained)
+        print_finetuned(FinetuneResult(request, 0.1, 0.2, 4, best, "it", capabilities, None, (), (), ""))
+        use, see = [line for line in capsys.readouterr().out.splitlines() if "delineate " in line]
+        assert f"delineate segment {ask} {best} --system it" in use
+        assert protocol in see and f"--predictors {base}it={best} " in see
 
 
 def test_the_last_probe_of_a_log_counts(tmp_path: Path) -> None:

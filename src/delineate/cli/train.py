@@ -12,6 +12,7 @@ from delineate.cli import options
 from delineate.cli.console import result, result_json, step_counter, tell
 from delineate.cli.groups import grouped, request_of
 from delineate.core.terminal_text import command, counted
+from delineate.predictors.capabilities import Capabilities, PromptKind, Scope
 
 if TYPE_CHECKING:
     from delineate.verbs.finetune import FinetuneResult
@@ -209,15 +210,46 @@ def print_finetuned(done: FinetuneResult) -> None:
 
 
 def _tell_use(weights: Path, done: FinetuneResult) -> None:
-    """Commands to use what was learned, and to see it."""
-    name, request = done.system, done.request
+    """Commands to use what was learned, and to see it beside what it was learned from."""
+    from delineate.verbs.request import model_file
+
+    name, request, kind = done.system, done.request, _pointed_by(done.capabilities)
+    ask = "delineate segment FILE" + ("" if kind is None else f" --{kind} ...")
     system = () if weights.suffix == ".onnx" else ("--system", name)
-    use = command("-m", weights, *system)
-    result(f"  {weights}\nUse it: delineate segment FILE --box ... {use}")
-    file = f"{name}={weights}" if system else str(weights)
-    data = ("--data", request.data, *(["--follow-links"] if request.follow_links else []))
-    see = command("delineate", "evaluate", *data, "--predictors", f"{name},{file}", "-o", "report")
-    result(f"See it on what was held out: {see}")
+    result(f"  {weights}\nUse it: {ask} {command('-m', weights, *system)}")
+
+    def named(file: Path) -> str:
+        return f"{name}={file}" if system else str(file)
+
+    begun = model_file(request.model)
+    before = () if request.untrained else (name if begun is None else named(begun),)
+    data = (
+        "--data",
+        request.data,
+        *(["--follow-links"] if request.follow_links else []),
+        *_protocol(done.capabilities),
+    )
+    predictors = ("--predictors", ",".join((*before, named(weights))))
+    result(f"See it on what was held out: {command('delineate', 'evaluate', *data, *predictors, '-o', 'report')}")
     if done.adapter is not None:
-        other = command("-m", name, "--adapter", done.adapter)
-        result(f"Or, where the base is: delineate segment FILE --box ... {other}")
+        result(f"Or, where the base is: {ask} {command('-m', name, '--adapter', done.adapter)}")
+
+
+def _pointed_by(capabilities: Capabilities) -> PromptKind | None:
+    """What a structure is pointed at with; None for a system that names what it sees."""
+    kinds = (PromptKind.BOX, PromptKind.POINT, PromptKind.MASK)
+    return next((kind for kind in kinds if kind in capabilities.prompts), None)
+
+
+def _protocol(capabilities: Capabilities) -> tuple[str, ...]:
+    """The protocol that asks a system as it is asked in use, where that is not the usual one."""
+    match capabilities.scope, _pointed_by(capabilities):
+        case Scope.DENSE, _:
+            return ("--protocol", "classes")
+        case Scope.VOLUME, _:
+            return ("--protocol", "box-3d")
+        case _, PromptKind.POINT:
+            return ("--protocol", "clicks-2d")
+        case _, PromptKind.MASK:
+            return ("--protocol", "one-shot-volume")
+    return ()

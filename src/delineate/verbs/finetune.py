@@ -14,6 +14,7 @@ from delineate.core.errors import MissingExtraError, ModelError
 from delineate.data.layouts import read_dataset
 from delineate.data.learned_from import LearningRecord
 from delineate.data.subjects import split_by_subject
+from delineate.predictors.capabilities import Capabilities
 from delineate.systems import SYSTEMS, BuildOptions, build
 from delineate.verbs.request import (
     FollowLinks,
@@ -85,6 +86,7 @@ class FinetuneResult:
 
     request      what was asked
     system       whose weights they are
+    capabilities how it is asked, and what for
     adapter      what was learned alone, where it can be put into the base
     sensitivity  lines of a table: how much the answer depends on the prompt, where that was measured
     worse        kinds of prompt it is answered worse with than before
@@ -97,6 +99,7 @@ class FinetuneResult:
     step: int
     weights: Path | None
     system: str
+    capabilities: Capabilities
     adapter: Path | None
     sensitivity: tuple[str, ...]
     worse: tuple[str, ...]
@@ -151,6 +154,7 @@ def finetune(
         outcome.step,
         outcome.weights,
         predictor.record.name,
+        predictor.capabilities,
         adapter if adapter.is_file() else None,
         tuple(probe_table(probes)),
         tuple(str(one) for one in probes if one.is_worse),
