@@ -9,10 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from delineate.bench import TABLE_HEAD, as_row, bench
+from delineate.bench_clips import bench_clips
 from delineate.bench_systems import bench_systems
 from delineate.evaluation.comparison import FOLLOWED_OPINION, PARTS, CompareOptions, compare
 from delineate.evaluation.comparison_tables import followed_table
@@ -91,7 +95,9 @@ def kept_sets(protocol: str) -> tuple[str, ...]:
     return tuple(sorted({case.dataset for case in cases} - set(COPIES)))
 
 
-SPEED: dict[str, Callable[[], Any]] = {"bench": bench, "bench-systems": bench_systems}
+SPEED: dict[str, Callable[[], Any]] = {
+    "bench": bench, "bench-systems": bench_systems, "bench-clips": partial(bench_clips, torch.device("cpu")),
+}  # fmt: skip
 
 
 def main(wanted: Sequence[str]) -> None:

@@ -15,13 +15,14 @@ pytest.importorskip("accelerate")
 import torch
 
 import small_hearts
+from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import DelineateError, ModelError
 from delineate.data.layouts import read_dataset
-from delineate.models.sizes import VitSizes
+from delineate.models.sizes import NARROW, VitSizes
 from delineate.predictors.capabilities import NetworkKind
 from delineate.systems import BuildOptions, build
 from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named
-from delineate.training.class_finetune import ClassFinetune, ClassObjective, soft_dice
+from delineate.training.class_finetune import ClassFinetune, ClassObjective, card_of, soft_dice
 from delineate.training.loop import LoopOptions, Schedule
 from delineate.training.recipes import RecipeOverrides, recipe_for
 from delineate.training.recipes.recipe import TrainedPart
@@ -57,6 +58,18 @@ def test_it_learns_and_what_is_kept_opens(system: str, tmp_path: Path) -> None:
     scan = cases[0].open().scan
     for (n, one), (m, other) in zip(predictor.predict(scan), opened.predict(scan), strict=True):
         assert n == m and np.allclose(one, other, atol=1e-4)
+
+
+def test_a_narrow_network_begins_with_classes_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path))
+    card = SystemCard(system="medivista", classes=("vessel",), sizes=NARROW)
+    options = replace(OPTIONS, untrained=True, begun=card)
+    begun = build("medivista", options)
+    assert (begun.classes, begun.network.shape.side, begun.depth) == (("vessel",), NARROW.side, NARROW.depth)
+    assert card_of(begun) == card
+    write_system(tmp_path / "it.safetensors", begun.network.host.state_dict(), card)
+    with pytest.raises(ModelError, match="The classes and sizes of medivista"):
+        build(f"medivista={tmp_path / 'it.safetensors'}", options)
 
 
 def test_windows_hold_a_labeled_frame_and_their_neighbors(tmp_path: Path) -> None:

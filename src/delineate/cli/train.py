@@ -130,6 +130,13 @@ class LearningMachine:
     model: Annotated[str, typer.Option("--model", "-m", help="A system, or its file.")] = "lite_medsam"
     system: options.SystemName = None
     untrained: options.Untrained = False
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="What a system of classes shall name, with --untrained; may be repeated."),
+    ] = None
+    narrow: Annotated[
+        bool, typer.Option("--narrow", help="With --untrained, on SAM ViT: a small network, which a CPU can teach.")
+    ] = False
     memory: Annotated[str | None, typer.Option(help="Choose batch and precision to fit, such as 8GB.")] = None
     device: options.Device = "auto"
     precision: Annotated[str | None, typer.Option(help="Of training: fp32, bf16 or fp16.")] = None
@@ -163,7 +170,8 @@ def finetune(
     from delineate.verbs.finetune import FinetuneRequest
     from delineate.verbs.finetune import finetune as run
 
-    request = request_of(FinetuneRequest, learning, machine, writing, data=data, follow_links=follow_links)
+    more = {"data": data, "follow_links": follow_links, "classes": tuple(machine.classes or ())}
+    request = request_of(FinetuneRequest, learning, machine, writing, **more)
     with step_counter(json) as (say, progress):
         done = run(request, progress, lambda start: say(begun(start)), lambda line: say(_measured(line)))
     if json:

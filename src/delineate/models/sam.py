@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
 from delineate.adapters.slots import NO_CONTEXT, SlotContext
+from delineate.core.errors import ModelError
 from delineate.models.cells import Cells
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
@@ -67,12 +68,22 @@ class SamShape:
 
 
 def shape_of(encoder: SamEncoder, side: int, sizes: NetworkSizes | None = None) -> SamShape:
-    """The published shape of an encoder, or another that ``sizes`` of a file give."""
+    """The published shape of an encoder, or another that ``sizes`` of a file give.
+
+    Raises ModelError for sizes of a ViT where the encoder is none.
+    """
     if sizes is None:
         return SamShape(encoder, side)
     vit = sizes.vit
+    if vit is not None and encoder not in VIT_SIZES:
+        raise no_vit(encoder)
     size = None if vit is None else VitSize(vit.width, vit.depth, vit.heads, vit.global_blocks)
     return SamShape(encoder, sizes.side or side, size)
+
+
+def no_vit(encoder: str) -> ModelError:
+    """Of a host whose encoder has the published size alone."""
+    return ModelError("E-MODEL-BEGUN", f"{encoder} is no ViT and has one size.", "Leave --narrow out.")
 
 
 @dataclass(frozen=True, eq=False)

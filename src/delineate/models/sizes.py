@@ -29,3 +29,6 @@ class NetworkSizes(BaseModel):
     side: int | None = Field(default=None, ge=32, le=4096)
     depth: int | None = Field(default=None, ge=1, le=512)
     vit: VitSizes | None = None
+
+
+NARROW = NetworkSizes(side=64, depth=5, vit=VitSizes(width=96, depth=4, heads=4, global_blocks=(0, 1, 2, 3)))

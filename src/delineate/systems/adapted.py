@@ -47,9 +47,9 @@ class AdaptedWeights:
     dropped: tuple[str, ...] = ()
 
     def card(self, options: BuildOptions) -> SystemCard | None:
-        """What the file says of itself, where this package wrote it: needed before the network is made.
+        """What the file says of itself, where this package wrote it, or what is begun; the network is made by it.
 
-        Raises ModelError if it is another system's.
+        Raises ModelError if it is another system's, and for a file where one is begun.
         """
         from delineate.checkpoints.system_file import read_card
 
@@ -60,7 +60,12 @@ class AdaptedWeights:
                 "E-MODEL-SYSTEM", f"{path.name} holds weights of {card.system}, not of {self.name}.",
                 f"Say: -m {card.system}={path}",
             )  # fmt: skip
-        return card
+        if path is not None and options.begun is not None:
+            raise ModelError(
+                "E-MODEL-BEGUN", f"The classes and sizes of {self.name} are those of {path.name}.",
+                "Leave --class and --narrow out.",
+            )  # fmt: skip
+        return card or options.begun
 
     def load(self, options: BuildOptions, network: nn.Module) -> str:
         """Put weights, and an adapter, into a network; the sha256 of their file (of both), or "random weights".
@@ -93,7 +98,8 @@ class AdaptedWeights:
         if path is None:
             if not options.untrained:
                 raise no_weights(self.name)
-            host = cached_path(self.start)
+            narrow = options.begun is not None and options.begun.sizes.vit is not None
+            host = None if narrow else cached_path(self.start)
             if host is None:
                 return RANDOM
             self.load_host(network, read_weights(host), host.name)

@@ -141,12 +141,14 @@ class MedicalSamAdapter:
 
     def network(self, variant: str = "", card: SystemCard | None = None) -> nn.Module:
         """The host with its parts, weights as they begin."""
-        from delineate.models.sam import Sam, shape_of
+        from delineate.models.sam import Sam, no_vit, shape_of
         from delineate.models.sam2 import Sam2, Sam2Shape
 
         network: Any
         sizes = None if card is None else card.sizes
         if self.encoder is None:
+            if sizes is not None and sizes.vit is not None:
+                raise no_vit(self.start)
             network = Sam2(Sam2Shape(side=(sizes and sizes.side) or self.profile.side))
         else:
             network = Sam(shape_of(self.encoder, self.profile.side, sizes))

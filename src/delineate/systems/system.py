@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.download import Source
@@ -14,6 +15,9 @@ from delineate.core.errors import ModelError
 from delineate.predictors.capabilities import PromptKind, Propagation
 from delineate.predictors.frame_predictor import Predictor
 from delineate.systems.layout import CheckpointLayout
+
+if TYPE_CHECKING:
+    from delineate.checkpoints.system_file import SystemCard
 
 ADAPTERS = Path(__file__).parent / "adapters"  # that ship
 
@@ -32,6 +36,7 @@ class BuildOptions:
     vocabulary  file of word pieces, for systems that read; None for the one that was pulled
     adapter     a trained adapter that is put into the weights: a file, or the name of one that ships; or None
     variant     which of a system's ``variants``, where its authors do a thing in two ways; "" for its default
+    begun       classes and sizes of a system with a paper's parts that begins with random weights; None: the published
     """
 
     checkpoint: Path | None = None
@@ -43,6 +48,7 @@ class BuildOptions:
     vocabulary: Path | None = None
     adapter: Path | None = None
     variant: str = ""
+    begun: SystemCard | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", usable_threads(self.threads))

@@ -110,7 +110,7 @@ def class_of(case: Case, classes: Sequence[str]) -> dict[int, int]:
             "E-TRAIN-CLASSES",
             f"None of the structures of {case.id} ({', '.join(case.structures.values())}) is a class of the model: "
             f"{', '.join(classes)}.",
-            "Name them alike in the data set, or begin with a file whose classes are these.",
+            "Name them alike in the data set, begin with a file of these classes, or anew: --untrained --class NAME",
         )
     return found
 

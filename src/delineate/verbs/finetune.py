@@ -16,6 +16,7 @@ from delineate.data.learned_from import LearningRecord
 from delineate.data.subjects import split_by_subject
 from delineate.predictors.capabilities import Capabilities
 from delineate.systems import SYSTEMS, BuildOptions, build
+from delineate.systems.building import needs_torch
 from delineate.verbs.request import (
     FollowLinks,
     ModelName,
@@ -29,6 +30,7 @@ from delineate.verbs.request import (
 from delineate.verbs.training_run import Measured, TrainingStart, check_run, embed_by_graph, recorded_run, steps_of
 
 if TYPE_CHECKING:
+    from delineate.checkpoints.system_file import SystemCard
     from delineate.training.encoder_adapters import AdapterOptions
     from delineate.training.finetune import TrainedPart
     from delineate.training.prompt_policies import PromptPolicy
@@ -75,6 +77,12 @@ class FinetuneRequest(Request):
     resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
     system: SystemName = None
     untrained: Untrained = False
+    classes: tuple[str, ...] = Field(
+        default=(), description="What a system of classes shall name, where it begins anew (untrained)."
+    )
+    narrow: bool = Field(
+        default=False, description="Of a system with a paper's parts on SAM ViT: begin with a small network."
+    )
     device: str = "auto"
     precision: str | None = Field(default=None, description="Of training: fp32, bf16 or fp16.")
     threads: Threads = 0
@@ -126,7 +134,7 @@ def finetune(
     read = (request.data, model_file(request.model), request.adapter, teacher_file)
     check_run(request.output, request.resume, *read)
     options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32", "torch")
-    predictor = build(request.model, options, request.system)
+    predictor = build(request.model, replace(options, begun=_begun(request)), request.system)
     try:
         from delineate.training.recipes import recipe_for
         from delineate.training.sensitivity import logged_probes, probe_table, verdict
@@ -192,6 +200,25 @@ def _wishes(
         return wishes, ()
     wishes, plan = recipe.within(predictor, wishes, request.memory)
     return wishes, (*plan.estimate.lines(), *(f"  chosen: {change}" for change in plan.changes))
+
+
+def _begun(request: FinetuneRequest) -> SystemCard | None:
+    """What a system begins as that is not trained yet. Raises ModelError for one that does not take it."""
+    if not request.classes and not request.narrow:
+        return None
+    needs_torch(request.model)
+    from delineate.checkpoints.system_file import SystemCard
+    from delineate.models.sizes import NARROW, NetworkSizes
+
+    system = SYSTEMS.get(request.model)
+    if not request.untrained or system is None or system.policy is None or (request.classes and system.prompts):
+        raise ModelError(
+            "E-MODEL-BEGUN", "--class and --narrow say what a system is that is begun anew.",
+            'For example: -m medivista --untrained --narrow --class "left ventricle" --class myocardium. '
+            "--narrow is of medical_sam_adapter and sam_unet, too.",
+        )  # fmt: skip
+    sizes = NARROW if request.narrow else NetworkSizes()
+    return SystemCard(system=system.name, classes=request.classes, sizes=sizes)
 
 
 def _keeps_embeddings(options: Any) -> bool:
