@@ -20,6 +20,7 @@ from delineate.core.segmentation import Segmentation
 from delineate.echo.volumes import ejection_fraction
 from delineate.io.saving import save
 from delineate.labels.heart import ViewOptions, measure_heart
+from delineate.verbs.measure import MeasureRequest, measure
 
 NAMES = {1: "left ventricle", 2: "myocardium", 3: "left atrium"}
 MIDDLE = small_hearts.FRAMES // 2
@@ -100,17 +101,20 @@ def test_what_is_missing_is_told(name: str) -> None:
     assert told.value.code == code and told.value.hint
 
 
+def stacked(folder: Path, view: str) -> Path:
+    """Labels of a clip as a stack with 0.6 mm pixels."""
+    labels = small_hearts.clip(view).transpose(2, 1, 0)
+    scan = Scan.from_volume(labels, Grid(labels.shape, np.diag([0.6, 0.6, 1, 1])), 2)
+    found = Segmentation.empty(scan)
+    for value, name in NAMES.items():
+        masks = {n: Rle.encode(value == labels[..., n].T) for n in range(labels.shape[2])}
+        found = found.adding(name, label=value).with_masks(name, masks)
+    save(found, folder / f"{view}.nii.gz", scan)
+    return folder / f"{view}.nii.gz"
+
+
 def test_from_the_command_line(tmp_path: Path) -> None:
-    files = []
-    for view in ("4CH", "2CH"):
-        labels = small_hearts.clip(view).transpose(2, 1, 0)
-        scan = Scan.from_volume(labels, Grid(labels.shape, np.diag([0.6, 0.6, 1, 1])), 2)
-        found = Segmentation.empty(scan)
-        for value, name in NAMES.items():
-            masks = {n: Rle.encode(value == labels[..., n].T) for n in range(labels.shape[2])}
-            found = found.adding(name, label=value).with_masks(name, masks)
-        save(found, tmp_path / f"{view}.nii.gz", scan)
-        files.append(str(tmp_path / f"{view}.nii.gz"))
+    files = [str(stacked(tmp_path, view)) for view in ("4CH", "2CH")]
     words = ["measure", files[0], "--second-view", files[1], "--contours", str(tmp_path / "c.csv")]
     done = CliRunner().invoke(app, [*words, "--json"])
     assert done.exit_code == 0, done.output
@@ -124,8 +128,40 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert plain.exit_code == 0 and "EF" in plain.stdout and "single-plane" in plain.stdout
     quiet = CliRunner().invoke(app, ["measure", files[0], "--json"])
     assert quiet.exit_code == 0 and "heart" not in json.loads(quiet.stdout)  # a stack of slices, as far as is known
-    wrong = CliRunner().invoke(app, ["measure", files[0], "--ed", "first"])
-    assert isinstance(wrong.exception, InputError) and wrong.exception.code == "E-OPTION"
+    for option in (("--ed", "first"), ("--pixel-size", "0.3mm"), ("--pixel-size", "0.3,-1"), ("--pixel-size", "0")):
+        wrong = CliRunner().invoke(app, ["measure", files[0], *option])
+        assert isinstance(wrong.exception, InputError) and wrong.exception.code == "E-OPTION"
+
+
+def test_pixels_of_each_view_have_their_size(tmp_path: Path) -> None:
+    fine = np.stack([small_hearts.half_ellipse(*small_hearts.shape_at("2CH", c), (0.4, 0.4), side=240) for c in (0, 1)])
+    a, b = (tmp_path / f"{view}.npz" for view in "ab")
+    for file, view, labels in ((a, "4CH", small_hearts.clip("4CH")), (b, "2CH", fine)):
+        save(outlines(view, labels), file, Scan.from_frames(labels))
+    found = [
+        MeasureRequest(input=a, second_view=b, ed=(0, 0), es=(MIDDLE, 1), pixel_size=sizes, echo=True)
+        for sizes in ((0.6, 0.4), (0.6,))
+    ]
+    hearts = [measure(request).heart for request in found]
+    assert hearts[0] is not None and hearts[1] is not None and hearts[1].edv is not None
+    assert hearts[0].edv == pytest.approx(VOLUMES[0], rel=0.015) and hearts[1].edv > 1.3 * VOLUMES[0]
+
+
+def test_a_size_beside_that_of_the_file_is_told(tmp_path: Path) -> None:
+    file = stacked(tmp_path, "4CH")
+    for size, told in ((0.3, True), (0.6, False)):
+        done = measure(MeasureRequest(input=file, pixel_size=(size,), ed=(0,), es=(MIDDLE,)))
+        assert ("W-ECHO-SPACING" in {notice.code for notice in done.notices}) is told
+
+
+def test_steadiness_of_frames_that_are_not_all_outlined_is_not_made_up() -> None:
+    labels = small_hearts.clip("4CH")
+    whole = measure_heart([(outlines("4CH", labels), ViewOptions("a"))]).views[0].consistency
+    later = np.concatenate([np.zeros_like(labels[:2]), labels])
+    assert measure_heart([(outlines("4CH", later), ViewOptions("a"))]).views[0].consistency == pytest.approx(whole)
+    labels[1:MIDDLE] = 0
+    (view,) = measure_heart([(outlines("4CH", labels), ViewOptions("a"))]).views
+    assert np.isnan(view.consistency) and view.as_json()["temporal_consistency"] is None
 
 
 def test_the_left_atrium_is_measured_where_both_phases_show_it() -> None:

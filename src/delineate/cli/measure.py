@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,9 @@ def measure(
     slices: Annotated[Path | None, typer.Option(help="Write a row for every slice here: .csv, .json or .md.")] = None,
     echo: Annotated[bool, typer.Option("--echo", help="Frames of an echo clip: EF, volumes of the ventricle.")] = False,
     second_view: Annotated[Path | None, typer.Option(help="Labels of the other apical view: biplane volumes.")] = None,
-    pixel_size: Annotated[float | None, typer.Option(help="mm of a pixel, where a clip does not say it.")] = None,
+    pixel_size: Annotated[
+        str, typer.Option(help="mm of a pixel, where a clip does not say it; of two views 0.31,0.28.")
+    ] = "",
     ed: Annotated[str, typer.Option(help="Frame of end-diastole; of two views 3,5.  [default: found]")] = "",
     es: Annotated[str, typer.Option(help="Frame of end-systole; of two views 3,5.  [default: found]")] = "",
     contours: Annotated[Path | None, typer.Option(help="Write the contours for strain here: .csv, .json, .md.")] = None,
@@ -57,7 +60,7 @@ def measure(
         slices=slices,
         echo=echo,
         second_view=second_view,
-        pixel_size=pixel_size,
+        pixel_size=_sizes(pixel_size),
         ed=_frames("--ed", ed),
         es=_frames("--es", es),
         contours=contours,
@@ -87,6 +90,19 @@ def _frames(option: str, text: str) -> tuple[int, ...]:
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):
         raise InputError("E-OPTION", f'{option} "{text}" names no frame.', "Write one, or one of each view: 3,5")
     return tuple(int(part) for part in parts)
+
+
+def _sizes(text: str) -> tuple[float, ...]:
+    """Millimeters as people write them: 0.31, or 0.31,0.28. Raises InputError for other words."""
+    try:
+        sizes = tuple(float(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        sizes = (0.0,)
+    if len(sizes) > 2 or not all(0 < size < inf for size in sizes):
+        raise InputError(
+            "E-OPTION", f'--pixel-size "{text}" is no length.', "Write mm, or those of each view: 0.31,0.28"
+        )
+    return sizes
 
 
 def _shown(one: StructureMeasures) -> dict[str, str]:

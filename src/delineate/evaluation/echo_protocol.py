@@ -96,14 +96,20 @@ def _outcome(
 
 
 def _frames_off(areas: Sequence[int], record: EchoRecord) -> dict[str, float]:
-    """How many frames the phases of the area curve lie from the reference's, of clips of more than these two."""
+    """How many frames the phases of the area curve lie from the reference's, of clips of more than these two.
+
+    Within the reference's beat, half as long again on either side: of several beats another may be the largest.
+    """
     if len(areas) < 3 or record.diastole is None or record.systole is None:
         return {}
+    first, last = sorted((record.diastole, record.systole))
+    start, stop = max(0, first - (last - first) // 2), last + (last - first) // 2 + 1
     try:
-        ends = end_frames(areas)
+        ends = end_frames(areas[start:stop])
     except InputError:
         return {}
-    return {ED_OFF: float(abs(ends.diastole - record.diastole)), ES_OFF: float(abs(ends.systole - record.systole))}
+    off = start + ends.diastole - record.diastole, start + ends.systole - record.systole
+    return {ED_OFF: float(abs(off[0])), ES_OFF: float(abs(off[1]))}
 
 
 def _chambers(

@@ -5,7 +5,7 @@ Where the atrium is outlined at both phases in every view, its volumes, too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -64,7 +64,7 @@ class HeartView:
     """One view: what is seen on each outlined frame, and the phases.
 
     mm           (right, down) of a pixel; None where it is not known
-    consistency  of the area over the clip: 0 is smoothest (``echo.phases``)
+    consistency  of the area over the clip: 0 is smoothest (``echo.phases``); NaN where frames between are not outlined
     atria        the left atrium at end-diastole and end-systole, where it is outlined there
     """
 
@@ -171,7 +171,7 @@ def measure_heart(views: Sequence[tuple[Segmentation, ViewOptions]]) -> HeartMea
         edv_area_length=areas["ed"] if ml else None,
         esv_area_length=areas["es"] if ml else None,
         atrium=_atrium(measured, ml),
-        notices=tuple(_notices(measured, ml, ends["ed"])),
+        notices=(*_known_sizes(views, measured), *_notices(measured, ml, ends["ed"])),
     )
 
 
@@ -221,7 +221,8 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
         HeartFrame(options.name, n, phases.get(n, ""), c.area, c.length, 100 * (c.arc / arc - 1), c)
         for n, c in chambers.items()
     )
-    return HeartView(options.name, frames, ends, mm, temporal_consistency(areas), atria)
+    outlined = [areas[n] if n in seen else float("nan") for n in range(min(seen), max(seen) + 1)]
+    return HeartView(options.name, frames, ends, mm, temporal_consistency(outlined), atria)
 
 
 def _parts(outlines: Segmentation, frame: int) -> dict[str, NDArray[np.bool_]]:
@@ -263,6 +264,14 @@ def _spacing(outlines: Segmentation, options: ViewOptions) -> tuple[float, float
 
 def _named(outlines: Segmentation, part: str) -> str | None:
     return next((name for name in outlines.names if structure_meant(name) == part), None)
+
+
+def _known_sizes(asked: Sequence[tuple[Segmentation, ViewOptions]], views: Sequence[HeartView]) -> Iterator[Notice]:
+    """Of sizes that were said beside those of files."""
+    for (_, options), view in zip(asked, views, strict=True):
+        if options.mm is not None and view.mm is not None and not np.allclose(view.mm, options.mm, rtol=1e-3):
+            own = " x ".join(f"{side:.3g}" for side in view.mm)
+            yield Notice("W-ECHO-SPACING", f"{view.name} says that a pixel is {own} mm: --pixel-size is not used.")
 
 
 def _notices(views: Sequence[HeartView], calibrated: bool, diastole: Sequence[Chamber]) -> list[Notice]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -41,7 +41,9 @@ class MeasureRequest(Request):
     slices: Path | None = Field(default=None, description="Table of every slice of them: .csv, .json or .md.")
     echo: bool = Field(default=False, description="The labels are frames of an echo clip: EF and volumes of the LV.")
     second_view: Path | None = Field(default=None, description="Labels of the other apical view: biplane volumes.")
-    pixel_size: float | None = Field(default=None, gt=0, description="mm of a pixel of clips that do not say it.")
+    pixel_size: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(), description="mm of a pixel of clips that do not say it; of both views, or of each."
+    )
     ed: tuple[int, ...] = Field(default=(), description="Frame of end-diastole, of each view; none: found.")
     es: tuple[int, ...] = Field(default=(), description="Frame of end-systole, of each view; none: found.")
     contours: Path | None = Field(default=None, description="Table of the endocardial contours, for strain.")
@@ -50,8 +52,8 @@ class MeasureRequest(Request):
     @property
     def heart_is_asked(self) -> bool:
         """Whether something was said that only makes sense of a clip of the heart."""
-        said = self.second_view, self.pixel_size, self.contours
-        return self.echo or any(one is not None for one in said) or bool(self.ed or self.es)
+        said = self.second_view, self.contours
+        return self.echo or any(one is not None for one in said) or bool(self.pixel_size or self.ed or self.es)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +127,8 @@ def measured_heart(source: LabelFile, request: MeasureRequest) -> tuple[HeartMea
         views.append(open_view(request.second_view, True).segmentation)
     names = [path.name for path in (request.input, request.second_view) if path is not None]
     ends = [tuple(frames[n] if n < len(frames) else None for frames in (request.ed, request.es)) for n in (0, 1)]
-    options = [ViewOptions(name, request.pixel_size, *end) for name, end in zip(names, ends, strict=False)]
+    sizes = (request.pixel_size or (None,)) * 2  # one counts for both
+    options = [ViewOptions(name, mm, *end) for name, mm, end in zip(names, sizes, ends, strict=False)]
     try:
         heart = measure_heart(list(zip(views, options, strict=True)))
     except InputError as error:
