@@ -13,15 +13,19 @@ pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 import torch
+from safetensors import safe_open
 
 import small_data_sets
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case, Task, Use
 from delineate.data.layouts import read_dataset
-from delineate.models.sizes import VitSizes
+from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.systems import BuildOptions, build
-from delineate.training.recipes import RecipeOverrides, recipe_for
+from delineate.training.adapted import ADAPTER
+from delineate.training.frames import split_frames
+from delineate.training.recipes import RecipeOverrides, parts_recipe, recipe_for
 from delineate.training.recipes.medical_sam_adapter_3d import prompted
+from delineate.training.recipes.parts_recipe import PartsObjective
 from delineate.training.recipes.recipe import TrainedPart
 from delineate.training.slice_clips import SliceClips
 from narrow_systems import narrow_card, narrow_file, narrow_network
@@ -41,7 +45,7 @@ SMALL = VitSizes(width=32, depth=4, heads=2, global_blocks=(0, 1, 2, 3))
     ],
 )
 def test_parts_learn_and_the_host_stays(
-    system: str, sizes: dict[str, Any], own: tuple[str, ...], tmp_path: Path
+    system: str, sizes: dict[str, Any], own: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if system.endswith("_3d"):
         cases = small_volumes(tmp_path / "data")
@@ -56,6 +60,13 @@ def test_parts_learn_and_the_host_stays(
     now, then = (getattr(one, "frames", one).network.host.state_dict() for one in (predictor, before))
     changed = {name for name in now if not torch.equal(now[name], then[name])}
     assert changed and all(any(part in name for part in own) for name in changed)
+    if not system.endswith("_3d"):  # what is written beside a kept host of published size holds all that changed
+        monkeypatch.setattr(parts_recipe, "cached_path", lambda _: tmp_path)
+        monkeypatch.setattr(PartsObjective, "sizes", lambda _: NetworkSizes())
+        recipe = recipe_for(system, predictor).options(wishes)
+        PartsObjective(predictor, *split_frames(predictor, cases, recipe.frames), recipe).keep(tmp_path)
+        with safe_open(tmp_path / ADAPTER, "np") as file:
+            assert changed <= set(file.keys()) < set(now)
     if done.weights is not None:
         opened = build(str(done.weights), OPTIONS)
         assert opened.record.name == system and getattr(opened, "depth", None) == sizes.get("depth")

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.store import cached_path
 from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import ModelError
@@ -27,12 +28,9 @@ class PartsObjective(FinetuneObjective):
     """An ``Objective``: what the system's own table says learns; with ``part = all`` everything."""
 
     def trained(self) -> list[dict[str, Any]]:
-        policy = policy_of(self.predictor.record)
         whole = self.recipe.part is TrainedPart.ALL
-        self.learned = {n for n, _ in self.host.named_parameters() if (policy.learns(n) or whole)}
-        fixed = {n for n in self.learned if "positional_embedding" in n}
-        self.learned -= fixed
-        return [{"params": [p for n, p in self.host.named_parameters() if n in self.learned], "name": "adapters"}]
+        policy = FreezePolicy.training("") if whole else policy_of(self.predictor.record)
+        return [{"params": [p for n, p in self.host.named_parameters() if policy.learns(n)], "name": "adapters"}]
 
     def keep(self, folder: Path) -> None:
         """The weights with a header, and what learned alone where its host is kept on this machine."""
@@ -40,7 +38,8 @@ class PartsObjective(FinetuneObjective):
         write_system(folder / BEST, state, card)
         start = SYSTEMS[card.system].build.__self__.files.start  # type: ignore[attr-defined]
         if self.recipe.part is not TrainedPart.ALL and cached_path(start) is not None and card.sizes.vit is None:
-            write_system(folder / ADAPTER, state, card.model_copy(update={"host": start}), self.learned)
+            names = policy_of(self.predictor.record).names(self.host)
+            write_system(folder / ADAPTER, state, card.model_copy(update={"host": start}), names)
 
     def keep_statistics(self) -> None:
         policy_of(self.predictor.record).keep_statistics(self.host)
