@@ -22,7 +22,9 @@ from delineate.data.layouts import read_dataset
 from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.systems import BuildOptions, build
 from delineate.training.adapted import ADAPTER
-from delineate.training.frames import split_frames
+from delineate.training.finetune import Finetune
+from delineate.training.frames import FrameOptions, split_frames
+from delineate.training.loop import LoopOptions, train
 from delineate.training.recipes import RecipeOverrides, parts_recipe, recipe_for
 from delineate.training.recipes.medical_sam_adapter_3d import prompted
 from delineate.training.recipes.parts_recipe import PartsObjective
@@ -72,6 +74,37 @@ def test_parts_learn_and_the_host_stays(
         assert opened.record.name == system and getattr(opened, "depth", None) == sizes.get("depth")
     with pytest.raises(ModelError, match="lora, adalora"):
         recipe_for(system, predictor).run(predictor, cases, RecipeOverrides(tmp_path, part=TrainedPart.DECODER), None)
+
+
+def test_adalora_loses_half_of_its_ranks_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    small_data_sets.folders(tmp_path / "data")
+    cases = read_dataset(tmp_path / "data")[1]
+    card = narrow_card("medical_sam_adapter", "adalora", side=64)
+    model = narrow_file(tmp_path, card, narrow_network(card, alive=False))
+    ended = []
+    for name, lengths in (("whole", (4,)), ("stopped", (2, 4))):
+        predictor = build(f"medical_sam_adapter={model}", OPTIONS)
+        for step in lengths:
+            objective = PartsObjective(
+                predictor,
+                *split_frames(predictor, cases, FrameOptions(held_out=0.34)),
+                Finetune(LoopOptions(tmp_path / name, 4, 1e-2, every=2, resume=step > 2), TrainedPart.ENCODER, batch=2),
+            )
+            if name == "stopped" and step == 2:
+                with pytest.raises(KeyboardInterrupt):
+                    train(objective, objective.recipe.loop, stop)
+            else:
+                train(objective, objective.recipe.loop)
+        assert objective.budget is not None
+        values = [layer.values.detach() for layer in objective.budget.layers]
+        ended.append(torch.stack([*values, *objective.budget.importance]))
+    count = len(ended[0]) // 2
+    assert int((ended[0][:count] != 0).sum()) == ended[0][:count].numel() // 2 and torch.equal(*ended)
+    assert "orthogonality" in (tmp_path / "whole" / "log.jsonl").read_text()
+
+
+def stop(_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def small_volumes(root: Path, count: int = 3) -> list[Case]:

@@ -199,7 +199,7 @@ VARIANTS = {
     RELEASED: "as the released code: GELU, ratio 1/4, a third adapter in every block, none in the decoder, windows "
     "filled up before the norm, clicks as row and column, no mean and deviation",
     LORA: "as its repository: rank 4 beside queries, values and both layers of the MLP instead of adapters",
-    ADALORA: "the same in AdaLoRA's form",
+    ADALORA: "the same in AdaLoRA's form; training leaves half of the ranks",
 }
 LAYOUT = CheckpointLayout(
     "SAM with Medical SAM Adapter's parts",

@@ -50,12 +50,12 @@ class SlicesObjective(PartsObjective):
         self, predictor: ClipVolumePredictor, training: SliceClips, testing: SliceClips, recipe: Finetune
     ) -> None:
         self.volumes, self.clips, self.held = predictor, training, testing
-        super().__init__(predictor.frames, training, testing, recipe)  # type: ignore[arg-type]
+        super().__init__(predictor.frames, training, testing, recipe)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Mean over the clips of a step."""
         parts = [self._of_clip(rng) for _ in range(self.recipe.batch)]
-        return {name: torch.stack([one[name] for one in parts]).mean() for name in parts[0]}
+        return self.with_penalty({name: torch.stack([one[name] for one in parts]).mean() for name in parts[0]})
 
     def _of_clip(self, rng: np.random.Generator) -> dict[str, Tensor]:
         clip: SliceClip = self.clips.drawn(rng)
