@@ -72,7 +72,7 @@ def test_parts_learn_and_the_host_stays(
     if done.weights is not None:
         opened = build(str(done.weights), OPTIONS)
         assert opened.record.name == system and getattr(opened, "depth", None) == sizes.get("depth")
-    with pytest.raises(ModelError, match="lora, adalora"):
+    with pytest.raises(ModelError, match="--variant lora, adalora"):
         recipe_for(system, predictor).run(predictor, cases, RecipeOverrides(tmp_path, part=TrainedPart.DECODER), None)
 
 

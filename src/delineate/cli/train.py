@@ -130,6 +130,7 @@ class LearningMachine:
     model: Annotated[str, typer.Option("--model", "-m", help="A system, or its file.")] = "lite_medsam"
     system: options.SystemName = None
     untrained: options.Untrained = False
+    variant: options.Variant = ""
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", help="What a system of classes shall name, with --untrained; may be repeated."),

@@ -77,6 +77,7 @@ class FinetuneRequest(Request):
     resume: bool = Field(default=False, description="Go on where the run in the output folder stopped.")
     system: SystemName = None
     untrained: Untrained = False
+    variant: str = Field(default="", description="One of the system's variants, where its authors do it in two ways.")
     classes: tuple[str, ...] = Field(
         default=(), description="What a system of classes shall name, where it begins anew (untrained)."
     )
@@ -134,7 +135,8 @@ def finetune(
     read = (request.data, model_file(request.model), request.adapter, teacher_file)
     check_run(request.output, request.resume, *read)
     options = BuildOptions(None, request.untrained, request.threads, _own_device(request.device), "fp32", "torch")
-    predictor = build(request.model, replace(options, begun=_begun(request)), request.system)
+    begins = replace(options, variant=request.variant, begun=_begun(request))
+    predictor = build(request.model, begins, request.system)
     try:
         from delineate.training.recipes import recipe_for
         from delineate.training.sensitivity import logged_probes, probe_table, verdict

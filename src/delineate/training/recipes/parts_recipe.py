@@ -104,7 +104,7 @@ def own_parts(wishes: RecipeOverrides, recipe: Finetune) -> Finetune:
             "E-TRAIN-OPTION",
             "This recipe trains the parts its paper put into the system.",
             "Leave --peft out and --part at encoder (these parts) or all; of medical_sam_adapter LoRA is a variant: "
-            "lora, adalora.",
+            "--variant lora, adalora.",
         )
     return wishes.of(recipe)
 
