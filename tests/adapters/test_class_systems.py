@@ -391,7 +391,8 @@ def test_sam_unets_decoder_written_again() -> None:
     masks, iou = network.decode(network.embed(pixels), SamPrompts(boxes=boxes), multimask=False)
     gap = float((masks[:, 0] - wanted).abs().max() / wanted.abs().max())
     print(f"{gap:.1e}")
-    assert gap < 1e-4 and masks.shape == (1, 1, 16, 16) and iou.item() == 1
+    assert gap < 1e-4 and masks.shape == (1, 1, 16, 16)
+    assert iou.item() == pytest.approx(int((wanted > 1).sum()) / int((wanted > -1).sum()), abs=0.02) and iou.item() < 1
 
 
 @torch.no_grad()

@@ -154,6 +154,12 @@ def test_a_size_beside_that_of_the_file_is_told(tmp_path: Path) -> None:
         assert ("W-ECHO-SPACING" in {notice.code for notice in done.notices}) is told
 
 
+def test_phases_the_wrong_way_round_are_told() -> None:
+    said = [ViewOptions("a", 0.6, *ends) for ends in ((0, MIDDLE), (MIDDLE, 0))]
+    codes = [{notice.code for notice in measure_heart([(outlines("4CH"), one)]).notices} for one in said]
+    assert "W-ECHO-PHASES" not in codes[0] and "W-ECHO-PHASES" in codes[1]
+
+
 def test_steadiness_of_frames_that_are_not_all_outlined_is_not_made_up() -> None:
     labels = small_hearts.clip("4CH")
     whole = measure_heart([(outlines("4CH", labels), ViewOptions("a"))]).views[0].consistency

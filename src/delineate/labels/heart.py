@@ -161,17 +161,17 @@ def measure_heart(views: Sequence[tuple[Segmentation, ViewOptions]]) -> HeartMea
         )
     ends = {"ed": [view.at(view.ends.diastole) for view in measured], "es": [v.at(v.ends.systole) for v in measured]}
     discs, areas = ({phase: way(*c) for phase, c in ends.items()} for way in (simpson, area_length))
-    ml = all(known)
+    ml, ef = all(known), ejection_fraction(discs["ed"], discs["es"])
     return HeartMeasures(
         views=tuple(measured),
         method=BIPLANE if len(measured) > 1 else SINGLE,
         edv=discs["ed"] if ml else None,
         esv=discs["es"] if ml else None,
-        ef=ejection_fraction(discs["ed"], discs["es"]),
+        ef=ef,
         edv_area_length=areas["ed"] if ml else None,
         esv_area_length=areas["es"] if ml else None,
         atrium=_atrium(measured, ml),
-        notices=(*_known_sizes(views, measured), *_notices(measured, ml, ends["ed"])),
+        notices=(*_known_sizes(views, measured), *_notices(measured, ml, ends["ed"], ef)),
     )
 
 
@@ -274,8 +274,10 @@ def _known_sizes(asked: Sequence[tuple[Segmentation, ViewOptions]], views: Seque
             yield Notice("W-ECHO-SPACING", f"{view.name} says that a pixel is {own} mm: --pixel-size is not used.")
 
 
-def _notices(views: Sequence[HeartView], calibrated: bool, diastole: Sequence[Chamber]) -> list[Notice]:
+def _notices(views: Sequence[HeartView], calibrated: bool, diastole: Sequence[Chamber], ef: float) -> list[Notice]:
     found = []
+    if ef < 0:
+        found.append(Notice("W-ECHO-PHASES", "The ventricle is larger at end-systole than at end-diastole: is it so?"))
     if len(views) == 1:
         found.append(
             Notice("W-ECHO-ONE-VIEW", "Volumes are from one view, as if the ventricle were round: --second-view FILE")

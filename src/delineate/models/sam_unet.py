@@ -115,7 +115,10 @@ class SamUnet(Sam):
         context: SlotContext = NO_CONTEXT,
         cells: Cells = ALL_CELLS,
     ) -> tuple[Tensor, Tensor]:
-        """Logits (O, 1, 4 f, 4 f), and a predicted IoU of 1: the network predicts none. All cells are decoded."""
+        """Logits (O, 1, 4 f, 4 f), and as the network predicts no IoU, that of the outline with itself at -+1 logit.
+
+        All cells are decoded.
+        """
         decoder: Any = self.host.mask_decoder
         image = embedding[:, :256]
         scales = F.pixel_shuffle(embedding[:, 256:], 4)
@@ -131,4 +134,5 @@ class SamUnet(Sam):
         x = decoder.upscale_conv2(decoder._active(decoder.upscale_layer_norm(decoder.upscale_conv1(image))))
         x = decoder.mask_feature(decoder._active(x)) + scales
         masks = (decoder.med_head(tokens[:, :1]) @ x.flatten(2)).unflatten(2, x.shape[2:])
-        return masks, masks.new_ones(len(masks), 1)
+        inner, outer = ((masks > threshold).sum((2, 3)) for threshold in (1.0, -1.0))
+        return masks, inner / outer.clamp(min=1)

@@ -1,7 +1,8 @@
 """SAM-UNet (Yang et al., arXiv 2408.09886 v1): a ResNet beside SAM's frozen encoder, a decoder of several scales.
 
 Maps of the ResNet are added before the four blocks with attention over the whole picture; what leaves the first three
-of these goes to the decoder. One learned token makes one mask; its quality is not predicted. Prompted with a box.
+of these goes to the decoder. One learned token makes one mask; its quality is not predicted: how stable the outline is
+stands for it (SAM's measure). Prompted with a box.
 """
 
 from __future__ import annotations
