@@ -73,7 +73,7 @@ def segment(
         request = request.model_copy(update=more | {"asked": _one_or_all(asked(typed(context), pointing, following))})
     request = opinion.wanted(request).model_copy(update={"resume": resume})
     try:
-        title = f"Following {', '.join(request.names)}"
+        title = "Outlining" if pointing == Pointing() else f"Following {', '.join(request.names)}"
         with progress_bar(title, talking.quiet or talking.json) as bar, stopping(bar) as progress:
             result = run(request, progress, check, (pointing.prompts,))
     except PromptError as error:
