@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ pytest.importorskip("accelerate")
 
 import torch
 
+import small_data_sets
 import small_hearts
 from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import DelineateError, ModelError
 from delineate.data.layouts import read_dataset
+from delineate.data.learned_from import content_of
 from delineate.models.sizes import NARROW, VitSizes
 from delineate.predictors.capabilities import NetworkKind
 from delineate.systems import BuildOptions, build
-from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named
+from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named, split_clips
 from delineate.training.class_finetune import ClassFinetune, ClassObjective, card_of, soft_dice
 from delineate.training.loop import LoopOptions, Schedule
 from delineate.training.recipes import RecipeOverrides, recipe_for
 from delineate.training.recipes.recipe import TrainedPart
+from delineate.verbs.finetune import FinetuneRequest, finetune
 from narrow_systems import narrow_card, narrow_file, narrow_network
 
 OPTIONS = BuildOptions(device="cpu", precision="fp32")
@@ -70,6 +74,28 @@ def test_a_narrow_network_begins_with_classes_of_its_own(tmp_path: Path, monkeyp
     write_system(tmp_path / "it.safetensors", begun.network.host.state_dict(), card)
     with pytest.raises(ModelError, match="The classes and sizes of medivista"):
         build(f"medivista={tmp_path / 'it.safetensors'}", options)
+
+
+def test_what_is_recorded_as_learned_is_what_was_learned_from(tmp_path: Path) -> None:
+    """Of a data set in which every other scan has no class of the model: those are split by nobody."""
+    items = []
+    for n in range(12):
+        small_data_sets.picture(tmp_path / "data" / f"{n}.png", small_data_sets.DISC * (100 + n))
+        small_data_sets.picture(tmp_path / "data" / f"{n}_label.png")
+        places = {"image": f"{n}.png", "label": f"{n}_label.png", "labels": {"200": ("LV", "liver")[n % 2]}}
+        about = {"id": f"s{n}", "dataset": "mixed", "modality": "ultrasound", "task": "2d", "use": "train"}
+        items.append(about | places | {"subject": str(n)})
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(items))
+    card = narrow_card("medivista_sam", classes=("LV",), side=64, depth=2, vit=VitSizes(width=16, depth=1, heads=1))
+    model = str(narrow_file(tmp_path, card, narrow_network(card, alive=False)))
+    for seed in (0, 1):
+        output = tmp_path / f"run{seed}"
+        finetune(FinetuneRequest(data=tmp_path / "data", model=model, steps=1, batch=1, seed=seed, output=output))
+        said = json.loads((output / "learned_from.json").read_text())
+        cases = read_dataset(tmp_path / "data")[1]
+        used = split_clips(build(model, OPTIONS), cases, 0.25, seed)
+        assert said["learned"] == sorted(content_of(case) for case in used[0].cases)
+        assert said["held_out"] == len(used[1].cases)
 
 
 def test_windows_hold_a_labeled_frame_and_their_neighbors(tmp_path: Path) -> None:

@@ -138,6 +138,20 @@ def placed(classes: Classes, place: Fitted) -> Classes:
     return whole
 
 
+def fitting(predictor: ClipClassPredictor, cases: Sequence[Case]) -> list[Case]:
+    """Cases that have a class of the model. Raises InputError where none has."""
+    found, reason = [], None
+    for case in cases:
+        try:
+            class_of(case, predictor.classes)
+            found.append(case)
+        except InputError as error:
+            reason = error
+    if not found and reason is not None:
+        raise reason
+    return found
+
+
 def split_clips(
     predictor: ClipClassPredictor, cases: Sequence[Case], held_out: float, seed: int
 ) -> tuple[LabeledClips, LabeledClips]:
@@ -145,20 +159,11 @@ def split_clips(
 
     Raises InputError if there are too few subjects to hold any out, and where no case has a class of the model.
     """
-    chosen = trainable_frames(cases)
-    fitting, reason = [], None
-    for case in chosen:
-        try:
-            class_of(case, predictor.classes)
-            fitting.append(case)
-        except InputError as error:
-            reason = error
-    if not fitting and reason is not None:
-        raise reason
-    parts = split_by_subject(fitting, (1 - held_out, held_out), seed)
+    chosen = fitting(predictor, trainable_frames(cases))
+    parts = split_by_subject(chosen, (1 - held_out, held_out), seed)
     if not all(parts):
         raise InputError(
-            "E-TRAIN-FEW", f"Too few cases to train on some and to measure on others: {len(fitting)}.",
+            "E-TRAIN-FEW", f"Too few cases to train on some and to measure on others: {len(chosen)}.",
             "Add subjects.",
         )  # fmt: skip
     training, testing = (LabeledClips(predictor, part) for part in parts)

@@ -151,7 +151,8 @@ def finetune(
     layout, cases = read_dataset(request.data, request.follow_links)
     if begun is not None:
         begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
-    learned, held = split_by_subject(trainable_frames(cases), (1 - request.held_out, request.held_out), request.seed)
+    fitting = recipe.fitting(predictor, trainable_frames(cases))
+    learned, held = split_by_subject(fitting, (1 - request.held_out, request.held_out), request.seed)
     models = [request.model, *map(str, filter(None, (request.teacher, wishes.start)))]
     record = LearningRecord.of(learned, held, models, predictor.record.sha256)
     with recorded_run(request.output, "train finetune", request, record, request.resume, FIXED):

@@ -10,6 +10,7 @@ from typing import Any
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
+from delineate.training.class_clips import fitting
 from delineate.training.class_finetune import ClassFinetune, class_finetune
 from delineate.training.finetune import TrainedPart
 from delineate.training.loop import Tell, TrainingOutcome
@@ -51,4 +52,4 @@ def class_recipe(name: str, system: str, summary: str, source: str, options: Cal
     ) -> TrainingOutcome:
         return class_finetune(predictor, cases, asked(wishes), tell)
 
-    return Recipe(name, system, summary, source, run, asked, NetworkKind.CLASSES, planned_classes)
+    return Recipe(name, system, summary, source, run, asked, NetworkKind.CLASSES, planned_classes, fitting=fitting)

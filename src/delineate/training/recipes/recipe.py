@@ -113,7 +113,8 @@ class Recipe:
     options  its figures with what was asked for
     trains   the kind of network it can train
     plan     fits its figures for a predictor into so many bytes; None: those of SAM's and SAM 2's shape are known
-    prompted structures may be pointed at in another way than its own
+    prompted  structures may be pointed at in another way than its own
+    fitting  those of some scans that a predictor can learn from, before they are split by subject
     """
 
     name: str
@@ -125,6 +126,7 @@ class Recipe:
     trains: NetworkKind = NetworkKind.SAM
     plan: Callable[[Any, Any, float], Plan[Any]] | None = None
     prompted: bool = False
+    fitting: Callable[[Any, list[Case]], list[Case]] = lambda _, cases: cases
 
     def within(self, predictor: Any, wishes: RecipeOverrides, memory: str) -> tuple[RecipeOverrides, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
