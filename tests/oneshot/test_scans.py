@@ -16,6 +16,7 @@ from delineate.core.segmentation import Segmentation
 from delineate.fewshot.matcher import Matcher, MatchOptions
 from delineate.io.outputs import Outputs
 from delineate.io.saving import outline_files, write_outlines
+from delineate.io.writers.image import image_writer
 from delineate.labels.reading import segmentation_of
 from delineate.oneshot.examples import Example, read_example, read_examples, require_alike
 from delineate.oneshot.scans import find_on_scan, frames_to_look_at, key_frames
@@ -122,6 +123,20 @@ def test_folders_give_each_scan_a_name_of_its_own(tmp_path: Path) -> None:
     assert [(one.code, "zero.png" in one.message) for one in found.notices] == [("W-TARGETS-UNREAD", True)]
     assert [one.path.parent.name for one in targets_in([tmp_path], False, {support}).files] == ["b"]
     assert [one.path.name for one in targets_in([tmp_path / "a"], True).files] == ["a"]
+
+
+def test_scans_that_this_program_converted_are_targets_and_outlines_are_not(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 200, (20, 24)).astype(np.uint8)
+    clip = Scan.from_frames(np.stack([pixels, pixels]))
+    volume = Scan.from_volume(np.stack([pixels] * 3, axis=2), slice_axis=2)
+    for scan, name in ((Scan.from_image(pixels), "picture.png"), (volume, "volume.nii.gz"), (clip, "clip")):
+        labels = Segmentation.empty(scan).adding("blob").with_masks("blob", {0: Rle.encode(scan.pixels(0) > 100)})
+        target = tmp_path / f"found_{name}"
+        with Outputs([tmp_path / name, target]) as outputs:
+            image_writer(tmp_path / name, scan)(scan, outputs.stage(tmp_path / name))
+            write_outlines(labels, outline_files(target, scan.kind), scan, outputs)
+    found = targets_in([tmp_path], False)
+    assert [one.name for one in found.files] == ["picture", "volume", "00000", "00001"]
 
 
 @pytest.mark.parametrize("mask", ["case_mask.png", "masks/case.png", "labels/case_label.png"])

@@ -12,9 +12,10 @@ from PIL import Image
 from delineate.core.errors import DelineateError
 from delineate.labels.reading import open_segmentation
 from delineate.oneshot.score_file import read_rows
+from delineate.oneshot.targets import SHEET, targets_in
 from delineate.quill.predictor import QuillPredictor
 from delineate.systems.one_shot import OneShotOptions, OneShotPredictor
-from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest, OneshotResult, _supports_sha256, oneshot
+from delineate.verbs.oneshot import SCORES, OneshotRequest, OneshotResult, _supports_sha256, oneshot
 from delineate.verbs.records import RECORD
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import ModelChoice, OutputChoice
@@ -61,6 +62,8 @@ def test_targets_are_outlined_scored_and_shown_and_a_run_goes_on(folder: Path, t
         and "These can:" in by_name["broken"].error
     )
     assert (out / SHEET).is_file()
+    with pytest.raises(DelineateError, match="no scan"):
+        targets_in([out], False)  # nothing that a run writes is a scan for the next one
     outlines = open_segmentation(out / by_name["t0"].file).segmentation
     truth = blob_picture(1, 95, 62, 21)[1]
     (one,) = outlines.objects

@@ -53,7 +53,8 @@ def oneshot(
 
     delineate oneshot --support case1.png case1_mask.png folder/ -o outlined
     """
-    from delineate.verbs.oneshot import SCORES, SHEET, OneshotRequest
+    from delineate.oneshot.targets import SHEET
+    from delineate.verbs.oneshot import SCORES, OneshotRequest
     from delineate.verbs.oneshot import oneshot as run
     from delineate.verbs.outcome import Outcome
 

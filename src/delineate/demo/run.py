@@ -83,7 +83,7 @@ def _clip(folder: Path) -> DemoResult:
     with Outputs([frames], overwrite=True) as outputs:
         outputs.stage(frames).mkdir()
         for n, frame in enumerate(phantom.scan.frames()):
-            Image.fromarray(frame.pixels).save(outputs.stage(frames) / f"{n:03d}.png", pnginfo=png_mark())
+            Image.fromarray(frame.pixels).save(outputs.stage(frames) / f"{n:03d}.png", pnginfo=png_mark(scan=True))
     scan = open_scan(frames)
     began = perf_counter()
     session = Session(scan)

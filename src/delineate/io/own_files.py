@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from delineate.core.hashing import sha256_of
@@ -29,13 +30,22 @@ _BLOCK = 1 << 20
 _GZIP, _PNG = b"\x1f\x8b\x08", b"\x89PNG\r\n\x1a\n"
 _GZIP_NAME, _GZIP_COMMENT = 0x08, 0x10  # flags of a gzip header
 _PNG_WORD = b"tEXtSoftware\0"
+_SCAN: Final = ("Title", "scan")
 
 
-def png_mark() -> PngInfo:
-    """The mark of a PNG."""
+def png_mark(scan: bool = False) -> PngInfo:
+    """The mark of a PNG; ``scan``: its pixels are those of a scan, and it is no picture of one with outlines."""
     info = PngInfo()
     info.add_text("Software", MARK)
+    if scan:
+        info.add_text(*_SCAN)
     return info
+
+
+def is_marked_scan(path: Path) -> bool:
+    """Whether a PNG says that it is a scan (``png_mark``)."""
+    with Image.open(path) as picture:
+        return picture.info.get(_SCAN[0]) == _SCAN[1]
 
 
 def seal(path: Path) -> None:

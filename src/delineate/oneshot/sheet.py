@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw
 
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
+from delineate.io.atomic import replacing
 from delineate.io.frame_view import INK, write
 from delineate.io.overlay import frame_tile
-from delineate.io.own_files import png_mark
+from delineate.io.own_files import png_mark, seal
 
 TILE = 240  # pixels along the longer side
 COLUMNS, MOST = 6, 120
@@ -73,7 +74,9 @@ def save_sheet(entries: Sequence[SheetEntry], path: Path) -> None:
         pen.rectangle([x - 2, y - 2, x + TILE + 1, y + TILE + 1], outline=color, width=2)
         write(pen, (x, y + TILE + 3), _cut(one.caption, 32), 13)
         write(pen, (x, y + TILE + 20), _cut(one.about, 36), 12)
-    sheet.save(path, "PNG", pnginfo=png_mark())
+    with replacing(path) as temporary:
+        sheet.save(temporary, "PNG", pnginfo=png_mark())
+        seal(temporary)
 
 
 def _cut(text: str, length: int) -> str:

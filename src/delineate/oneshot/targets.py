@@ -13,10 +13,13 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.terminal_text import counted
 from delineate.data.mask_folders import IMAGE_FOLDERS, MASK_ENDING, MASK_FOLDERS, READ
 from delineate.data.mask_folders import stem_of as stem
+from delineate.io.label_names import label_names
 from delineate.io.naming import stem_of
 from delineate.io.opening import identify
-from delineate.io.own_files import is_own
+from delineate.io.own_files import is_marked_scan, is_own
 
+SHEET, TILES = "contact_sheet.png", "tiles"  # of a run
+TRACKS = "tracks.json"  # in a folder of a video's masks
 LEFT_OUT: Final = {  # one, several
     "W-TARGETS-LABELS": (
         "file is left out: it is labels of a scan beside it",
@@ -55,8 +58,8 @@ def targets_in(
 
     A folder of DICOM files is one scan, and with ``frames`` so is one of pictures; of any other folder each file that
     can be read is one, and so on in the folders in it; folders that links lead to again are gone through once. Left
-    out are supports, label files that this program wrote, labels beside their scan, and what cannot be read; of the
-    last two there is a notice.
+    out are supports, labels and previews that this program wrote, labels beside their scan, and what cannot be read; of
+    the last two there is a notice.
 
     asked  paths that a person named, which are taken whatever they are; default: all of them
 
@@ -97,11 +100,18 @@ def _scans_in(folder: Path, frames: bool, seen: set[Path], unread: list[Path]) -
     kinds = {file: _kind(file) for file in inside if file.is_file()}
     if any(kind == "DICOM" for kind in kinds.values()) or (frames and any(kinds.values())):
         return [folder]
-    found = [file for file, kind in kinds.items() if kind is not None and not is_own(file)]
+    found = [file for file, kind in kinds.items() if kind is not None and not _is_made(file, kind)]
     unread += [file for file, kind in kinds.items() if kind is None and file.name.lower().endswith(READ)]
-    for inner in (one for one in inside if one.is_dir()):
+    for inner in (one for one in inside if one.is_dir() and not (one / TRACKS).is_file()):
         found += _scans_in(inner, frames, seen, unread)
     return found
+
+
+def _is_made(file: Path, kind: str) -> bool:
+    """Whether this program wrote it and it is no scan: labels, which have names, or a picture to look at."""
+    if not is_own(file):
+        return False
+    return bool(label_names(file, kind)) or (kind == "PNG" and not is_marked_scan(file))
 
 
 def place_of(path: Path) -> Path:

@@ -27,14 +27,14 @@ from delineate.oneshot.examples import Example, frames_needed, lying_volume, rea
 from delineate.oneshot.scans import ScanFindings, find_as_shown
 from delineate.oneshot.score_file import Row, read_rows, write_rows
 from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
-from delineate.oneshot.targets import targets_in
+from delineate.oneshot.targets import SHEET, TILES, targets_in
 from delineate.predictors.capabilities import PromptKind, Scope
 from delineate.predictors.frame_predictor import FramePredictor, Predictor
 from delineate.verbs.outcome import Outcome
 from delineate.verbs.records import RequestRecord, begin_folder
 from delineate.verbs.request import ModelChoice, Overwrite, Progress, Request
 
-SCORES, SHEET, TILES = "scores.csv", "contact_sheet.png", "tiles"
+SCORES = "scores.csv"
 
 
 class OneshotRequest(Request):

@@ -188,7 +188,7 @@ def _fits_png(scan: Scan) -> bool:
 
 def _png(scan: Scan, path: Path) -> None:
     with replacing(path) as temporary:
-        _picture(scan, 0).save(temporary, "PNG", pnginfo=png_mark())
+        _picture(scan, 0).save(temporary, "PNG", pnginfo=png_mark(scan=True))
 
 
 def _picture(scan: Scan, index: int) -> Image.Image:
@@ -206,4 +206,4 @@ def _folder(scan: Scan, path: Path) -> None:
     """Every frame or slice as ``00000.png`` and so on."""
     path.mkdir(parents=True)
     for index in range(len(scan)):
-        _picture(scan, index).save(path / f"{index:05d}.png", "PNG", pnginfo=png_mark())
+        _picture(scan, index).save(path / f"{index:05d}.png", "PNG", pnginfo=png_mark(scan=True))
