@@ -20,6 +20,7 @@ from delineate.data.superpixels import Method, Superpixels  # noqa: E402
 from delineate.fewshot.prototypes import PrototypeOptions, Shot, ShotReduction, coarse_logits  # noqa: E402
 from delineate.models.deeplab import DeepLabShape  # noqa: E402
 from delineate.models.dino_shapes import DinoShape  # noqa: E402
+from delineate.models.variants import SamEncoder  # noqa: E402
 from delineate.systems import SYSTEMS, BuildOptions, build  # noqa: E402
 from delineate.training.alp_head import alp_logits  # noqa: E402
 from delineate.training.alpnet import (  # noqa: E402
@@ -34,6 +35,7 @@ from delineate.training.episodes import STRONGER, Augmentation, EpisodeOptions, 
 from delineate.training.loop import LoopOptions  # noqa: E402
 from delineate.training.recipes import recipe_for  # noqa: E402
 from delineate.training.recipes.recipe import RecipeOverrides  # noqa: E402
+from training_discs import tiny_predictor  # noqa: E402
 
 SHAPE = DeepLabShape((1, 1, 1, 1), 8, 16)
 C, Y, X = np.mgrid[:8, :8, :8].astype(np.float64)
@@ -142,6 +144,18 @@ def test_labels_are_not_looked_at_where_it_learns_and_cells_are_one_structure_wh
     (one,) = measured
     assert list(one.masks) == ["cell"]
     assert one.masks["cell"].sum() == pytest.approx((10 * 10 + 15 * 15) * (64 / 48) ** 2, rel=0.1)
+
+
+@pytest.mark.parametrize("adapter", [None, AdapterOptions(rank=2)])
+def test_statistics_of_a_published_encoder_stay_and_so_do_those_beside_an_adapter(
+    adapter: AdapterOptions | None, tmp_path: Path
+) -> None:
+    """What is measured is then what the small file of an adapter gives."""
+    small = tiny_predictor(SamEncoder.TINY_VIT, side=64)
+    before = {name: one.clone() for name, one in small.network.host.named_buffers() if "running" in name}
+    train_alpnet(small, cases(), recipe(tmp_path / "out", adapter=adapter))
+    after = dict(small.network.host.named_buffers())
+    assert before and all(torch.equal(one, after[name]) for name, one in before.items())
 
 
 def test_slices_that_show_an_excluded_structure_are_left_out(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class AlpnetTraining:
     weights     of background and structure in the first loss
     empty       see EmptyPolicy
     adapter     low-rank matrices in the encoder, which are then all that is trained; None: all of the encoder
-    frozen_norm batch norms keep their statistics
+    frozen_norm batch norms keep their statistics, as they do beside an adapter and in systems of SAM's shape
     """
 
     loop: LoopOptions
@@ -84,6 +84,8 @@ class AlpnetObjective(Adapted):
         for parameter in learned:
             parameter.requires_grad_(True)
         self._groups = [{"params": learned, "name": "encoder"}]
+        sam = predictor.capabilities.network is NetworkKind.SAM
+        self.frozen_norm = recipe.frozen_norm or self.adapter is not None or sam
         self.pairs = pairs_of(testing)
         if not self.pairs:
             raise InputError(
@@ -103,7 +105,7 @@ class AlpnetObjective(Adapted):
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Mean over the episodes of a step."""
-        if self.recipe.frozen_norm:
+        if self.frozen_norm:
             freeze_batch_norm(self.host)
         parts = [self.of_episode(self.training.episode(rng)) for _ in range(self.recipe.batch)]
         query = torch.stack([first for first, _ in parts]).mean()
