@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 
 from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
+from delineate.core.grid import Grid
 from delineate.core.picture_text import LONGEST, pixels_of, text_of
 from delineate.core.prompt_log import PromptLog
 from delineate.core.prompts import Example, Point
 from delineate.core.scan import Scan
+from delineate.fewshot.candidates import Origin
+from delineate.fewshot.matcher import Match, Matcher
 from delineate.quill.predictor import QuillPredictor
 from delineate.session import Session
+from delineate.session.examples import laid
 from fewshot.example_pictures import blob_picture
 
 SHOWN, OUTLINE = blob_picture(0, 80, 50, 18)
@@ -31,6 +36,38 @@ def test_an_example_is_found_recorded_and_replayed_without_its_file() -> None:
     session.prompt(Point(95, 62, frame=0), "blob")
     assert session.undo() and session.undo()
     assert session.segmentation.names == ()
+
+
+def test_an_example_is_looked_for_the_way_the_scan_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def match(self: Matcher, frame: Frame) -> dict[str, Match]:
+        (support,) = self.supports
+        seen.append((support.frame.pixels, support.masks[""]))
+        return {"": Match(frame.pixels > 100, 0.7, Origin.COARSE, frame.pixels > 100)}
+
+    monkeypatch.setattr(Matcher, "match", match)
+    shown = Scan.from_volume(SHOWN.T[..., None], Grid((150, 120, 1), np.diag([1.0, 1, 1, 1])), 2)
+    assert shown.frame_directions == ("R", "A")
+    turned = SHOWN[::-1, ::-1]
+    lying = Scan.from_volume(
+        turned[..., None],
+        Grid((120, 150, 1), np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])),
+        2,
+    )  # x to the back, y to the left
+    example = Example.of(shown.pixels(0), OUTLINE, frame=0, axes=shown.frame_directions)
+    Session(lying, QuillPredictor(threads=1)).prompt(Example.model_validate_json(example.model_dump_json()), "blob")
+    assert np.array_equal(seen[0][0], lying.pixels(0)) and np.array_equal(seen[0][1], OUTLINE[::-1, ::-1].T)
+    Session(Scan.from_frames(SHOWN[None]), QuillPredictor(threads=1)).prompt(example, "blob")
+    assert np.array_equal(seen[1][0], SHOWN), "what does not say how it lies is taken as it is"
+
+
+@pytest.mark.parametrize("axes", [("L", "P"), ("P", "R"), ("A", "L")])
+def test_a_picture_is_laid_as_wanted(axes: tuple[str, str]) -> None:
+    values = np.arange(6).reshape(2, 3)  # x to the right, y to the front
+    found = laid(values, ("R", "A"), axes)
+    assert np.array_equal(laid(found, axes, ("R", "A")), values)
+    assert np.array_equal(laid(values, ("R", "A"), ("R", "S")), values), "another plane"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,11 @@ _LPS_FROM_RAS = np.array([-1.0, -1.0, 1.0])
 _CODES = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
+def patient_axis(direction: str) -> int:
+    """Which axis of the patient a direction of ``Grid.axis_codes`` lies on: 0 L-R, 1 P-A, 2 I-S."""
+    return next(axis for axis, ends in enumerate(_CODES) if direction in ends)
+
+
 class Space(StrEnum):
     """The coordinates a prompt or point is given in."""
 

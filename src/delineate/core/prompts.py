@@ -215,6 +215,9 @@ class Text(_Prompt):
         return self
 
 
+BodyDirection = Literal["L", "R", "P", "A", "I", "S"]
+
+
 class Example(_Prompt):
     """The structure outlined on another picture, the whole of it in the prompt: ``Example.of(pixels, mask, frame=40)``.
 
@@ -226,10 +229,21 @@ class Example(_Prompt):
     height: int
     width: int
     counts: tuple[int, ...] = Field(description="The outline on it: COCO run lengths, column by column.")
+    axes: tuple[BodyDirection, BodyDirection] | None = Field(
+        default=None, description="Where its columns and rows run to in the body, such as L and P; none: not known."
+    )
 
     @classmethod
-    def of(cls, pixels: NDArray[Any], mask: NDArray[Any], frame: int | None = None) -> Example:
+    def of(
+        cls,
+        pixels: NDArray[Any],
+        mask: NDArray[Any],
+        frame: int | None = None,
+        axes: tuple[BodyDirection, BodyDirection] | None = None,
+    ) -> Example:
         """An example from pixels (height, width[, 3]) and a mask (height, width); large ones are made smaller.
+
+        axes  ``Scan.frame_directions`` of the scan it is of, so that it is not looked for upside down on another one
 
         Raises PromptError for arrays that are no picture and no mask of it.
         """
@@ -242,7 +256,9 @@ class Example(_Prompt):
             )
         outline = Mask.from_array(shrunk(np.asarray(mask)))
         text = text_of(shrunk(pixels))
-        return cls(picture=text, height=outline.height, width=outline.width, counts=outline.counts, frame=frame)
+        return cls(
+            picture=text, height=outline.height, width=outline.width, counts=outline.counts, frame=frame, axes=axes
+        )
 
     @property
     def pixels(self) -> NDArray[Any]:

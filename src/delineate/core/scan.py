@@ -145,6 +145,14 @@ class Scan:
         return first, second
 
     @property
+    def frame_directions(self) -> tuple[Any, Any] | None:
+        """Where x and y of a frame run to in the body, such as ``("L", "P")``; None where that is not known."""
+        if self.grid.placement is not Placement.WORLD or self.kind is ScanKind.VIDEO:
+            return None
+        x, y = (self.grid.axis_codes[axis] for axis in self.frame_axes)
+        return x, y
+
+    @property
     def width(self) -> int:
         return int(self.source.shape[2])
 

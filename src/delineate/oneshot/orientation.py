@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.frame_source import VolumeFrames
-from delineate.core.grid import Grid, Placement
+from delineate.core.grid import Grid, Placement, patient_axis
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
 from delineate.outlines.stacks import stack_of, with_stack
-
-PAIRS = ("LR", "PA", "IS")
 
 
 def says_how_it_lies(scan: Scan) -> bool:
@@ -43,8 +41,8 @@ class Turn:
         codes, wanted = scan.grid.axis_codes, shown.grid.axis_codes
         if codes == wanted and scan.slice_axis == shown.slice_axis:
             return None
-        axes = {_pair(code): axis for axis, code in enumerate(codes)}
-        order = tuple(axes[_pair(code)] for code in wanted)
+        axes = {patient_axis(code): axis for axis, code in enumerate(codes)}
+        order = tuple(axes[patient_axis(code)] for code in wanted)
         flips = tuple(codes[axis] != code for axis, code in zip(order, wanted, strict=True))
         return cls(order, flips, shown.slice_axis)
 
@@ -86,7 +84,3 @@ def _on(outlines: Segmentation, scan: Scan, turned: Any) -> Segmentation:
         stack: NDArray[np.bool_] = turned(stack_of(outlines, one.name))
         found = with_stack(found.adding(one.name, one.color, one.label), one.name, stack)
     return found
-
-
-def _pair(code: str) -> str:
-    return next(pair for pair in PAIRS if code in pair)

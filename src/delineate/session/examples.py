@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from delineate.core.errors import PromptError
 from delineate.core.frame import Frame
+from delineate.core.grid import patient_axis
 from delineate.core.prompts import Example
 from delineate.core.resolve import FramePrompts, ResolvedPrompt, require_frame
 from delineate.core.scan import Scan
@@ -51,8 +56,26 @@ class ExampleFinder:
                 f"{self.predictor.record.name} does not answer prompts on single frames, and so no example.",
                 "Take another model, such as quill.",
             )
-        support = Support(Frame.of(prompt.pixels), {"": prompt.mask})
+        wanted = self.scan.frame_directions
+        pixels, mask = (laid(one, prompt.axes, wanted) for one in (prompt.pixels, prompt.mask))
+        support = Support(Frame.of(pixels), {"": mask})
         matcher = Matcher(extractor_of(self.predictor), [support], self.predictor)
         match = matcher.match(self.scan.frame(frame))[""]
         self._found = dict(list(self._found.items())[1 - KEPT :]) | {prompt: match}
         return match
+
+
+def laid(values: NDArray[Any], axes: tuple[str, str] | None, wanted: tuple[str, str] | None) -> NDArray[Any]:
+    """A picture or mask (height, width[, 3]) turned and flipped so that x and y run where they are wanted to.
+
+    As it is where one of the two is not known, or it is of another plane.
+    """
+    if axes is None or wanted is None:
+        return values
+    lines, asked = ([patient_axis(one) for one in each] for each in (axes, wanted))
+    if sorted(lines) != sorted(asked):
+        return values
+    if lines != asked:
+        values, axes = values.swapaxes(0, 1), (axes[1], axes[0])
+    across, down = (one != other for one, other in zip(axes, wanted, strict=True))
+    return np.ascontiguousarray(values[:: -1 if down else 1, :: -1 if across else 1])

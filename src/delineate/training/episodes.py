@@ -187,7 +187,7 @@ class Slices:
             hidden = [t for t in targets if t.name in options.excluded]
             usable = [f for f in usable if not any(opened.truth(f, t).any() for t in hidden)]
             if options.labeled:
-                usable = [f for f in usable if any(opened.truth(f, t).any() for t in targets)]
+                usable = [f for f in usable if any(opened.truth(f, t).sum() >= LEAST_PIXELS for t in targets)]
         spread = np.linspace(0, len(usable) - 1, options.slices).astype(int) if usable else ()
         return [usable[n] for n in np.unique(spread)] if usable else []
 
