@@ -22,16 +22,16 @@ from delineate.fewshot.candidates import overlap
 from delineate.fewshot.features import extractor_of
 from delineate.fewshot.matcher import Matcher, Support
 from delineate.fewshot.pixel_look import is_scattered
-from delineate.fewshot.quality import EVIDENCE
+from delineate.fewshot.quality import EVIDENCE, LEAST
 from delineate.oneshot.calibration import painted_over
 from delineate.quill.data.synthetic import synthetic_scene
 from delineate.systems import BuildOptions, build
 from tables import ROOT
 
 FILE = ROOT / "runs" / "presence.jsonl"
-USED = ("coarse", "agreement", "back", "contrast")
+USED = ("coarse", "intensities", "contrast", "agreement", "back")
 SIDE, FRAMES, SEED = 256, 6, 77
-LEAST = 80  # pixels of a structure
+LEAST_PIXELS = 80  # of a structure
 MISSED = 0.5
 Pixels = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -65,10 +65,10 @@ def lines(matcher_of: Callable[[Support], Matcher], first: int, last: int) -> It
         shown = scene.targets[chosen, 0]
         target, mask = another(rng, scene.frames[later], scene.targets[chosen, later])
         other, others[scene.kind] = others.get(scene.kind), target
-        if shown.sum() < LEAST or is_scattered(shown):
+        if shown.sum() < LEAST_PIXELS or is_scattered(shown):
             continue
         asked: dict[str, Frame] = {"other": other} if other is not None else {}
-        if mask.sum() >= LEAST:
+        if mask.sum() >= LEAST_PIXELS:
             asked |= {"present": target, "painted": painted_over(target, mask)}
         matcher = matcher_of(Support(frame_of(scene.frames[0]), {"structure": shown}))
         for kind, frame in asked.items():
@@ -95,6 +95,7 @@ def report(file: Path) -> None:
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     kept = [row for row in rows if row["kind"] != "present" or row["dice"] >= MISSED]
     evidence = np.array([[row["evidence"][EVIDENCE.index(name)] for name in USED] for row in kept])
+    evidence = np.log(np.clip(evidence, LEAST, 1))
     kinds = np.array([row["kind"] for row in kept])
     found = fitted(evidence, kinds == "present")
     print(dict(zip((*USED, "offset"), found.round(2).tolist(), strict=True)))

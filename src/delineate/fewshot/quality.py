@@ -9,7 +9,8 @@ EVIDENCE = (
     "predicted_iou", "presence", "coarse", "shape", "intensities", "contrast", "placed", "agreement", "back",
 )  # of a ``Candidate``  # fmt: skip
 DICE, DICE_OFFSET = np.array([0.0, 0.25, 1.6, 0.4, 0.0, 0.0, 0.1, 3.0, 1.9]), -3.3
-THERE, THERE_OFFSET = np.array([0.0, 0.0, 1.4, 0.0, 0.0, 2.35, 0.0, 2.65, 2.3]), -4.45
+THERE, THERE_OFFSET = np.array([0.0, 0.0, 0.69, 0.0, 0.47, 0.67, 0.0, 1.15, 0.67]), 2.94
+LEAST = 0.05  # of evidence that the structure is there
 
 
 def quality(evidence: NDArray[np.float64]) -> float:
@@ -18,12 +19,13 @@ def quality(evidence: NDArray[np.float64]) -> float:
 
 
 def certainty(evidence: NDArray[np.float64]) -> float:
-    """That the structure is there (0 to 1), by evidence (9,): the same on made-up pairs (``tools/presence.py``).
+    """That the structure is there (0 to 1), by evidence (9,): a logistic regression of its logarithm on made-up pairs.
 
-    Where nothing like the structure is, labels are carried to one place, templates fit another, and the contrast to
-    what lies around is not that of the support.
+    A product of powers: one thing that speaks against it is enough. Where nothing like the structure is, labels are
+    carried to one place, templates fit another, and what is outlined has other gray values than on the support, or
+    another contrast to what lies around. ``tools/presence.py`` prints the weights.
     """
-    return _logistic(evidence @ THERE + THERE_OFFSET)
+    return _logistic(np.log(np.clip(evidence, LEAST, 1)) @ THERE + THERE_OFFSET)
 
 
 def _logistic(value: float) -> float:

@@ -13,7 +13,7 @@ from delineate.core.frame import Frame
 from delineate.fewshot.matcher import Match, Matcher
 from delineate.fewshot.pixel_look import is_scattered
 
-ALONE = 0.65  # where a structure is seen on one scan alone; on made-up pairs, ``tools/presence.py``
+ALONE = 0.7  # where a structure is seen on one scan alone; on made-up pairs, ``tools/presence.py``
 SHARE = 0.5  # of the way from what is seen without the structure to what is seen with it on other supports
 LEAST, MOST = 0.5, 0.75
 
