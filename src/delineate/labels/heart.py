@@ -198,7 +198,7 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
         raise InputError(
             "E-ECHO-CLASSES",
             f"{options.name} has no left ventricle among its structures: {', '.join(outlines.names) or 'none'}.",
-            "Name it so in the labels: left ventricle, or LV.",
+            'Name it so, or LV: delineate combine FILE --rename "label 1 = left ventricle" -o named.nii.gz',
         )
     mm = _spacing(outlines, options)
     seen = set(outlines[name].frames)
