@@ -71,6 +71,8 @@ def test_a_narrow_network_begins_with_classes_of_its_own(tmp_path: Path, monkeyp
     begun = build("medivista", options)
     assert (begun.classes, begun.network.shape.side, begun.depth) == (("vessel",), NARROW.side, NARROW.depth)
     assert card_of(begun) == card
+    alone = replace(options, begun=SystemCard(system="samed", classes=("vessel",), sizes=NARROW))
+    assert build("samed", alone).depth == 1  # it sees pictures, whatever others see together
     write_system(tmp_path / "it.safetensors", begun.network.host.state_dict(), card)
     with pytest.raises(ModelError, match="The classes and sizes of medivista"):
         build(f"medivista={tmp_path / 'it.safetensors'}", options)

@@ -129,6 +129,7 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
         (("-m", "tiny_sam", "--narrow"), "E-MODEL-BEGUN"),
         (("-m", "medical_sam_adapter", "--variant", "lorra"), "E-VARIANT"),
         (("-m", "sam_unet", "--class", "liver"), "E-MODEL-BEGUN"),
+        (("-m", "sam_adapter", "--class", "liver", "--class", "spleen"), "E-MODEL-BEGUN"),
         (("-m", "medical_sam_adapter_lite_medsam", "--narrow"), "E-MODEL-BEGUN"),
         (("-m", "medical_sam_adapter_sam2", "--narrow"), "E-MODEL-BEGUN"),
         (("-m", "tiny_sam", "--prompt", "tap"), "E-TRAIN-PROMPT"),

@@ -72,10 +72,16 @@ def _ma_sam_names(weights: Weights) -> Weights:
 
 
 def _sam_adapter(shape: SamShape, classes: int, variant: str) -> nn.Module:
-    """What is made of patch embedding and high frequencies is added to the tokens before every block."""
+    """What is made of patch embedding and high frequencies is added to the tokens before every block.
+
+    Raises ModelError for more than one class.
+    """
     from delineate.adapters.init import Init
+    from delineate.core.errors import ModelError
     from delineate.models.prompted_tokens import PromptedTokensSam
 
+    if classes != 1:
+        raise ModelError("E-MODEL-BEGUN", f"SAM-Adapter outlines one structure, not {classes}.", "Give one --class.")
     return PromptedTokensSam(shape, Init.REFERENCE if variant else Init.IDENTITY)
 
 

@@ -80,7 +80,7 @@ class ClassShaped:
         engine.cast_weights(network.host.vision_encoder)
         profile = replace(self.profile, side=network.shape.side)
         record = record_of(self.name, sha256, self.license, profile.summary, engine, variant=options.variant)
-        depth = (card.sizes.depth if card is not None else None) or self.depth
+        depth = (card.sizes.depth if card is not None and self.depth > 1 else None) or self.depth
         return ClipClassPredictor(
             network.to(engine.device), profile, engine, record, self.classes_of(card), depth, max(1, depth // 2),
             prepared_gray_clip if self.gray else prepared_frames,
