@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ pytest.importorskip("accelerate")
 from delineate.adapters.sam_med2d import add_med2d_adapters
 from delineate.core.errors import ModelError
 from delineate.models.sam import SamEncoder
+from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam_behavior import Multimask
 from delineate.training.prompt_policies import PromptPolicy
-from delineate.training.recipes import RECIPES, RecipeOverrides, recipe_named
+from delineate.training.recipes import RECIPES, RecipeOverrides, recipe_for, recipe_named
 from delineate.training.run_files import LAST, read_arrays
 from training_discs import discs, tiny_predictor
 
@@ -50,6 +52,26 @@ def test_lite_medsam_learns_embeddings_first_where_it_has_a_teacher(tmp_path: Pa
     RECIPES["lite_medsam"].run(student, discs(tmp_path / "data", 4), wishes, None)
     assert (tmp_path / "out" / "stage1" / "student.safetensors").is_file()
     assert (tmp_path / "out" / "stage2" / LAST).is_file()
+
+
+@pytest.mark.parametrize(
+    ("system", "kind", "wanted"),
+    [
+        ("medical_sam_adapter", NetworkKind.SAM, "medical_sam_adapter"),
+        ("medical_sam_adapter_lite_medsam", NetworkKind.SAM, "medical_sam_adapter"),
+        ("medical_sam_adapter_lite_medsam_3d", NetworkKind.SLICES, "medical_sam_adapter_3d"),
+        ("medical_sam_adapter_sam2", NetworkKind.SAM2, "sam2"),
+        ("sam_unet_r50", NetworkKind.SAM, "sam_unet"),
+        ("medivista", NetworkKind.CLASSES, "medivista"),
+        ("medivista_sam", NetworkKind.CLASSES, "medivista_sam"),
+        ("samed", NetworkKind.CLASSES, "samed"),
+        ("ma_sam", NetworkKind.CLASSES, "ma_sam"),
+        ("medsam", NetworkKind.SAM, "quick"),
+    ],
+)
+def test_a_papers_parts_are_trained_by_its_recipe(system: str, kind: NetworkKind, wanted: str) -> None:
+    about = SimpleNamespace(capabilities=SimpleNamespace(network=kind), record=SimpleNamespace(name=system))
+    assert recipe_for(None, about).name == wanted
 
 
 def test_structures_are_pointed_at_as_asked(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ class Learning:
     TITLE: ClassVar[str] = "How it learns"
 
     recipe: Annotated[
-        str | None, typer.Option(help="How; the first that fits by default. All of them: delineate train recipes.")
+        str | None,
+        typer.Option(help="How; by default a paper's own or the first that fits: delineate train recipes."),
     ] = None
     part: Annotated[str | None, typer.Option(help="What learns: decoder (embeddings are kept), encoder, all.")] = None
     prompt: Annotated[

@@ -120,6 +120,7 @@ class _Said:
     layout: CheckpointLayout
     policy: tuple[str, ...]
     variants: tuple[str, ...] = ()
+    recipe: str | None = None
 
     def system(self) -> System:
         row, policy = self.row, FreezePolicy.training(*self.policy)
@@ -129,7 +130,7 @@ class _Said:
             name=row.name, summary=self.summary, build=row.build, prompts=frozenset(), propagation=None,
             propagation_note=note, profile=row.profile.summary, training=self.training, citation=self.citation,
             license=row.license, reported=self.reported, parity=self.parity, layout=self.layout,
-            variants=released if self.variants else {}, policy=lambda _: policy,
+            variants=released if self.variants else {}, policy=lambda _: policy, recipe=self.recipe,
         )  # fmt: skip
 
 
@@ -146,6 +147,7 @@ SYSTEMS = tuple(
             "against a second writing of its layers, and as one matrix of twice the rank: 1e-6 (tests/adapters)",
             CheckpointLayout("SAMed", holds=("w_a_000", "prompt_encoder."), lacks=("w_g_000",), file_names=("samed",)),
             (r"\.delta\.", r"^prompt_encoder\.", r"^mask_decoder\."),
+            recipe="samed",
         ),
         _Said(
             MA_SAM,
@@ -159,6 +161,7 @@ SYSTEMS = tuple(
             CheckpointLayout("MA-SAM", holds=("q_FacTs_000", "v_FacTs_000"), file_names=("ma_sam", "masam")),
             (r"\.(before|between|delta|factors)\.", r"^prompt_encoder\.", r"^mask_decoder\."),
             ("released",),
+            "ma_sam",
         ),
         _Said(
             PROMPTED,

@@ -135,6 +135,7 @@ def _system(row: SamUnetRow, width: int) -> System:
         name=row.name,
         summary=f"SAM-UNet: SAM ViT-B at 256 px with a ResNet-{row.depth} beside it, prompted with a box",
         build=row.build,
+        recipe="sam_unet",
         prompts=frozenset({PromptKind.BOX}),
         propagation=Propagation.CHAIN,
         propagation_note=CHAINED_BOX.format(margin=5),

@@ -48,7 +48,7 @@ class FinetuneRequest(Request):
     follow_links: FollowLinks = False
     model: ModelName = Field(default="lite_medsam", description="A system, or its file.")
     output: Path = Field(default=Path("finetuned"), description="Folder for weights and log.")
-    recipe: str | None = Field(default=None, description="How; None: the first that fits.")
+    recipe: str | None = Field(default=None, description="How; None: a paper's own, or the first that fits.")
     part: str | None = Field(default=None, description="What learns: decoder (embeddings are kept), encoder, all.")
     prompt: str | None = Field(
         default=None, description="How structures are pointed at in training, such as point, box."

@@ -8,6 +8,7 @@ from typing import Any
 
 from delineate.core.errors import ModelError
 from delineate.core.registry import Registry
+from delineate.systems import SYSTEMS
 from delineate.training.distill import Distillation
 from delineate.training.recipes import kd_sam, lite_medsam, mobile_sam
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
@@ -51,7 +52,7 @@ def recipe_named(name: str) -> Recipe:
 
 
 def recipe_for(name: str | None, predictor: Any) -> Recipe:
-    """The recipe for a system's predictor; None: the first that fits it.
+    """The recipe for a system's predictor; None: its own where parts of a paper learn, else the first that fits it.
 
     Raises ModelError for unknown names, and for recipes of other systems.
     """
@@ -66,7 +67,9 @@ def recipe_for(name: str | None, predictor: Any) -> Recipe:
             "delineate systems",
         )
     if recipe is None:
-        return recipe_named(fitting[0])
+        row = SYSTEMS.get(system)
+        own = row.recipe if row is not None and row.policy is not None else None
+        return recipe_named(own if own in fitting else fitting[0])
     if name not in fitting:
         raise ModelError(
             "E-TRAIN-SYSTEM",
