@@ -168,8 +168,11 @@ def _on_grid(file: LabelFile, scan: Scan, mask: Path) -> Segmentation:
         if not same_frames:
             raise _other_grid(mask, labels, scan)
         return replace(Segmentation.empty(scan), objects=labels.objects)
-    if fit_of(labels.grid, scan.grid) is Fit.UNKNOWN:
+    fit = fit_of(labels.grid, scan.grid)
+    if fit is Fit.UNKNOWN:
         raise _other_grid(mask, labels, scan)
+    if fit is Fit.SAME and same_frames and labels.slice_axis == scan.slice_axis:
+        return replace(labels, grid=scan.grid)
     there = resampled(labels, scan)
     if any(one.area for one in labels.objects) and not any(one.area for one in there.objects):
         raise InputError(
