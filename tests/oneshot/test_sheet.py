@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from delineate.oneshot.score_file import Row
+from delineate.core.errors import InputError
+from delineate.oneshot.score_file import Row, read_rows, write_rows
 from delineate.oneshot.sheet import COLUMNS, TILE, SheetEntry, save_sheet
 from delineate.verbs.oneshot import _entries
 
@@ -46,3 +48,13 @@ def test_a_target_stands_where_its_most_doubtful_structure_does(tmp_path: Path) 
     assert [one.caption for one in entries] == ["mixed", "absent", "broken", "sure"]
     assert [one.about for one in entries[:3]] == ["b: confidence 0.80", "b: not found", "E-X: cut short"]
     assert entries[2].picture is None, "no tile of an earlier run"
+
+
+@pytest.mark.parametrize("more", [b"\0\0", b"\xff", b'"' + b"x" * 200_000], ids=["zeros", "no-text", "a-huge-cell"])
+def test_scores_that_were_damaged_are_refused_in_words(tmp_path: Path, more: bytes) -> None:
+    write_rows([Row("a", "liver", 0.5, 0.4, True)], tmp_path / "scores.csv")
+    assert read_rows(tmp_path / "scores.csv")[0].found
+    with (tmp_path / "scores.csv").open("ab") as stream:
+        stream.write(more)
+    with pytest.raises(InputError, match="no file of scores"):
+        read_rows(tmp_path / "scores.csv")

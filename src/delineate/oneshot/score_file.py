@@ -67,7 +67,7 @@ def read_rows(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             return [_row(one) for one in csv.DictReader(stream)]
-    except (KeyError, ValueError, TypeError) as error:
+    except (csv.Error, KeyError, ValueError, TypeError) as error:
         raise InputError("E-SCORES", f"{path} is no file of scores: {error}.", "Choose another -o.") from None
 
 
