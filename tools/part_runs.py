@@ -205,7 +205,7 @@ def temporal(name: str, title: str, side: int, depth: int, steps: int) -> Compar
 COMPARISONS = {
     one.name: one
     for one in (
-        temporal("medivista", "MediViSTA (2025)", 64, 5, 120),
+        temporal("medivista", "MediViSTA (2025)", 64, 5, 400),
         Comparison(
             "slices", "Medical SAM Adapter in 3D", (DICE,), SEEDS,
             {ALL: partial(slices, True), "no depth branch": partial(slices, False)},

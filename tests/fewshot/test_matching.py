@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from delineate.core.frame import Frame
-from delineate.fewshot.candidates import ShownExample, cut_of
+from delineate.fewshot.candidates import Candidate, Origin, ShownExample, cut_of, dice_of_all, weighed
 from delineate.fewshot.descriptors import Descriptors
 from delineate.fewshot.label_transfer import (
     TransferOptions,
@@ -126,3 +126,26 @@ def test_a_small_structure_keeps_its_area_in_the_coarse_mask(support: tuple) -> 
     assert cut_of(voted_down, shown) < 0.4
     assert cut_of(mask.astype(np.float32), shown) <= 0.5
     assert cut_of(np.zeros(mask.shape, np.float32), shown) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("side", [2, 6, 400])
+def test_masks_of_any_size_are_compared_on_large_frames(side: int) -> None:
+    masks = [np.zeros((1500, 1500), bool) for _ in range(3)]
+    masks[0][501 : 501 + side, 701 : 701 + side] = True
+    masks[1][501 : 501 + side, 701 + side // 2 : 701 + side // 2 + side] = True
+    masks[2][501 : 501 + 2 * side, 701 : 701 + side] = True
+    found = dice_of_all(masks, masks[2].astype(np.float32))
+    assert found[:, 1:].diagonal() == pytest.approx(np.ones(3))
+    assert found[0] == pytest.approx([2 / 3, 1, 0.5, 2 / 3], abs=0.02)
+
+
+def test_a_candidate_alone_agrees_with_the_labels(support: tuple) -> None:
+    mask = support[1]
+    shown = Support(Frame.of(support[0]), {"blob": mask})
+    matcher = Matcher(EXTRACTOR, [shown], None, MatchOptions(refine=False))
+    target = matcher.target(Frame.of(support[0]))
+    example = ShownExample(
+        shown.frame, mask, target.descriptors, target.descriptors.mask(mask), np.eye(target.descriptors.cells**2)
+    )
+    (alone,) = weighed([Candidate(mask, Origin.COARSE)], mask.astype(np.float32), target, [example])
+    assert alone.agreement == alone.coarse == pytest.approx(1)

@@ -23,7 +23,7 @@ from delineate.predictors.frame_predictor import Features, FramePredictor, Query
 
 Mask = NDArray[np.bool_]
 BINS = 24  # of the histograms of gray values
-COMPARED = 128  # pixels along a side in which masks are compared with one another
+COMPARED, SAMPLED = 128, 64  # masks are compared in so many pixels along a side, and at least in so many of each
 LEAST_CUT = 0.2
 MOST_COMPONENTS = 6  # of a coarse mask that are refined
 
@@ -52,7 +52,7 @@ class Candidate:
     intensities    overlap of the histogram inside it with that inside the support's mask, gray by gray
     contrast       overlap of the histograms around the two
     placed         likeness of the support's template at its place
-    agreement      mean Dice with the other candidates
+    agreement      mean Dice with the other candidates; where there is none, ``coarse``
     back           Dice of the support's mask with what this one, as a label, says of the support
     """
 
@@ -190,7 +190,8 @@ def weighed(
     areas = float(np.mean([one.mask.mean() for one in supports]))
     cells = np.stack([target.descriptors.mask(one.mask) for one in kept])
     dice = dice_of_all([one.mask for one in kept], probability)
-    agreement = (dice[:, 1:].sum(axis=1) - 1) / max(len(kept) - 1, 1)
+    others = len(kept) - 1
+    agreement = (dice[:, 1:].sum(axis=1) - 1) / others if others else dice[:, 0]
     out = []
     for n, (one, back) in enumerate(zip(kept, _back(cells, supports), strict=True)):
         look = _look(target.gray, one.mask)
@@ -211,11 +212,14 @@ def weighed(
 
 def dice_of_all(masks: Sequence[Mask], probability: Array) -> Array:
     """Dice of each mask with a probability (first column, soft) and with each of the masks: (K, 1 + K)."""
-    step = max(1, max(probability.shape) // COMPARED)
-    rows = np.stack([one[::step, ::step].ravel() for one in masks]).astype(np.float32)
-    columns = np.concatenate([probability[::step, ::step].reshape(1, -1), rows])
-    total = rows.sum(axis=1)[:, None] + columns.sum(axis=1)[None]
-    return np.asarray(2 * (rows @ columns.T) / np.maximum(total, 1e-6), np.float32)
+    x0, y0, x1, y1 = (int(edge) for edge in box_of(np.logical_or.reduce(masks)))
+    area = min(int(one.sum()) for one in masks)
+    step = max(1, min(max(y1 - y0, x1 - x0) // COMPARED, int((area / SAMPLED) ** 0.5)))
+    seen = slice(y0, y1, step), slice(x0, x1, step)
+    rows = np.stack([one[seen].ravel() for one in masks]).astype(np.float32)
+    columns = np.concatenate([probability[seen].reshape(1, -1), rows])
+    totals = np.append(probability.sum() / step**2, rows.sum(axis=1))
+    return np.asarray(2 * (rows @ columns.T) / np.maximum(totals[1:, None] + totals[None], 1e-6), np.float32)
 
 
 def _gray(frame: Frame) -> Array:
