@@ -191,5 +191,5 @@ def test_an_adapter_that_is_not_there_is_told_with_those_that_ship() -> None:
     system = SYSTEMS["lite_medsam"]
     assert system.adapter_file(Path("interactive")).is_file()
     with pytest.raises(ModelError, match="those that ship for lite_medsam: interactive") as caught:
-        build("lite_medsam", BuildOptions(untrained=True, adapter=Path("interactiv")))
+        build("lite_medsam", BuildOptions(untrained=True, adapter=Path("nteractive")))
     assert caught.value.code == "E-ADAPTER"
