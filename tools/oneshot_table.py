@@ -278,9 +278,11 @@ def main() -> None:
     parser.add_argument("--model", default="quill")
     parser.add_argument("--features")
     parser.add_argument("--shots", nargs="*", type=int, default=[1, 3, 5])
-    parser.add_argument("--targets", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=1, help="different single supports")
-    parser.add_argument("--absent", nargs="*", type=int, default=[1], help="shots with targets that lack the structure")
+    parser.add_argument("--targets", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="different single supports")
+    parser.add_argument(
+        "--absent", nargs="*", type=int, default=[1, 3], help="shots with targets that lack the structure"
+    )
     parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--places", type=int, default=3)
     parser.add_argument("--most", type=int, default=12, help="frames of a set")

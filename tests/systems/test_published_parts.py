@@ -125,7 +125,8 @@ PUBLISHED: dict[str, Callable[[State], State]] = {
 
 
 def narrow(name: str) -> Any:
-    network = SamUnet(SHAPE) if name == "sam_unet" else row_of(name).make(SHAPE, 3, "")
+    classes = 1 if name == "sam_adapter" else 3
+    network = SamUnet(SHAPE) if name == "sam_unet" else row_of(name).make(SHAPE, classes, "")
     return network.eval()
 
 

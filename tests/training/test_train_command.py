@@ -36,8 +36,8 @@ SIDE, SLICES = 96, 4
 
 
 @pytest.fixture(autouse=True, scope="module")
-def tiny_table() -> Iterator[None]:
-    """``tiny_sam`` and ``tiny_sam2``, built as all systems are."""
+def tiny_table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """``tiny_sam`` and ``tiny_sam2``, built as all systems are; none has weights in the store, as it may elsewhere."""
 
     def built(name: str, make: Callable[[], SamPredictor | Sam2Predictor], named: Callable) -> FramePredictor:
         def made(options: BuildOptions) -> FramePredictor:
@@ -53,6 +53,7 @@ def tiny_table() -> Iterator[None]:
         "tiny_sam2": ("sam2.1_tiny", tiny_sam2_predictor, key_maps.sam2_weights),
     }
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DELINEATE_MODELS", str(tmp_path_factory.mktemp("models")))
         for name, (like, make, named) in kinds.items():
             patch.setitem(SYSTEMS, name, replace(SYSTEMS[like], name=name, build=built(name, make, named)))
         yield

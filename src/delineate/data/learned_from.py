@@ -138,8 +138,7 @@ def learned_by(models: Iterable[str]) -> frozenset[str]:
 
 def keep_with_import(system: str, file: Path) -> None:
     """Remember what weights learned from that were just imported under a system's name."""
-    if learned := learned_by([str(file)]):
-        folder = _of_kept(kept_sha256(system))
+    if (learned := learned_by([str(file)])) and (folder := _of_kept(system)) is not None:
         folder.mkdir(parents=True, exist_ok=True)
         LearningRecord(learned, 0).write(folder)
 
@@ -159,13 +158,16 @@ def _beside(name: str) -> Iterator[Path]:
         yield from (folder / LEARNED_FROM for folder in (weights.parent, weights.parent.parent))
     else:
         for system in re.split(r"[+:]", name):
-            with suppress(ModelError):
-                yield _of_kept(kept_sha256(system)) / LEARNED_FROM
+            if (folder := _of_kept(system)) is not None:
+                yield folder / LEARNED_FROM
 
 
-def _of_kept(sha256: str) -> Path:
-    """Where it is said of weights in the store, whatever they are called."""
-    return store.folder() / "learned" / (sha256 or "none")
+def _of_kept(system: str) -> Path | None:
+    """Where it is said of a system's weights, whatever they are called; None where none are in the store."""
+    with suppress(ModelError):
+        if sha256 := kept_sha256(system):
+            return store.folder() / "learned" / sha256
+    return None
 
 
 def _read(path: Path) -> LearnedFrom:
