@@ -1,17 +1,14 @@
 """Fetching from a server that breaks off, sends the wrong file, or is not there (a real one, on this machine); two
-processes at once; planted, changed and damaged files; folders that cannot be written."""
+processes at once; planted links; folders that cannot be written."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
 import shutil
 import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,79 +17,10 @@ from delineate.checkpoints import store
 from delineate.checkpoints.download import Download
 from delineate.checkpoints.store import State
 from delineate.core.errors import DelineateError, ModelError
+from weights_server import CONTENT, SHA256, Server, kept_model, left, partial
 
-CONTENT = bytes(range(256)) * 8192
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
 processes = multiprocessing.get_context("spawn")
 posix = pytest.mark.skipif(os.name != "posix", reason="rights and links of POSIX")
-
-
-class Server(BaseHTTPRequestHandler):
-    breaks_at = 0  # how many bytes the first answer holds; 0: all
-    says_length = True
-    ignores_ranges = False
-    pause = 0.0  # seconds between two pieces of an answer
-    meanwhile: Callable[[], object] | None = None  # after the first piece
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        wanted = "" if self.ignores_ranges else self.headers.get("Range") or ""
-        start = int((wanted or "bytes=0-")[6:].split("-")[0])
-        type(self).asked.append(self.headers.get("Range") or "")
-        if start >= len(CONTENT):
-            self.send_error(416)
-            return
-        body = CONTENT[start:]
-        self.send_response(206 if wanted else 200)
-        if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
-        if self.says_length:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        stop, type(self).breaks_at = type(self).breaks_at or len(body), 0
-        for place in range(0, stop, len(CONTENT) // 4):
-            self.wfile.write(body[place : min(stop, place + len(CONTENT) // 4)])
-            time.sleep(self.pause)
-            if (then := type(self).meanwhile) is not None:
-                type(self).meanwhile = None
-                then()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
-
-
-@pytest.fixture
-def address(models: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    Server.asked = []
-    for name in ("breaks_at", "says_length", "ignores_ranges", "pause", "meanwhile"):
-        monkeypatch.setattr(Server, name, getattr(Server, name))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/mobile_sam.pt"
-    server.shutdown()
-    server.server_close()
-
-
-def left(folder: Path) -> list[str]:
-    """Everything in a store but locks and empty folders."""
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock")
-
-
-def partial(models: Path, url: str, sha256: str = SHA256) -> Path:
-    """Where a download of mobile_sam lies until it is whole."""
-    models.mkdir(parents=True, exist_ok=True)
-    return store.partial_path(models, "mobile_sam", Download(url, sha256))
-
-
-def kept_model(tmp_path: Path, content: bytes = CONTENT) -> Path:
-    (tmp_path / "model.pth").write_bytes(content)
-    return store.import_checkpoint("medsam", tmp_path / "model.pth")
 
 
 # fetching
@@ -336,102 +264,6 @@ def test_a_folder_for_partial_files_that_others_may_write_is_refused(address: st
     partial(models, address).parent.chmod(0o777)
     with pytest.raises(ModelError, match="not made by this user alone"):
         store.pull("mobile_sam", Download(address, SHA256))
-
-
-# checks on use
-
-
-def test_a_changed_file_is_refused(models: Path, tmp_path: Path) -> None:
-    path = kept_model(tmp_path)
-    assert store.cached_path("medsam") == path
-    path.write_bytes(CONTENT[:-1])
-    with pytest.raises(ModelError) as caught:
-        store.cached_path("medsam")
-    assert caught.value.code == "E-MODEL-CHANGED" and "models import FILE --system medsam" in caught.value.hint
-    assert [found.state for found in store.verify()] == [State.CHANGED]
-    store.import_checkpoint("medsam", path)  # the change was meant
-    assert store.cached_path("medsam") == path and path.read_bytes() == CONTENT[:-1]
-
-
-def test_a_changed_file_of_the_same_size_and_time_is_found_by_its_hash(models: Path, tmp_path: Path) -> None:
-    path = kept_model(tmp_path)
-    status = path.stat()
-    path.write_bytes(bytes(len(CONTENT)))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert [found.state for found in store.verify()] == [State.CHANGED]
-    with pytest.raises(ModelError) as caught:
-        store.require_unchanged("medsam", hashlib.sha256(path.read_bytes()).hexdigest())
-    assert caught.value.code == "E-MODEL-CHANGED"
-
-
-def test_a_file_that_was_only_touched_or_copied_is_the_same(models: Path, tmp_path: Path) -> None:
-    path = kept_model(tmp_path)
-    os.utime(path, (1, 1))
-    assert store.cached_path("medsam") == path
-    assert json.loads((models / "medsam.json").read_text())["mtime_ns"] == 10**9
-
-
-def test_a_record_of_an_earlier_version_is_read_and_completed(models: Path, tmp_path: Path) -> None:
-    path = kept_model(tmp_path)
-    record = {"file": "medsam.pth", "sha256": SHA256, "source": "model.pth"}
-    (models / "medsam.json").write_text(json.dumps(record, indent=1))
-    assert store.cached_path("medsam") == path
-    assert json.loads((models / "medsam.json").read_text())["size"] == len(CONTENT)
-
-
-def test_a_file_with_another_ending_replaces_the_earlier_one(models: Path, tmp_path: Path) -> None:
-    kept_model(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"new")
-    path = store.import_checkpoint("medsam", tmp_path / "model.safetensors")
-    assert store.cached_path("medsam") == path and left(models) == ["medsam.json", "medsam.safetensors"]
-
-
-DAMAGED = [
-    pytest.param(b"{bad", id="no JSON"),
-    pytest.param(b"", id="empty"),
-    pytest.param(b"\xff\xfe", id="no text"),
-    pytest.param(b"[" * 100_000, id="deep"),
-    pytest.param(b"[1]", id="a list"),
-    pytest.param(b'{"file": "medsam.pth"}', id="no hash"),
-    pytest.param(b'{"file": "medsam.pth", "sha256": "12"}', id="short hash"),
-    *(
-        pytest.param(json.dumps({"file": name, "sha256": SHA256}).encode(), id=f"file {name!a}")
-        for name in ("../evil.pt", "/etc/passwd", "a/b.pt", "..", ".", "", "..\\evil.pt", "C:evil.pt", "a\0b", "a\nb")
-    ),
-]
-
-
-@pytest.mark.parametrize("record", DAMAGED)
-def test_a_damaged_record_is_one_error_with_the_way_out(record: bytes, address: str, models: Path) -> None:
-    models.mkdir()
-    (models.parent / "evil.pt").write_bytes(CONTENT)
-    (models / "medsam.json").write_bytes(record)
-    (models / "other.json").write_text('{"file": "other.pt", "sha256": "' + SHA256 + '"}')
-    (models / "other.pt").write_bytes(CONTENT)
-    with pytest.raises(ModelError) as caught:
-        store.cached_path("medsam")
-    assert caught.value.code == "E-MODEL-RECORD" and "models pull medsam" in caught.value.hint
-    assert [(found.name, found.state) for found in store.verify()] == [
-        ("medsam", State.DAMAGED),
-        ("other", State.INTACT),
-    ]
-    store.pull("medsam", Download(address, SHA256))
-    assert [found.intact for found in store.verify()] == [True, True]
-
-
-@posix
-def test_a_kept_file_that_became_a_link_is_refused(models: Path, tmp_path: Path) -> None:
-    path = kept_model(tmp_path)
-    path.rename(tmp_path / "elsewhere.pth")
-    path.symlink_to(tmp_path / "elsewhere.pth")
-    with pytest.raises(ModelError, match="is a link"):
-        store.cached_path("medsam")
-
-
-def test_a_missing_file_is_none(models: Path, tmp_path: Path) -> None:
-    kept_model(tmp_path).unlink()
-    assert store.cached_path("medsam") is None
-    assert [found.state for found in store.verify()] == [State.MISSING]
 
 
 # folders that cannot be written
