@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from delineate.checkpoints.system_file import SystemCard, write_system
-from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.models.sizes import HieraSizes, NetworkSizes, VitSizes
 from delineate.systems import SYSTEMS
-from tiny_networks import TINY_VIT_SIZE, lively
+from tiny_networks import TINY_HIERA, TINY_VIT_SIZE, lively
 
-VIT = VitSizes(
-    width=TINY_VIT_SIZE.width,
-    depth=TINY_VIT_SIZE.depth,
-    heads=TINY_VIT_SIZE.heads,
-    global_blocks=TINY_VIT_SIZE.global_blocks,
-)
+VIT, HIERA = VitSizes(**asdict(TINY_VIT_SIZE)), HieraSizes(**asdict(TINY_HIERA))
 
 
 def row_of(system: str) -> Any:
@@ -26,9 +22,10 @@ def row_of(system: str) -> Any:
 
 
 def narrow_card(system: str, variant: str = "", classes: tuple[str, ...] = (), **sizes: Any) -> SystemCard:
-    vit = VIT if getattr(row_of(system), "encoder", "") == "vit_b" else None
+    encoder = getattr(row_of(system), "encoder", "")
+    own = {"vit": VIT if encoder == "vit_b" else None, "hiera": HIERA if encoder is None else None}
     return SystemCard(
-        system=system, variant=variant, classes=classes, sizes=NetworkSizes(**({"side": 128, "vit": vit} | sizes))
+        system=system, variant=variant, classes=classes, sizes=NetworkSizes(**({"side": 128} | own | sizes))
     )
 
 

@@ -12,8 +12,6 @@ from torch.nn import functional as F
 
 pytest.importorskip("transformers")
 
-from transformers import SamModel
-
 from delineate.adapters.depth import DepthAttention, DepthGrid, depth_grid
 from delineate.adapters.freeze import FreezeTable
 from delineate.adapters.lowrank import RankBudget, orthogonality
@@ -22,11 +20,12 @@ from delineate.checkpoints.store import import_checkpoint
 from delineate.checkpoints.system_file import write_system
 from delineate.core.errors import ModelError
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape
-from delineate.models.sam2 import Sam2Maps
+from delineate.models.sam2 import Sam2, Sam2Maps
 from delineate.systems import BuildOptions, build
 from delineate.systems.medical_sam_adapter import adapt, policy
 from delineate.systems.registry import system_of_file
 from host_cases import drawn
+from medical_sam_adapter_reference import Rewritten
 from narrow_systems import narrow_card, narrow_file, narrow_network, row_of
 from tiny_networks import tiny_sam, tiny_sam2
 from training_parts import trained
@@ -97,114 +96,6 @@ def test_it_begins_as_the_host(host: str, variant: str) -> None:
         assert torch.equal(embedded(network, pixels, 2), plain)
         assert torch.equal(answered(network), answer)
     assert names < set(network.host.state_dict())
-
-
-class Rewritten:
-    """The paper's equations on the host library's own modules: nothing of ours but the weights."""
-
-    def __init__(self, network: Sam, slices: int, released: bool) -> None:
-        self.w, self.slices, self.released = network.host.state_dict(), slices, released
-        self.host = SamModel(network.host.config).eval()
-        self.host.load_state_dict({k: v for k, v in self.w.items() if k in self.host.state_dict()})
-        self.act = F.gelu if released else F.relu
-
-    def bottleneck(self, name: str, x: Tensor) -> Tensor:
-        w = self.w
-        return (
-            self.act(x @ w[f"{name}.down.weight"].T + w[f"{name}.down.bias"]) @ w[f"{name}.up.weight"].T
-            + (w[f"{name}.up.bias"])
-        )
-
-    def embed(self, pixels: Tensor) -> Tensor:
-        encoder = self.host.vision_encoder
-        x = encoder.patch_embed(pixels) + encoder.pos_embed
-        for number, layer in enumerate(encoder.layers):
-            x = self.block(f"vision_encoder.layers.{number}", layer, x)
-        return encoder.neck(x)
-
-    def block(self, name: str, layer: Any, x: Tensor) -> Tensor:
-        n, (h, w) = layer.layer_norm1(x), x.shape[1:3]
-        if layer.window_size:
-            size = layer.window_size
-            if self.released:  # windows first, then the norm
-                windows, padded = layer.window_partition(x, size)
-                windows = layer.layer_norm1(windows)
-            else:
-                windows, padded = layer.window_partition(n, size)
-            y = layer.window_unpartition(layer.attn(windows)[0], size, padded, (h, w))
-        else:
-            y = layer.attn(n)[0]
-        y = y + self.bottleneck(f"{name}.attention_output", y)
-        if self.slices > 1:
-            y = y + self.depth(name, layer, n)
-        x = x + y
-        n = layer.layer_norm2(x)
-        return x + layer.mlp(n) + 0.5 * self.bottleneck(f"{name}.mlp_parallel", n)
-
-    def depth(self, name: str, layer: Any, n: Tensor) -> Tensor:
-        """Place by place: attention among its slices, one row of them."""
-        out = torch.empty_like(n)
-        for row in range(n.shape[1]):
-            for column in range(n.shape[2]):
-                line = n[:, row, column][None, None]  # one clip
-                out[:, row, column] = self.bottleneck(f"{name}.attention_parallel.adapter", layer.attn(line)[0])[0, 0]
-        return out
-
-    def decode(self, embedding: Tensor, boxes: Tensor) -> Tensor:
-        """Every object by itself, on its own copy of the image."""
-        host, decoder = self.host, self.host.mask_decoder
-        sparse, dense = host.prompt_encoder(None, None, boxes[:, None], None)
-        f = embedding.shape[-1]
-        own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        found = []
-        centers = (torch.arange(f) + 0.5) / f
-        grid = torch.stack(torch.meshgrid(centers, centers, indexing="xy"), dim=-1)
-        places = host.shared_image_embedding(grid).flatten(0, 1)[None]
-        for prompt in sparse[:, 0]:
-            q = first = torch.cat([own, prompt])[None]
-            k = (embedding + dense[:1]).flatten(2).transpose(1, 2)
-            for number, layer in enumerate(decoder.transformer.layers):
-                q, k = self.two_way(number, layer, q, k, first, places, prompt)
-            last = decoder.transformer.final_attn_token_to_image
-            q = decoder.transformer.layer_norm_final_attn(q + attended(last, q + first, k + places, k))
-            x = k.transpose(1, 2).view(1, 256, f, f)
-            x = F.gelu(decoder.upscale_layer_norm(decoder.upscale_conv1(x)))
-            x = F.gelu(decoder.upscale_conv2(x))
-            found.append((decoder.output_hypernetworks_mlps[0](q[:, 1]) @ x.flatten(2)[0]).view(1, 4 * f, 4 * f))
-        return torch.stack(found)
-
-    def two_way(
-        self, number: int, layer: Any, q: Tensor, k: Tensor, first: Tensor, places: Tensor, prompt: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        name = f"mask_decoder.transformer.layers.{number}"
-        skip = layer.skip_first_layer_pe
-        asked = q if skip else q + first
-        q = layer.layer_norm1((0 if skip else q) + attended(layer.self_attn, asked, asked, q))
-        q = q + attended(layer.cross_attn_token_to_image, q + first, k + places, k)
-        q = layer.layer_norm2(self.hyper(f"{name}.hyper", q, prompt))
-        q = layer.layer_norm3(q + layer.mlp(q) + 0.5 * self.bottleneck(f"{name}.mlp_parallel", q))
-        changed = k + attended(layer.cross_attn_image_to_token, k + places, q + first, q)
-        return q, layer.layer_norm4(changed + self.bottleneck(f"{name}.image_update", changed))
-
-    def hyper(self, name: str, q: Tensor, prompt: Tensor) -> Tensor:
-        w = {key.removeprefix(f"{name}."): value for key, value in self.w.items() if key.startswith(f"{name}.")}
-        e, r = q @ w["down.weight"].T + w["down.bias"], len(w["down.bias"])
-        each = [(p @ w["generators.0.weight"].T + w["generators.0.bias"]).view(r, r) for p in prompt]
-        e = e @ (sum(each) / len(each))
-        e = (e - e.mean(-1, keepdim=True)) / (e.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
-        e = (e * w["norms.0.weight"] + w["norms.0.bias"]).clamp(min=0)
-        return q + e @ w["up.weight"].T + w["up.bias"]
-
-
-def attended(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k') v, head by head."""
-    q, k, v = attention.q_proj(q)[0], attention.k_proj(k)[0], attention.v_proj(v)[0]
-    heads = attention.num_attention_heads
-    mixed = [
-        torch.softmax(a @ b.T / a.shape[1] ** 0.5, dim=-1) @ c
-        for a, b, c in zip(q.chunk(heads, 1), k.chunk(heads, 1), v.chunk(heads, 1), strict=True)
-    ]
-    return attention.out_proj(torch.cat(mixed, dim=1))[None]
 
 
 @pytest.mark.parametrize(
@@ -326,24 +217,33 @@ def test_a_released_file_loads_whole(rel: str, tmp_path: Path) -> None:
     assert all(torch.equal(loaded[name], value) for name, value in network.host.state_dict().items())
 
 
-def test_what_learned_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("system", "start", "bare"),
+    [
+        ("medical_sam_adapter_lite_medsam", "lite_medsam", Sam),
+        ("medical_sam_adapter_sam2_3d", "sam2.1_tiny", Sam2),
+    ],
+)
+def test_what_learned_is_a_file_of_its_own(
+    system: str, start: str, bare: type[Sam | Sam2], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beside the host it was trained with; refused beside another."""
     monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "store"))
-    system = "medical_sam_adapter_lite_medsam"
-    card = narrow_card(system, side=256).model_copy(update={"host": "lite_medsam"})
+    card = narrow_card(system, side=256, vit=None, hiera=None).model_copy(update={"host": start})
     network = narrow_network(card)
     rules = policy()
     learned = rules.names(network.host)
     path = tmp_path / "learned.safetensors"
     write_system(path, network.host.state_dict(), card, learned)
-    host = Sam(network.shape)
+    host = bare(network.shape)
     host.host.load_state_dict(network.host.state_dict(), strict=False)
     with pytest.raises(ModelError) as caught:
         build(f"{system}={path}", BuildOptions(**OPTIONS))
-    assert caught.value.code == "E-MODEL-WEIGHTS" and "lite_medsam" in caught.value.hint
+    assert caught.value.code == "E-MODEL-WEIGHTS" and start in caught.value.hint
     torch.save(host.host.state_dict(), tmp_path / "host.pth")
-    kept = import_checkpoint("lite_medsam", tmp_path / "host.pth")
-    found = build(f"{system}={path}", BuildOptions(**OPTIONS)).network.host.state_dict()
+    kept = import_checkpoint(start, tmp_path / "host.pth")
+    built = build(f"{system}={path}", BuildOptions(**OPTIONS))
+    found = getattr(built, "frames", built).network.host.state_dict()
     assert all(torch.equal(found[name], value) for name, value in network.host.state_dict().items())
     beside = row_of(system).network("", card)  # the same through --adapter
     row_of(system).files.load(BuildOptions(adapter=path), beside.host)
@@ -352,7 +252,7 @@ def test_what_learned_is_a_file_of_its_own(tmp_path: Path, monkeypatch: pytest.M
     changed = host.host.state_dict()
     changed["mask_decoder.iou_token.weight"] = changed["mask_decoder.iou_token.weight"] + 1
     torch.save(changed, tmp_path / "host.pth")
-    import_checkpoint("lite_medsam", tmp_path / "host.pth")
+    import_checkpoint(start, tmp_path / "host.pth")
     with pytest.raises(ModelError) as caught:
         build(f"{system}={path}", BuildOptions(**OPTIONS))
     assert caught.value.code == "E-MODEL-HOST"

@@ -38,8 +38,8 @@ def voxels(slices: int = 7) -> np.ndarray:
     return (100 + 300 * ball + np.random.default_rng(0).integers(0, 40, ball.shape)).astype(np.int16)
 
 
-def test_a_volume_from_a_3d_box(tmp_path: Path) -> None:
-    system = "medical_sam_adapter_3d"
+@pytest.mark.parametrize("system", ["medical_sam_adapter_3d", "medical_sam_adapter_sam2_3d"])
+def test_a_volume_from_a_3d_box(system: str, tmp_path: Path) -> None:
     model = narrow_file(tmp_path, narrow_card(system, depth=3))
     nib.save(nib.Nifti1Image(voxels(), np.diag([1.0, 1, 3, 1])), tmp_path / "scan.nii.gz")
     done = run("segment", tmp_path / "scan.nii.gz", "-m", f"{system}={model}", *FP32, "--box", "15,10,1,45,40,6", "-o",

@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 
 import small_data_sets
+from delineate.checkpoints.system_file import read_card
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case, Task, Use
 from delineate.data.layouts import read_dataset
@@ -27,11 +28,12 @@ from delineate.systems import BuildOptions, build
 from delineate.training.adapted import ADAPTER
 from delineate.training.finetune import Finetune, FinetuneObjective
 from delineate.training.frames import FrameOptions, split_frames
-from delineate.training.loop import LoopOptions, train
-from delineate.training.recipes import RecipeOverrides, parts_recipe, recipe_for
+from delineate.training.loop import BEST, LoopOptions, train
+from delineate.training.recipes import RECIPES, RecipeOverrides, parts_recipe, recipe_for
 from delineate.training.recipes.medical_sam_adapter_3d import SlicesObjective, prompted
 from delineate.training.recipes.parts_recipe import PartsObjective
 from delineate.training.recipes.recipe import TrainedPart
+from delineate.training.sam2_objective import Sam2Objective
 from delineate.training.slice_clips import SliceClips
 from narrow_systems import narrow_card, narrow_file, narrow_network
 
@@ -46,6 +48,7 @@ SMALL = VitSizes(width=32, depth=4, heads=2, global_blocks=(0, 1, 2, 3))
     [
         pytest.param("medical_sam_adapter", {}, MEDSA, id="medical_sam_adapter"),
         pytest.param("medical_sam_adapter_3d", {"depth": 3}, (*MEDSA, ".attention_parallel."), id="3d"),
+        pytest.param("medical_sam_adapter_sam2_3d", {"depth": 3}, (*MEDSA, ".attention_parallel."), id="3d-sam2"),
         pytest.param("sam_unet", {"vit": SMALL, "side": 64}, BESIDE, id="sam_unet"),
     ],
 )
@@ -63,14 +66,14 @@ def test_parts_learn_and_the_host_stays(
     wishes = RecipeOverrides(tmp_path / "run", steps=2, batch=2, every=2, rate=1e-2, held_out=0.34, probe=False)
     for objective in (FinetuneObjective, SlicesObjective):
         monkeypatch.setattr(objective, "measure", later_is_better())
-    done = recipe_for(system, predictor).run(predictor, cases, wishes, None)
+    done = recipe_for(None, predictor).run(predictor, cases, wishes, None)
     now, then = (getattr(one, "frames", one).network.host.state_dict() for one in (predictor, before))
     changed = {name for name in now if not torch.equal(now[name], then[name])}
     assert changed and all(any(part in name for part in own) for name in changed)
     if not system.endswith("_3d"):  # what is written beside a kept host of published size holds all that changed
         monkeypatch.setattr(parts_recipe, "cached_path", lambda _: tmp_path)
         monkeypatch.setattr(PartsObjective, "sizes", lambda _: NetworkSizes())
-        recipe = recipe_for(system, predictor).options(wishes)
+        recipe = recipe_for(None, predictor).options(wishes)
         PartsObjective(predictor, *split_frames(predictor, cases, recipe.frames), recipe).keep(tmp_path)
         with safe_open(tmp_path / ADAPTER, "np") as file:
             assert changed <= set(file.keys()) < set(now)
@@ -78,7 +81,7 @@ def test_parts_learn_and_the_host_stays(
         opened = build(str(done.weights), OPTIONS)
         assert opened.record.name == system and getattr(opened, "depth", None) == sizes.get("depth")
     with pytest.raises(ModelError, match="--variant lora, adalora"):
-        recipe_for(system, predictor).run(predictor, cases, RecipeOverrides(tmp_path, part=TrainedPart.DECODER), None)
+        recipe_for(None, predictor).run(predictor, cases, RecipeOverrides(tmp_path, part=TrainedPart.DECODER), None)
 
 
 def test_adalora_loses_half_of_its_ranks_and_goes_on_where_it_stopped(
@@ -109,6 +112,16 @@ def test_adalora_loses_half_of_its_ranks_and_goes_on_where_it_stopped(
     count = len(ended[0]) // 2
     assert int((ended[0][:count] != 0).sum()) == ended[0][:count].numel() // 2 and torch.equal(*ended)
     assert "orthogonality" in (tmp_path / "whole" / "log.jsonl").read_text()
+
+
+def test_a_narrow_sam_2_with_parts_says_what_it_is(tmp_path: Path) -> None:
+    """Trained by SAM 2's own recipe, too: its sizes are in what is kept, or nobody could open it."""
+    card = narrow_card("medical_sam_adapter_sam2", side=64)
+    predictor = build(str(narrow_file(tmp_path, card)), OPTIONS)
+    recipe = RECIPES["sam2"].options(RecipeOverrides(tmp_path))
+    Sam2Objective(predictor, (), (), recipe).keep(tmp_path)
+    assert read_card(tmp_path / BEST) == card
+    assert build(str(tmp_path / BEST), OPTIONS).network.shape == predictor.network.shape
 
 
 def later_is_better() -> Callable[[object], float]:

@@ -21,22 +21,23 @@ from delineate.training.finetune import TrainedPart
 from delineate.training.memory_plan import FP32
 from delineate.training.parts_memory_plan import LOSSES, kept_for
 from delineate.training.prompt_policies import PromptPolicy
-from delineate.training.recipes import RECIPES, RecipeOverrides
+from delineate.training.recipes import RECIPES, RecipeOverrides, recipe_for
 from narrow_systems import narrow_card, narrow_file, narrow_network
 
 OPTIONS = BuildOptions(device="cpu", precision="fp32")
 SMALL = VitSizes(width=32, depth=2, heads=2, global_blocks=(1,))
-OWN = ("medical_sam_adapter", "medical_sam_adapter_3d", "medivista_sam")
+OWN = ("medical_sam_adapter", "medical_sam_adapter_3d", "medical_sam_adapter_sam2_3d", "medivista_sam")
 
 
 def narrow(system: str, folder: Path) -> Any:
-    card = narrow_card(system, side=64, depth=3, vit=SMALL)
+    card = narrow_card(system, side=64, depth=3, **({} if "sam2" in system else {"vit": SMALL}))
     return build(f"{system}={narrow_file(folder, card, narrow_network(card, alive=False))}", OPTIONS)
 
 
 @pytest.mark.parametrize("system", OWN)
 def test_a_recipe_is_fitted_or_refused(system: str, tmp_path: Path) -> None:
-    predictor, recipe = narrow(system, tmp_path), RECIPES[system]
+    predictor = narrow(system, tmp_path)
+    recipe = recipe_for(None, predictor)
     wishes = RecipeOverrides(tmp_path, batch=10)
     asked, plan = recipe.within(predictor, wishes, "500GB")
     one_answer = plan.estimate.activations

@@ -132,7 +132,6 @@ def test_a_sam2_learns_from_volumes_goes_on_and_its_file_opens(
         (("-m", "sam_unet", "--class", "liver"), "E-MODEL-BEGUN"),
         (("-m", "sam_adapter", "--class", "liver", "--class", "spleen"), "E-MODEL-BEGUN"),
         (("-m", "medical_sam_adapter_lite_medsam", "--narrow"), "E-MODEL-BEGUN"),
-        (("-m", "medical_sam_adapter_sam2", "--narrow"), "E-MODEL-BEGUN"),
         (("-m", "tiny_sam", "--prompt", "tap"), "E-TRAIN-PROMPT"),
         (("-m", "tiny_sam", "--recipe", "sam_med2d", "--prompt", "box"), "E-TRAIN-PROMPT"),
         (("-m", "tiny_sam2", "--recipe", "sam2", "--prompt", "point"), "E-TRAIN-PROMPT"),

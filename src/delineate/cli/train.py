@@ -137,7 +137,10 @@ class LearningMachine:
         typer.Option("--class", help="What a system of classes shall name, with --untrained; may be repeated."),
     ] = None
     narrow: Annotated[
-        bool, typer.Option("--narrow", help="With --untrained, on SAM ViT: a small network, which a CPU can teach.")
+        bool,
+        typer.Option(
+            "--narrow", help="With --untrained, on SAM's ViT or SAM 2: a small network, which a CPU can teach."
+        ),
     ] = False
     memory: Annotated[str | None, typer.Option(help="Choose batch and precision to fit, such as 8GB.")] = None
     device: options.Device = "auto"

@@ -6,7 +6,7 @@ an image is embedded once, then any number of objects is decoded from the embedd
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from delineate.core.errors import ModelError
 from delineate.models.cells import Cells
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
-from delineate.models.sizes import NetworkSizes
+from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.models.tiny_vit import LITE, MOBILE, NARROW, TinyViT
 from delineate.models.variants import SamEncoder
 
@@ -66,24 +66,27 @@ class SamShape:
         tiny = TINY_VITS.get(self.encoder)
         return 4 if tiny is not None and tiny.stem_kernel == 1 else 16
 
+    @property
+    def sizes(self) -> NetworkSizes:
+        """As a file says them; ``shape_of`` is the way back."""
+        return NetworkSizes(side=self.side, vit=None if self.size is None else VitSizes(**asdict(self.size)))
+
 
 def shape_of(encoder: SamEncoder, side: int, sizes: NetworkSizes | None = None) -> SamShape:
     """The published shape of an encoder, or another that ``sizes`` of a file give.
 
-    Raises ModelError for sizes of a ViT where the encoder is none.
+    Raises ModelError for sizes of another kind of encoder.
     """
-    if sizes is None:
-        return SamShape(encoder, side)
-    vit = sizes.vit
-    if vit is not None and encoder not in VIT_SIZES:
-        raise no_vit(encoder)
-    size = None if vit is None else VitSize(vit.width, vit.depth, vit.heads, vit.global_blocks)
-    return SamShape(encoder, sizes.side or side, size)
+    if sizes is None or sizes.is_published:
+        return SamShape(encoder, (sizes and sizes.side) or side)
+    if sizes.vit is None or encoder not in VIT_SIZES:
+        raise other_sizes(encoder)
+    return SamShape(encoder, sizes.side or side, VitSize(**sizes.vit.model_dump()))
 
 
-def no_vit(encoder: str) -> ModelError:
-    """Of a host whose encoder has the published size alone."""
-    return ModelError("E-MODEL-BEGUN", f"{encoder} is no ViT and has one size.", "Leave --narrow out.")
+def other_sizes(encoder: str) -> ModelError:
+    """Of a network that cannot have the sizes it is asked to have."""
+    return ModelError("E-MODEL-BEGUN", f"{encoder} has no such sizes.", "Leave --narrow out.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ tracker can batch objects, keep what it wants in memory, and train. It holds no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,8 @@ from transformers import (
 from delineate.adapters.slots import NO_CONTEXT, SlotContext
 from delineate.models.derived import Derived
 from delineate.models.hosts import open_host
+from delineate.models.sam import other_sizes
+from delineate.models.sizes import HieraSizes, NetworkSizes
 from delineate.models.variants import Sam2Size, Sam2Version
 
 ABSENT = -1024.0  # logits of an object that is not on the frame
@@ -63,7 +65,7 @@ class Sam2Shape:
     """What is needed to build a SAM 2.
 
     side     pixels along a side of the input
-    hiera    another size of encoder than ``size`` has (for tests)
+    hiera    another size of encoder than ``size`` has
     """
 
     size: Sam2Size = Sam2Size.TINY
@@ -78,6 +80,19 @@ class Sam2Shape:
         """Cells along a side of the coarsest map."""
         return self.side // self.patch
 
+    @property
+    def sizes(self) -> NetworkSizes:
+        """As a file says them."""
+        return NetworkSizes(side=self.side, hiera=None if self.hiera is None else HieraSizes(**asdict(self.hiera)))
+
+    def of(self, sizes: NetworkSizes | None) -> Sam2Shape:
+        """The same in the sizes that a file says. Raises ModelError for sizes of another kind of encoder."""
+        if sizes is None or sizes.is_published:
+            return replace(self, side=(sizes and sizes.side) or self.side)
+        if sizes.hiera is None:
+            raise other_sizes(f"sam{self.version}_{self.size}")
+        return replace(self, side=sizes.side or self.side, hiera=HieraSize(**sizes.hiera.model_dump()))
+
 
 @dataclass(frozen=True, eq=False)
 class Sam2Maps:
@@ -91,6 +106,13 @@ class Sam2Maps:
     coarse: Tensor
     fine: tuple[Tensor, Tensor]
     places: Tensor
+
+    def __getitem__(self, rows: Tensor | slice) -> Sam2Maps:
+        """Some frames of several that were embedded together."""
+        return Sam2Maps(self.coarse[rows], (self.fine[0][rows], self.fine[1][rows]), self.places)
+
+    def float(self) -> Sam2Maps:
+        return Sam2Maps(self.coarse.float(), (self.fine[0].float(), self.fine[1].float()), self.places.float())
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Side = Annotated[int, Field(ge=1, le=64)]  # of a window or table, in cells
+Blocks = Annotated[int, Field(ge=1, le=96)]
 
 
 class VitSizes(BaseModel):
@@ -11,9 +16,22 @@ class VitSizes(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: int = Field(ge=8, le=4096)
-    depth: int = Field(ge=1, le=96)
+    depth: Blocks
     heads: int = Field(ge=1, le=64)
     global_blocks: tuple[int, ...] = ()
+
+
+class HieraSizes(BaseModel):
+    """Of a Hiera that is no published one; width and heads are those of the first stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width: int = Field(ge=8, le=4096)
+    heads: int = Field(ge=1, le=64)
+    stages: tuple[Blocks, Blocks, Blocks, Blocks]
+    global_blocks: tuple[int, ...] = ()
+    windows: tuple[Side, Side, Side, Side]
+    background: Side = 7
 
 
 class NetworkSizes(BaseModel):
@@ -22,6 +40,7 @@ class NetworkSizes(BaseModel):
     side   pixels along a side of the input
     depth  frames of a clip, or slices, that are seen together
     vit    of its ViT
+    hiera  of its Hiera
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +48,18 @@ class NetworkSizes(BaseModel):
     side: int | None = Field(default=None, ge=32, le=4096)
     depth: int | None = Field(default=None, ge=1, le=512)
     vit: VitSizes | None = None
+    hiera: HieraSizes | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the image encoder is the published one, so that published weights fit into it."""
+        return self.vit is None and self.hiera is None
 
 
-NARROW = NetworkSizes(side=64, depth=5, vit=VitSizes(width=96, depth=4, heads=4, global_blocks=(0, 1, 2, 3)))
+# Of every kind of encoder that can be small: each network takes its own
+NARROW = NetworkSizes(
+    side=64,
+    depth=5,
+    vit=VitSizes(width=96, depth=4, heads=4, global_blocks=(0, 1, 2, 3)),
+    hiera=HieraSizes(width=32, heads=1, stages=(1, 1, 3, 1), global_blocks=(3, 4), windows=(8, 4, 4, 2)),
+)

@@ -93,7 +93,9 @@ class ClipVolumePredictor:
 
     @property
     def capabilities(self) -> Capabilities:
-        trained = NetworkKind.SLICES if self.frames.capabilities.network is NetworkKind.SAM else None
+        trained = (
+            NetworkKind.SLICES if self.frames.capabilities.network in (NetworkKind.SAM, NetworkKind.SAM2) else None
+        )
         return Capabilities(VISUAL_PROMPTS, Scope.VOLUME, follows=None, network=trained)
 
     @property

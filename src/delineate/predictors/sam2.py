@@ -22,6 +22,7 @@ from delineate.predictors.capabilities import SAM2_AUTOMATIC, VISUAL_PROMPTS, Ca
 from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.predictors.postprocess import drawn_logits, masks_on_frame, stability, values_on_frame
 from delineate.predictors.prompt_encoding import alike, following_corners, placed_points
+from delineate.predictors.sam_behavior import SamBehavior
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import WindowRule
 from delineate.preprocess.profiles import Profile, sam2_image, sam2_video
@@ -82,31 +83,35 @@ class Sam2Predictor:
         )
 
     @property
+    def behavior(self) -> SamBehavior:
+        """How it is prompted on a picture, as one of SAM's shape."""
+        return SamBehavior(self.profile, margin=CHAIN_MARGIN)
+
+    @property
+    def profile(self) -> Profile:
+        return self.image_profile(self.network.side)
+
+    @property
     def window_rule(self) -> WindowRule:
-        return self.image_profile(self.network.side).window_rule
+        return self.profile.window_rule
 
     @torch.inference_mode()
     def encode(self, frame: Frame) -> Sam2Features:
         """Embed a frame of any data type."""
-        pixels, place = self.image_profile(self.network.side).prepare(frame)
+        pixels, place = self.profile.prepare(frame)
         with self.engine.encoding():
             maps = self.network.embed(torch.from_numpy(pixels)[None].to(self.engine.device))
-        fine = (maps.fine[0].float(), maps.fine[1].float())
-        return Sam2Features(Sam2Maps(maps.coarse.float(), fine, maps.places.float()), place)
+        return Sam2Features(maps.float(), place)
 
     @torch.inference_mode()
     def encode_clip(self, frames: Sequence[Frame]) -> list[Sam2Features]:
         """Embed frames or slices that follow each other, together: adapters between them see their neighbors."""
-        prepared = [self.image_profile(self.network.side).prepare(frame) for frame in frames]
+        prepared = [self.profile.prepare(frame) for frame in frames]
         pixels = torch.from_numpy(np.stack([one for one, _ in prepared])).to(self.engine.device)
         with self.engine.encoding():
             maps = self.network.embed(pixels, SlotContext(depth=len(frames)))
-        coarse, places = maps.coarse.float(), maps.places[:1].float()
-        fine = [level.float() for level in maps.fine]
-        return [
-            Sam2Features(Sam2Maps(coarse[n][None], (fine[0][n][None], fine[1][n][None]), places), at)
-            for n, (_, at) in enumerate(prepared)
-        ]
+        maps = maps.float()
+        return [Sam2Features(maps[slice(n, n + 1)], at) for n, (_, at) in enumerate(prepared)]
 
     @torch.inference_mode()
     def decode(self, features: Sam2Features, queries: Sequence[Query]) -> list[Candidates]:
@@ -153,7 +158,7 @@ class Sam2Predictor:
 
     def _candidates(self, features: Sam2Features, answer: Sam2Decoding, row: int) -> Candidates:
         """What the network says of one of several structures."""
-        profile, logits = self.image_profile(self.network.side), answer.logits[row]
+        profile, logits = self.profile, answer.logits[row]
         outlines = masks_on_frame(logits, features.place, profile.answer).cpu().numpy()
         scores = answer.iou[row].float().clamp(0, 1).cpu().numpy()
         present = float(answer.present[row].sigmoid())
@@ -168,7 +173,7 @@ class Sam2Predictor:
         labels = torch.ones(placed.shape[:2], dtype=torch.int32, device=self.engine.device)
         coarse = self.network.without_memory(features.maps)
         answer = self.network.decode(coarse, features.maps, placed, labels, multimask=True, gated=False)
-        cut = self.image_profile(self.network.side).answer
+        cut = self.profile.answer
         logits = tidied(
             answer.logits.flatten(0, 1)[:, None], min_mask_region_area, min_mask_region_area, FILLED_SURELY
         )[:, 0]

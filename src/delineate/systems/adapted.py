@@ -98,7 +98,7 @@ class AdaptedWeights:
         if path is None:
             if not options.untrained:
                 raise no_weights(self.name)
-            narrow = options.begun is not None and options.begun.sizes.vit is not None
+            narrow = options.begun is not None and not options.begun.sizes.is_published
             host = None if narrow else cached_path(self.start)
             if host is None:
                 return RANDOM

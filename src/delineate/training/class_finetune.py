@@ -17,7 +17,6 @@ from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import ModelError
 from delineate.core.manifest import ModelRecord
 from delineate.data.cases import Case
-from delineate.models.sizes import NetworkSizes, VitSizes
 from delineate.predictors.clip_classes import ClipClassPredictor
 from delineate.systems import SYSTEMS
 from delineate.training.activations import forget_activations
@@ -140,12 +139,7 @@ def soft_dice(logits: Tensor, wanted: Tensor, smooth: float = 1e-5) -> Tensor:
 
 def card_of(predictor: ClipClassPredictor) -> SystemCard:
     """What a file of a predictor's weights says of itself."""
-    shape, record = predictor.network.shape, predictor.record
-    size = shape.size
-    vit = None
-    if size is not None:
-        vit = VitSizes(width=size.width, depth=size.depth, heads=size.heads, global_blocks=size.global_blocks)
-    sizes = NetworkSizes(side=shape.side, depth=predictor.depth, vit=vit)
+    record, sizes = predictor.record, predictor.network.shape.sizes.model_copy(update={"depth": predictor.depth})
     return SystemCard(system=record.name, variant=record.variant, classes=predictor.classes, sizes=sizes)
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from delineate.adapters.freeze import FreezePolicy
 from delineate.adapters.slots import SlotContext
 from delineate.models.sam import SamPrompts
+from delineate.models.sam2_pictures import on_pictures
 from delineate.predictors.clip_classes import ClipClassPredictor, prepared_gray_clip
 from delineate.predictors.clip_volume import ClipVolumePredictor
 from delineate.predictors.sam import SamPredictor
@@ -59,7 +60,7 @@ def _decoding(depth: int, structures: int, answers: int = 1) -> Unit:
     def unit(network: Any) -> Tensor:
         side = network.shape.side
         embedding = network.embed(torch.empty(depth, 3, side, side, device="meta"), SlotContext(depth=depth))
-        embedding = embedding.repeat_interleave(structures // depth, dim=0)
+        embedding = embedding[torch.arange(depth).repeat_interleave(structures // depth)]
         prompts = SamPrompts(boxes=torch.empty(structures, 4, device="meta"))
         logits = torch.cat([network.decode(embedding, prompts, False)[0] for _ in range(answers)])
         return F.interpolate(logits, size=(side, side), mode="bilinear")
@@ -69,7 +70,7 @@ def _decoding(depth: int, structures: int, answers: int = 1) -> Unit:
 
 def _planned(predictor: Any, recipe: Any, whole: bool, unit: Unit, memory: float) -> Plan[Any]:
     policy = FreezePolicy.training("") if whole else policy_of(predictor.record)
-    network, gpu = predictor.network, predictor.engine.device.type == "cuda"
+    network, gpu = on_pictures(predictor.network), predictor.engine.device.type == "cuda"
     kept = kept_for(network, policy, unit)
     numbers = {name: p.numel() for name, p in network.host.named_parameters()}
     trained = sum(count for name, count in numbers.items() if policy.learns(name))

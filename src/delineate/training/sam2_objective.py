@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.memory.policies import FrameWindow, MemoryPolicy
@@ -24,13 +26,14 @@ from delineate.memory.reader import MemoryReader
 from delineate.models.sam2 import Sam2Decoding, Sam2Maps
 from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.sam2 import Sam2Predictor
+from delineate.systems import SYSTEMS
 from delineate.training.activations import forget_activations
 from delineate.training.adapted import Adapted, run_adapted
 from delineate.training.encoder_adapters import AdapterOptions, LowRankAdapter
 from delineate.training.finetune import freeze_batch_norm
 from delineate.training.frames import nothing_to_learn
 from delineate.training.layer_rates import EVERYTHING, LayerRates, Sam2Part, parameter_groups, part_of
-from delineate.training.loop import LoopOptions, Tell, TrainingOutcome
+from delineate.training.loop import BEST, LoopOptions, Tell, TrainingOutcome
 from delineate.training.losses import DECODING_LOSSES, DecodingLoss
 from delineate.training.prompt_policies import SampledPrompts
 from delineate.training.sam2_forward import outlines, sequence_decodings
@@ -158,6 +161,14 @@ class Sam2Objective(Adapted):
             frozen = {id(p) for name, p in self.host.named_parameters() if name.startswith(PROJECTIONS)}
             groups = without(groups, frozen)
         return groups
+
+    def keep(self, folder: Path) -> None:
+        """The adapter's own file; of a system with a paper's parts the weights again, with a header that says so."""
+        super().keep(folder)
+        record = self.predictor.record
+        if record.name in SYSTEMS and SYSTEMS[record.name].policy is not None:
+            card = SystemCard(system=record.name, variant=record.variant, sizes=self.network.shape.sizes)
+            write_system(folder / BEST, self.weights(), card)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Mean over the clips of a batch."""

@@ -82,7 +82,7 @@ class FinetuneRequest(Request):
         default=(), description="What a system of classes shall name, where it begins anew (untrained)."
     )
     narrow: bool = Field(
-        default=False, description="Of a system with a paper's parts on SAM ViT: begin with a small network."
+        default=False, description="Of a system with a paper's parts on SAM ViT or SAM 2: begin with a small network."
     )
     device: str = "auto"
     precision: str | None = Field(default=None, description="Of training: fp32, bf16 or fp16.")

@@ -14,7 +14,7 @@ from delineate.checkpoints.store import cached_path
 from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
-from delineate.models.sizes import NetworkSizes, VitSizes
+from delineate.models.sizes import NetworkSizes
 from delineate.systems import SYSTEMS
 from delineate.training.adapted import ADAPTER
 from delineate.training.class_finetune import policy_of
@@ -50,7 +50,7 @@ class PartsObjective(FinetuneObjective):
         card, state = self.card(), self.weights()
         write_system(folder / BEST, state, card)
         start = SYSTEMS[card.system].build.__self__.files.start  # type: ignore[attr-defined]
-        if self.recipe.part is not TrainedPart.ALL and cached_path(start) is not None and card.sizes.vit is None:
+        if self.recipe.part is not TrainedPart.ALL and cached_path(start) is not None and card.sizes.is_published:
             names = policy_of(self.predictor.record).names(self.host)
             write_system(folder / ADAPTER, state, card.model_copy(update={"host": start}), names)
 
@@ -83,12 +83,8 @@ class PartsObjective(FinetuneObjective):
 
     def sizes(self) -> NetworkSizes:
         """Of the network, where they are not the published ones."""
-        shape = self.predictor.network.shape
-        size = getattr(shape, "size", None)
-        vit = None
-        if size is not None:
-            vit = VitSizes(width=size.width, depth=size.depth, heads=size.heads, global_blocks=size.global_blocks)
-        return NetworkSizes(side=shape.side, vit=vit)
+        sizes: NetworkSizes = self.network.shape.sizes
+        return sizes
 
     def weights(self) -> dict[str, Tensor]:
         return dict(self.host.state_dict())
