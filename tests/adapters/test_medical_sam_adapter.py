@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,10 @@ def test_what_learned_is_a_file_of_its_own(
         build(f"{system}={path}", BuildOptions(**OPTIONS))
     assert caught.value.code == "E-MODEL-WEIGHTS" and start in caught.value.hint
     torch.save(host.host.state_dict(), tmp_path / "host.pth")
+    given = BuildOptions(checkpoint=tmp_path / "host.pth", adapter=path)  # beside the host that -m names
+    beside = row_of(system).network("", card)
+    row_of(system).files.load(given, beside.host)
+    assert all(torch.equal(beside.host.state_dict()[name], v) for name, v in network.host.state_dict().items())
     kept = import_checkpoint(start, tmp_path / "host.pth")
     built = build(f"{system}={path}", BuildOptions(**OPTIONS))
     found = getattr(built, "frames", built).network.host.state_dict()
@@ -256,6 +261,11 @@ def test_what_learned_is_a_file_of_its_own(
     with pytest.raises(ModelError) as caught:
         build(f"{system}={path}", BuildOptions(**OPTIONS))
     assert caught.value.code == "E-MODEL-HOST"
+    torch.save(host.host.state_dict(), tmp_path / "given.pth")
+    row_of(system).files.load(replace(given, checkpoint=tmp_path / "given.pth"), beside.host)  # not the kept one
+    with pytest.raises(ModelError) as caught:
+        row_of(system).files.load(given, beside.host)
+    assert caught.value.code == "E-MODEL-HOST" and "host.pth" in str(caught.value)
 
 
 def test_host_weights_load_and_are_not_mistaken_for_trained_ones(tmp_path: Path) -> None:

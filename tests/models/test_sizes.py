@@ -6,7 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from pydantic import ValidationError  # noqa: E402
+
 from delineate.models.sam2 import Sam2, Sam2Shape  # noqa: E402
+from delineate.models.sizes import NetworkSizes  # noqa: E402
 from tiny_networks import TINY_HIERA, tiny_sam  # noqa: E402
 
 
@@ -22,6 +25,28 @@ def test_every_size_of_sam2_follows_its_side(side: int) -> None:
     assert tuple(network.host.prompt_encoder.mask_input_size) == (4 * cells, 4 * cells)
     assert network.host.memory_attention.position_ids.shape == (cells**2, 2)
     assert answer.logits.shape[-2:] == (4 * cells, 4 * cells)
+
+
+VIT = {"width": 32, "depth": 2, "heads": 2, "global_blocks": (1,)}
+HIERA = {"width": 32, "heads": 1, "stages": (1, 1, 2, 1), "windows": (8, 4, 4, 2)}
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param({"side": 100}, id="cells"),
+        pytest.param({"vit": {**VIT, "heads": 3}}, id="heads"),
+        pytest.param({"vit": {**VIT, "global_blocks": (2,)}}, id="blocks"),
+        pytest.param({"hiera": {**HIERA, "heads": 3}}, id="hiera-heads"),
+        pytest.param({"hiera": {**HIERA, "global_blocks": (-1,)}}, id="hiera-blocks"),
+        pytest.param({"hiera": {**HIERA, "windows": (7, 4, 4, 2)}}, id="hiera-windows"),
+    ],
+)
+def test_sizes_that_no_network_can_have_are_no_sizes(sizes: dict) -> None:
+    """A file's header that has them is damaged: refused before anything is built."""
+    assert not NetworkSizes.model_validate({"side": 96, "vit": VIT, "hiera": HIERA}).is_published
+    with pytest.raises(ValidationError):
+        NetworkSizes.model_validate(sizes)
 
 
 def test_the_decoder_of_sam_has_the_published_epsilon() -> None:

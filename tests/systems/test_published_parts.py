@@ -159,6 +159,24 @@ def test_a_published_file_loads_whole(name: str, tmp_path: Path, monkeypatch: py
     assert caught.value.code == "E-MODEL-KEYS"
 
 
+@pytest.mark.parametrize("name", ["samed", "ma_sam", "medivista_sam"])
+def test_a_published_file_says_how_many_classes_it_has(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given or kept; a host's own file, whose mask tokens are no classes, says nothing."""
+    monkeypatch.setenv("DELINEATE_MODELS", str(tmp_path / "store"))
+    network = row_of(name).make(SHAPE, 4, "")
+    path, host = tmp_path / "epoch_159.pth", tmp_path / "host.pth"
+    torch.save({"model": PUBLISHED[name](network.host.state_dict())}, path)
+    torch.save(native_names(Sam(SHAPE).host.state_dict()), host)
+    given = row_of(name).card(BuildOptions(checkpoint=path))
+    assert given.classes == ("class 1", "class 2", "class 3", "class 4")
+    assert row_of(name).card(BuildOptions()) is None
+    import_checkpoint(name, path)
+    assert row_of(name).card(BuildOptions()) == given
+    assert row_of(name).card(BuildOptions(checkpoint=host, untrained=True)) is None
+
+
 @pytest.mark.parametrize(
     ("inserted", "system"),
     [

@@ -16,7 +16,7 @@ from delineate.adapters.slots import NO_CONTEXT, Blocks, Insertion, Slot, SlotCo
 from delineate.models.cells import Cells
 from delineate.models.host_decoders import DECODERS
 from delineate.models.medivista import size_of
-from delineate.models.sam import ALL_CELLS, Sam, SamPrompts, SamShape
+from delineate.models.sam import ALL_CELLS, Sam, SamPrompts, SamShape, other_sizes
 from delineate.models.tiny_vit import LayerNorm2d
 
 FINE = 32  # channels of maps at a stride of 4
@@ -80,7 +80,7 @@ class SamUnet(Sam):
         size, host = size_of(shape), self.host
         self.blocks = size.global_blocks
         if len(self.blocks) != len(WIDTHS[depth]):
-            raise ValueError("SAM-UNet needs four blocks with attention over the whole map")
+            raise other_sizes("SAM-UNet, which needs four blocks with attention over the whole map,")
         insert(host.vision_encoder, Insertion(Slot.BEFORE, lambda *_: AddBranch(), Blocks.GLOBAL))
         host.add_module("resnet", resnet(depth))
         host.add_module("inputs", nn.ModuleList(brought_in(n, WIDTHS[depth], size.width) for n in range(4)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Side = Annotated[int, Field(ge=1, le=64)]  # of a window or table, in cells
 Blocks = Annotated[int, Field(ge=1, le=96)]
@@ -20,6 +20,11 @@ class VitSizes(BaseModel):
     heads: int = Field(ge=1, le=64)
     global_blocks: tuple[int, ...] = ()
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _require_whole(self.width, self.heads, self.depth, self.global_blocks)
+        return self
+
 
 class HieraSizes(BaseModel):
     """Of a Hiera that is no published one; width and heads are those of the first stage."""
@@ -33,6 +38,21 @@ class HieraSizes(BaseModel):
     windows: tuple[Side, Side, Side, Side]
     background: Side = 7
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _require_whole(self.width, self.heads, sum(self.stages), self.global_blocks)
+        if any(side % 2 for side in self.windows[:3]):
+            raise ValueError("windows whose queries are pooled have even sides")
+        return self
+
+
+def _require_whole(width: int, heads: int, blocks: int, global_blocks: tuple[int, ...]) -> None:
+    """Raise ValueError for sizes no network can have."""
+    if width % heads:
+        raise ValueError(f"a width of {width} cannot be shared by {heads} heads")
+    if not set(global_blocks) <= set(range(blocks)):
+        raise ValueError(f"blocks {global_blocks} of {blocks}")
+
 
 class NetworkSizes(BaseModel):
     """Of a network, where they are not the published ones.
@@ -45,7 +65,7 @@ class NetworkSizes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    side: int | None = Field(default=None, ge=32, le=4096)
+    side: int | None = Field(default=None, ge=32, le=4096, multiple_of=16)
     depth: int | None = Field(default=None, ge=1, le=512)
     vit: VitSizes | None = None
     hiera: HieraSizes | None = None

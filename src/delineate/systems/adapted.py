@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from delineate.core.errors import ModelError
@@ -53,7 +53,7 @@ class AdaptedWeights:
         """
         from delineate.checkpoints.system_file import read_card
 
-        path = self._file(options)
+        path = self.file(options)
         card = None if path is None else read_card(path)
         if path is not None and card is not None and card.system != self.name:
             raise ModelError(
@@ -84,7 +84,7 @@ class AdaptedWeights:
                 raise ModelError(
                     "E-ADAPTER", f"{adapter.name} holds a whole system.", f"Say: -m {card.system}={adapter}"
                 )
-            return self._load(replace(options, checkpoint=adapter), network)
+            return self._load(options, network)
         sha256 = self._load(options, network)
         put_adapter(network, adapter)
         return both_hashes(sha256, adapter)
@@ -94,7 +94,7 @@ class AdaptedWeights:
         from delineate.checkpoints.store import cached_path, require_unchanged
         from delineate.core.hashing import sha256_of
 
-        path = self._file(options)
+        path = self.file(options)
         if path is None:
             if not options.untrained:
                 raise no_weights(self.name)
@@ -107,7 +107,7 @@ class AdaptedWeights:
         weights = read_weights(path)
         card = self.card(options)
         if card is not None and not card.is_whole:
-            self._load_learned(network, weights, card, path)
+            self._load_learned(network, weights, card, path, options.checkpoint)
         elif _is_ours(weights):
             self._load_whole(network, weights, path, options)
         else:
@@ -116,7 +116,7 @@ class AdaptedWeights:
                 found = self.host_names(weights)
             self._load_whole(network, found, path, options)
         sha256 = sha256_of(path)
-        if options.checkpoint is None:
+        if path not in (options.checkpoint, options.adapter):
             require_unchanged(self.name, sha256)
         return sha256
 
@@ -138,7 +138,8 @@ class AdaptedWeights:
         require_match(wanted, {n: tuple(v.shape) for n, v in given.items()}, file, optional=counters)
         network.load_state_dict(given, strict=False)
 
-    def _file(self, options: BuildOptions) -> Path | None:
+    def file(self, options: BuildOptions) -> Path | None:
+        """Where this system's weights are: what learned alone, what is given, or what is kept; None: nowhere."""
         from delineate.checkpoints.store import cached_path
         from delineate.checkpoints.system_file import read_card
 
@@ -177,14 +178,16 @@ class AdaptedWeights:
             )  # fmt: skip
         self.load_host(network, read_weights(host), host.name)
 
-    def _load_learned(self, network: nn.Module, weights: Weights, card: SystemCard, path: Path) -> None:
-        """What learned, beside the host's weights that are kept on this machine."""
+    def _load_learned(
+        self, network: nn.Module, weights: Weights, card: SystemCard, path: Path, given: Path | None
+    ) -> None:
+        """What learned, beside the host's weights: those that are ``given`` in a file, else those kept here."""
         from delineate.checkpoints.matching import require_match
         from delineate.checkpoints.reading import read_weights
         from delineate.checkpoints.store import cached_path
         from delineate.checkpoints.system_file import host_fingerprint
 
-        host = cached_path(card.host)
+        host = cached_path(card.host) if given in (None, path) else given
         if host is None:
             raise ModelError(
                 "E-MODEL-WEIGHTS", f"{path.name} was trained beside {card.host}, which is not on this machine.",
@@ -196,7 +199,7 @@ class AdaptedWeights:
         require_match(wanted, {n: tuple(v.shape) for n, v in weights.items()}, path.name)
         if host_fingerprint(state, set(weights)) != card.host_sha256:
             raise ModelError(
-                "E-MODEL-HOST", f"{path.name} was trained beside other weights of {card.host} than those kept here.",
+                "E-MODEL-HOST", f"{path.name} was trained beside other weights of {card.host} than {host.name}.",
                 f"Fetch the published ones anew: delineate models pull {card.host}",
             )  # fmt: skip
         network.load_state_dict(weights, strict=False)

@@ -104,7 +104,7 @@ MA_SAM = ClassShaped(
 )  # fmt: skip
 PROMPTED = ClassShaped(
     "sam_adapter", "sam_vit_b", "MIT", SAM_ADAPTER, _sam_adapter, ("structure",), _sam_adapter_names,
-    fresh=(r"^generator\.",), remade=(), tokens_beside=0,
+    fresh=(r"^generator\.",), remade=(), tokens_beside=None,
 )  # fmt: skip
 ONE_CALL = "one call outlines every frame by itself"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from delineate.models.variants import SamEncoder
@@ -41,6 +42,7 @@ class ClassShaped:
     depth    frames that are seen together; windows overlap by half
     gray     the input has one channel, scaled over the clip
     resized  whether positions and relative positions of the host are resized for ``profile.side``
+    tokens_beside  mask tokens of a published file that are no class's; None: their number says nothing of classes
     """
 
     name: str
@@ -57,7 +59,7 @@ class ClassShaped:
     depth: int = 1
     gray: bool = False
     resized: bool = True
-    tokens_beside: int = field(default=1)
+    tokens_beside: int | None = 1
 
     def build(self, options: BuildOptions) -> ClipClassPredictor:
         """The predictor, its weights from a file, from the kept ones, from the host's, or random."""
@@ -70,7 +72,7 @@ class ClassShaped:
         require_torch_backend(self.name, options, "its parts are made as it runs")
         engine = Engine.chosen(options.device, options.precision, options.threads)
         files = self.files
-        card = files.card(options) or self._card_of_shapes(options)
+        card = self.card(options)
         options = options if card is None else replace(options, variant=options.variant or card.variant)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
@@ -85,6 +87,13 @@ class ClassShaped:
             network.to(engine.device), profile, engine, record, self.classes_of(card), depth, max(1, depth // 2),
             prepared_gray_clip if self.gray else prepared_frames,
         )  # fmt: skip
+
+    def card(self, options: BuildOptions) -> SystemCard | None:
+        """What the file says of itself; of a published one the number of its classes, if it is not the usual one.
+
+        Raises ModelError if it is another system's.
+        """
+        return self.files.card(options) or self._card_of_shapes(options)
 
     @property
     def files(self) -> AdaptedWeights:
@@ -122,15 +131,18 @@ class ClassShaped:
         return resized_sam(weights, cells, VIT_SIZES[self.encoder].global_blocks)
 
     def _card_of_shapes(self, options: BuildOptions) -> SystemCard | None:
-        """For a published file, which says its classes by the number of its mask tokens alone."""
+        """For a published file with the paper's parts, whose mask tokens alone say how many classes it has."""
         from delineate.checkpoints.reading import read_weights
         from delineate.checkpoints.system_file import SystemCard
 
-        if options.checkpoint is None:
+        path = self.files.file(options)
+        if path is None or self.tokens_beside is None:
             return None
-        tokens = self.renamed(read_weights(options.checkpoint)).get("mask_decoder.mask_tokens.weight")
-        count = 0 if tokens is None else len(tokens) - self.tokens_beside
-        if count in (0, len(self.classes)) or not self.tokens_beside:
+        weights = self.renamed(read_weights(path))
+        tokens = weights.get("mask_decoder.mask_tokens.weight")
+        own = any(re.search(pattern, name) for name in weights for pattern in self.fresh)
+        count = 0 if tokens is None or not own else len(tokens) - self.tokens_beside
+        if count in (0, len(self.classes)):
             return None
         return SystemCard(system=self.name, classes=tuple(f"class {n + 1}" for n in range(count)))
 
