@@ -13,7 +13,7 @@ from torch import Tensor
 pytest.importorskip("transformers")
 
 from delineate.adapters.slots import SlotContext
-from delineate.checkpoints.system_file import read_card
+from delineate.checkpoints.system_file import card_words, read_card
 from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
 from delineate.core.resolve import FramePrompts
@@ -133,6 +133,12 @@ def test_sizes_go_into_a_file_and_back(sizes: NetworkSizes, tmp_path: Path) -> N
     assert not shape.sizes.is_published and Sam2Shape(side=512).sizes.is_published
     card = narrow_card(SYSTEM, side=64, hiera=sizes.hiera)
     assert read_card(narrow_file(tmp_path, card, narrow_network(card))) == card
+
+
+def test_a_header_says_nothing_of_kinds_it_does_not_have() -> None:
+    """So that earlier versions, which know no Hiera, open what is trained on a ViT."""
+    (words,) = card_words(narrow_card("medical_sam_adapter_3d")).values()
+    assert "vit" in words and "hiera" not in words
 
 
 def test_sizes_of_another_kind_of_encoder_are_refused() -> None:

@@ -64,8 +64,8 @@ def read_card(path: Path) -> SystemCard | None:
 
 
 def card_words(card: SystemCard) -> dict[str, str]:
-    """A card as words of a header."""
-    return {HEADER: json.dumps(card.model_dump())}
+    """A card as words of a header, without what it does not say: earlier versions refuse fields they do not know."""
+    return {HEADER: json.dumps(card.model_dump(exclude_none=True))}
 
 
 def write_system(path: Path, weights: Mapping[str, Tensor], card: SystemCard, learned: set[str] | None = None) -> None:
