@@ -38,7 +38,7 @@ OPTIONS = BuildOptions(device="cpu", precision="fp32")
 NARROW = VitSizes(width=96, depth=4, heads=4, global_blocks=(0, 1, 2, 3))
 Found = Mapping[str, float]
 Run = Callable[[int, Path], Found]  # of a seed, in a folder
-DICE, CONSISTENCY = "Dice", "temporal consistency"
+DICE, SHADOW, CONSISTENCY = "Dice", "Dice in shadow", "temporal consistency"
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ def narrow(system: str, seed: int, folder: Path, classes: tuple[str, ...] = (), 
 
 
 def loop(folder: Path, seed: int, steps: int, rate: float) -> LoopOptions:
-    """The same for every arm; the state is saved every 20 steps, and the last weights count."""
+    """The same for every arm; the state is saved every 100 steps, and the last weights count."""
     return LoopOptions(
-        folder, steps, rate, weight_decay=0.01, warmup=steps // 10, schedule=Schedule.COSINE, every=20, seed=seed,
+        folder, steps, rate, weight_decay=0.01, warmup=steps // 10, schedule=Schedule.COSINE, every=100, seed=seed,
         resume=(folder / LAST).is_file(), tensorboard=False,
     )  # fmt: skip
 
@@ -88,40 +88,74 @@ def of_sets(*names: str) -> list[Case]:
 # MediViSTA: a vessel on clips of ultrasound
 
 FOLDS = (("202201121748100022",), ("202201121815070032",), ("202201121806070027", "202201121808450029"))  # held out
-EACH = 8  # clips of a picture
+EACH, HELD = 24, 8  # clips of a picture to learn from, and to measure on
+CLIPS = ROOT / "runs" / "parts" / "clips"
 
 
 def clips(seed: int) -> tuple[list[Case], list[Case]]:
     """Clips of three or four people to learn from, and of the others."""
-    cases = moving(of_sets("carotid_us_ccaus"), ROOT / "runs" / "parts" / "clips", EACH)
+    cases, _ = moving(of_sets("carotid_us_ccaus"), CLIPS, EACH)
     held = [case for case in cases if subject_of(case).rsplit("/", 1)[-1] in FOLDS[seed]]
-    return [case for case in cases if case not in held], [case for case in held if int(case.id[-1]) < 2]
+    return [case for case in cases if case not in held], [c for c in held if int(c.id.rsplit("_", 1)[-1]) < HELD]
 
 
-def medivista(system: str, side: int, depth: int, steps: int, temporal: bool, seed: int, folder: Path) -> Found:
-    """A narrow MediViSTA of random weights, all of it trained, on clips of ``depth`` frames."""
-    learned, held = clips(seed)
-    classes = tuple(learned[0].structures.values())
-    predictor = narrow(system, seed, folder, classes, side=side, depth=depth, vit=NARROW)
-    if not temporal:
-        remove(predictor.network.host.vision_encoder, Slot.BEFORE)
-    recipe = ClassFinetune(loop(folder, seed, steps, 1e-3), batch=1, entropy=0.2, dice=0.8, whole=True)
-    objective = ClassObjective(predictor, LabeledClips(predictor, learned), LabeledClips(predictor, held), recipe)
-    trained(objective, recipe.loop)
-    return classes_measured(predictor, held)
+@dataclass(frozen=True)
+class ClipRun:
+    """A narrow MediViSTA of random weights, all of it trained on clips of ``depth`` frames.
+
+    alone  steps frame by frame, without the temporal parts; both arms begin with what it leaves, as the paper begins
+        with SAM
+    steps  then, with the temporal parts or still without
+    """
+
+    system: str
+    side: int
+    depth: int
+    alone: int
+    steps: int
+
+    def measured(self, temporal: bool, seed: int, folder: Path) -> Found:
+        """What an arm reaches."""
+        learned, held = clips(seed)
+        predictor = self._taught(learned, self.alone, False, seed, folder.parents[1] / "alone" / str(seed))
+        begun = predictor.network.host.state_dict()
+        return classes_measured(self._taught(learned, self.steps, temporal, seed, folder, begun), held)
+
+    def _taught(
+        self, learned: Sequence[Case], steps: int, temporal: bool, seed: int, folder: Path,
+        begun: Mapping[str, torch.Tensor] | None = None,
+    ) -> Any:  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        classes = tuple(learned[0].structures.values())
+        predictor = narrow(self.system, seed, folder, classes, side=self.side, depth=self.depth, vit=NARROW)
+        host = predictor.network.host
+        if not temporal:
+            remove(host.vision_encoder, Slot.BEFORE)
+        if begun is not None:
+            host.load_state_dict(begun, strict=not temporal)  # temporal parts begin as nothing
+        recipe = ClassFinetune(loop(folder, seed, steps, 1e-3), batch=1, entropy=0.2, dice=0.8, whole=True, flips=0.5)
+        objective = ClassObjective(predictor, LabeledClips(predictor, learned), LabeledClips(predictor, []), recipe)
+        trained(objective, recipe.loop)
+        return predictor
 
 
 def classes_measured(predictor: Any, held: Sequence[Case]) -> Found:
-    """Mean Dice of frames, and of clips the consistency of the area from frame to frame; the truth's beside it."""
-    scores, steady, true = list[float](), list[float](), list[float]()
+    """Mean Dice of frames and of those in a shadow; of clips the consistency of the area, the truth's beside it."""
+    _, shadows = moving([], CLIPS, EACH)
+    scores, shadowed, steady, true = list[float](), list[float](), list[float](), list[float]()
     for case in held:
         opened = case.open()
         found = [logits.argmax(0) == 1 for _, logits in predictor.predict(opened.scan)]
         truth = [opened.labels.pixels(n) > 0 for n in range(len(found))]
-        scores += [dice(a, b) for a, b in zip(truth, found, strict=True)]
+        of_frames = [dice(a, b) for a, b in zip(truth, found, strict=True)]
+        scores += of_frames
+        shadowed += [of_frames[n] for n in shadows[case.id]]
         steady.append(temporal_consistency([one.sum() for one in found]))
         true.append(temporal_consistency([one.sum() for one in truth]))
-    return {DICE: float(np.mean(scores)), CONSISTENCY: float(np.nanmean(steady)), "truth": float(np.mean(true))}
+    return {
+        DICE: float(np.mean(scores)), SHADOW: float(np.mean(shadowed)), CONSISTENCY: float(np.nanmean(steady)),
+        "truth": float(np.mean(true)),
+    }  # fmt: skip
 
 
 # Medical SAM Adapter: the two parts of the hippocampus in volumes; one click on pictures
@@ -196,16 +230,16 @@ def beside(branch: bool, seed: int, folder: Path) -> Found:
 ALL, SEEDS = "all parts", (0, 1, 2)
 
 
-def temporal(name: str, title: str, side: int, depth: int, steps: int) -> Comparison:
+def temporal(title: str, one: ClipRun) -> Comparison:
     arms = {ALL: True, "no temporal parts": False}
-    runs = {arm: partial(medivista, name, side, depth, steps, kept) for arm, kept in arms.items()}
-    return Comparison(name, title, (DICE, CONSISTENCY), SEEDS, runs)
+    runs = {arm: partial(one.measured, kept) for arm, kept in arms.items()}
+    return Comparison(one.system, title, (DICE, SHADOW, CONSISTENCY), SEEDS, runs)
 
 
 COMPARISONS = {
     one.name: one
     for one in (
-        temporal("medivista", "MediViSTA (2025)", 64, 5, 400),
+        temporal("MediViSTA (2025)", ClipRun("medivista", 64, 8, 500, 500)),
         Comparison(
             "slices", "Medical SAM Adapter in 3D", (DICE,), SEEDS,
             {ALL: partial(slices, True), "no depth branch": partial(slices, False)},
@@ -220,6 +254,6 @@ COMPARISONS = {
         Comparison(
             "branch", "SAM-UNet", (DICE,), SEEDS, {ALL: partial(beside, True), "no branch": partial(beside, False)}
         ),
-        temporal("medivista_sam", "MediViSTA-SAM (2023)", 64, 6, 400),
+        temporal("MediViSTA-SAM (2023)", ClipRun("medivista_sam", 64, 8, 700, 1000)),
     )
 }  # fmt: skip
