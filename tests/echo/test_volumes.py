@@ -47,6 +47,27 @@ def test_a_chamber_wider_than_twice_its_depth_has_its_apex_over_the_base(depth: 
         assert one.length == pytest.approx(depth, abs=0.8)
 
 
+@pytest.mark.parametrize("known", ("neighbors", "wall"))
+@pytest.mark.parametrize("lost", ("lateral", "lateral and half the atrium", "apex", "septum in part"))
+def test_a_wall_that_is_cut_off_is_no_base(lost: str, known: str) -> None:
+    """The edge of the sector, and drop-out: the wall is missing beside the chamber, longer than the annulus is."""
+    labels = half_ellipse(80, 36, (0.5, 0.5), side=260)
+    whole = chamber_of(labels == 1, (0.5, 0.5))
+    y, x = np.mgrid[:260, :260]
+    if lost.startswith("lateral"):
+        labels[x > 130 + 32] = 0  # 2 mm of the cavity, too
+    if "atrium" in lost:
+        labels[(labels == 3) & (x < 130)] = 0
+    if lost == "apex":
+        labels[(labels == 2) & (y < 110)] = 0
+    if lost.startswith("septum"):
+        labels[(labels == 2) & (x < 130) & (y < 165)] = 0
+    beyond = labels == 3 if known == "neighbors" else None
+    one = chamber_of(labels == 1, (0.5, 0.5), labels == 2, beyond)
+    assert one.length == pytest.approx(80, abs=1.2)
+    assert simpson(one) == pytest.approx(simpson(whole) * (0.94 if "lateral" in lost else 1), rel=0.025)
+
+
 def test_discs_beside_a_sum_over_columns() -> None:
     """An independent way: a shape that stands upright is turned about its middle line, row by row of pixels."""
     labels = half_ellipse(70, 42, (0.5, 0.5), side=260)

@@ -18,12 +18,14 @@ DISCS: Final = 20  # of the method of discs (ASE/EACVI 2015)
 CONTOUR_POINTS: Final = 65  # from annulus over apex to annulus
 NEAR: Final = 2.5  # pixels from a neighboring structure at which a border touches it
 BASE: Final = (0.08, 0.6)  # share of the border that a base may be, to be believed
+STRAIGHT: Final = 0.9  # distance of a base's ends over its length, from which it counts as straight
 POINTED: Final = 0.6  # of the base's width, what a chamber is deeper than to have an apex
 SUBPIXELS: Final = 4  # a pixel's side is divided into, so that discs share its area
 LEAST_PIXELS: Final = 12
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]  # x, y
+Run = tuple[int, int]  # first and last place of a part of a closed border
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ def chamber_of(
     spacing
         mm from pixel to pixel, right and down.
     wall
-        The myocardium, if it is outlined: the annulus is where it leaves the border.
+        The myocardium, if it is outlined: the annulus is where it leaves the border; gaps elsewhere do no harm.
     beyond
         The chamber behind the valve, if it is outlined: the base is where the border touches it. Without either the
         annulus is the pair of corners at the wide end.
@@ -129,15 +131,44 @@ def _window(piece: Mask) -> tuple[tuple[slice, slice], tuple[int, int]]:
     return (slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)), (left, top)
 
 
-def _annulus(piece: Mask, pixels: Points, border: Points, wall: Mask | None, beyond: Mask | None) -> tuple[int, int]:
-    """Places on the border where the base begins and ends."""
-    ways = ((wall, _left_by), (beyond, _lain_against))
-    for other, base_of in ways:
+def _annulus(piece: Mask, pixels: Points, border: Points, wall: Mask | None, beyond: Mask | None) -> Run:
+    """Places on the border where the base begins and ends.
+
+    A wall may be missing elsewhere, too, where the sector cuts it off, and a chamber behind may be outlined in part: of
+    the bases that the neighbors and the shape tell, the one that agrees best with the others.
+    """
+    ways = []
+    for other, bases_of in ((wall, _left_by), (beyond, _lain_against)):
         if other is not None and other.any():
-            run = base_of(_distances(pixels, other))
-            if run is not None and BASE[0] <= ((run[1] - run[0]) % len(border) + 1) / len(border) <= BASE[1]:
-                return run
-    return _corners(piece, pixels, border)
+            bases = bases_of(_distances(pixels, other))
+            ways.append([one for one in bases if BASE[0] <= len(_places(one, len(border))) / len(border) <= BASE[1]])
+    ways.append([_corners(piece, pixels, border)])
+
+    curve = smoothed(border)
+
+    def agreed(way: int, base: Run) -> float:
+        others = (found for number, found in enumerate(ways) if number != way)
+        overlaps = (max((_overlap(base, one, len(border)) for one in found), default=0.0) for found in others)
+        return sum(overlaps) + min(STRAIGHT, _straightness(curve[_places(base, len(border))]))
+
+    return max(((agreed(n, base), -n, base) for n, way in enumerate(ways) for base in way), key=lambda t: t[:2])[2]
+
+
+def _places(run: Run, count: int) -> NDArray[np.int64]:
+    """The places of a run on a closed curve of so many."""
+    return np.asarray((run[0] + np.arange((run[1] - run[0]) % count + 1)) % count)
+
+
+def _straightness(curve: Points) -> float:
+    """Distance of the ends of a curve over its length."""
+    length = float(np.linalg.norm(np.diff(curve, axis=0), axis=1).sum())
+    return float(np.linalg.norm(curve[-1] - curve[0])) / max(length, 1e-9)
+
+
+def _overlap(one: Run, other: Run, count: int) -> float:
+    """Intersection over union of two runs."""
+    places, others = set(_places(one, count).tolist()), set(_places(other, count).tolist())
+    return len(places & others) / len(places | others)
 
 
 def _distances(pixels: Points, other: Mask) -> NDArray[np.float64]:
@@ -161,11 +192,13 @@ def _apex(border: Points, first: int, last: int) -> int:
     return int(high[np.abs(away[high] @ base).argmin()])
 
 
-def _left_by(distances: NDArray[np.float64]) -> tuple[int, int] | None:
-    """The base as the longest part of a border that has no wall beside it."""
-    run = _longest_run(distances > NEAR)
-    if run is None:
-        return None
+def _left_by(distances: NDArray[np.float64]) -> list[Run]:
+    """Parts of a border that have no wall beside them, the longest first."""
+    return [_widened(run, distances) for run in _runs(distances > NEAR)]
+
+
+def _widened(run: Run, distances: NDArray[np.float64]) -> Run:
+    """A part without a wall to where the wall begins."""
     (first, last), close = run, _close(distances)
     for _ in range(len(distances) // 2):
         moved = False
@@ -178,14 +211,14 @@ def _left_by(distances: NDArray[np.float64]) -> tuple[int, int] | None:
     return first, last
 
 
-def _lain_against(distances: NDArray[np.float64]) -> tuple[int, int] | None:
-    """The base as the longest part of a border along another chamber."""
-    run = _longest_run(distances <= NEAR)
-    if run is None:
-        return None
-    at = (run[0] + np.arange((run[1] - run[0]) % len(distances) + 1)) % len(distances)
-    beside = at[distances[at] <= _close(distances)]
-    return (int(beside[0]), int(beside[-1])) if len(beside) else None
+def _lain_against(distances: NDArray[np.float64]) -> list[Run]:
+    """Parts of a border along another chamber, the longest first."""
+    found = []
+    for run in _runs(distances <= NEAR):
+        at = _places(run, len(distances))
+        beside = at[distances[at] <= _close(distances)]
+        found += [(int(beside[0]), int(beside[-1]))] if len(beside) else []
+    return found
 
 
 def _close(distances: NDArray[np.float64]) -> float:
@@ -194,19 +227,19 @@ def _close(distances: NDArray[np.float64]) -> float:
     return float(np.median(near)) + 0.3 if len(near) else NEAR
 
 
-def _longest_run(flags: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """First and last of the longest run of a closed curve; None where all or none are."""
+def _runs(flags: NDArray[np.bool_]) -> list[Run]:
+    """First and last of each run of a closed curve, the longest first; none where all or none are."""
     if flags.all() or not flags.any():
-        return None
+        return []
     start = int(np.flatnonzero(~flags)[0])
     turned = np.roll(flags, -start).astype(np.int8)
     edges = np.diff(np.concatenate([[0], turned, [0]]))
     firsts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    best = int((stops - firsts).argmax())
-    return (int(firsts[best]) + start) % len(flags), (int(stops[best]) - 1 + start) % len(flags)
+    longest = np.argsort(firsts - stops, kind="stable")
+    return [((int(firsts[n]) + start) % len(flags), (int(stops[n]) - 1 + start) % len(flags)) for n in longest]
 
 
-def _corners(piece: Mask, pixels: Points, border: Points) -> tuple[int, int]:
+def _corners(piece: Mask, pixels: Points, border: Points) -> Run:
     """The two corners of the wide end of a shape that is longer than wide.
 
     The long axis is that of the border's spread; the apex is the end from which the shape's middle lies farther away.
