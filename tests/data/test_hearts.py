@@ -89,6 +89,31 @@ def test_echonet_pediatric(tmp_path: Path) -> None:
         assert opened.echo is not None and opened.echo.view is view and set(opened.frames) == {0, MIDDLE}
 
 
+@pytest.mark.parametrize("view", ["A4C", "PSAX"])
+def test_a_view_of_echonet_alone(view: str, tmp_path: Path) -> None:
+    small_hearts.pediatric(tmp_path)
+    (case,) = clips(tmp_path / view, "EchoNet")
+    opened = case.open()
+    assert opened.echo is not None and opened.echo.view is View(view)
+
+
+def test_folders_above_a_data_set_say_nothing_of_it(tmp_path: Path) -> None:
+    small_hearts.camus(tmp_path / "testing" / "camus" / "training", patients=1, views=("4CH",))
+    assert {case.use for case in clips(tmp_path / "testing" / "camus", "CAMUS")} == {Use.TRAIN}
+    small_hearts.camus(tmp_path / "camus" / "testing", patients=1, views=("4CH",))
+    assert {case.use for case in clips(tmp_path / "camus", "CAMUS")} == {Use.TEST}
+    assert {case.use for case in clips(tmp_path / "camus" / "testing", "CAMUS")} == {Use.TEST}
+
+
+def test_several_clips_of_a_view_have_names_of_their_own(tmp_path: Path) -> None:
+    small_hearts.views(tmp_path)
+    with (tmp_path / "views.csv").open("a") as file:
+        file.write("clips/a.avi,anna,A4C,clips/a_labels.nii.gz,0,4,0.6,test\n" * 2)
+    assert [case.id for case in clips(tmp_path, "views of hearts")] == [
+        "anna_A4C", "anna_A2C", "anna_A4C_2", "anna_A4C_3"
+    ]  # fmt: skip
+
+
 def test_a_table_of_views(tmp_path: Path) -> None:
     small_hearts.views(tmp_path)
     video, stack = (case.open() for case in clips(tmp_path, "views of hearts"))

@@ -123,6 +123,38 @@ def test_nothing_outlined_is_a_row_with_a_remark(tmp_path: Path, monkeypatch: py
     assert row["ef"] == "" and float(row["ef_reference"]) > 40 and "nothing outlined" in row["remark"]
 
 
+def test_a_reference_without_a_phase_is_not_the_predictors_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_hearts.pediatric(tmp_path / "ped")
+    table = tmp_path / "ped" / "A4C" / "VolumeTracings.csv"
+    table.write_text("".join(line for line in table.open() if not line.strip().endswith(",4")))
+    measured(tmp_path / "ped", tmp_path / "out", monkeypatch, GrayClasses())
+    (row,) = patients(tmp_path / "out")
+    assert row["ef"] == row["ef_reference"] == "" and row["ef_reported"] == "48.0"
+    assert "the reference does not outline both" in row["remark"] and "nothing outlined" not in row["remark"]
+
+
+def test_views_are_put_together_only_with_millimeters_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_hearts.views(tmp_path / "views")
+    table = tmp_path / "views" / "views.csv"
+    table.write_text(table.read_text().replace("0.6,", ","))  # of the four-chamber view
+    measured(tmp_path / "views", tmp_path / "out", monkeypatch, GrayClasses())
+    (row,) = patients(tmp_path / "out")
+    assert row["method"] == "single-plane Simpson" and row["remark"] == "of one view only, A2C"
+    assert float(row["edv_reference"]) == pytest.approx(small_hearts.volume(72, 40, 40), rel=0.015)
+
+
+def test_several_clips_of_one_view_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_hearts.views(tmp_path / "views")
+    table = tmp_path / "views" / "views.csv"
+    table.write_text(table.read_text() + "clips/a.avi,anna,A4C,clips/a_labels.nii.gz,0,4,0.6,test\n")
+    report = measured(tmp_path / "views", tmp_path / "out", monkeypatch, GrayClasses())
+    (row,) = patients(tmp_path / "out")
+    assert not report.failures and row["method"] == "biplane Simpson"
+    assert row["remark"] == "of several clips of a view the first"
+
+
 def test_a_prompted_model_takes_a_box_at_end_diastole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_hearts.camus(tmp_path / "camus", patients=1, views=("4CH",))
     report = measured(tmp_path / "camus", tmp_path / "out", monkeypatch, BrightPredictor())

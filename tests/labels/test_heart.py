@@ -69,6 +69,39 @@ def test_a_foreshortened_view_is_told() -> None:
     assert "W-ECHO-LENGTHS" in {notice.code for notice in measure_heart(both(outlines("2CH", labels))).notices}
 
 
+def speck(labels: np.ndarray, frame: int, side: int) -> np.ndarray:
+    """Something far from the heart is called a ventricle, too."""
+    odd = labels.copy()
+    odd[frame, 2 : 2 + side, 2 : 2 + side] = 1
+    return odd
+
+
+def test_other_parts_move_no_phase_and_are_told() -> None:
+    labels = small_hearts.clip("4CH")
+    whole = measure_heart([(outlines("4CH", labels), ViewOptions("a", 0.6))])
+    for frame, told in ((1, set()), (MIDDLE, {"W-ECHO-PARTS"})):
+        odd = speck(labels, frame, 30)
+        found = measure_heart([(outlines("4CH", odd), ViewOptions("a", 0.6))])
+        assert found.views[0].ends == whole.views[0].ends and found.ef == whole.ef
+        assert {one.code for one in found.notices} == {"W-ECHO-ONE-VIEW"} | told
+
+
+def test_a_frame_with_a_few_pixels_is_no_phase() -> None:
+    labels = small_hearts.clip("4CH")
+    lost = speck(np.where((labels == 1) & (np.arange(len(labels)) == 2)[:, None, None], 0, labels), 2, 3)
+    found = measure_heart([(outlines("4CH", lost), ViewOptions("a", 0.6))])
+    assert found.views[0].ends.systole == MIDDLE
+    with pytest.raises(InputError, match="9 pixels"):
+        measure_heart([(outlines("4CH", lost), ViewOptions("a", 0.6, diastole=0, systole=2))])
+
+
+def test_more_than_a_heart_ejects_is_told() -> None:
+    labels = small_hearts.clip("4CH")
+    lost = speck(np.where((labels == 1) & (np.arange(len(labels)) == MIDDLE)[:, None, None], 0, labels), MIDDLE, 5)
+    found = measure_heart([(outlines("4CH", lost), ViewOptions("a", 0.6))])
+    assert found.ef > 90 and "W-ECHO-PHASES" in {one.code for one in found.notices}
+
+
 def still() -> list[tuple[Segmentation, ViewOptions]]:
     return [(outlines("4CH", np.repeat(small_hearts.clip("4CH")[:1], 4, axis=0)), ViewOptions("a"))]
 

@@ -91,7 +91,7 @@ def read(home: DataFolder) -> Iterator[Case]:
     views: dict[tuple[Path, str], list[str]] = {}
     for label, patient, view, what in _outlines(home):
         folder = label.parent
-        use = Use.TEST if patient in testing or "testing" in folder.parts else Use.TRAIN
+        use = _use(home, folder, patient in testing)
         views.setdefault((folder, view), []).append(what)
         if what in ("ED", "ES"):
             image = _file(folder, f"{patient}_{view}_{what}") or label
@@ -99,7 +99,7 @@ def read(home: DataFolder) -> Iterator[Case]:
             yield Case(*phase, CARDIAC, use, patient, CamusPicture())
     for (folder, view), phases in views.items():
         patient = _patient(folder, view)
-        use = Use.TEST if patient in testing or "testing" in folder.parts else Use.TRAIN
+        use = _use(home, folder, patient in testing)
         clip = _clip(folder, patient, view, phases)
         if clip is not None and patient == folder.name:
             image, reader = clip
@@ -115,6 +115,12 @@ def read_info(path: Path) -> dict[str, str]:
         lines = file.read(CONFIGURATION).splitlines()
     pairs = (line.split(":", 1) for line in lines if ":" in line)
     return {name.strip(): value.strip() for name, value in pairs}
+
+
+def _use(home: DataFolder, folder: Path, listed: bool) -> Use:
+    """For testing are patients of its list, and what lies in the folder "testing" of the data set."""
+    inside = (home.root.resolve().name, *folder.relative_to(home.root).parts)
+    return Use.TEST if listed or "testing" in inside else Use.TRAIN
 
 
 def _clip(folder: Path, patient: str, view: str, labeled: list[str]) -> tuple[Path, CamusClip] | None:

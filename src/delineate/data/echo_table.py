@@ -12,6 +12,7 @@ Only the first four columns are needed. Folders as those of TMED-2 become a data
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +74,14 @@ def fits(home: DataFolder) -> bool:
 
 
 def read(home: DataFolder) -> Iterator[Case]:
-    """One case a row that has labels."""
+    """One case a row that has labels; further clips of a patient's view are counted."""
+    told: Counter[str] = Counter()
     for row in rows_of(home.inside(TABLE), ("file", "patient", "view", "labels")):
         if row["labels"]:
             use = Use.TEST if row.get("split", "").casefold() == "test" else Use.TRAIN
             name = f"{row['patient']}_{row['view'] or Path(row['file']).stem}"
+            told[name] += 1
+            name += f"_{told[name]}" if told[name] > 1 else ""
             files = home.root / row["file"], home.root / row["labels"]
             ends = tuple(None if (n := number_in(row, key)) is None else int(n) for key in ("ed", "es"))
             reader = TableClip(row["view"], (ends[0], ends[1]), _size(row), tuple(reported_in(row).items()))

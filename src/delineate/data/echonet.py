@@ -73,7 +73,7 @@ def read(home: DataFolder) -> Iterator[Case]:
     for folder in _places(home.root):
         tables = [home.require_inside(folder / name) for name in (LIST, TRACINGS)]
         traces = _traces(tables[1])
-        view = view_named(folder.name) if folder != home.root else View.A4C
+        view = view_named(folder.resolve().name) or View.A4C
         pediatric = all(number_in(row, "Split") is not None for row in _first_rows(tables[0]))
         name = "EchoNet-Pediatric" if pediatric else "EchoNet-Dynamic"
         for row in rows_of(tables[0], ("FileName",)):

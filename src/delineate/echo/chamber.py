@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ STRAIGHT: Final = 0.9  # distance of a base's ends over its length, from which i
 POINTED: Final = 0.6  # of the base's width, what a chamber is deeper than to have an apex
 SUBPIXELS: Final = 4  # a pixel's side is divided into, so that discs share its area
 LEAST_PIXELS: Final = 12
+APART: Final = 0.02  # of an outline outside its largest part, above which it is told
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]  # x, y
@@ -38,6 +39,7 @@ class Chamber:
                that; x, y in pixels
     length     of the long axis, from the middle of the annulus to the apex
     area       of the outline
+    apart      share of the outline that lies in other parts than the one that is measured
     diameters  (DISCS,) across the long axis, from the annulus to the apex
     arc        length of the contour, what longitudinal strain is the change of
     """
@@ -46,6 +48,7 @@ class Chamber:
     apex: tuple[float, float]
     length: float
     area: float
+    apart: float
     diameters: NDArray[np.float64]
     arc: float
 
@@ -78,7 +81,8 @@ def chamber_of(
     InputError
         For an empty outline, and for one that is too small to have a shape.
     """
-    whole = one_piece(np.asarray(mask, bool))
+    mask = np.asarray(mask, bool)
+    whole = one_piece(mask)
     part, corner = _window(whole)
     piece, wall, beyond = (None if one is None else np.asarray(one, bool)[part] for one in (whole, wall, beyond))
     assert piece is not None
@@ -105,9 +109,16 @@ def chamber_of(
         apex=(float(pixels[apex, 0]) + corner[0], float(pixels[apex, 1]) + corner[1]),
         length=length,
         area=float(piece.sum()) * float(step.prod()),
+        apart=1 - float((whole & mask).sum() / mask.sum()),
         diameters=_diameters(piece, step, middle, border[apex]),
         arc=float(np.linalg.norm(np.diff(contour, axis=0), axis=1).sum()),
     )
+
+
+def area_curve(masks: Iterable[Mask]) -> list[int]:
+    """Pixels of a chamber frame by frame: of its largest part, holes filled; 0 where there is nothing to measure."""
+    areas = [int(one_piece(mask).sum()) if mask.any() else 0 for mask in masks]
+    return [area if area >= LEAST_PIXELS else 0 for area in areas]
 
 
 def ventricle_of(parts: Mapping[str, Mask], spacing: tuple[float, float] = (1.0, 1.0)) -> Chamber:

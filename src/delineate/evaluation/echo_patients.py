@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from html import escape
@@ -14,7 +14,7 @@ import numpy as np
 
 from delineate.core.errors import InputError
 from delineate.echo.agreement import Agreement, agreement
-from delineate.echo.chamber import DISCS, Chamber
+from delineate.echo.chamber import APART, DISCS, Chamber
 from delineate.echo.record import View
 from delineate.echo.volumes import area_length, ejection_fraction, simpson
 from delineate.evaluation.agreement_chart import bland_altman, correlation
@@ -128,21 +128,49 @@ def patient_tables(report: EvaluationReport) -> Supplement:
 
 def _row(predictor: str, dataset: str, patient: str, views: list[Values]) -> PatientRow:
     apical = {VIEWS[int(v["view"])]: v for v in reversed(views)}
-    biplane = View.A2C in apical and View.A4C in apical
-    chosen = [apical[View.A4C], apical[View.A2C]] if biplane else [apical.get(View.A4C, views[0])]
+    chosen = _chosen(apical)
     calibrated = all(view["calibrated"] for view in chosen)
     found, true = (_measured(who, chosen, calibrated) for who in ("found", "true"))
-    reported = {k: next((v[f"reported.{k}"] for v in chosen if f"reported.{k}" in v), None) for k in REPORTED}
-    remarks = [] if biplane else ["one view only"]
-    remarks += [] if calibrated else ["pixels have no millimeters: no volumes"]
-    remarks += [] if found["ef"] is not None else ["nothing outlined at end-diastole or end-systole"]
+    reported = {
+        k: next((v[f"reported.{k}"] for v in (*chosen, *views) if f"reported.{k}" in v), None) for k in REPORTED
+    }
+    remarks = "; ".join(_remarks(views, apical, chosen, found, true))
     return PatientRow(
         predictor, dataset, patient, "+".join(sorted(str(view) or "?" for view in apical)),
-        BIPLANE if biplane else SINGLE, found["edv"], found["esv"], found["ef"], true["edv"], true["esv"], true["ef"],
+        BIPLANE if len(chosen) > 1 else SINGLE,
+        found["edv"], found["esv"], found["ef"], true["edv"], true["esv"], true["ef"],
         reported["edv"], reported["esv"], reported["ef"], found["edv_area_length"], found["esv_area_length"],
         found["la_max"], found["la_min"], found["la_emptying"], true["la_max"], true["la_min"], true["la_emptying"],
-        found["la_max_area_length"], found["la_min_area_length"], "; ".join(remarks),
+        found["la_max_area_length"], found["la_min_area_length"], remarks,
     )  # fmt: skip
+
+
+def _chosen(apical: Mapping[View, Values]) -> list[Values]:
+    """Both apical views, where their lengths can be put together; else one, if possible with millimeters."""
+    both = [apical[view] for view in (View.A4C, View.A2C) if view in apical]
+    if len(both) > 1 and both[0]["calibrated"] == both[1]["calibrated"]:
+        return both
+    return [max(both or apical.values(), key=lambda view: view["calibrated"])]
+
+
+def _remarks(
+    views: Sequence[Values], apical: Mapping[View, Values], chosen: Sequence[Values],
+    found: Mapping[str, float | None], true: Mapping[str, float | None],
+) -> Iterator[str]:  # fmt: skip
+    """What is missing, and what was done without it."""
+    if len(chosen) < 2:
+        yield "one view only" if len(apical) < 2 else f"of one view only, {VIEWS[int(chosen[0]['view'])] or '?'}"
+    if len(views) > len(apical):
+        yield "of several clips of a view the first"
+    if not all(view["calibrated"] for view in chosen):
+        yield "pixels have no millimeters: no volumes"
+    if true["ef"] is None:
+        yield "the reference does not outline both end-diastole and end-systole"
+    elif found["ef"] is None:
+        yield "nothing outlined at end-diastole or end-systole"
+    apart = max(view.get(f"found.{VENTRICLE}.{phase}.apart", 0.0) for view in chosen for phase in ("ed", "es"))
+    if apart > APART:
+        yield f"{100 * apart:.0f} % of an outline lies apart from the ventricle"
 
 
 def _measured(who: str, views: list[Values], calibrated: bool) -> dict[str, float | None]:
@@ -166,7 +194,7 @@ def _chamber(values: Values, name: str) -> Chamber | None:
         return None
     discs = np.array([values[f"{name}.d{n}"] for n in range(1, DISCS + 1)])
     nowhere = np.zeros((0, 2))
-    return Chamber(nowhere, (0.0, 0.0), values[f"{name}.length"], values[f"{name}.area"], discs, 0.0)
+    return Chamber(nowhere, (0.0, 0.0), values[f"{name}.length"], values[f"{name}.area"], 0.0, discs, 0.0)
 
 
 def _patient(one: Measured) -> str:

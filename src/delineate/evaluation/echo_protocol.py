@@ -14,7 +14,7 @@ from delineate.core.grid import Placement
 from delineate.core.prompts import Box
 from delineate.core.segmentation import Segmentation
 from delineate.data.cases import LabeledScan, Target, Task, rng_of
-from delineate.echo.chamber import Chamber, atrium_of, ventricle_of
+from delineate.echo.chamber import Chamber, area_curve, atrium_of, ventricle_of
 from delineate.echo.phases import end_frames, temporal_consistency
 from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, EchoRecord, View, structure_meant
 from delineate.evaluation.column import Column
@@ -89,7 +89,7 @@ def _outcome(
     values[CONSISTENCY] = temporal_consistency(areas)
     values[ED_OFF] = values[ES_OFF] = float("nan")
     if structure_meant(target.name) == LEFT_VENTRICLE and case.echo is not None:
-        values |= _frames_off(areas, case.echo)
+        values |= _frames_off(area_curve(found.mask(name, frame) for frame in range(len(case.scan))), case.echo)
         values |= _chambers(case, target, found, parts)
     worst = min(masks, key=lambda f: dice(truths[f], masks[f]))
     return outcome_of(target, values, seconds, worst, masks[worst], not found[name].area)
@@ -142,7 +142,7 @@ _CHAMBERS = ((VENTRICLE, LEFT_VENTRICLE, ventricle_of), (ATRIUM, LEFT_ATRIUM, at
 
 def _flat(name: str, one: Chamber) -> dict[str, float]:
     discs = {f"{name}.d{n}": float(width) for n, width in enumerate(one.diameters, 1)}
-    return {f"{name}.length": one.length, f"{name}.area": one.area} | discs
+    return {f"{name}.length": one.length, f"{name}.area": one.area, f"{name}.apart": one.apart} | discs
 
 
 COLUMNS = (

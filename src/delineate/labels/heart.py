@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Placement
 from delineate.core.scan import ScanKind
 from delineate.core.segmentation import Segmentation
-from delineate.echo.chamber import Chamber, atrium_of, ventricle_of
+from delineate.echo.chamber import APART, Chamber, area_curve, atrium_of, ventricle_of
 from delineate.echo.phases import EndFrames, end_frames, temporal_consistency
 from delineate.echo.record import LEFT_ATRIUM, LEFT_VENTRICLE, MYOCARDIUM, structure_meant
 from delineate.echo.volumes import area_length, ejection_fraction, lengths_differ, simpson
 
+MOST_EJECTED: Final = 90  # percent
 BIPLANE, SINGLE = "biplane Simpson", "single-plane Simpson"
 
 
@@ -202,8 +203,7 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
         )
     mm = _spacing(outlines, options)
     seen = set(outlines[name].frames)
-    areas = [int(outlines.mask(name, frame).sum()) if frame in seen else 0 for frame in range(len(outlines))]
-    ends = _ends(areas, options)
+    ends = _ends(area_curve(outlines.mask(name, frame) for frame in range(len(outlines))), sorted(seen), options)
     chambers, atria = dict[int, Chamber](), dict[int, Chamber]()
     for frame in sorted(seen):
         parts = _parts(outlines, frame)
@@ -221,7 +221,9 @@ def _view(outlines: Segmentation, options: ViewOptions) -> HeartView:
         HeartFrame(options.name, n, phases.get(n, ""), c.area, c.length, 100 * (c.arc / arc - 1), c)
         for n, c in chambers.items()
     )
-    outlined = [areas[n] if n in seen else float("nan") for n in range(min(seen), max(seen) + 1)]
+    outlined = [
+        int(outlines.mask(name, n).sum()) if n in seen else float("nan") for n in range(min(seen), max(seen) + 1)
+    ]
     return HeartView(options.name, frames, ends, mm, temporal_consistency(outlined), atria)
 
 
@@ -231,7 +233,7 @@ def _parts(outlines: Segmentation, frame: int) -> dict[str, NDArray[np.bool_]]:
     return {part: outlines.mask(name, frame) for part, name in names.items() if name is not None}
 
 
-def _ends(areas: Sequence[int], options: ViewOptions) -> EndFrames:
+def _ends(areas: Sequence[int], seen: Sequence[int], options: ViewOptions) -> EndFrames:
     """The phases that were said, or else those of the area curve. Raises InputError for frames without an outline."""
     if options.diastole is None or options.systole is None:
         found = end_frames(areas)
@@ -240,8 +242,8 @@ def _ends(areas: Sequence[int], options: ViewOptions) -> EndFrames:
     else:
         ends = EndFrames(options.diastole, options.systole)
     for frame, phase in zip(_pair(ends), ("end-diastole", "end-systole"), strict=True):
-        if not 0 <= frame < len(areas) or not areas[frame]:
-            there = ", ".join(str(n) for n, area in enumerate(areas) if area)
+        if frame not in seen:
+            there = ", ".join(map(str, seen))
             raise InputError(
                 "E-ECHO-EMPTY",
                 f"The left ventricle is not outlined on frame {frame} of {options.name}, which is {phase}; it is on: "
@@ -274,10 +276,24 @@ def _known_sizes(asked: Sequence[tuple[Segmentation, ViewOptions]], views: Seque
             yield Notice("W-ECHO-SPACING", f"{view.name} says that a pixel is {own} mm: --pixel-size is not used.")
 
 
+def _parts_apart(views: Sequence[HeartView]) -> Iterator[Notice]:
+    """Of ventricles at their phases that are outlined in several parts."""
+    for view in views:
+        for frame in _pair(view.ends):
+            if (apart := view.at(frame).apart) > APART:
+                yield Notice(
+                    "W-ECHO-PARTS",
+                    f"On frame {frame} of {view.name} {100 * apart:.0f} % of the left ventricle lies apart from its "
+                    "largest part, which alone is measured: correct that frame.",
+                )
+
+
 def _notices(views: Sequence[HeartView], calibrated: bool, diastole: Sequence[Chamber], ef: float) -> list[Notice]:
-    found = []
+    found = [*_parts_apart(views)]
     if ef < 0:
         found.append(Notice("W-ECHO-PHASES", "The ventricle is larger at end-systole than at end-diastole: is it so?"))
+    if ef > MOST_EJECTED:
+        found.append(Notice("W-ECHO-PHASES", f"No heart ejects {ef:.0f} %: look at the outline of end-systole."))
     if len(views) == 1:
         found.append(
             Notice("W-ECHO-ONE-VIEW", "Volumes are from one view, as if the ventricle were round: --second-view FILE")
