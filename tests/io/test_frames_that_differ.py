@@ -11,7 +11,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from delineate.core.manifest import InputRecord
 from delineate.io.opening import open_scan
+from delineate.verbs.inspect import InspectRequest, inspect
 from small_dicom import dicom, item, levels
 
 ENHANCED, SECONDARY = "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.7"
@@ -92,6 +94,30 @@ def test_ultrasound_regions_say_mm_only_where_they_agree(
     known = scan.grid.placement != "pixels"
     assert (scan.grid.spacing if known else None) == (None if spacing is None else pytest.approx(spacing))
     assert ("W-DICOM-REGIONS" in {n.code for n in scan.notices}) == (not known and len(regions) > 1)
+
+
+@pytest.mark.parametrize(
+    "about,spacing,code",
+    [
+        ({"SequenceOfUltrasoundRegions": Sequence([region(0.03), region(9, 4)])}, (0.3, 0.3), None),
+        ({"SequenceOfUltrasoundRegions": Sequence([region(0.03), region(0.02)])}, None, "W-DICOM-REGIONS"),
+        ({"PixelSpacing": [0.2, 0.4]}, (0.4, 0.2), None),
+        ({"ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "W-DICOM-DETECTOR"),
+        ({}, None, None),
+    ],
+    ids=["ultrasound", "of two scales", "patient", "detector", "unknown"],
+)
+def test_a_clip_has_the_pixel_size_that_its_file_says(
+    tmp_path: Path, about: dict[str, Any], spacing: tuple[float, ...] | None, code: str | None
+) -> None:
+    path = dicom(tmp_path / "c.dcm", np.stack([STORED] * 3), None, Modality="US", FrameTime=40, **about)
+    scan = open_scan(path)
+    assert scan.kind == "video" and scan.times == pytest.approx((0, 0.04, 0.08))
+    assert scan.spacing == (None if spacing is None else pytest.approx(spacing))
+    assert InputRecord.of(scan).spacing_mm == scan.spacing
+    shown = "unknown" if spacing is None else f"{spacing[0]:g} x {spacing[1]:g} mm"
+    assert inspect(InspectRequest(input=path)).spacing == shown
+    assert {n.code for n in scan.notices if n.code.startswith("W-DICOM")} == ({code} if code else set())
 
 
 @pytest.mark.parametrize("patient,told", [(None, True), ([0.1, 0.1], False)], ids=["detector", "patient"])

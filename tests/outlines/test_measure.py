@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
@@ -158,6 +160,18 @@ def test_a_video_is_measured_frame_by_frame() -> None:
     found = measure(Segmentation.empty(scan).adding("a").with_masks("a", masks), scan)
     assert [row.pixels for row in found.slices] == [6, 9, 12]
     assert only(found).voxels == 27 and only(found).axis_slice == 2 and only(found).intensity.mean == 7
+
+
+def test_lengths_of_a_calibrated_clip_are_millimeters() -> None:
+    scan = Scan.from_frames(np.zeros((2, 30, 30), np.uint8))
+    scan = replace(scan, grid=Grid.scaled(scan.grid.shape, (0.5, 0.25, 1.0), scan.grid.axes))
+    mask = np.zeros((30, 30), bool)
+    mask[5:25, 10:15] = True
+    found = measure(Segmentation.empty(scan).adding("a").with_masks("a", dict.fromkeys((0, 1), Rle.encode(mask))))
+    whole, first = only(found), found.slices[0]
+    assert first.area_mm2 == pytest.approx(100 * 0.125) and first.long_axis_px is None
+    assert whole.long_axis_mm == first.long_axis_mm == pytest.approx(np.hypot(20 * 0.25, 4.5 * 0.5), rel=0.03)
+    assert whole.volume_ml is whole.area_cm2 is whole.surface_cm2 is whole.perimeter_mm is None  # of frames in time
 
 
 def test_an_empty_structure_has_a_row_of_nothing() -> None:

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from delineate.core.errors import PromptError
 from delineate.core.file_names import plain_name
-from delineate.core.grid import Placement
 from delineate.core.intensities import IntensityWindow
 from delineate.core.json_file import parse_json, renamed, validated
 from delineate.core.prompt_log import PromptLog, require_file
@@ -53,7 +52,6 @@ class InputRecord(_Record):
     @classmethod
     def of(cls, scan: Scan, window: IntensityWindow | None = None) -> Self:
         """The record of a scan that was seen through ``window``; ``Scan.with_window`` takes it back."""
-        known = scan.grid.placement is not Placement.PIXELS
         return cls(
             name=scan.file.path.name if scan.file else "",
             format=scan.file.format if scan.file else "array",
@@ -61,7 +59,7 @@ class InputRecord(_Record):
             kind=scan.kind.value,
             shape=scan.grid.shape,
             axes=" ".join(scan.grid.axis_codes),
-            spacing_mm=scan.grid.spacing if known else None,
+            spacing_mm=scan.spacing,
             modality=scan.modality.name.value,
             modality_reason=scan.modality.reason,
             window=None if window is None else WindowRecord(low=window.low, high=window.high, source=window.source),

@@ -291,6 +291,13 @@ class Scan:
         x, y = self.frame_axes
         return self.grid.spacing[x], self.grid.spacing[y]
 
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """mm between neighbors along each axis that lies in space; None where the file does not say it."""
+        if self.grid.placement is Placement.PIXELS:
+            return None
+        return self.frame_spacing if self.kind is ScanKind.VIDEO else self.grid.spacing
+
     def with_window(self, window: IntensityWindow | None) -> Scan:
         """The same scan, seen by models through this window; None: through each system's own.
 

@@ -153,8 +153,8 @@ def axes_by_frame(segmentation: Segmentation, name: str) -> dict[int, Diameters]
 
 
 def knows_millimeters(segmentation: Segmentation) -> bool:
-    """Whether lengths are mm; otherwise they are pixels."""
-    return segmentation.grid.placement is not Placement.PIXELS and segmentation.kind is not ScanKind.VIDEO
+    """Whether lengths on a frame are mm; otherwise they are pixels."""
+    return segmentation.grid.placement is not Placement.PIXELS
 
 
 def _measured(
@@ -172,18 +172,18 @@ def _measured(
         if inside is not None:
             values.append(inside)
         rows.append(_slice_row(segmentation, one, index, mask, axes, inside, known))
-    volume = segmentation.kind is ScanKind.VOLUME
+    volume, image = (segmentation.kind is kind for kind in (ScanKind.VOLUME, ScanKind.IMAGE))
     amount = one.area * segmentation.grid.voxel_volume
-    border = surface_area(stack, steps_of(segmentation)) if known and one.area else None
+    border = surface_area(stack, steps_of(segmentation)) if known and one.area and (volume or image) else None
     axes_mm, axes_px = _both(None if widest is None else widest[0], known)
     whole = StructureMeasures(
         structure=one.name,
         label=one.label,
         voxels=one.area,
         volume_ml=amount / 1000 if known and volume else None,
-        area_cm2=amount / 100 if known and not volume else None,
+        area_cm2=amount / 100 if known and image else None,
         surface_cm2=border / 100 if border is not None and volume else None,
-        perimeter_mm=border if not volume else None,
+        perimeter_mm=border if image else None,
         long_axis_mm=axes_mm[0],
         short_axis_mm=axes_mm[1],
         long_axis_px=axes_px[0],

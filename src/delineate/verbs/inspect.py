@@ -108,9 +108,7 @@ def describe(scan: Scan, reading: ReadOptions | None = None) -> InspectResult:
         series=scan.file.series if scan.file else "",
         kind=f"{scan.kind.value}, {count}{scan.width} x {scan.height}{channels}",
         axes=" ".join(f"{name}={n} ({code})" for name, n, code in axes),
-        spacing="unknown"
-        if grid.placement is Placement.PIXELS
-        else " x ".join(f"{s:.4g}" for s in grid.spacing) + " mm",
+        spacing="unknown" if (steps := scan.spacing) is None else " x ".join(f"{s:.4g}" for s in steps) + " mm",
         slices_along=_slices(scan) if scan.kind is ScanKind.VOLUME else "",
         length=_length(scan.times) if scan.times else "",
         values=_values(scan, low, high) if values.size else f"{scan.dtype}, none finite",

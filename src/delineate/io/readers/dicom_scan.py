@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid, Placement
-from delineate.core.scan import Scan
+from delineate.core.scan import Scan, ScanKind
 from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import ReadOptions
@@ -100,17 +100,16 @@ def image(one: Slice) -> Scan:
     pixels = SlicePixels.of([one])
     decoded = pixels.read(one)
     pixels.close()
-    grid, notices = _flat_grid(one), list(decoded.notices)
-    if grid.placement is Placement.PIXELS and _ultrasound_spacings(one.tags):
-        notices.append(REGIONS)
-    if grid.placement is Placement.SCALE and pixel_spacing(one.tags) is None and _detector_spacing(one.tags):
-        notices.append(DETECTOR)
+    if one.plane is None:
+        grid, notices = _upright_grid(one.tags, one.size, ("x", "y"))
+    else:
+        grid, notices = Grid(one.size, _placed_grid(one, one.plane).affine, ("i", "j")), []
     return Scan.from_image(
         decoded.filled(),
         grid,
         modality=from_dicom(one.tags.text("Modality")),
         window=window_of(one.tags, pixels.mirror),
-        notices=tuple(notices),
+        notices=(*decoded.notices, *notices),
     )
 
 
@@ -166,15 +165,18 @@ def unplaced_volume(slices: Sequence[Slice], options: ReadOptions) -> Scan:
 
 
 def clip(slices: Sequence[Slice], options: ReadOptions) -> Scan:
-    """Frames in time."""
+    """Frames in time; their pixels have the size that the file says."""
     check_frames(slices[0].path, len(slices), options)
     tags, frames = slices[0].tags, SequenceFrames(slices)
-    return Scan.from_frames(
+    grid, notices = _upright_grid(tags, (*slices[0].size, len(slices)), ("x", "y", "t"))
+    return Scan(
+        ScanKind.VIDEO,
         frames,
+        grid,
         modality=from_dicom(tags.text("Modality")),
         window=window_of(tags, frames.mirror),
         times=_times(tags, len(slices)),
-        notices=frames.notices,
+        notices=(*frames.notices, *notices),
     )
 
 
@@ -198,15 +200,15 @@ def _stacked(slices: Sequence[Slice], pixels: SlicePixels) -> tuple[NDArray[Any]
     return stacked.swapaxes(0, 1), notices
 
 
-def _flat_grid(one: Slice) -> Grid:
-    """The grid of one 2D picture: in the patient if it says where, else its pixel size, else pixels."""
-    columns, rows = one.size
-    if one.plane is not None:
-        return Grid((columns, rows), _placed_grid(one, one.plane).affine, ("i", "j"))
-    steps = pixel_spacing(one.tags) or _detector_spacing(one.tags) or _ultrasound_spacing(one.tags)
+def _upright_grid(tags: Tags, shape: tuple[int, ...], axes: tuple[str, ...]) -> tuple[Grid, list[Notice]]:
+    """Of pictures that do not say where they lie: the size of their pixels, or pixels; what should be known of it."""
+    patient, regions = pixel_spacing(tags), _ultrasound_spacings(tags)
+    detector = None if patient else _detector_spacing(tags)
+    agreed = regions[0] if regions and np.allclose(regions, regions[0], rtol=1e-3, atol=0) else None
+    steps = patient or detector or agreed
     if steps is None:
-        return Grid((columns, rows), axes=("x", "y"), placement=Placement.PIXELS)
-    return Grid.scaled((columns, rows), (steps[1], steps[0]))
+        return Grid(shape, axes=axes, placement=Placement.PIXELS), [REGIONS] if regions else []
+    return Grid.scaled(shape, (steps[1], steps[0], 1.0), axes), [DETECTOR] if detector else []
 
 
 def _placed_grid(one: Slice, plane: Plane) -> Grid:
@@ -218,13 +220,8 @@ def _detector_spacing(tags: Tags) -> tuple[float, float] | None:
     return (steps[0], steps[1]) if steps and min(steps) > 0 else None
 
 
-def _ultrasound_spacing(tags: Tags) -> tuple[float, float] | None:
-    """mm between rows and columns in the regions whose units are centimeters; None where they differ in it."""
-    found = _ultrasound_spacings(tags)
-    return found[0] if found and np.allclose(found, found[0], rtol=1e-3, atol=0) else None
-
-
 def _ultrasound_spacings(tags: Tags) -> list[tuple[float, float]]:
+    """mm between rows and columns in each region whose units are centimeters."""
     found = []
     for region in tags.items("SequenceOfUltrasoundRegions"):
         units = {region.whole(f"PhysicalUnits{axis}Direction") for axis in "XY"}
