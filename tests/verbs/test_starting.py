@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from pytest import MonkeyPatch
 
 from delineate.core.errors import DelineateError
@@ -20,6 +21,7 @@ from delineate.verbs.replay import request_from
 from delineate.verbs.request import OutputChoice
 from delineate.verbs.segment import SegmentRequest, SegmentTarget, segment
 from delineate.verbs.targets import Between
+from scan_predictors import TwoThresholds, blocks
 
 AFFINE = np.diag([-1.0, -1.0, 3.0, 1.0])
 LEFT = SegmentTarget(name="left", prompts=(Box(8, 10, 24, 30, frame=3),))
@@ -203,3 +205,27 @@ def test_all_slices_of_a_mask_stay_where_nobody_chose_one(folder: Path, tmp_path
     assert any("drawn on 3 slices; all are kept" in notice.message for notice in done.notices)
     found = np.asarray(nib.load(tmp_path / "o.nii.gz").dataobj)
     assert ((found[:, :, ::4] > 0) == (drawn[:, :, ::4] == 7)).all() and found.any(axis=(0, 1)).all()
+
+
+@pytest.mark.parametrize("kind", ["manifest", "folder"])
+def test_a_frame_that_classes_outlined_is_corrected_by_a_prompt(tmp_path: Path, kind: str) -> None:
+    """Of a clip; one frame lacks a class. The run with both models is done again by the second alone."""
+    frames = np.moveaxis(blocks(), 2, 0)[3:9].transpose(0, 2, 1).astype(np.uint8)
+    frames[1][frames[1] > 150] = 0
+    (tmp_path / "clip").mkdir()
+    for n, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / "clip" / f"{n:03}.png")
+    first = SegmentRequest(input=tmp_path / "clip", asked=(), output=OutputChoice(path=tmp_path / "classes"))
+    before = segment(first, build=lambda _: TwoThresholds()).session.segmentation
+    name = before.names[0]
+    start = tmp_path / ("classes.manifest.json" if kind == "manifest" else "classes")
+    target = SegmentTarget(name=name, prompts=(Box(6, 6, 20, 20, frame=4),))
+    second = SegmentRequest(
+        input=tmp_path / "clip", asked=target, start=start, output=OutputChoice(path=tmp_path / "corrected")
+    )
+    done = segment(second)
+    after = done.session.segmentation
+    changed = {(n, f) for n in before.names for f in range(6) if (before.mask(n, f) != after.mask(n, f)).any()}
+    assert (name, 4) in changed and (kind == "folder" or {frame for _, frame in changed} == {4})
+    again = Session.replay(done.scan, done.manifest.prompts)
+    assert all((again.segmentation.mask(n, f) == after.mask(n, f)).all() for n in after.names for f in range(6))

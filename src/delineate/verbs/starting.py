@@ -11,13 +11,14 @@ import numpy as np
 from delineate.core.alignment import Fit, fit_of, moved
 from delineate.core.errors import DelineateError, Notice, PromptError
 from delineate.core.manifest import Manifest
-from delineate.core.prompt_log import Event, Interpolate, PromptLog, Propagate
+from delineate.core.prompt_log import Event, Interpolate, Predict, PromptLog, Propagate
 from delineate.core.prompts import Mask, Prompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.io.saving import output_record
 from delineate.labels.reading import open_segmentation
+from delineate.predictors.capabilities import Scope
 from delineate.predictors.frame_predictor import Predictor
 from delineate.session import Session
 from delineate.session.restoring import restored_session
@@ -30,8 +31,13 @@ def start_files(start: Path | None) -> tuple[Path, ...]:
     """Every file that is read to go on from ``start``."""
     if start is None:
         return ()
-    manifest = Manifest.read(start)
+    manifest = earlier_manifest(start)
     return (start, *(start.parent / one.name for one in (manifest.outputs if manifest else ())))
+
+
+def earlier_manifest(start: Path) -> Manifest | None:
+    """The manifest of an earlier run; None of labels, which of a video are a folder."""
+    return None if start.is_dir() else Manifest.read(start)
 
 
 @dataclass(frozen=True)
@@ -63,14 +69,22 @@ def continued(
     """
     given = [(target, *_prompts(target, scan)) for target in targets]
     scan = scan.with_notices(*(notice for *_, notices in given for notice in notices))
-    manifest = Manifest.read(start.file)
+    manifest = earlier_manifest(start.file)
     if manifest is None:
-        return _drawn_on(start, given, scan, predictor, guards)
+        labels = open_segmentation(start.file).segmentation
+        session, limits = _drawn_on(start, labels, given, scan, predictor, guards)
+        drawn = list(labels.names)
+        return session, [*_fill(session, drawn, start.between, limits), *_new(session, targets, drawn)]
     if not (targets or start.undo):
         text = "Nothing is added to the earlier run, and nothing taken back."
         hint = "Give a prompt such as --frame 9 --point 60,80, a --limit 3-9, or --undo 1."
         raise PromptError("E-PROMPT-NONE", text, hint)
     log = manifest.prompts
+    if not start.undo and _by_classes(log) and predictor.capabilities.scope is not Scope.DENSE:
+        scan = _same_scan(start, log, scan)
+        outlines = _classes_written(start.file, manifest, scan)  # of every frame: nothing is filled between them
+        session, _ = _drawn_on(start, outlines, given, scan, predictor, guards)
+        return session, _new(session, targets, outlines.names)
     session = earlier_session(start, manifest, scan, predictor, guards, progress)
     before = session.segmentation.names
     known = [(as_before(target, log, session), prompts) for target, prompts, _ in given]
@@ -90,24 +104,45 @@ def continued(
     return session, [*events, *(propagations(session, again) if len(session.scan) > 1 else ())]
 
 
+def _by_classes(log: PromptLog) -> bool:
+    """Whether a model with classes of its own outlined something, which one that is prompted cannot do again."""
+    return any(isinstance(event, Predict) for event in log.current)
+
+
+def _classes_written(file: Path, manifest: Manifest, scan: Scan) -> Segmentation:
+    """What a model with classes wrote. Raises PromptError where it cannot be read back as it was."""
+    found = _written(file, manifest, scan)
+    if found is None:
+        raise PromptError(
+            "E-FROM-CLASSES",
+            f"The outlines that {file.name} records cannot be read back as they were, and another model made them.",
+            "Go on from a file of them: --from FILE, or take the model that made them: -m",
+        )
+    return found
+
+
 def _drawn_on(
     start: Start,
+    labels: Segmentation,
     given: Sequence[tuple[SegmentTarget, tuple[Prompt, ...], tuple[Notice, ...]]],
     scan: Scan,
     predictor: Predictor,
     guards: GuardSettings | None,
-) -> tuple[Session, Sequence[Event]]:
-    """The same from a file of labels."""
+) -> tuple[Session, Mapping[str, tuple[int, int]]]:
+    """A session with labels taken as drawn and the prompts on them; the limits that are given."""
     if start.undo:
         raise PromptError("E-UNDO", "--undo takes back steps of an earlier run.", "Give --from its manifest.")
     limits = {target.name: target.limit for target, *_ in given if target.limit is not None}
-    session = drawn_session(start.file, scan, predictor, guards, limits)
-    drawn = session.segmentation.names
+    session = drawn_session(labels, start.file.name, scan, predictor, guards, limits)
     _require_there(session, [(target, prompts) for target, prompts, _ in given])
     _point(session, [(target, prompts) for target, prompts, _ in given])
-    others = [target for target, *_ in given if target.name not in drawn]
-    rest = propagations(session, others) if len(session.scan) > 1 and others else []
-    return session, [*_fill(session, drawn, start.between, limits), *rest]
+    return session, limits
+
+
+def _new(session: Session, targets: Sequence[SegmentTarget], drawn: Sequence[str]) -> Sequence[Event]:
+    """How structures that were not drawn are followed."""
+    others = [target for target in targets if target.name not in drawn]
+    return propagations(session, others) if len(session.scan) > 1 and others else []
 
 
 def _prompts(target: SegmentTarget, scan: Scan) -> tuple[tuple[Prompt, ...], tuple[Notice, ...]]:
@@ -145,14 +180,7 @@ def earlier_session(
     log = manifest.prompts
     if start.undo:
         return Session.replay(scan, log.without_last(start.undo), predictor, progress, start.force, guards)
-    if log.scan_sha256 and scan.file and log.scan_sha256 != scan.file.sha256 and not start.force:
-        raise PromptError(
-            "E-PROMPTS-OTHER-SCAN",
-            f'The run was made on another file ("{log.scan}"): its content differs from this one.',
-            "Use --force to go on all the same.",
-        )
-    if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
-        scan = scan.sliced_along(log.slice_axis)
+    scan = _same_scan(start, log, scan)
     outlines = _written(start.file, manifest, scan)
     whole = all(event.stopped_after is None for event in log.current if isinstance(event, Propagate))
     if outlines is None or not whole:
@@ -160,6 +188,19 @@ def earlier_session(
         again = scan.with_notices(Notice("W-FROM-AGAIN", text))
         return Session.replay(again, log, predictor, progress, start.force, guards)
     return restored_session(scan, log, outlines, manifest.objects, predictor, guards)
+
+
+def _same_scan(start: Start, log: PromptLog, scan: Scan) -> Scan:
+    """The scan, in slices as the earlier run had them. Raises PromptError where it was of another one."""
+    if log.scan_sha256 and scan.file and log.scan_sha256 != scan.file.sha256 and not start.force:
+        raise PromptError(
+            "E-PROMPTS-OTHER-SCAN",
+            f'The run was made on another file ("{log.scan}"): its content differs from this one.',
+            "Use --force to go on all the same.",
+        )
+    if log.slice_axis is not None and scan.kind is ScanKind.VOLUME and log.slice_axis != scan.slice_axis:
+        return scan.sliced_along(log.slice_axis)
+    return scan
 
 
 def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> SegmentTarget:
@@ -180,20 +221,21 @@ def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> Segmen
 
 
 def drawn_session(
-    file: Path,
+    labels: Segmentation,
+    name: str,
     scan: Scan,
     predictor: Predictor,
     guards: GuardSettings | None = None,
     limits: Mapping[str, tuple[int, int]] | None = None,
 ) -> Session:
-    """A session with every structure of a label file, its name, label and color, drawn on each of its slices.
+    """A session with every structure of some labels, its name, label and color, drawn on each of its slices.
 
+    name    of their file
     limits  the first and the last slice that is taken of a structure, by its name
 
-    Raises InputError for files without labels, PromptError for those that lie elsewhere than the scan.
+    Raises PromptError for labels that lie elsewhere than the scan.
     """
-    labels = open_segmentation(file)
-    outlines, notices = _on_scan(labels.segmentation, scan, file.name)
+    outlines, notices = _on_scan(labels, scan, name)
     session = Session(scan.with_notices(*notices), predictor, guards)
     for one in outlines.objects:
         session.add_object(one.name, one.color, one.label)
