@@ -133,6 +133,9 @@ CURVES = {
     "one beat": ([9, 8, 5, 3, 4, 7, 8.5], EndFrames(0, 3)),
     "a half, backwards": ([3, 4, 6, 8], EndFrames(3, 0)),
     "two beats": ([8, 6, 4, 6, 9, 6, 3.9, 6, 8.9, 6, 3.8], EndFrames(4, 6)),
+    "a last beat that is cut off": ([8, 6, 3, 6, 8, 6, 3.5, 6, 8.5, 7, 6], EndFrames(8, 6)),
+    "the end of a last beat": ([8, 6, 3, 6, 8, 6, 3.5, 6, 8.5, 6, 3.6], EndFrames(8, 10)),
+    "end-diastole last": ([8, 6, 3, 6, 8, 6, 3.5, 6, 8.5], EndFrames(8, 6)),
     "unlabeled between": ([0, 9, 0, 0, 4, 0], EndFrames(1, 4)),
 }
 

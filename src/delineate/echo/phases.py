@@ -13,6 +13,7 @@ from delineate.core.errors import InputError
 
 LEAST_CHANGE: Final = 0.03  # of the largest area: below it nothing is seen to beat
 BEAT: Final = 0.3  # of the range of areas that a beat goes through, at least
+CUT_SHORT: Final = 0.1  # of the range of areas, by which a last systole is larger than the one before at most
 SMOOTH: Final = 1.0  # frames: flicker from frame to frame begins no beat
 
 
@@ -35,7 +36,7 @@ def end_frames(areas: Sequence[float] | np.ndarray) -> EndFrames:
     Notes
     -----
     Of several beats end-systole is the smallest area after that end-diastole and before the next one; where the clip
-    ends before, the smallest one before it.
+    ends before the ventricle is as small as in the beat before, the smallest area of that one.
 
     Raises
     ------
@@ -64,12 +65,15 @@ def end_frames(areas: Sequence[float] | np.ndarray) -> EndFrames:
     even = ndimage.gaussian_filter1d(own, SMOOTH) if len(own) > 4 else own
     tops, _ = signal.find_peaks(np.pad(even, 1, constant_values=-np.inf), prominence=BEAT * np.ptp(even))
     tops = tops - 1
-    later = [top for top in tops if top > diastole and np.ptp(even[diastole : top + 1]) >= BEAT * np.ptp(even)]
+    beats = [top for top in tops if np.ptp(even[min(top, diastole) : max(top, diastole) + 1]) >= BEAT * np.ptp(even)]
+    later, before = [top for top in beats if top > diastole], [top for top in beats if top < diastole]
     following = own[diastole : later[0] if later else None]
-    earlier = own[: diastole + 1]
-    if len(following) > 1 and following.min() <= own.max() - BEAT * np.ptp(own):
+    start = before[-1] if before else 0
+    earlier = own[start : diastole + 1]
+    seen_through = bool(later) or following.min() <= earlier.min() + CUT_SHORT * np.ptp(own)
+    if following.min() <= own.max() - BEAT * np.ptp(own) and seen_through:
         return EndFrames(int(seen[diastole]), int(seen[diastole + int(following.argmin())]))
-    return EndFrames(int(seen[diastole]), int(seen[int(earlier.argmin())]))
+    return EndFrames(int(seen[diastole]), int(seen[start + int(earlier.argmin())]))
 
 
 def temporal_consistency(areas: Sequence[float] | np.ndarray) -> float:
