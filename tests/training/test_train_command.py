@@ -255,6 +255,6 @@ def test_a_run_stopped_before_its_first_measurement_goes_on_as_the_same_run(tmp_
 def test_a_run_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     discs(tmp_path / "data", 1)
     about = {"data": tmp_path / "data", "model": "tiny_sam", "recipe": "quick", "output": tmp_path / "mine"}
-    with pytest.raises(InputError, match="Too few cases"):
+    with pytest.raises(InputError, match="1, of 1 subject"):
         finetune(FinetuneRequest(**about, untrained=True))
     assert not (tmp_path / "mine").exists()

@@ -1,7 +1,7 @@
 """Clips of the heart in any folders, with a table of them: ``views.csv``.
 
 file, patient, view  a clip beside the table (video, folder of frames, NIfTI, MHD), whose it is, A2C, A4C, ...
-labels               of every frame, or of ``ed`` and ``es`` alone: 1 left ventricle, 2 myocardium, 3 left atrium
+labels               of every frame, or of ``ed`` and then ``es`` alone: 1 left ventricle, 2 myocardium, 3 left atrium
 ed, es               end-diastole and end-systole, frames counted from 0
 mm_per_pixel         where the clip does not say it; one number, or two as ``0.3x0.4`` (right and down)
 ef, edv, esv         what experts measured: %, ml

@@ -13,11 +13,10 @@ from torch.nn import functional as F
 
 from delineate.core.errors import DelineateError, InputError
 from delineate.data.cases import Case, LabeledScan
-from delineate.data.subjects import split_by_subject
 from delineate.echo.record import structure_meant
 from delineate.predictors.clip_classes import ClipClassPredictor
 from delineate.preprocess.fitting import Fitted
-from delineate.training.frames import nothing_to_learn, trainable_frames
+from delineate.training.frames import learned_and_held_out, nothing_to_learn, trainable_frames
 from delineate.training.left_out import leave_out
 from delineate.training.shelf import opened_scans
 
@@ -160,11 +159,6 @@ def split_clips(
     Raises InputError if there are too few subjects to hold any out, and where no case has a class of the model.
     """
     chosen = fitting(predictor, trainable_frames(cases))
-    parts = split_by_subject(chosen, (1 - held_out, held_out), seed)
-    if not all(parts):
-        raise InputError(
-            "E-TRAIN-FEW", f"Too few cases to train on some and to measure on others: {len(chosen)}.",
-            "Add subjects.",
-        )  # fmt: skip
+    parts = learned_and_held_out(chosen, held_out, seed)
     training, testing = (LabeledClips(predictor, part) for part in parts)
     return training, testing

@@ -20,7 +20,7 @@ from delineate.core.errors import InputError
 from delineate.core.frame import Frame
 from delineate.core.terminal_text import counted
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, refuse_outside
-from delineate.data.subjects import split_by_subject
+from delineate.data.subjects import split_by_subject, subject_of
 from delineate.predictors.sam import SamPredictor
 from delineate.preprocess.fitting import Fitted
 from delineate.training.kept_embeddings import KeptEmbeddings, embedded
@@ -99,15 +99,26 @@ def split_frames(
 
     Raises InputError if there are too few subjects to hold any out.
     """
-    parts = split_by_subject(trainable_frames(cases), (1 - options.held_out, options.held_out), options.seed)
+    parts = learned_and_held_out(trainable_frames(cases), options.held_out, options.seed)
     training, testing = (LabeledFrames(predictor, part, options) for part in parts)
-    if not len(training) or not len(testing):
+    return training, testing
+
+
+def learned_and_held_out(cases: Sequence[Case], held_out: float, seed: int) -> tuple[list[Case], list[Case]]:
+    """Cases to learn from, and cases of other subjects to measure on.
+
+    Raises InputError if there are too few subjects to hold any out.
+    """
+    learned, held = split_by_subject(list(cases), (1 - held_out, held_out), seed)
+    if not learned or not held:
+        subjects = counted(len({subject_of(case) for case in cases}), "subject")
         raise InputError(
             "E-TRAIN-FEW",
-            f"Too few cases to train on some and to measure on others: {len(cases)}.",
-            "Add subjects.",
+            f"Too few cases to train on some and to measure on others: {len(cases)}, of {subjects}; {held_out:.0%} of "
+            "subjects are to be held out.",
+            "Add subjects, or change the share: --held-out 0.5",
         )
-    return training, testing
+    return learned, held
 
 
 class LabeledFrames:

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from delineate.core.errors import InputError, ModelError
+from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
 from delineate.data.cases import LEAST_PIXELS, Case, LabeledScan, Task
-from delineate.data.subjects import split_by_subject
 from delineate.preprocess.fitting import Fitted
 from delineate.preprocess.intensity import eight_bit
 from delineate.preprocess.profiles import Profile
-from delineate.training.frames import nothing_to_learn, trainable_frames
+from delineate.training.frames import learned_and_held_out, nothing_to_learn, trainable_frames
 from delineate.training.left_out import leave_out
 from delineate.training.shelf import LRUCache, opened_scans
 
@@ -218,13 +217,7 @@ def split_sources(
 
     None is opened. Raises InputError if there are too few subjects to hold any out.
     """
-    learned, held = split_by_subject(trainable_frames(cases), (1 - held_out, held_out), seed)
-    if not learned or not held:
-        raise InputError(
-            "E-TRAIN-FEW",
-            f"Too few cases to train on some and to measure on others: {len(cases)}.",
-            "Add subjects.",
-        )
+    learned, held = learned_and_held_out(trainable_frames(cases), held_out, seed)
     shelf = opened_scans()
     training = [SequenceSource(case, n, shelf) for n, case in enumerate(learned)]
     return training, [SequenceSource(case, len(training) + n, shelf) for n, case in enumerate(held)]

@@ -10,12 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from delineate.core.errors import DelineateError, InputError
+from delineate.core.errors import DelineateError
 from delineate.data.cases import Case, LabeledScan, Target
-from delineate.data.subjects import split_by_subject
 from delineate.predictors.sam import SamPredictor
 from delineate.training.class_clips import placed
-from delineate.training.frames import nothing_to_learn, trainable_frames
+from delineate.training.frames import learned_and_held_out, nothing_to_learn, trainable_frames
 from delineate.training.left_out import leave_out
 from delineate.training.shelf import opened_scans
 
@@ -113,10 +112,6 @@ def split_slices(
 
     Raises InputError if there are too few subjects to hold any out.
     """
-    parts = split_by_subject(trainable_frames(cases), (1 - held_out, held_out), seed)
-    if not all(parts):
-        raise InputError(
-            "E-TRAIN-FEW", f"Too few cases to train on some and to measure on others: {len(cases)}.", "Add subjects."
-        )
+    parts = learned_and_held_out(trainable_frames(cases), held_out, seed)
     training, testing = (SliceClips(predictor, part, depth, seed) for part in parts)
     return training, testing
