@@ -229,6 +229,17 @@ def test_wrong_events_change_nothing(tmp_path: Path, action: dict, status: int) 
         assert now["revision"] == session["revision"] and not now["objects"]
 
 
+def test_a_locked_structure_is_not_removed(tmp_path: Path) -> None:
+    with client(tmp_path / "state") as http:
+        session = begin(http, upload(http, picture())["id"])["id"]
+        act(http, session, point(20, 20))
+        act(http, session, {"event": "lock_object", "object": "bar", "locked": True})
+        action = {"event": "remove_object", "object": "bar"}
+        answer = http.post(f"/api/v1/sessions/{session}/events", json={"action": action})
+        assert (answer.status_code, answer.json()["code"]) == (400, "E-OBJECT-LOCKED")
+        assert [one["name"] for one in http.get(f"/api/v1/sessions/{session}").json()["objects"]] == ["bar"]
+
+
 def test_files_of_a_folder_are_one_scan(tmp_path: Path) -> None:
     with client(tmp_path / "state") as http:
         files = [("files", (f"{n}.png", picture(180 + n), "image/png")) for n in range(3)]

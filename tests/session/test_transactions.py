@@ -13,8 +13,9 @@ import pytest
 from pydantic import ValidationError
 
 from bright_predictor import BrightPredictor
+from delineate.core.clean_steps import CleanSteps
 from delineate.core.errors import DelineateError, ModelError
-from delineate.core.prompt_log import PromptLog
+from delineate.core.prompt_log import PromptLog, RemoveObject
 from delineate.core.prompts import Box, Mask, Point, Text
 from delineate.core.scan import Scan
 from delineate.session import Session
@@ -56,6 +57,11 @@ REFUSED: list[Any] = [
     pytest.param(lambda s: s.add_object("first"), id="added-twice"),
     pytest.param(lambda s: s.add_object("ghost", label=1), id="label-taken"),
     pytest.param(lambda s: s.remove_object("ghost"), id="removed-unknown"),
+    pytest.param(lambda s: s.remove_object("first"), id="removed-locked"),
+    pytest.param(lambda s: s.choose("first", 1, 0), id="chosen-locked"),
+    pytest.param(lambda s: s.interpolate("first"), id="interpolated-locked"),
+    pytest.param(lambda s: s.limit("first", 1, 1), id="limited-locked"),
+    pytest.param(lambda s: s.clean("first", CleanSteps(largest=True)), id="cleaned-locked"),
     pytest.param(lambda s: s.lock("ghost"), id="locked-unknown"),
     pytest.param(lambda s: s.propagate(["first"]), id="propagated-locked"),
     pytest.param(lambda s: s.propagate(["ghost"]), id="propagated-unknown"),
@@ -69,6 +75,14 @@ def test_what_is_refused_changes_nothing(session: Session, refused: Callable[[Se
         refused(session)
     assert session.segmentation is outlines and session.log is log
     assert session.redo() and session.segmentation.names == ("first", "second")
+
+
+def test_a_log_of_before_that_removes_a_locked_object_is_replayed() -> None:
+    session = Session(spots(), BrightPredictor())
+    session.prompt(spot(0), "first")
+    session.lock("first")
+    log = session.log.adding(RemoveObject(object="first"))
+    assert not Session.replay(spots(), log, BrightPredictor()).segmentation.objects
 
 
 def test_a_predictor_that_fails_changes_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,7 @@ export class Panel {
     const remove = iconButton("remove", "Remove this structure (undo brings it back)", () =>
       page.deeds.act({ event: "remove_object", object: one.name }),
     );
+    remove.disabled = one.locked;
     const name = made(
       "button",
       {

@@ -133,6 +133,13 @@ class Segmentation:
     def __contains__(self, name: str) -> bool:
         return any(o.name == name for o in self.objects)
 
+    def changeable(self, name: str) -> SegmentedObject:
+        """An object that is to be changed or taken away. Raises PromptError where it is not there, or locked."""
+        one = self[name]
+        if one.locked:
+            raise PromptError("E-OBJECT-LOCKED", f'"{excerpt(name)}" is locked.', "Unlock it first, or choose another.")
+        return one
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(o.name for o in self.objects)
@@ -179,9 +186,7 @@ class Segmentation:
         self, name: str, masks: Mapping[int, Rle | None], scores: Mapping[int, float] | None = None
     ) -> Segmentation:
         """With masks of one object set on some frames (None clears a frame). A locked object is refused."""
-        one = self[name]
-        if one.locked:
-            raise PromptError("E-OBJECT-LOCKED", f'"{name}" is locked.', "Unlock it first, or choose another object.")
+        one = self.changeable(name)
         for index, rle in masks.items():
             if rle is not None and (rle.height, rle.width) != self.frame_shape:
                 raise ValueError(f"Mask of {rle.height} x {rle.width} on frames of {self.frame_shape}.")

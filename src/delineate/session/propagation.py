@@ -104,8 +104,7 @@ class PropagationRun:
         if not follows:
             event.following.require_plain(predictor.record.name)
         for name in names:
-            if state.segmentation[name].locked:
-                raise PromptError("E-OBJECT-LOCKED", f'"{name}" is locked.', "Unlock it first.")
+            state.segmentation.changeable(name)
             self._reaches += self._open(name, state.tracks[name]) if follows else []
         if follows and not any(state.tracks[name].prompted for name in names):
             raise PromptError(

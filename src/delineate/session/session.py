@@ -141,11 +141,12 @@ class Session:
             return added.object
 
     def remove_object(self, name: str) -> None:
+        """Take an object away. Raises PromptError for a locked one; ``do`` takes it away, as logs up to 0.2 say."""
         with self._changing():
-            self._do(RemoveObject(object=name))
+            self._do(RemoveObject(object=self.segmentation.changeable(name).name))
 
     def lock(self, name: str, locked: bool = True) -> None:
-        """Protect an object: its outline stays, and no other object may take its pixels."""
+        """Protect an object: its outline stays, it cannot be removed, and no other object may take its pixels."""
         with self._changing():
             self._do(LockObject(object=name, locked=locked))
 
@@ -380,8 +381,7 @@ class Session:
 
     def _asked(self, prompt: Prompt | Sequence[Prompt], object: str | None) -> AddPrompt | AddPrompts:
         """Prompts as the event they are, and the object that they make."""
-        objects = self.segmentation.objects
-        name = object or (objects[-1].name if objects else _free_name(self.segmentation))
+        name = object or next(reversed(self.segmentation.names), _free_name(self.segmentation))
         new = None if name in self.segmentation else self._new(name)
         prompts = tuple(prompt) if isinstance(prompt, Sequence) else (prompt,)
         self._changes.frame_of(prompts)  # one for all of them
