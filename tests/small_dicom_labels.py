@@ -16,9 +16,9 @@ from small_dicom import UPRIGHT, dicom, item
 SEG, SHAPE, STEP = "1.2.840.10008.5.1.4.1.1.66.4", (6, 12, 16), 2.0  # slices, rows, columns; mm between slices
 
 
-def series(folder: Path) -> Path:
+def series(folder: Path, **tags: Any) -> Path:
     for k in range(SHAPE[0]):
-        dicom(folder / f"{k}.dcm", np.full(SHAPE[1:], 100 + k, np.uint16), z=STEP * k, Modality="CT")
+        dicom(folder / f"{k}.dcm", np.full(SHAPE[1:], 100 + k, np.uint16), z=STEP * k, Modality="CT", **tags)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,19 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from delineate.core.errors import DelineateError
+from bright_predictor import BrightPredictor
+from delineate.core.errors import DelineateError, Notice
+from delineate.data.cases import on_the_scan
 from delineate.data.label_pictures import open_labels
 from delineate.io.opening import open_scan
 from delineate.labels.reading import open_segmentation
-from delineate.verbs.prompt_files import mask_prompt
+from delineate.oneshot.examples import read_example
+from delineate.session import Session
+from delineate.verbs.convert import ConvertRequest, convert
+from delineate.verbs.measure import MeasureRequest, measure
+from delineate.verbs.prompt_files import drawn_slices, marker_prompts, mask_prompt
+from delineate.verbs.starting import drawn_session
+from small_dicom import item
 from small_dicom_labels import SHAPE, STEP, drawn, seg, series, square, structures
 
 
@@ -119,3 +128,89 @@ def test_contours_beside_the_scan_or_its_slices_are_refused(tmp_path: Path) -> N
 
     with pytest.raises(DelineateError, match="where it lies"):
         mask_prompt(far, Scan.from_image(np.zeros((9, 9), np.uint8)), None)
+
+
+HERE, THERE = "1.2.3.77", "1.2.3.88"  # frames of reference
+Reader = Callable[[Path, Path], tuple[Notice, ...]]  # labels laid on a scan
+
+
+def _seg_of(path: Path, patient: str, room: str, series: str) -> Path:
+    tags: dict[str, Any] = {"PatientID": patient or None, "FrameOfReferenceUID": room or None}
+    if series:
+        tags["ReferencedSeriesSequence"] = item(SeriesInstanceUID=series)
+    return seg(path, [np.where(np.arange(SHAPE[0])[:, None, None] >= 0, drawn(2, 6).any(0), False)], **tags)
+
+
+def _contours_of(path: Path, patient: str, room: str, series: str) -> Path:
+    def said(data: Dataset) -> None:
+        data.PatientID = patient
+        if room:
+            data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = room
+        if series:
+            referred = item(RTReferencedSeriesSequence=item(SeriesInstanceUID=series))
+            data.ReferencedFrameOfReferenceSequence = item(FrameOfReferenceUID=room, RTReferencedStudySequence=referred)
+
+    return changed(structures(path, [square(2, 3, 6, 9, 3)]), said)
+
+
+def _as_mask(labels: Path, scan: Path) -> tuple[Notice, ...]:
+    return mask_prompt(labels, open_scan(scan), None)[1]
+
+
+def _gone_on(labels: Path, scan: Path) -> tuple[Notice, ...]:
+    return drawn_session(labels, open_scan(scan), BrightPredictor()).notices
+
+
+READERS: dict[str, Reader] = {
+    "mask": _as_mask,
+    "markers": lambda labels, scan: marker_prompts(labels, open_scan(scan))[1],
+    "between": lambda labels, scan: drawn_slices(labels, open_scan(scan))[1],
+    "from": _gone_on,
+    "case": lambda labels, scan: on_the_scan(open_scan(scan), open_labels(labels), "labels").scan.notices,
+    "support": lambda labels, scan: read_example(scan, labels).scan.notices,
+    "measure": lambda labels, scan: measure(MeasureRequest(input=labels, scan=scan)).notices,
+    "convert": lambda labels, scan: (
+        convert(ConvertRequest(input=labels, like=scan, output=labels.parent / "out.nii.gz", kind="labels")).notices
+    ),
+}
+CODES = {"W-LABELS-REFERENCE", "W-LABELS-SERIES", "E-LABELS-PATIENT"}
+TOLD = [
+    pytest.param(("a", HERE, "1.2.3.4"), set(), id="its-own"),
+    pytest.param(("", "", ""), set(), id="says-nothing"),
+    pytest.param(("b", HERE, "1.2.3.4"), set(), id="names-removed-otherwise"),
+    pytest.param(("a", THERE, ""), {"W-LABELS-REFERENCE"}, id="another-frame-of-reference"),
+    pytest.param(("", THERE, ""), {"W-LABELS-REFERENCE"}, id="another-and-no-patient"),
+    pytest.param(("a", HERE, "1.2.3.5"), {"W-LABELS-SERIES"}, id="another-series"),
+    pytest.param(("b", THERE, ""), {"E-LABELS-PATIENT"}, id="another-patient"),
+    pytest.param(("b", "", ""), {"E-LABELS-PATIENT"}, id="another-patient-without-reference"),
+]
+
+
+@pytest.mark.parametrize("made", [_seg_of, _contours_of])
+@pytest.mark.parametrize(("said", "codes"), TOLD)
+def test_labels_of_another_place_or_patient_are_told(made: Any, said: Any, codes: set[str], tmp_path: Path) -> None:
+    scan = series(tmp_path / "ct", PatientID="a", FrameOfReferenceUID=HERE)
+    assert _codes(_as_mask, made(tmp_path / "labels.dcm", *said), scan) == codes
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_of_labels_holds_them_against_the_scan(reader: str, tmp_path: Path) -> None:
+    scan = series(tmp_path / "ct", PatientID="a", FrameOfReferenceUID=HERE)
+    told = _codes(READERS[reader], _seg_of(tmp_path / "a" / "labels.dcm", "a", THERE, ""), scan)
+    assert told == {"W-LABELS-REFERENCE"}
+    refused = _codes(READERS[reader], _seg_of(tmp_path / "b" / "labels.dcm", "b", THERE, ""), scan)
+    assert refused == {"E-LABELS-PATIENT"}
+
+
+def test_no_identifier_of_a_patient_is_kept(tmp_path: Path) -> None:
+    scan = open_scan(series(tmp_path / "ct", PatientID="MUSTERMANN", FrameOfReferenceUID=HERE))
+    record = Session(scan, BrightPredictor()).manifest().model_dump_json()
+    assert "MUSTERMANN" not in repr(scan.origin) + repr(scan) + record and HERE not in record
+
+
+def _codes(reader: Reader, labels: Path, scan: Path) -> set[str]:
+    try:
+        found = {notice.code for notice in reader(labels, scan)}
+    except DelineateError as error:
+        found = {error.code}
+    return found & CODES

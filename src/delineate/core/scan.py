@@ -19,6 +19,7 @@ from delineate.core.frame_source import ArrayFrames, ClosableSource, FrameSource
 from delineate.core.grid import Grid, Placement
 from delineate.core.intensities import Intensities, IntensityWindow
 from delineate.core.nifti_geometry import NiftiGeometry
+from delineate.core.origin import Origin
 from delineate.core.reading import reading
 
 
@@ -64,6 +65,7 @@ class Scan:
     times       seconds of each video frame in presentation order, or None
     notices     what was repaired or should be known, told once
     geometry    of a NIfTI file: what its header says of place, as stored. Nothing else of a header is kept
+    origin      of DICOM: what tells whether labels are of this scan; in memory alone
 
     A scan is a context manager; closing it closes the file, for copies with another window or slice axis too.
     """
@@ -79,6 +81,7 @@ class Scan:
     file: SourceFile | None = None
     notices: tuple[Notice, ...] = ()
     geometry: NiftiGeometry | None = None
+    origin: Origin | None = field(default=None, repr=False)
     _closed: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def __repr__(self) -> str:

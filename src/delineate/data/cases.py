@@ -22,6 +22,7 @@ from pydantic import BaseModel, BeforeValidator
 from delineate.core.alignment import Fit, farthest_apart, fit_of, moved
 from delineate.core.errors import InputError, Notice
 from delineate.core.json_file import read_json
+from delineate.core.origin import origin_notices
 from delineate.core.scan import Scan, ScanKind
 from delineate.data.confined import ANYWHERE, DataFolder
 from delineate.data.label_pictures import open_labels, pictures
@@ -269,6 +270,7 @@ def on_the_scan(scan: Scan, labels: Scan, name: str) -> OpenedFiles:
     """
     if labels.kind is not scan.kind or scan.kind is ScanKind.VIDEO:
         return OpenedFiles(scan, labels)
+    scan = scan.with_notices(*origin_notices(labels, scan, name))
     fit = fit_of(labels.grid, scan.grid)
     if fit in (Fit.SAME, Fit.UNKNOWN):  # sizes that differ are refused with both of them
         return OpenedFiles(scan, labels)

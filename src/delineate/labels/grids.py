@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from delineate.core.alignment import Fit, fit_of, moved
-from delineate.core.errors import GeometryError
+from delineate.core.errors import GeometryError, Notice
+from delineate.core.origin import origin_notices
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.core.terminal_text import command
@@ -13,14 +14,18 @@ from delineate.labels.reading import LabelFile
 from delineate.outlines.stacks import stack_of, with_stack
 
 
-def require_same_grid(first: LabelFile, second: LabelFile | Scan) -> None:
-    """Raise GeometryError, with the way out, if two do not have the same voxels in the same places."""
+def require_same_grid(first: LabelFile, second: LabelFile | Scan) -> tuple[Notice, ...]:
+    """Raise GeometryError, with the way out, if two do not have the same voxels in the same places.
+
+    Gives what should be known of two that are of different frames of reference. Raises InputError where they are of
+    different patients.
+    """
     scan = second.scan if isinstance(second, LabelFile) else second
     own = first.segmentation
     grid = second.segmentation.grid if isinstance(second, LabelFile) else scan.grid
     kind = second.segmentation.kind if isinstance(second, LabelFile) else scan.kind
     if kind is own.kind and fit_of(grid, own.grid) is Fit.SAME:
-        return
+        return origin_notices(first.scan, scan, first.path.name)
     name = scan.file.path if scan.file else "the other one"
     if kind is not own.kind or fit_of(grid, own.grid) is Fit.UNKNOWN:
         hint = "Take files of one scan; labels whose place in space is unknown cannot be brought onto another grid."

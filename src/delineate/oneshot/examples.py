@@ -10,6 +10,7 @@ import numpy as np
 
 from delineate.core.alignment import Fit, fit_of
 from delineate.core.errors import InputError
+from delineate.core.origin import origin_notices
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
 from delineate.fewshot.matcher import Support
@@ -69,7 +70,9 @@ def read_example(image: Path, mask: Path, options: ReadOptions | None = None, wa
         For a mask of another grid, an empty one, and one without any structure that is wanted.
     """
     scan = open_scan(image, options)
-    labels = _on_grid(open_segmentation(mask), scan, mask)
+    file = open_segmentation(mask)
+    scan = scan.with_notices(*origin_notices(file.scan, scan, mask.name))
+    labels = _on_grid(file, scan, mask)
     labels = replace(labels, objects=tuple(one for one in labels.objects if one.area))
     if not labels.objects:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from delineate.core.clean_steps import CleanSteps
-from delineate.core.errors import InputError
+from delineate.core.errors import InputError, Notice
 from delineate.labels.grids import require_same_grid
 from delineate.labels.reading import open_segmentation
 from delineate.outlines.clean import clean as cleaned
@@ -59,14 +59,14 @@ def clean(request: CleanRequest) -> LabelResult:
             "Give --largest, --islands ML, --holes, --smooth MM, --grow MM, --shrink MM or --inside NAME.",
         )
     source = open_segmentation(request.input)
-    within = None
+    within, apart = None, tuple[Notice, ...]()
     if request.inside_file is not None:
         other = open_segmentation(request.inside_file)
-        require_same_grid(source, other)
+        apart = require_same_grid(source, other)
         within = union_of(other.segmentation, other.segmentation.names)
     found = cleaned(source.segmentation, steps, request.label, within)
     target = target_of(source, request.output, "clean")
     inputs = (request.input, request.inside_file)
     files, lost = write_labels(found, target, on_labels(source), inputs, request.overwrite)
-    notices = (*source.scan.notices, *emptied(source.segmentation, found), *lost)
+    notices = (*source.scan.notices, *apart, *emptied(source.segmentation, found), *lost)
     return LabelResult(found, files, sizes(found, source.segmentation), notices)

@@ -48,8 +48,7 @@ def combine(request: CombineRequest) -> LabelResult:
     if request.how not in list(How):
         raise InputError("E-OPTION", f'--how "{request.how}" is not one of {", ".join(How)}.', "Choose one of these.")
     sources = [open_segmentation(path) for path in request.inputs]
-    for other in sources[1:]:
-        require_same_grid(sources[0], other)
+    apart = [notice for other in sources[1:] for notice in require_same_grid(sources[0], other)]
     outlines, notices = _named_apart(sources)
     found = merge(outlines[0], outlines[1:], How(request.how))
     before = found
@@ -65,7 +64,7 @@ def combine(request: CombineRequest) -> LabelResult:
         found = one_over_another(found)
     target = target_of(sources[0], request.output, "combined")
     files, lost = write_labels(found, target, on_labels(sources[0]), request.inputs, request.overwrite, request.split)
-    said = (*(n for one in sources for n in one.scan.notices), *notices, *emptied(before, found), *lost)
+    said = (*(n for one in sources for n in one.scan.notices), *apart, *notices, *emptied(before, found), *lost)
     return LabelResult(found, files, sizes(found), said)
 
 

@@ -69,19 +69,20 @@ def compare(request: CompareLabelsRequest) -> CompareLabelsResult:
     files = tuple(file for file in (request.output, request.picture) if file is not None)
     write = None if request.output is None else table_writer(request.output)
     first, second = open_segmentation(request.first), open_segmentation(request.second)
-    require_same_grid(first, second)
+    apart = require_same_grid(first, second)
     matched, notices = _matched(first, second, request.label)
     scan = first.scan
     if request.scan is not None:
         scan = open_scan(request.scan)
-        require_same_grid(first, scan)
+        apart = (*apart, *require_same_grid(first, scan))
     with Outputs(files, (request.first, request.second, request.scan), request.overwrite) as outputs:
         found = compared(first.segmentation, second.segmentation, matched, request.tolerance)
         if request.output is not None and write is not None:
             write_bytes(outputs.stage(request.output), write([one.row() for one in found]).encode())
         if request.picture is not None:
             _draw(first, second, matched, scan, outputs.stage(request.picture))
-    return CompareLabelsResult(found, request.tolerance, files, (*first.scan.notices, *second.scan.notices, *notices))
+    said = (*first.scan.notices, *second.scan.notices, *apart, *notices)
+    return CompareLabelsResult(found, request.tolerance, files, said)
 
 
 def _draw(first: LabelFile, second: LabelFile, matched: list[Pair], scan: Scan, path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from delineate.core.errors import InputError, Notice
+from delineate.core.origin import origin_notices
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.label_names import label_names
@@ -93,14 +94,15 @@ def convert(request: ConvertRequest) -> ConvertResult:
 
 def _labels(request: ConvertRequest) -> ConvertResult:
     source = open_segmentation(request.input, request.reading, request.threshold)
-    found, scan = source.segmentation, on_labels(source)
+    found, scan, said = source.segmentation, on_labels(source), tuple[Notice, ...]()
     if request.like is not None:
         scan = open_scan(request.like)
+        said = origin_notices(source.scan, scan, source.path.name)
         found = resampled(found, scan)
     write, files = _label_writer(request, found)
     with Outputs(tuple(files), (request.input, request.like), request.overwrite) as outputs:
         write(scan, outputs)
-    notices = (*source.scan.notices, *_missing(source, found), *overlap_notices(found, files))
+    notices = (*source.scan.notices, *said, *_missing(source, found), *overlap_notices(found, files))
     return ConvertResult(Kind.LABELS, tuple(files), sizes(found), notices)
 
 

@@ -90,12 +90,12 @@ def measure(request: MeasureRequest) -> MeasureResult:
     files = tuple(file for file in (request.output, request.slices, request.contours) if file is not None)
     writers = {file: table_writer(file) for file in files}
     source = open_view(request.input, request.heart_is_asked)
-    scan = None
+    scan, apart = None, tuple[Notice, ...]()
     if request.scan is not None:
         scan = open_scan(request.scan)
         if len(scan) == len(source.segmentation) and scan.slice_axis != source.segmentation.slice_axis:
             scan = scan.sliced_along(source.segmentation.slice_axis)
-        require_same_grid(source, scan)
+        apart = require_same_grid(source, scan)
     found = measured(source.segmentation, scan, request.label, Space(request.space))
     heart, notices = measured_heart(source, request)
     tables: dict[Path | None, Rows] = {
@@ -106,7 +106,7 @@ def measure(request: MeasureRequest) -> MeasureResult:
     with Outputs(files, (request.input, request.scan, request.second_view), request.overwrite) as outputs:
         for file, write in writers.items():
             write_bytes(outputs.stage(file), write(tables[file]).encode())
-    return MeasureResult(found, files, (*source.scan.notices, *notices), heart)
+    return MeasureResult(found, files, (*source.scan.notices, *apart, *notices), heart)
 
 
 def open_view(path: Path, over_time: bool) -> LabelFile:

@@ -125,7 +125,8 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
             progress(number + 1, len(targets))
     write_rows(rows, request.output / SCORES)
     save_sheet(_entries(rows, request.output), request.output / SHEET)
-    return OneshotResult(tuple(rows), thresholds, request.output, found.notices)
+    said = dict.fromkeys((*(notice for one in examples for notice in one.scan.notices), *found.notices))
+    return OneshotResult(tuple(rows), thresholds, request.output, tuple(said))
 
 
 def _frame_predictor(predictor: Predictor) -> FramePredictor:

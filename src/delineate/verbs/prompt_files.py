@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from delineate.core.alignment import Fit, fit_of, moved
 from delineate.core.errors import Notice, PromptError
+from delineate.core.origin import origin_notices
 from delineate.core.prompts import Box, Mask
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.terminal_text import counted
@@ -18,7 +19,8 @@ from delineate.io.readers.dicom_rtstruct import contours_on, is_structure_set
 from delineate.tracking.markers import are_outlines, marker_boxes
 from delineate.verbs.drawn_masks import one_structure, picture_values
 
-TOLD: Final = ("W-DICOM-SEG", "W-RTSTRUCT", "W-LABELS-OVERLAP")  # of a file of labels, beside what is done to it
+# of a file of labels, beside what is done to it
+TOLD: Final = ("W-DICOM-SEG", "W-RTSTRUCT", "W-LABELS-OVERLAP", "W-LABELS-REFERENCE", "W-LABELS-SERIES")
 
 
 def mask_prompt(path: Path, scan: Scan, frame: int | None, label: int | None = None) -> tuple[Mask, tuple[Notice, ...]]:
@@ -120,7 +122,8 @@ def _drawn_volume(
 
 def _drawn(path: Path, scan: Scan) -> Scan:
     """What is drawn in a file: contours of radiotherapy are filled on the scan's grid."""
-    return contours_on(path, scan) if is_structure_set(path) else open_scan(path, palette_indices=True)
+    drawn = contours_on(path, scan) if is_structure_set(path) else open_scan(path, palette_indices=True)
+    return drawn.with_notices(*origin_notices(drawn, scan, path.name))
 
 
 def _mask(pixels: NDArray, frame: int | None, path: Path) -> Mask:

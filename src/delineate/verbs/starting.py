@@ -11,6 +11,7 @@ import numpy as np
 from delineate.core.alignment import Fit, fit_of, moved
 from delineate.core.errors import DelineateError, Notice, PromptError
 from delineate.core.manifest import Manifest
+from delineate.core.origin import origin_notices
 from delineate.core.prompt_log import Event, Interpolate, Predict, PromptLog, Propagate
 from delineate.core.prompts import Mask, Prompt
 from delineate.core.rle import Rle
@@ -71,7 +72,9 @@ def continued(
     scan = scan.with_notices(*(notice for *_, notices in given for notice in notices))
     manifest = earlier_manifest(start.file)
     if manifest is None:
-        labels = open_segmentation(start.file).segmentation
+        opened = open_segmentation(start.file)
+        labels = opened.segmentation
+        scan = scan.with_notices(*origin_notices(opened.scan, scan, start.file.name))
         session, limits = _drawn_on(start, labels, given, scan, predictor, guards)
         drawn = list(labels.names)
         return session, [*_fill(session, drawn, start.between, limits), *_new(session, targets, drawn)]

@@ -21,6 +21,7 @@ from delineate.core.terminal_text import counted, excerpt
 from delineate.io.limits import check_frames, check_picture
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import dicom_seg
+from delineate.io.readers.dicom_origin import origin_of
 from delineate.io.readers.dicom_pixels import pixel_bytes
 from delineate.io.readers.dicom_scan import clip, image, unplaced_volume, volume
 from delineate.io.readers.dicom_series import Choice, choices_of, chosen
@@ -86,7 +87,11 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if not one.has_picture:
         kind = excerpt(one.tags.text("Modality"), 16) or "unknown"
         raise InputError("E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {kind}).", _instead(kind))
-    slices = _slices(one, options)
+    return replace(_opened_file(one, options), origin=origin_of(one.tags))
+
+
+def _opened_file(one: _File, options: ReadOptions) -> Scan:
+    path, slices = one.path, _slices(one, options)
     if len(slices) == 1:
         return image(slices[0])
     if not placed(slices) or options.pages is Pages.VIDEO:
@@ -136,7 +141,7 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
     notices += said
     scan, used = _opened_choice(choice, options)
     file = SourceFile(folder, "DICOM series", sha256_of(*used), f"#{choice.position}")
-    return replace(scan, file=file).with_notices(*notices)
+    return replace(scan, file=file, origin=origin_of(choice.slices[0].tags)).with_notices(*notices)
 
 
 def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[_File]:

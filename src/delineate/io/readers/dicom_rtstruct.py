@@ -17,6 +17,7 @@ from delineate.core.polygons import filled_polygon
 from delineate.core.scan import Scan, ScanKind, SourceFile
 from delineate.core.terminal_text import counted
 from delineate.io.readers.dicom import looks_like_dicom, tags_of
+from delineate.io.readers.dicom_origin import structure_set_origin
 from delineate.io.readers.dicom_tags import Tags
 
 FORMAT: Final = "DICOM RTSTRUCT"
@@ -70,7 +71,7 @@ def contours_on(path: Path, scan: Scan) -> Scan:
         )
     file = SourceFile(path, FORMAT, sha256_of(path))
     filled = Scan.from_volume(labels, scan.grid, scan.slice_axis, file=file)
-    return replace(filled, notices=tuple(notices))
+    return replace(filled, notices=tuple(notices), origin=structure_set_origin(tags))
 
 
 def _structures(path: Path, tags: Tags) -> Iterator[tuple[int, list[NDArray[np.float64]]]]:

@@ -15,6 +15,7 @@ from delineate.core.hashing import sha256_of
 from delineate.core.scan import Scan, SourceFile
 from delineate.io.limits import check_frames, check_volume
 from delineate.io.options import ReadOptions
+from delineate.io.readers.dicom_origin import seg_origin
 from delineate.io.readers.dicom_pixels import PixelReader
 from delineate.io.readers.dicom_slices import Slice, Vector, frame_count, slice_step, slices_of
 from delineate.io.readers.dicom_tags import Tags
@@ -59,7 +60,7 @@ def read(path: Path, tags: Tags, options: ReadOptions) -> Scan:
         text = f"Segments overlap in {overlap} voxels: the later one counts there."
         notices.append(Notice("W-LABELS-OVERLAP", text))
     file = SourceFile(path, FORMAT, sha256_of(path))
-    return Scan.from_volume(voxels, grid, 2, file=file, notices=tuple(notices))
+    return Scan.from_volume(voxels, grid, 2, file=file, notices=tuple(notices), origin=seg_origin(tags))
 
 
 def _grid(path: Path, slices: Sequence[Slice]) -> tuple[Grid, list[int]]:
