@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from delineate.checkpoints.array_reading import read_arrays
+from delineate.checkpoints.reading import read_weights
 from delineate.checkpoints.torch_archive import read_torch_archive
 from delineate.core.errors import ModelError
 
@@ -219,6 +221,29 @@ def test_damaged_archives_are_told(spoil: Callable[[Path], None], tmp_path: Path
     with pytest.raises(ModelError) as caught:
         read_torch_archive(tmp_path / "model.pth")
     assert caught.value.code == "E-MODEL-DAMAGED" and "model.pth" in caught.value.message
+
+
+@pytest.mark.parametrize("read", [read_arrays, read_weights])
+def test_a_flipped_bit_is_told_and_not_another_weight(read: Callable[[Path], Any], tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    torch.save({"x": torch.arange(64, dtype=torch.float32)}, path)
+    assert float(read(path)["x"][40]) == 40
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<f", 40)) + 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        read(path)
+    assert caught.value.code == "E-MODEL-DAMAGED" and "checksum" in caught.value.message
+
+
+@pytest.mark.parametrize("read", [read_arrays, read_weights])
+def test_files_that_were_written_without_checksums_are_read(read: Callable[[Path], Any], tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"x": torch.arange(64)}, tmp_path / "model.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert int(read(tmp_path / "model.pth")["x"][40]) == 40
 
 
 def test_the_old_format_asks_for_torch(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from delineate.checkpoints.torch_archive import is_torch_archive
+from delineate.checkpoints.torch_archive import is_torch_archive, require_checksums
 from delineate.checkpoints.wrappers import named_arrays, without_prefixes
 from delineate.core.errors import ModelError
 from delineate.core.reading import reason
@@ -31,7 +31,10 @@ def read_weights(path: Path) -> Weights:
         except Exception as error:
             raise _damaged(path, error) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_torch_archive(path))
+        zipped = is_torch_archive(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        if zipped:
+            require_checksums(path)
     except pickle.UnpicklingError:
         raise ModelError(
             "E-MODEL-PICKLE",

@@ -24,6 +24,19 @@ def is_torch_archive(path: Path) -> bool:
         return stream.read(2) == b"PK"
 
 
+def require_checksums(path: Path) -> None:
+    """Read an archive whole and raise zipfile.BadZipFile where an entry has other bytes than its CRC-32 says.
+
+    torch looks at no checksum, so that a flipped bit would be another weight. It can be told to write none: where all
+    are 0, there is nothing to compare.
+    """
+    with zipfile.ZipFile(path) as archive:
+        named = any(entry.CRC for entry in archive.infolist())
+        changed = archive.testzip() if named else None
+    if changed is not None:
+        raise zipfile.BadZipFile(f"the checksum of {changed} is not that of its bytes")
+
+
 def read_torch_archive(path: Path) -> Any:
     """What was saved: dictionaries, lists and numbers, and tensors as arrays that cannot be written to.
 
@@ -33,7 +46,9 @@ def read_torch_archive(path: Path) -> Any:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return _Archive(archive, path).content()
+            content = _Archive(archive, path).content()
+        require_checksums(path)
+        return content
     except PickleRefusedError as error:
         raise ModelError(
             "E-MODEL-PICKLE",
@@ -56,16 +71,16 @@ class _Archive:
         pickles = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise zipfile.BadZipFile("it is no archive of torch")
-        self.archive, self.path, self.entries = archive, path, entries
+        self.path, self.entries = path, entries
         self.pickle, self.folder = pickles[0], pickles[0].removesuffix("data.pkl")
         order = self.folder + "byteorder"
-        self.order: Literal["<", ">"] = ">" if order in entries and archive.read(order) == b"big" else "<"
+        self.order: Literal["<", ">"] = ">" if order in entries and self._bytes(order) == b"big" else "<"
         self.storages: dict[StorageRecord, NDArray[Any]] = {}
 
     def content(self) -> Any:
         if self.entries[self.pickle].file_size > LONGEST:
             raise PickleRefusedError("a pickle of more than 64 MiB without the arrays")
-        return TensorPickle(self._storage).run(self.archive.read(self.pickle))
+        return TensorPickle(self._storage).run(self._bytes(self.pickle))
 
     def _storage(self, record: StorageRecord) -> NDArray[Any]:
         if record not in self.storages:
@@ -82,13 +97,20 @@ class _Archive:
             raise PickleRefusedError(f"a storage {record.key[:40]} of another size than it says")
         if not record.count:
             return np.empty(0, "float32" if record.dtype == "bfloat16" else record.dtype)
-        if entry.compress_type != zipfile.ZIP_STORED:
-            raise zipfile.BadZipFile(f"{name} is compressed, as torch never writes it")
         values = np.memmap(self.path, dtype, "r", self._offset(entry), (record.count,)).view(np.ndarray)
         return _widened(values) if record.dtype == "bfloat16" else values.astype(dtype.newbyteorder("="), copy=False)
 
+    def _bytes(self, name: str) -> bytes:
+        """An entry as it is; zipfile would refuse one without a checksum."""
+        entry = self.entries[name]
+        with self.path.open("rb") as stream:
+            stream.seek(self._offset(entry))
+            return stream.read(entry.file_size)
+
     def _offset(self, entry: zipfile.ZipInfo) -> int:
         """Where the bytes of an entry begin: after its own header, which has a length of its own."""
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise zipfile.BadZipFile(f"{entry.filename} is compressed, as torch never writes it")
         with self.path.open("rb") as stream:
             stream.seek(entry.header_offset)
             header = stream.read(LOCAL_HEADER.size)
