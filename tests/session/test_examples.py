@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from delineate.core.errors import PromptError
-from delineate.core.frame import Frame
+from delineate.core.frame import Frame, Modality, ModalityName
 from delineate.core.grid import Grid
+from delineate.core.intensities import IntensityWindow
 from delineate.core.picture_text import LONGEST, pixels_of, text_of
 from delineate.core.prompt_log import PromptLog
 from delineate.core.prompts import Example, Point
 from delineate.core.scan import Scan
 from delineate.fewshot.candidates import Origin
 from delineate.fewshot.matcher import Match, Matcher
+from delineate.preprocess.intensity import WindowRule, eight_bit
 from delineate.quill.predictor import QuillPredictor
 from delineate.session import Session
 from delineate.session.examples import laid
@@ -103,6 +105,55 @@ def test_a_picture_as_text_keeps_the_order_of_its_values(kind: type) -> None:
     values = np.random.default_rng(0).integers(0, 200, (9, 7)).astype(kind)
     again = pixels_of(text_of(values))
     assert np.array_equal(np.argsort(again, axis=None, kind="stable"), np.argsort(values, axis=None, kind="stable"))
+
+
+def _ct() -> np.ndarray:
+    """Air, fat, liver and bone, in HU."""
+    return np.random.default_rng(0).normal([[[-1000]], [[-100]], [[60]], [[900]]], 30, (4, 40, 30)).reshape(40, 30, 4)
+
+
+def _mr() -> np.ndarray:
+    """A dim slice of a bright volume."""
+    return np.random.default_rng(1).uniform(0, [100, 3000, 3000, 3000], (40, 30, 4))
+
+
+@pytest.mark.parametrize("rule", [WindowRule.MEDSAM, WindowRule.MEDSAM2])
+@pytest.mark.parametrize(
+    "scan",
+    [
+        pytest.param(Scan.from_volume(_ct().astype(np.int16), modality=Modality(ModalityName.CT)), id="ct"),
+        pytest.param(Scan.from_volume(_ct().astype(np.float32)), id="looks-like-ct"),
+        pytest.param(Scan.from_volume(_ct(), modality=Modality(ModalityName.CT), window=(-200.0, 300.0)), id="of-file"),
+        pytest.param(Scan.from_volume(_ct().astype(np.int16)).with_window(IntensityWindow(0, 80)), id="chosen"),
+        pytest.param(Scan.from_volume(_mr().astype(np.uint16)), id="dim-slice"),
+        pytest.param(Scan.from_volume(_mr().astype(np.uint8)), id="8-bit"),
+    ],
+)
+def test_an_example_is_seen_through_the_window_of_its_scan(scan: Scan, rule: WindowRule) -> None:
+    frame = scan.frame(0)
+    outline = np.ones(frame.size, bool)
+    example = Example.model_validate_json(Example.of(frame, outline).model_dump_json())
+    seen, wanted = (eight_bit(one, rule).astype(int) for one in (example.shown, frame))
+    assert np.abs(seen - wanted).max() <= 1 and np.ptp(wanted) > 5
+
+
+def test_the_window_of_an_example_reaches_the_matcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def match(self: Matcher, frame: Frame) -> dict[str, Match]:
+        seen.extend(eight_bit(support.frame) for support in self.supports)
+        return {"": Match(frame.pixels > 100, 0.7, Origin.COARSE, frame.pixels > 100)}
+
+    monkeypatch.setattr(Matcher, "match", match)
+    scan = Scan.from_volume(_ct().astype(np.int16), modality=Modality(ModalityName.CT))
+    example = Example.of(scan.frame(1), np.ones((30, 40), bool), frame=3)
+    Session(scan, QuillPredictor(threads=1)).prompt(example, "liver")
+    assert np.abs(seen[0].astype(int) - eight_bit(scan.frame(1))).max() <= 1
+
+
+def test_an_example_of_an_earlier_log_means_light_and_dark() -> None:
+    earlier = Example.of(_mr()[..., 0], np.ones((40, 30), bool)).model_dump(exclude={"values"})
+    assert np.array_equal(Example(**earlier).shown.pixels, pixels_of(earlier["picture"]))
 
 
 def test_an_example_on_no_frame_is_refused() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import InputError
-from delineate.core.frame_source import FrameSource, Pixels, readable
+from delineate.core.frame_source import ArrayFrames, FrameSource, Pixels, readable
 
 SAMPLED_VALUES: Final = 2**25  # larger scans of fractions are sampled evenly: every n-th value of every frame
 COUNTED_BITS: Final = 16  # whole numbers of so many bits are counted, so that percentiles are exact at any size
@@ -151,6 +151,13 @@ class Intensities:
 
     source: FrameSource
     most_frames: int | None = None
+
+    @classmethod
+    def known(cls, pixels: Pixels, statistics: IntensityStatistics) -> Intensities:
+        """Those of a scan that is not there: one frame of it, and what was found of all."""
+        one = cls(ArrayFrames(pixels[None]))
+        one.__dict__["statistics"] = statistics  # as if they had been computed
+        return one
 
     @property
     def dtype(self) -> np.dtype[Any]:

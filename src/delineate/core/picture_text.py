@@ -13,6 +13,7 @@ from PIL import Image
 
 LONGEST: Final = 1024  # side that is kept
 MOST_PIXELS: Final = LONGEST**2
+WHITE: Final = 65535
 
 
 def shrunk(values: NDArray[Any]) -> NDArray[Any]:
@@ -24,13 +25,24 @@ def shrunk(values: NDArray[Any]) -> NDArray[Any]:
 def text_of(pixels: NDArray[Any]) -> str:
     """Pixels (height, width[, 3]) as text: 8-bit ones as they are, others from least to greatest in 16 bit, gray."""
     if pixels.dtype != np.uint8:
-        values = np.nan_to_num(pixels.astype(np.float64))
-        gray = values if values.ndim == 2 else values.mean(axis=2)
-        low, high = float(gray.min()), float(gray.max())
-        pixels = np.rint((gray - low) * (65535 / max(high - low, 1e-12))).astype(np.uint16)
+        low, high = extent_of(pixels)
+        unit = (np.nan_to_num(_gray(pixels), nan=low, posinf=high, neginf=low) - low) / max(high - low, 1e-12)
+        pixels = np.rint(unit.clip(0, 1) * WHITE).astype(np.uint16)
     data = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(data, "PNG")
     return base64.b64encode(data.getvalue()).decode("ascii")
+
+
+def extent_of(pixels: NDArray[Any]) -> tuple[float, float]:
+    """What black and white of the 16-bit picture stand for: its least and its greatest finite gray."""
+    gray = _gray(pixels)
+    finite = gray[np.isfinite(gray)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _gray(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    values = pixels.astype(np.float64)
+    return values if values.ndim == 2 else values.mean(axis=2)
 
 
 def pixels_of(text: str) -> NDArray[Any]:

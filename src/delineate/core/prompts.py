@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.core.errors import PromptError
+from delineate.core.frame import Frame
 from delineate.core.grid import Space
 from delineate.core.json_file import fault
 from delineate.core.picture_text import pixels_of, shrunk, text_of
 from delineate.core.rle import Rle
+from delineate.core.shown_values import ShownValues
 
 Coordinates = tuple[float, ...]
 MOST_CORNERS: Final = 100_000  # of a scribble or a lasso
@@ -219,9 +221,9 @@ BodyDirection = Literal["L", "R", "P", "A", "I", "S"]
 
 
 class Example(_Prompt):
-    """The structure outlined on another picture, the whole of it in the prompt: ``Example.of(pixels, mask, frame=40)``.
+    """The structure outlined on another picture, the whole of it in the prompt.
 
-    It is looked for on the frame, and what is found there is the answer.
+    ``Example.of(scan.frame(12), mask, frame=40)``: it is looked for on frame 40, and what is found there is the answer.
     """
 
     type: Literal["example"] = "example"
@@ -233,21 +235,27 @@ class Example(_Prompt):
         default=None, description="Where its columns and rows run to in the body, such as L and P; none: not known."
     )
 
+    values: ShownValues | None = Field(
+        default=None, description="What the picture's 16-bit numbers mean; none: nothing but light and dark."
+    )
+
     @classmethod
     def of(
         cls,
-        pixels: NDArray[Any],
+        shown: Frame | NDArray[Any],
         mask: NDArray[Any],
         frame: int | None = None,
         axes: tuple[BodyDirection, BodyDirection] | None = None,
     ) -> Example:
-        """An example from pixels (height, width[, 3]) and a mask (height, width); large ones are made smaller.
+        """An example from a frame and a mask (height, width); large ones are made smaller.
 
+        shown ``Scan.frame(number)``, which is seen through the window of its scan; or pixels (height, width[, 3])
         axes  ``Scan.frame_directions`` of the scan it is of, so that it is not looked for upside down on another one
 
         Raises PromptError for arrays that are no picture and no mask of it.
         """
-        pixels = np.asarray(pixels)
+        seen = shown if isinstance(shown, Frame) else Frame.of(np.asarray(shown))
+        pixels = seen.pixels[..., 0] if seen.pixels.shape[2:] == (1,) else seen.pixels
         if pixels.shape[:2] != np.shape(mask) or pixels.ndim > 3 or pixels.shape[2:] not in ((), (3,)):
             raise PromptError(
                 "E-EXAMPLE-ARRAYS",
@@ -255,15 +263,26 @@ class Example(_Prompt):
                 "Pixels are (height, width) or (height, width, 3), the mask (height, width).",
             )
         outline = Mask.from_array(shrunk(np.asarray(mask)))
-        text = text_of(shrunk(pixels))
+        seen = seen.with_pixels(shrunk(pixels))
         return cls(
-            picture=text, height=outline.height, width=outline.width, counts=outline.counts, frame=frame, axes=axes
+            picture=text_of(seen.pixels),
+            height=outline.height,
+            width=outline.width,
+            counts=outline.counts,
+            frame=frame,
+            axes=axes,
+            values=ShownValues.of(seen),
         )
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """The picture (height, width[, 3])."""
+        """The picture (height, width[, 3]), its numbers as they are kept."""
         return pixels_of(self.picture)
+
+    @property
+    def shown(self) -> Frame:
+        """The picture as a frame of the scan it is of."""
+        return Frame.of(self.pixels) if self.values is None else self.values.frame(self.pixels)
 
     @property
     def mask(self) -> NDArray[np.bool_]:

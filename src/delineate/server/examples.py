@@ -111,7 +111,7 @@ def _made(scan: Scan, outlines: Segmentation, name: str, frame: int | None) -> E
             f"There is no outline of {name[:100]!r} on {scan.frame_word} {frame} of the example.",
             "Name a structure and a frame on which it is outlined.",
         )
-    prompt = Example.of(scan.pixels(frame), masks[frame].decode(), axes=scan.frame_directions)
+    prompt = Example.of(scan.frame(frame), masks[frame].decode(), axes=scan.frame_directions)
     return ExamplePrompt(object=name, frame=frame, prompt=prompt)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.core.errors import PromptError
-from delineate.core.frame import Frame
 from delineate.core.grid import patient_axis
 from delineate.core.prompts import Example
 from delineate.core.resolve import FramePrompts, ResolvedPrompt, require_frame
@@ -57,8 +56,9 @@ class ExampleFinder:
                 "Take another model, such as quill.",
             )
         wanted = self.scan.frame_directions
-        pixels, mask = (laid(one, prompt.axes, wanted) for one in (prompt.pixels, prompt.mask))
-        support = Support(Frame.of(pixels), {"": mask})
+        shown = prompt.shown
+        pixels, mask = (laid(one, prompt.axes, wanted) for one in (shown.pixels, prompt.mask))
+        support = Support(shown.with_pixels(pixels), {"": mask})
         matcher = Matcher(extractor_of(self.predictor), [support], self.predictor)
         match = matcher.match(self.scan.frame(frame))[""]
         self._found = dict(list(self._found.items())[1 - KEPT :]) | {prompt: match}
