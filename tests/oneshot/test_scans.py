@@ -139,6 +139,53 @@ def test_scans_that_this_program_converted_are_targets_and_outlines_are_not(tmp_
     assert [one.name for one in found.files] == ["picture", "volume", "00000", "00001"]
 
 
+@pytest.mark.parametrize(
+    ("picture", "mask"),
+    [
+        ("imagesTr/case_0000.png", "labelsTr/case.png"),
+        ("imagesTs/case_0000.png", "labelsTs/case.png"),
+        ("imagesVal/case.png", "labelsVal/case.png"),
+        ("Images/case.png", "Labels/case.png"),
+        ("images/case.png", "seg/case.png"),
+        ("images/case.png", "gt/other-name.png"),
+        ("images/case.png", "ground_truth/organ/case.png"),
+        ("images/train/case.png", "labels/train/case.png"),
+        ("train_images/case.png", "train_masks/case.png"),
+        ("img/img0001.png", "label/label0001.png"),
+        ("JPEGImages/clip/00000.png", "Annotations/clip/00000.png"),
+        ("T2SPIR/DICOM_anon/a.png", "T2SPIR/Ground/b.png"),
+        ("case.png", "masks/case.png"),
+        ("image_01.png", "mask_01.png"),
+    ],
+)
+def test_folders_of_labels_beside_folders_of_scans_are_no_targets(tmp_path: Path, picture: str, mask: str) -> None:
+    for path in (tmp_path / picture, tmp_path / mask):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((20, 20), np.uint8)).save(path)
+    found = targets_in([tmp_path], False)
+    assert [one.path for one in found.files] == [tmp_path / picture]
+    assert [one.code for one in found.notices] == ["W-TARGETS-LABELS"]
+
+
+def test_a_folder_of_frames_is_no_target_where_it_holds_masks(tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for n in range(2):
+            Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / name / f"{n}.png")
+    assert [one.path.name for one in targets_in([tmp_path], True).files] == ["images"]
+
+
+@pytest.mark.parametrize("folder", ["labels", "manual", "masked", "signal"])
+def test_scans_without_others_beside_them_are_targets_whatever_their_folder_is_called(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "mask").mkdir()
+    (tmp_path / folder).mkdir(exist_ok=True)
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / folder / "case.png")
+    assert len(targets_in([tmp_path], False).files) == 1
+
+
 @pytest.mark.parametrize("mask", ["case_mask.png", "masks/case.png", "labels/case_label.png"])
 def test_labels_of_a_scan_are_no_target_unless_they_are_named(tmp_path: Path, mask: str) -> None:
     picture = tmp_path / ("images" if "/" in mask else "") / "case.png"

@@ -8,7 +8,7 @@ side by side  ``X.png`` and ``X_label.png`` in one folder; CHASE_DB1 too (``X_1s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from delineate.data.cases import Case, Task, Use
@@ -20,7 +20,13 @@ from delineate.io.opening import PICTURE_SUFFIXES
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = (
     "1st_manual", "manual1", "manual", "masks", "mask", "labels", "label", "annotations", "gt", "gts", "ground_truth",
+    "seg", "segs", "segmentation", "segmentations",
 )  # fmt: skip
+SCAN_WORDS = (*IMAGE_FOLDERS, "JPEGImages", "DICOM_anon", "left_frames")  # beside labels, whatever the layout
+LABEL_WORDS = (*MASK_FOLDERS, "Ground")
+_LABEL_WORD = re.compile(
+    rf"(?<![a-z])({'|'.join(sorted(LABEL_WORDS, key=len, reverse=True))})(?=(tr|ts|val)$|[^a-z]|$)", re.IGNORECASE
+)
 MASK_ENDING = re.compile(r"[_-](mask|labels?|gt|seg|segmentation|manual1?|1stHO|vessels?|annotation)$", re.IGNORECASE)
 IMAGE_ENDING = re.compile(r"[_-](training|test|image|img)$", re.IGNORECASE)
 READ = (*PICTURE_SUFFIXES, ".gif", *VOLUMES, ".gz", ".npy", ".npz")
@@ -60,6 +66,26 @@ def read_side_by_side(home: DataFolder) -> Iterator[Case]:
             task = Task.VOLUME if label.name.endswith(VOLUMES) else Task.IMAGE
             about = _id(base, root, stem), root.name, "unknown", task, image, label, {0: "structure"}, _use(base, root)
             yield Case(*about, subjects[stem])
+
+
+def beside_scans(path: Path, scans: Collection[str]) -> bool:
+    """Whether a file or folder is named as labels, or lies in a folder that is, and scans are named alike beside that.
+
+    ``labelsTr`` is beside ``imagesTr``, ``train_masks`` beside ``train_images``, ``gt/a.png`` beside ``gt/../img``.
+
+    scans  their paths and all folders these lie in, as ``lower_case`` has them
+    """
+    for place in (path, *path.parents):
+        for word in _LABEL_WORD.finditer(place.name):
+            before, after = place.name[: word.start()], place.name[word.end() :]
+            if any(lower_case(place.with_name(before + one + after)) in scans for one in SCAN_WORDS):
+                return True
+    return False
+
+
+def lower_case(path: Path) -> str:
+    """A path for comparing names: folders are called images and Images."""
+    return str(path).casefold()
 
 
 def stem_of(path: Path) -> str:

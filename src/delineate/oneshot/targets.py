@@ -11,7 +11,7 @@ from typing import Final
 
 from delineate.core.errors import InputError, Notice
 from delineate.core.terminal_text import counted
-from delineate.data.mask_folders import IMAGE_FOLDERS, MASK_ENDING, MASK_FOLDERS, READ
+from delineate.data.mask_folders import MASK_ENDING, MASK_FOLDERS, READ, beside_scans, lower_case
 from delineate.data.mask_folders import stem_of as stem
 from delineate.io.label_names import label_names
 from delineate.io.naming import stem_of
@@ -79,7 +79,8 @@ def targets_in(
             once.setdefault(place_of(file), file)
     kept = list(once.values())
     pictures = {(file.parent, stem(file)) for file in kept}
-    labels = {file for file in kept if file not in named and _is_label(file, pictures)}
+    scans = {lower_case(place) for file in files for place in (file, *file.parents)}
+    labels = {file for file in kept if file not in named and _is_label(file, pictures, scans)}
     kept = [file for file in kept if file not in labels]
     if not kept:
         raise InputError(
@@ -119,13 +120,13 @@ def place_of(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _is_label(path: Path, pictures: AbstractSet[tuple[Path, str]]) -> bool:
-    """Whether it is named as labels of a scan beside it, or lies in a folder of masks beside that of its picture."""
+def _is_label(path: Path, pictures: AbstractSet[tuple[Path, str]], scans: Collection[str]) -> bool:
+    """Whether it is named as labels of a scan beside it, or lies in a folder of masks beside scans or their folder."""
     name, folder = stem(path), path.parent
     plain = MASK_ENDING.sub("", name)
-    if folder.name.lower() in MASK_FOLDERS:
-        return any((folder.parent / one, shown) in pictures for one in IMAGE_FOLDERS for shown in (name, plain))
-    return plain != name and (folder, plain) in pictures
+    if folder.name.lower() in MASK_FOLDERS and {(folder.parent, name), (folder.parent, plain)} & pictures:
+        return True
+    return (plain != name and (folder, plain) in pictures) or beside_scans(path, scans)
 
 
 def _left_out(code: str, files: Collection[Path]) -> tuple[Notice, ...]:
