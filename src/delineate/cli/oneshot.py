@@ -32,7 +32,8 @@ def oneshot(
     refine: Annotated[
         bool,
         typer.Option(
-            "--refine/--coarse", help="Ask the model, or leave masks as they were found; volumes are followed."
+            "--refine/--coarse",
+            help="The model outlines what was found, or coarse masks stay; through volumes it follows either.",
         ),
     ] = True,
     places: Annotated[int, typer.Option(help="Places of a structure that are looked at.")] = 3,

@@ -47,7 +47,10 @@ class OneshotRequest(Request):
     model: ModelChoice = Field(default=ModelChoice(), description="Refines, and follows through volumes and videos.")
     features: ModelChoice | None = Field(default=None, description="What frames are compared by; default: the model.")
     reading: ReadOptions = ReadOptions()
-    refine: bool = Field(default=True, description="Ask the model, where it answers boxes; else coarse masks alone.")
+    refine: bool = Field(
+        default=True, description="What was found is outlined by the model, where it answers boxes; "
+        "else coarse masks stay, which the model follows through volumes and videos all the same.",
+    )
     places: int = Field(default=3, ge=1, le=12, description="Places of each structure that are looked at.")
     threshold: float | None = Field(
         default=None, ge=0, le=1, description="Similarity from which on a structure is found; default: by the supports."
