@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from delineate.core.errors import DelineateError
+from delineate.core.prompts import Box
+from delineate.io.growing_table import GrowingTable
 from delineate.labels.reading import open_segmentation
 from delineate.oneshot.score_file import read_rows
 from delineate.oneshot.targets import SHEET, targets_in
 from delineate.quill.predictor import QuillPredictor
 from delineate.systems.one_shot import OneShotOptions, OneShotPredictor
+from delineate.verbs.batch import BatchRequest, batch
 from delineate.verbs.oneshot import SCORES, OneshotRequest, OneshotResult, _supports_sha256, oneshot
 from delineate.verbs.records import RECORD
 from delineate.verbs.replay import ReplayRequest, replay
 from delineate.verbs.request import ModelChoice, OutputChoice
+from delineate.verbs.targets import SegmentTarget
 from fewshot.example_pictures import blob_picture
 
 
@@ -78,6 +83,11 @@ def test_targets_are_outlined_scored_and_shown_and_a_run_goes_on(folder: Path, t
     assert (out / by_name["t0"].file).stat().st_mtime_ns == before
     assert [row.target for row in again.rows] == ["t0", "t1", "t2"]
     assert [row.target for row in read_rows(out / SCORES)] == ["t0", "t1", "t2"]
+    whole = (out / SCORES).read_bytes()
+    (out / SCORES).write_bytes(whole[:-30])  # a run that was killed
+    assert [row.target for row in oneshot(request(folder, out, resume=True)).rows] == ["t0", "t1", "t2"]
+    assert [row.target for row in read_rows(out / SCORES)] == ["t0", "t1", "t2"]
+    assert (out / by_name["t0"].file).stat().st_mtime_ns == before
     blank = (folder / "targets" / "t1.png").read_bytes()
     (folder / "targets" / "t2.png").rename(folder / "targets" / "t1.png")  # another scan by a name that is done
     renamed = oneshot(request(folder, out, resume=True))
@@ -88,6 +98,32 @@ def test_targets_are_outlined_scored_and_shown_and_a_run_goes_on(folder: Path, t
         oneshot(request(folder, out))
     with pytest.raises(DelineateError, match="other supports"):
         oneshot(request(folder, out, resume=True, places=3))
+
+
+@pytest.mark.parametrize("verb", ["oneshot", "batch"])
+def test_a_table_is_not_written_anew_for_each_scan(
+    verb: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, added = list[int](), list[int]()
+    begin, add = GrowingTable.begin, GrowingTable.add
+
+    def counted_begin(self: GrowingTable, rows: Any = ()) -> None:
+        begun.append(len(rows := list(rows)))
+        begin(self, rows)
+
+    def counted_add(self: GrowingTable, rows: Any) -> None:
+        added.append(len(rows := list(rows)))
+        add(self, rows)
+
+    monkeypatch.setattr(GrowingTable, "begin", counted_begin)
+    monkeypatch.setattr(GrowingTable, "add", counted_add)
+    if verb == "oneshot":
+        oneshot(request(folder, tmp_path / "out"))
+    else:
+        model = ModelChoice(threads=1)
+        target = SegmentTarget(prompts=(Box(70, 40, 120, 90),))
+        batch(BatchRequest(inputs=(folder / "targets",), output=tmp_path / "out", model=model, asked=(target,)))
+    assert begun == [0] and added == [1, 1]
 
 
 BAD = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from delineate.core.errors import InputError
-from delineate.io.atomic import write_bytes
+from delineate.io.growing_table import GrowingTable
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,13 @@ class Row:
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """All rows, in one go: the file is whole at any time."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [one.name for one in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        numbers = {name: f"{getattr(row, name):.4f}" for name in ("similarity", "threshold", "confidence")}
-        writer.writerow({**asdict(row), **numbers, "seconds": f"{row.seconds:.2f}", "found": int(row.found)})
-    write_bytes(path, text.getvalue().encode())
+    """A new file of these rows."""
+    _table(path).begin(map(_cells, rows))
+
+
+def append_rows(rows: Sequence[Row], path: Path) -> None:
+    """The rows of one more target at the end of the file."""
+    _table(path).add(map(_cells, rows))
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -65,10 +63,18 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         return []
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return [_row(one) for one in csv.DictReader(stream)]
+        return [_row(one) for one in _table(path).rows()]
     except (csv.Error, KeyError, ValueError, TypeError) as error:
         raise InputError("E-SCORES", f"{path} is no file of scores: {error}.", "Choose another -o.") from None
+
+
+def _table(path: Path) -> GrowingTable:
+    return GrowingTable(path, [one.name for one in fields(Row)])
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    numbers = {name: f"{getattr(row, name):.4f}" for name in ("similarity", "threshold", "confidence")}
+    return {**asdict(row), **numbers, "seconds": f"{row.seconds:.2f}", "found": int(row.found)}
 
 
 def _row(cells: dict[str, str]) -> Row:

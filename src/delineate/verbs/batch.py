@@ -20,7 +20,7 @@ from delineate.predictors.capabilities import Scope
 from delineate.systems.routing import AUTO
 from delineate.tracking.guards import GuardSettings
 from delineate.verbs.batch_files import BatchFile, batch_files
-from delineate.verbs.batch_rows import FAILED, BatchRow, rows_of, write_summary
+from delineate.verbs.batch_rows import FAILED, BatchRow, rows_of, summary
 from delineate.verbs.outcome import Outcome
 from delineate.verbs.records import RequestRecord, begin_folder
 from delineate.verbs.request import ModelChoice, OutputChoice, Overwrite, Progress, Request
@@ -110,11 +110,12 @@ def batch(
         request.output, RequestRecord.of("batch", request), request.resume, request.overwrite,
         free=("inputs", "listing"), fixed="prompts, another model or other options",
     )  # fmt: skip
-    rows: list[BatchRow] = []
+    rows, table = list[BatchRow](), summary(request.output / SUMMARY)
+    table.begin()
     for number, file in enumerate(files, 1):
         new = _earlier(request, file) or _done(request, file, build)
         rows += new
-        write_summary(rows, request.output / SUMMARY)
+        table.add(row.as_json() for row in new)
         if found is not None:
             found(new)
         if progress is not None:

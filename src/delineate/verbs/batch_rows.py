@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from delineate.core.manifest import Manifest, ObjectRecord
 from delineate.core.terminal_text import rounded
-from delineate.io.atomic import write_bytes
+from delineate.io.growing_table import GrowingTable
 from delineate.verbs.outcome import Outcome
 
 FAILED = "failed"
@@ -68,14 +66,9 @@ def rows_of(file: str, manifest: Manifest) -> Iterator[BatchRow]:
         )
 
 
-def write_summary(rows: Sequence[BatchRow], path: Path) -> None:
-    """All rows, in one go: the file is whole at any time."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [one.name for one in fields(BatchRow)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(asdict(row))
-    write_bytes(path, text.getvalue().encode())
+def summary(path: Path) -> GrowingTable:
+    """The table of a batch."""
+    return GrowingTable(path, [one.name for one in fields(BatchRow)])
 
 
 def _doubted(one: ObjectRecord) -> list[int]:

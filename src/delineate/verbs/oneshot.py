@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from delineate.io.saving import outline_files, write_outlines
 from delineate.oneshot.calibration import Threshold, calibrated
 from delineate.oneshot.examples import Example, frames_needed, lying_volume, read_examples, require_alike
 from delineate.oneshot.scans import ScanFindings, find_as_shown
-from delineate.oneshot.score_file import Row, read_rows, write_rows
+from delineate.oneshot.score_file import Row, append_rows, read_rows, write_rows
 from delineate.oneshot.sheet import SheetEntry, save_sheet, save_tile
 from delineate.oneshot.targets import SHEET, TILES, targets_in
 from delineate.predictors.capabilities import PromptKind, Scope
@@ -118,15 +118,16 @@ def oneshot(request: OneshotRequest, progress: Progress | None = None) -> Onesho
     matcher = Matcher(extractor_of(compared), [one for _, one in supports], predictor, options)
     done = _begun(request)
     thresholds = _thresholds(matcher, request.threshold, [number for number, _ in supports])
-    kept = {target.name: _kept(request, target.path, done.get(target.name, [])) for target in targets}
+    kept = {target.name: _kept(request, target.path, done.get(target.name, []), matcher.names) for target in targets}
     rows = [row for target in targets for row in kept[target.name]]
+    write_rows(rows, request.output / SCORES)
     for number, target in enumerate(targets):
         if not kept[target.name]:
-            rows += _on_target(request, target.path, target.name, examples, matcher, thresholds, predictor)
-            write_rows(rows, request.output / SCORES)
+            fresh = _on_target(request, target.path, target.name, examples, matcher, thresholds, predictor)
+            append_rows(fresh, request.output / SCORES)
+            rows += fresh
         if progress is not None:
             progress(number + 1, len(targets))
-    write_rows(rows, request.output / SCORES)
     save_sheet(_entries(rows, request.output), request.output / SHEET)
     said = dict.fromkeys((*(notice for one in examples for notice in one.scan.notices), *found.notices))
     return OneshotResult(tuple(rows), thresholds, request.output, tuple(said))
@@ -165,9 +166,9 @@ def _begun(request: OneshotRequest) -> dict[str, list[Row]]:
     return done
 
 
-def _kept(request: OneshotRequest, path: Path, rows: list[Row]) -> list[Row]:
-    """The rows of a target, unless another scan has its name by now."""
-    if not rows:
+def _kept(request: OneshotRequest, path: Path, rows: list[Row], structures: Collection[str]) -> list[Row]:
+    """The rows of a target, unless some are missing, or another scan has its name by now."""
+    if {row.structure for row in rows} != set(structures):
         return []
     try:
         with open_scan(path, request.reading) as scan:
