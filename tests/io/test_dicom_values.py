@@ -15,6 +15,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from delineate.core.errors import DelineateError, InputError, MissingExtraError
 from delineate.io.opening import open_scan
 from delineate.io.readers import dicom_jpeg
+from delineate.io.readers.dicom_pixels import PixelReader
 from small_dicom import dicom, enhanced, item, levels, with_raw
 
 RAMP = np.linspace(1000, 3000, 64).astype(np.uint16).reshape(8, 8)
@@ -140,6 +141,31 @@ def test_a_cut_frame_is_damaged_not_unsupported(tmp_path: Path, name: str, keep:
         pytest.skip(str(error))
     except InputError as error:
         assert error.code == "E-DICOM-PIXELS"
+
+
+@pytest.mark.parametrize("frame", [0, 1])
+def test_a_cut_frame_of_jpeg_ls_is_not_given_to_its_slow_decoder(
+    tmp_path: Path, frame: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jpeg_ls = pytest.importorskip("jpeg_ls")
+    data = pydicom.dcmread(get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False))
+    whole = next(generate_frames(data.PixelData, number_of_frames=1))
+    frames = [whole, whole]
+    frames[frame] = whole[: len(whole) // 2]
+    decoded, decode = list[int](), jpeg_ls.decode_pixel_data
+
+    def watched(source: bytes, **options: Any) -> Any:
+        decoded.append(len(source))
+        return decode(source, **options)
+
+    monkeypatch.setattr(jpeg_ls, "decode_pixel_data", watched)
+    data.NumberOfFrames, data.PixelData = 2, encapsulate(frames)
+    data.save_as(tmp_path / "cut.dcm")
+    reader = PixelReader(tmp_path / "cut.dcm")
+    with pytest.raises(InputError, match=f"frame {frame} is cut off"):
+        reader.stored(frame)
+    assert not decoded
+    assert reader.stored(1 - frame).shape == (64, 64) and decoded
 
 
 def test_what_is_missing_is_named_only_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,57 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
 from delineate.cli import app, guard
 from delineate.core.manifest import Manifest
 from delineate.io.options import Pages, ReadOptions
 from delineate.verbs.inspect import InspectRequest, inspect
+from small_dicom import dicom
+
+
+def _video(path: Path, codec: str, pixels: str) -> Path:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for n in range(3):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * n, np.uint8), "rgb24")))
+        out.mux(stream.encode())
+    return path
+
+
+def _dicom(path: Path, syntax: UID) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 999, (16, 20)).astype(np.uint16)
+    dicom(path, pixels)
+    if syntax == RLELossless:
+        data = pydicom.dcmread(path)
+        data.compress(syntax)
+        data.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda folder: _video(folder / "a.mp4", "libx264", "yuv420p"), "h264, yuv420p"),
+        (lambda folder: _video(folder / "a.avi", "mjpeg", "yuvj420p"), "mjpeg, yuvj420p"),
+        (lambda folder: _dicom(folder / "a.dcm", RLELossless), "RLE Lossless"),
+        (lambda folder: _dicom(folder / "ct" / "a.dcm", RLELossless).parent, "RLE Lossless"),
+        (lambda folder: _dicom(folder / "a.dcm", ExplicitVRLittleEndian), ""),
+    ],
+    ids=["mp4", "avi", "packed-dicom", "packed-series", "plain-dicom"],
+)
+def test_it_is_said_how_pixels_are_packed(make: Callable[[Path], Path], said: str, tmp_path: Path) -> None:
+    assert inspect(InspectRequest(input=make(tmp_path))).compression == said
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ class Scan:
     times       seconds of each video frame in presentation order, or None
     notices     what was repaired or should be known, told once
     geometry    of a NIfTI file: what its header says of place, as stored. Nothing else of a header is kept
+    compression how the file packs its pixels: codec of a video, transfer syntax of DICOM; "" where it is not known
     origin      of DICOM: what tells whether labels are of this scan; in memory alone
 
     A scan is a context manager; closing it closes the file, for copies with another window or slice axis too.
@@ -81,6 +82,7 @@ class Scan:
     file: SourceFile | None = None
     notices: tuple[Notice, ...] = ()
     geometry: NiftiGeometry | None = None
+    compression: str = ""
     origin: Origin | None = field(default=None, repr=False)
     _closed: threading.Event = field(default_factory=threading.Event, repr=False)
 

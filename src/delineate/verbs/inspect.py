@@ -42,6 +42,7 @@ class InspectRequest(Request):
 class InspectResult:
     """What a scan is, in words; "" where there is nothing to say.
 
+    compression   how pixels are packed: the codec of a video, the transfer syntax of DICOM
     series        which one of a folder or file of several
     slices_along  axis of a volume, and why this one
     length        of a video, seconds and frames a second
@@ -53,6 +54,7 @@ class InspectResult:
     """
 
     format: str
+    compression: str
     series: str
     kind: str
     axes: str
@@ -105,6 +107,7 @@ def describe(scan: Scan, reading: ReadOptions | None = None) -> InspectResult:
     axes = zip(grid.axes, grid.shape, grid.axis_codes, strict=True)
     return InspectResult(
         format=scan.file.format if scan.file else "array",
+        compression=scan.compression,
         series=scan.file.series if scan.file else "",
         kind=f"{scan.kind.value}, {count}{scan.width} x {scan.height}{channels}",
         axes=" ".join(f"{name}={n} ({code})" for name, n, code in axes),

@@ -22,7 +22,7 @@ from delineate.io.limits import check_frames, check_picture
 from delineate.io.options import Pages, ReadOptions
 from delineate.io.readers import dicom_seg
 from delineate.io.readers.dicom_origin import origin_of
-from delineate.io.readers.dicom_pixels import pixel_bytes
+from delineate.io.readers.dicom_pixels import compression_of, pixel_bytes
 from delineate.io.readers.dicom_scan import clip, image, unplaced_volume, volume
 from delineate.io.readers.dicom_series import Choice, choices_of, chosen
 from delineate.io.readers.dicom_slices import ASSUMED, Slice, frame_count, placed, places_are_assumed, slices_of
@@ -87,7 +87,7 @@ def read(path: Path, options: ReadOptions) -> Scan:
     if not one.has_picture:
         kind = excerpt(one.tags.text("Modality"), 16) or "unknown"
         raise InputError("E-DICOM-NO-IMAGE", f"{path.name} holds no picture (modality {kind}).", _instead(kind))
-    return replace(_opened_file(one, options), origin=origin_of(one.tags))
+    return replace(_opened_file(one, options), origin=origin_of(one.tags), compression=compression_of(one.tags))
 
 
 def _opened_file(one: _File, options: ReadOptions) -> Scan:
@@ -141,7 +141,9 @@ def read_files(folder: Path, files: Sequence[Path], options: ReadOptions) -> Sca
     notices += said
     scan, used = _opened_choice(choice, options)
     file = SourceFile(folder, "DICOM series", sha256_of(*used), f"#{choice.position}")
-    return replace(scan, file=file, origin=origin_of(choice.slices[0].tags)).with_notices(*notices)
+    packed = ", ".join(dict.fromkeys(name for one in choice.slices if (name := compression_of(one.tags))))
+    origin = origin_of(choice.slices[0].tags)
+    return replace(scan, file=file, origin=origin, compression=packed).with_notices(*notices)
 
 
 def _images(folder: Path, files: Sequence[Path], notices: list[Notice]) -> list[_File]:

@@ -12,7 +12,9 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
+from pydicom.encaps import get_frame
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
+from pydicom.uid import UID, JPEGLSTransferSyntaxes
 
 from delineate.core.errors import InputError, MissingExtraError, Notice
 from delineate.io.readers import dicom_jpeg
@@ -23,6 +25,8 @@ INVERTED = Notice("W-MONOCHROME1", "The file shows low values bright (MONOCHROME
 LUT = Notice("W-DICOM-LUT", "Values are those of the file's own table (modality LUT).")
 PADDED = Notice("W-DICOM-PADDING", "Pixels that the file calls padding, not image, were set to the lowest other value.")
 SLOPE = Notice("W-DICOM-SLOPE", "RescaleSlope is 0, which would make all values one; 1 is taken.")
+END_OF_IMAGE = b"\xff\xd9"  # of JPEG-LS; never within its pixels
+PLAIN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")  # transfer syntaxes that pack nothing
 LEAST_HOUNSFIELD = -4096  # padding of a CT down to this is left as it is: no window of a CT reaches below air
 
 
@@ -113,6 +117,7 @@ class PixelReader:
             data.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         self._require_bits(frame)
         try:
+            self._require_end(frame)
             return np.asarray(pixel_array(data, index=frame))
         except Exception as error:  # decoders raise whatever damaged bytes make them
             raise _refusal(self._path, data.file_meta.TransferSyntaxUID, error) from None
@@ -127,6 +132,22 @@ class PixelReader:
         self._stream.seek(self._start)
         if here - self._start < end:
             raise _damaged(self._path, ValueError(f"frame {frame} ends at byte {end} of {here - self._start}"))
+
+    def _require_end(self, frame: int) -> None:
+        """That a frame of JPEG-LS has an end: its decoder takes half a minute over what is cut off before."""
+        if self._data.file_meta.TransferSyntaxUID not in JPEGLSTransferSyntaxes:
+            return
+        tables = (self._data.get("ExtendedOffsetTable"), self._data.get("ExtendedOffsetTableLengths"))
+        self._stream.seek(self._start)
+        content = get_frame(
+            self._stream,
+            frame,
+            extended_offsets=tables if all(tables) else None,
+            number_of_frames=int(self._data.get("NumberOfFrames") or 1),
+        )
+        self._stream.seek(self._start)
+        if END_OF_IMAGE not in content:
+            raise ValueError(f"frame {frame} is cut off before its end marker")
 
     def _point_at_pixels(self) -> None:
         """The pixels stay in the file: the tag's value is the stream, standing where they begin."""
@@ -145,6 +166,12 @@ class PixelReader:
 
 
 _PIXEL_TAGS = ((0x7FE0, 0x0010), (0x7FE0, 0x0009), (0x7FE0, 0x0008))
+
+
+def compression_of(tags: Tags) -> str:
+    """What the transfer syntax of a file is called; "" where it packs nothing."""
+    syntax = str(getattr(tags.data, "file_meta", {}).get("TransferSyntaxUID", ""))
+    return "" if syntax in ("", *PLAIN) else UID(syntax).name[:64]
 
 
 def pixel_bytes(tags: Tags) -> int:

@@ -165,13 +165,15 @@ def read(path: Path, options: ReadOptions) -> Scan:
             )
         aspect = _aspect(stream)
         check_picture(path, round(stream.width * max(1.0, aspect)), stream.height, 3, options)
+        packed = f"{stream.codec_context.codec.canonical_name}, {stream.pix_fmt or 'unknown pixels'}"
         base, streams = float(stream.time_base or 1), len(container.streams.video)
     index = index_of(path, options)
     frames = VideoFrames(path, index, aspect)
     unit = 1.0 if index.counted else base
     times = tuple((time - index.times[0]) * unit for time in index.times)
     notices = (*index.notices, *_picture_notices(path, aspect, streams))
-    return Scan.from_frames(frames, modality=guess(frames.read(0), path), times=times, notices=notices)
+    kind = guess(frames.read(0), path)
+    return Scan.from_frames(frames, modality=kind, times=times, notices=notices, compression=packed)
 
 
 def _aspect(stream: Any) -> float:
