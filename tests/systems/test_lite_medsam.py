@@ -136,7 +136,8 @@ def test_an_adapter_runs_in_the_shipped_graph_as_in_torch(lite_medsam: Path, tmp
     with torch.no_grad():
         for parameter in (*adapter.parameters(), host.prompt_encoder.point_embed[1].weight):
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    adapter.save(file, {"prompt_encoder.point_embed.1.weight": host.prompt_encoder.point_embed[1].weight})
+    learned = {"prompt_encoder.point_embed.1.weight": host.prompt_encoder.point_embed[1].weight}
+    adapter.save(file, learned, "lite_medsam", host)
 
     shipped: Any = build("lite_medsam", BuildOptions(device="cpu", adapter=file))
     network = build("lite_medsam", replace(plain, adapter=file))

@@ -113,6 +113,27 @@ def test_an_adapter_for_another_encoder_is_refused(tmp_path: Path) -> None:
         put_adapter(tiny_sam().host, tmp_path / "adapter.safetensors")
 
 
+@pytest.mark.parametrize("part", ["vision_encoder.", "mask_decoder.", "prompt_encoder."])
+@pytest.mark.parametrize("place", ["encoder", "decoder"])
+def test_an_adapter_is_refused_where_any_weight_beside_it_is_another(place: str, part: str, tmp_path: Path) -> None:
+    host, other = tiny_sam().host, tiny_sam().host
+    other.load_state_dict(host.state_dict())
+    name = next(n for n, p in reversed(list(other.named_parameters())) if n.startswith(part))
+    with torch.no_grad():
+        other.get_parameter(name).add_(0.01)
+    plain = copy.deepcopy(host)
+    put = LowRankAdapter.put if place == "encoder" else LowRankAdapter.put_in_decoder
+    adapter = put(host.vision_encoder if place == "encoder" else host.mask_decoder, AdapterOptions(rank=2), 10)
+    learned = {"prompt_encoder.no_mask_embed.weight": host.prompt_encoder.no_mask_embed.weight}
+    with torch.no_grad():
+        for parameter in (*adapter.parameters(), *learned.values()):
+            parameter.add_(0.1)
+    adapter.save(tmp_path / "adapter.safetensors", learned, "tiny", host)
+    put_adapter(plain, tmp_path / "adapter.safetensors")
+    with pytest.raises(ModelError, match="other weights of the same shape"):
+        put_adapter(other, tmp_path / "adapter.safetensors")
+
+
 @pytest.mark.parametrize("kind", list(AdapterKind), ids=str)
 def test_a_run_begins_with_the_same_matrices_each_time(kind: AdapterKind) -> None:
     made = []

@@ -104,6 +104,7 @@ class AdapterFile:
     others    whole weights that learned with them, under the host's names
     base      the system it was trained on ("" where the file does not say)
     expected  ``fingerprint`` of the layers it was trained beside ("" where the file does not say)
+    network   ``fingerprint`` of all weights it was trained with, but for ``others`` ("" likewise)
     """
 
     name: str
@@ -111,6 +112,7 @@ class AdapterFile:
     others: Arrays
     base: str
     expected: str
+    network: str
 
     @classmethod
     def read(cls, path: Path) -> AdapterFile:
@@ -144,7 +146,7 @@ class AdapterFile:
         except ValueError as error:
             raise ModelError("E-ADAPTER", f"{path.name} holds {error} for a layer, of no one rank.", WAY_OUT) from error
         others = {key: value for key, value in arrays.items() if not key.startswith(PREFIX)}
-        return cls(path.name, layers, others, said.get("base", ""), said.get("base_layers", ""))
+        return cls(path.name, layers, others, *(said.get(key, "") for key in ("base", "base_layers", "base_weights")))
 
 
 def fingerprint(weights: Arrays) -> str:
@@ -185,7 +187,10 @@ def adapted(state: Arrays, path: Path) -> dict[str, NDArray[np.float32]]:
             f"{adapter.name} is for a network of another size: {excerpt(other[0])} does not fit{whose}.",
             WAY_OUT,
         )
-    if adapter.expected and adapter.expected != fingerprint(weights):
+    beside = {n: v for n, v in state.items() if n not in adapter.others and v.dtype.kind == "f"}
+    if (adapter.expected and adapter.expected != fingerprint(weights)) or (
+        adapter.network and adapter.network != fingerprint(beside)
+    ):
         raise ModelError(
             "E-ADAPTER", f"{adapter.name} was trained beside other weights of the same shape{whose}.", WAY_OUT
         )

@@ -58,7 +58,7 @@ class Adapted:
         if self.adapter is not None:
             learned = {id(p) for group in self._groups for p in group["params"]}
             others = {n: p for n, p in self.host.named_parameters() if id(p) in learned and ".lora_" not in n}
-            self.adapter.save(folder / ADAPTER, others, self.predictor.record.name)
+            self.adapter.save(folder / ADAPTER, others, self.predictor.record.name, self.host)
 
     def take(self, weights: Path) -> None:
         """The best weights of a run, which ``weights`` and ``keep`` wrote."""

@@ -84,6 +84,7 @@ class LowRankAdapter:
     def __init__(self, tuner: Any, options: AdapterOptions, place: str = "") -> None:
         self.tuner, self.options, self.place = tuner, options, place
         self.module: nn.Module = tuner.model
+        self._base_weights: str | None = None
         layers = {name: self.module.get_submodule(name) for name in tuner.targeted_module_names}
         self.beside = {place + name: layer.base_layer.weight for name, layer in layers.items()}
 
@@ -190,8 +191,7 @@ class LowRankAdapter:
     @torch.no_grad()
     def merged(self, host: nn.Module) -> dict[str, Tensor]:
         """The host's weights as if it never had adapters."""
-        found = {k.replace(".base_layer.", "."): v for k, v in host.state_dict().items() if ".lora_" not in k}
-        found = {k: v for k, v in found.items() if not k.endswith(f".ranknum.{NAME}")}
+        found = {k.replace(".base_layer.", "."): v for k, v in host.state_dict().items() if _is_of_host(k)}
         matrices: dict[str, dict[str, Tensor]] = {}
         for name, value in self.arrays().items():
             if place := MATRIX.match(name):
@@ -208,12 +208,34 @@ class LowRankAdapter:
         for name, parameter in self.arrays().items():
             parameter.copy_(arrays[name])
 
-    def save(self, path: Path, others: Mapping[str, Tensor] | None = None, base: str = "") -> None:
-        """Write the adapters, and weights that were trained with them, under the host's names; ``base``: the system."""
+    def save(
+        self,
+        path: Path,
+        others: Mapping[str, Tensor] | None = None,
+        base: str = "",
+        host: nn.Module | None = None,
+    ) -> None:
+        """Write the adapters.
+
+        others  weights that were trained with them, under the host's names
+        base    the system
+        host    the network; all of it that did not learn is what the file may be put into
+        """
+        others = dict(others or {})
+        if host is not None and self._base_weights is None:  # they are the same at any time
+            before = {k.replace(".base_layer.", "."): v for k, v in host.state_dict().items() if _is_of_host(k)}
+            frozen = {k: v for k, v in before.items() if k not in others and v.is_floating_point()}
+            self._base_weights = fingerprint(as_arrays(frozen))
+        said = {} if self._base_weights is None else {"base_weights": self._base_weights}
         save_arrays(
-            path, self.arrays() | dict(others or {}), adapter=json.dumps(asdict(self.options)), base=base,
-            base_layers=fingerprint(as_arrays(self.beside)),
+            path, self.arrays() | others, adapter=json.dumps(asdict(self.options)), base=base,
+            base_layers=fingerprint(as_arrays(self.beside)), **said,
         )  # fmt: skip
+
+
+def _is_of_host(name: str) -> bool:
+    """Whether a weight of a network with adapters is the network's own."""
+    return ".lora_" not in name and not name.endswith(f".ranknum.{NAME}")
 
 
 def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
