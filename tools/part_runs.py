@@ -14,6 +14,7 @@ import torch
 
 from delineate.adapters.slots import DecoderSlot, Slot, remove
 from delineate.checkpoints.system_file import SystemCard, write_system
+from delineate.core.manifest import RANDOM
 from delineate.data.cases import Case, Use
 from delineate.data.layouts import read_dataset
 from delineate.data.subjects import subject_of
@@ -190,7 +191,9 @@ SETS = {  # shown as, data set, pictures of it
 
 def clicked(steps: int, hyper: bool, seed: int, folder: Path) -> Found:
     """Adapters on LiteMedSAM's published weights, from one click; carotid and skin are learned, but for some people."""
-    predictor = build(LITE, replace(OPTIONS, untrained=True))
+    predictor = build(LITE, replace(OPTIONS, untrained=True))  # parts at their start, on the host's kept weights
+    if predictor.record.sha256 == RANDOM:
+        raise SystemExit("First: delineate models pull lite_medsam")
     if not hyper:
         remove(predictor.network.host.mask_decoder, DecoderSlot.HYPER)
     sets = {shown: of_sets(name)[:most] for shown, (name, most) in SETS.items()}

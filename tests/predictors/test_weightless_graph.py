@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ pytest.importorskip("onnx")
 from delineate.checkpoints import store
 from delineate.core.errors import ModelError
 from delineate.core.frame import Frame
+from delineate.core.hashing import sha256_of
+from delineate.core.manifest import RANDOM
 from delineate.core.resolve import FramePrompts
 from delineate.predictors.export.graph import export_graph
 from delineate.predictors.frame_predictor import Query
@@ -99,6 +102,25 @@ def test_without_weights_the_ways_out_are_named_or_torch_makes_random_ones(model
         build("lite_medsam", BuildOptions(device="cpu"))
     assert caught.value.code == "E-MODEL-WEIGHTS" and "models pull lite_medsam" in caught.value.hint
     assert isinstance(build("lite_medsam", BuildOptions(untrained=True, device="cpu")), SamPredictor)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_untrained_is_random_whatever_is_kept(backend: str, random_weights: Path, models: Path) -> None:
+    kept = store.import_checkpoint("lite_medsam", random_weights)
+    options = BuildOptions(untrained=True, device="cpu", precision="fp32", backend=backend)
+    assert build("lite_medsam", options).record.sha256 == RANDOM
+    assert build("lite_medsam", replace(options, checkpoint=kept)).record.sha256 == sha256_of(kept), "it was given"
+
+
+def test_parts_that_are_untrained_begin_on_the_weights_of_their_host(random_weights: Path, models: Path) -> None:
+    name = "medical_sam_adapter_lite_medsam"
+    alone = build(name, TORCH)
+    assert alone.record.sha256 == RANDOM
+    torch.save(alone.network.host.state_dict(), models.with_name("own.pth"))
+    store.import_checkpoint(name, models.with_name("own.pth"))
+    assert build(name, TORCH).record.sha256 == RANDOM, "not what is kept of its own"
+    host = store.import_checkpoint("lite_medsam", random_weights)
+    assert build(name, TORCH).record.sha256 == f"lite_medsam {sha256_of(host)}, the rest random"
 
 
 def test_a_graph_is_filled_once_and_beside_the_weights(random_weights: Path, models: Path) -> None:

@@ -30,7 +30,13 @@ Device = Annotated[str, typer.Option("--device", help="Where published systems r
 Precision = Annotated[str, typer.Option("--precision", help="Of image encoders: auto, fp32, bf16 or fp16.")]
 Backend = Annotated[str, typer.Option("--backend", help="What computes: auto, torch, onnx, openvino.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Which system a checkpoint belongs to.")]
-Untrained = Annotated[bool, typer.Option("--untrained", help="Random weights: to try the machinery only.")]
+Untrained = Annotated[
+    bool,
+    typer.Option(
+        "--untrained",
+        help="Random weights, whatever is kept: to try the machinery. A paper's parts begin so beside their host's.",
+    ),
+]
 Variant = Annotated[str, typer.Option("--variant", help="Where authors do it in two ways: delineate systems NAME.")]
 Adapter = Annotated[
     Path | None,

@@ -140,12 +140,11 @@ class AdaptedWeights:
 
     def file(self, options: BuildOptions) -> Path | None:
         """Where this system's weights are: what learned alone, what is given, or what is kept; None: nowhere."""
-        from delineate.checkpoints.store import cached_path
         from delineate.checkpoints.system_file import read_card
 
         if options.adapter is not None and read_card(options.adapter) is not None:
             return options.adapter
-        return options.checkpoint or cached_path(self.name)
+        return options.weights_of(self.name)
 
     def _load_whole(self, network: nn.Module, weights: Weights, path: Path, options: BuildOptions) -> None:
         from delineate.checkpoints.loading import load_all

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from delineate.checkpoints.store import cached_path, require_unchanged
+from delineate.checkpoints.store import require_unchanged
 from delineate.core.errors import ModelError
 from delineate.core.hashing import both_hashes, sha256_of
 from delineate.core.manifest import RANDOM, ModelRecord
@@ -38,7 +38,7 @@ def require_weights(name: str, options: BuildOptions) -> None:
 
     Without torch nothing is said: that comes first (``needs_torch``).
     """
-    absent = options.checkpoint is None and not options.untrained and cached_path(name) is None
+    absent = not options.untrained and options.weights_of(name) is None
     if absent and find_spec("torch") is not None:
         raise no_weights(name)
 
@@ -67,7 +67,7 @@ def _with_weights(
     from delineate.checkpoints.loading import load_all
     from delineate.checkpoints.reading import read_weights
 
-    path = options.checkpoint or cached_path(name)
+    path = options.weights_of(name)
     if path is not None:
         weights = read_weights(path)
         known = any(key.startswith("vision_encoder.") for key in weights)  # saved by this package

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from delineate.checkpoints.key_maps import sam_weights
-from delineate.checkpoints.store import cached_path, require_unchanged
+from delineate.checkpoints.store import require_unchanged
 from delineate.checkpoints.torch_archive import is_torch_archive
 from delineate.core.errors import ModelError
 from delineate.core.hashing import sha256_of
@@ -28,7 +28,7 @@ def built_on_graph(name: str, options: BuildOptions, behavior: SamBehavior, lice
     """
     if not has_graph(name) or not _wanted(options):
         return None
-    path = options.checkpoint or cached_path(name)
+    path = options.weights_of(name)
     if path is None:
         if options.untrained:
             return None

@@ -114,7 +114,7 @@ class OneShotShaped:
 
         from delineate.checkpoints.reading import read_weights
 
-        path = options.checkpoint or cached_path(kept)
+        path = options.weights_of(kept)
         native = {} if path is None else read_weights(path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from delineate.adapters.freeze import FreezePolicy
 from delineate.checkpoints.download import Source
+from delineate.checkpoints.store import cached_path
 from delineate.compute.device import device_name
 from delineate.compute.threads import usable_threads
 from delineate.core.errors import ModelError
@@ -27,7 +28,9 @@ class BuildOptions:
     """How a system is built.
 
     checkpoint  a published or trained file, or None
-    untrained   random weights where there is no file: to try the machinery, not to outline anything
+    untrained   random weights where no file is given, whatever is kept: to try the machinery, not to outline anything.
+                Of a system with a paper's parts those are random, beside the weights of its host where they are kept.
+                Quill has its own always
     threads     of the CPU, at most one for each core; 0 means all
     device      auto, cpu, cuda (gpu), cuda:1, mps
     precision   auto, fp32, bf16, fp16
@@ -53,6 +56,10 @@ class BuildOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "threads", usable_threads(self.threads))
         object.__setattr__(self, "device", device_name(self.device))
+
+    def weights_of(self, name: str) -> Path | None:
+        """The file that a system's weights are read from: the one given, else the one kept; None: random ones."""
+        return self.checkpoint or (None if self.untrained else cached_path(name))
 
     @property
     def encoder_backend(self) -> str:

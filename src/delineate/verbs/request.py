@@ -72,7 +72,10 @@ ModelName = Annotated[str, WrapSerializer(_named_model), Field(json_schema_extra
 FollowLinks = Annotated[bool, Field(description="Whether paths and links of the data set may lead outside its folder.")]
 Overwrite = Annotated[bool, Field(description="Replace what this program wrote before.")]
 SystemName = Annotated[str | None, Field(description="The system a checkpoint belongs to, where it does not say.")]
-Untrained = Annotated[bool, Field(description="Random weights, where there is no file.")]
+Untrained = Annotated[
+    bool,
+    Field(description="Random weights where no file is given; of a paper's parts, beside the kept ones of their host."),
+]
 Threads = Annotated[int, Field(description="Of the CPU; 0: all.")]
 
 
