@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bright_predictor import BrightPredictor
 from tiny_networks import moving_frames, tiny_sam, tiny_sam2
 
 pytest.importorskip("transformers")
@@ -20,6 +21,7 @@ from delineate.core.manifest import ModelRecord
 from delineate.core.prompt_log import AddPrompt, AddPrompts, PromptLog
 from delineate.core.prompts import Box, Lasso, Mask, Point, Prompt
 from delineate.core.resolve import FramePrompts
+from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.predictors.frame_predictor import FramePredictor, Query
 from delineate.predictors.sam import SamPredictor
@@ -165,3 +167,24 @@ def test_the_choice_is_in_the_manifest_and_comes_back(chosen: bool | None, event
     assert sum(isinstance(event, AddPrompt | AddPrompts) for event in found) == (events or default)
     again = replay(ReplayRequest(manifest=manifest, output=OutputChoice(path=tmp_path / "again.png")))
     assert again.same and (tmp_path / "again.png").read_bytes() == outlines
+
+
+def test_what_was_asked_before_an_outline_was_drawn_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode, counts, outline = Rle.decode, list[int](), Mask.from_array(DRAWN)
+
+    def counted(self: Rle) -> np.ndarray:
+        counts[-1] += 1
+        return decode(self)
+
+    monkeypatch.setattr(Rle, "decode", counted)
+    for lassos in (1, 9):
+        counts.append(0)
+        session = Session(Scan.from_image(PICTURE[..., 0]), BrightPredictor())
+        for n in range(lassos):
+            session.prompt(Lasso((10 + n, 10), (40, 12), (30, 40)), "a")
+        session.prompt(outline, "a")
+        counts[-1] = 0
+        session.prompt(Point(60, 60), "a")
+        (drawn, clicked) = session.tracks["a"].queries(0)
+        assert np.array_equal(drawn.mask, DRAWN) and len(clicked.points) == 1
+    assert counts[0] == counts[1]

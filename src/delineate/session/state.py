@@ -10,7 +10,7 @@ from delineate.core.errors import Notice
 from delineate.core.grid import Placement
 from delineate.core.manifest import ObjectRecord
 from delineate.core.propagation_options import PropagationOptions
-from delineate.core.resolve import FramePrompts, ResolvedPrompt, join
+from delineate.core.resolve import FramePrompts, ResolvedPrompt
 from delineate.core.rle import Rle
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation, SegmentedObject
@@ -121,13 +121,16 @@ class ObjectTrack:
 
     def queries(self, frame: int) -> tuple[FramePrompts, ...]:
         """What was asked on a frame, in order, since an outline was drawn there last: a query for each event."""
-        events: dict[int, list[ResolvedPrompt]] = {}
+        events: dict[int, list[RecordedPrompt]] = {}
         for prompt in self.prompts:
             if prompt.placed.frame == frame:
-                events.setdefault(prompt.event, []).append(prompt.whole)
-        queries = [join(together)[0][frame] for together in events.values()]
-        drawn = [n for n, query in enumerate(queries) if query.drawn is not None]
-        return tuple(queries[drawn[-1] if drawn else 0 :])
+                events.setdefault(prompt.event, []).append(prompt)
+        since: list[FramePrompts] = []
+        for together in reversed(events.values()):  # what came before an outline was drawn is not even decoded
+            since.append(FramePrompts.joined([one.whole.prompts for one in together]))
+            if since[-1].drawn is not None:
+                break
+        return tuple(reversed(since))
 
     def words(self, frame: int) -> str | None:
         """What the object was called on a frame, last."""
