@@ -1,7 +1,7 @@
 """Clips with exact labels from still ultrasound: a vessel that beats under a hand that moves, in speckle and shadows.
 
 What changes from frame to frame is what an encoder of single frames cannot average away: noise that is new each time,
-the gain, and shadows over the vessel for up to three frames (a probe that loses contact), in which it is hardly seen.
+the gain, and shadows over half of the picture or all of it for up to three frames (a probe that loses contact).
 Where it lies and how large it is changes smoothly, at the pace of a heart seen at 20 to 30 frames a second. Each clip
 bends the tissue in its own way, so that few stills give many shapes. The motion is made up; the tissue is real.
 """
@@ -23,7 +23,7 @@ from delineate.data.cases import Case
 from delineate.data.layouts import read_dataset
 
 FRAMES, SIDE = 16, 128
-NEAR = (0.7, 1.1)  # pixels of the source per pixel: the vessel takes a third of the picture or more
+NEAR = (0.7, 1.4)  # pixels of the source per pixel: the vessel takes a quarter of the picture or more
 BENT = 6.0  # pixels of the source, the deviation of how far tissue is displaced
 SHADOWED, DARK = 0.3, 0.02  # chance that a shadow begins on a frame; what is left of the brightness
 Field = NDArray[np.float64]
@@ -32,8 +32,8 @@ Field = NDArray[np.float64]
 def clip_of(picture: Field, labels: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray, NDArray, list[int]]:
     """Frames (T, S, S) in 8 bits, labels (T, S, S) and the shadowed frames, from a still picture of values 0 to 1."""
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
-    center = np.array(ndimage.center_of_mass(labels)) + rng.uniform(-0.2, 0.2, 2) * SIDE
     scale, turn, mirror = rng.uniform(*NEAR), rng.uniform(-0.4, 0.4), rng.choice((-1.0, 1.0))
+    center = np.array(ndimage.center_of_mass(labels)) + scale * rng.uniform(-0.25, 0.25, 2) * SIDE
     beat, hand = rng.uniform(14, 24), rng.uniform(30, 60)  # frames of a period
     phases, amounts = rng.uniform(0, 2 * np.pi, 3), rng.uniform(2, 5, 2)
     pulse, width = rng.uniform(0.12, 0.25), rng.uniform(0.25, 0.4) * SIDE
@@ -77,7 +77,7 @@ def _bend(shape: Sequence[int], rng: np.random.Generator) -> Field:
 
 def _shadow(rng: np.random.Generator) -> Field:
     """Columns that are nearly dark, with soft edges."""
-    middle, half = rng.uniform(0.35, 0.65) * SIDE, rng.uniform(0.2, 0.35) * SIDE
+    middle, half = rng.uniform(0.35, 0.65) * SIDE, rng.uniform(0.3, 0.6) * SIDE
     away = np.abs(np.arange(SIDE) - middle) - half
     return np.broadcast_to(DARK + (1 - DARK) / (1 + np.exp(-away / 2)), (SIDE, SIDE))
 

@@ -242,7 +242,7 @@ def temporal(title: str, one: ClipRun) -> Comparison:
 COMPARISONS = {
     one.name: one
     for one in (
-        temporal("MediViSTA (2025)", ClipRun("medivista", 64, 8, 500, 500)),
+        temporal("MediViSTA (2025)", ClipRun("medivista", 64, 5, 400, 400)),
         Comparison(
             "slices", "Medical SAM Adapter in 3D", (DICE,), SEEDS,
             {ALL: partial(slices, True), "no depth branch": partial(slices, False)},
@@ -257,6 +257,6 @@ COMPARISONS = {
         Comparison(
             "branch", "SAM-UNet", (DICE,), SEEDS, {ALL: partial(beside, True), "no branch": partial(beside, False)}
         ),
-        temporal("MediViSTA-SAM (2023)", ClipRun("medivista_sam", 64, 8, 700, 1000)),
+        temporal("MediViSTA-SAM (2023)", ClipRun("medivista_sam", 64, 8, 500, 700)),
     )
 }  # fmt: skip
