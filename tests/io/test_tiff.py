@@ -16,6 +16,8 @@ from delineate.core.grid import Placement
 from delineate.core.scan import ScanKind
 from delineate.io.opening import open_scan
 from delineate.io.readers import tiff_pages
+from delineate.labels.reading import open_segmentation
+from delineate.verbs.drawn_masks import picture_values
 
 GRAY = np.tile(np.arange(40, dtype=np.uint8) * 6, (30, 1))
 RGB = np.dstack([GRAY, GRAY[::-1, ::-1], GRAY // 2])
@@ -48,6 +50,28 @@ def test_white_as_zero_is_turned(tmp_path: Path, dtype: Any) -> None:
     scan = open_scan(tmp_path / "a.tif")
     np.testing.assert_array_equal(scan.pixels(0), GRAY)
     assert scan.dtype == dtype and "W-TIFF-WHITE" in [n.code for n in scan.notices]
+
+
+@pytest.mark.parametrize("labels", [GRAY > 99, (GRAY > 99).astype(np.uint8), (GRAY // 30).astype(np.uint16)], ids=str)
+def test_labels_that_keep_white_as_zero_are_what_is_stored(tmp_path: Path, labels: np.ndarray) -> None:
+    """tifffile and scikit-image write every bool mask so, ImageJ masks with an inverted look-up table."""
+    tifffile.imwrite(tmp_path / "a.tif", labels, photometric="miniswhite")
+    found = open_segmentation(tmp_path / "a.tif")
+    inside = sum(found.segmentation.mask(name, 0) for name in found.segmentation.names)
+    np.testing.assert_array_equal(inside, labels != 0)
+    assert "W-TIFF-WHITE" in [n.code for n in found.scan.notices]
+
+
+def test_a_mask_that_keeps_white_as_zero_is_drawn_where_it_is_stored(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GRAY > 99)
+    np.testing.assert_array_equal(picture_values(tmp_path / "a.tif") > 0, GRAY > 99)
+
+
+@pytest.mark.parametrize("compression", ["group3", "group4"])
+def test_the_structure_of_a_fax_is_white(tmp_path: Path, compression: str) -> None:
+    Image.fromarray(GRAY > 99).save(tmp_path / "a.tif", compression=compression)
+    (name,) = (found := open_segmentation(tmp_path / "a.tif").segmentation).names
+    np.testing.assert_array_equal(found.mask(name, 0), GRAY > 99)
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt", "raw"])

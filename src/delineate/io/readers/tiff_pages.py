@@ -20,6 +20,8 @@ from delineate.io.readers.picture import ALPHA_DROPPED, ROTATED, page_pixels, up
 from delineate.io.unpacking import DEFLATE_RATIO, PIECE, Packing, holds_more
 
 WHITE_LOW = Notice("W-TIFF-WHITE", "The file keeps white as 0 (MinIsWhite); gray values were inverted.")
+LABELS_AS_STORED = Notice("W-TIFF-WHITE", "The file keeps white as 0 (MinIsWhite); its labels are taken as stored.")
+_FAX = (2, 3, 4)  # compressions of scanned paper, whose pictures always keep white as 0
 _DEFLATE = (8, 32946, 50013)  # what TIFF calls it
 _LZW, _PACKBITS, _NONE = 5, 32773, 1
 _RATIOS = {_NONE: 1, _PACKBITS: 64, _LZW: 2731, **dict.fromkeys(_DEFLATE, DEFLATE_RATIO)}  # bytes of a byte, at most
@@ -107,9 +109,7 @@ class TiffPages:
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * 255
         if page.photometric == PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-            self._tell(WHITE_LOW)
-            bits = 8 if page.bitspersample == 1 else page.bitspersample
-            pixels = (2**bits - 1 - pixels).astype(pixels.dtype)
+            pixels = self._white_high(page, pixels)
         if page.bitspersample in FEW_BITS and pixels.dtype == np.uint8 and not self.options.palette_indices:
             pixels = pixels * np.uint8(255 // (2**page.bitspersample - 1))
         if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
@@ -124,6 +124,15 @@ class TiffPages:
                 "Check that it is the right file.",
             )
         return self._upright(page, pixels)
+
+    def _white_high(self, page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Of a page that keeps white as 0; labels stay the numbers they are, as with a palette."""
+        if self.options.palette_indices and page.compression not in _FAX:
+            self._tell(LABELS_AS_STORED)
+            return pixels
+        self._tell(WHITE_LOW)
+        bits = 8 if page.bitspersample == 1 else page.bitspersample
+        return np.asarray(2**bits - 1 - pixels, pixels.dtype)
 
     def _upright(self, page: Any, pixels: NDArray[Any]) -> NDArray[Any]:
         turn = orientation_of(page)
