@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from delineate.core.grid import Affine, Grid, Placement
 
 SAME: Final = 0.05  # voxels between two places that are taken for one
+SAME_STEP: Final = 0.01  # of a spacing, by which another one may differ that is taken for it
 
 
 class Fit(Enum):
@@ -19,14 +20,18 @@ class Fit(Enum):
     SAME = "the same voxels in the same order"
     REORDERED = "the same voxels, axes flipped or exchanged, or a part of them"
     BETWEEN = "voxels between the other's: another spacing or direction, or an offset"
-    UNKNOWN = "sizes differ, and one of them does not say where it lies"
+    UNKNOWN = "sizes or spacings differ, and one of them does not say where it lies"
 
 
 def fit_of(labels: Grid, scan: Grid) -> Fit:
-    """How labels lie to a scan. Where one of them has no place in the patient, equal sizes are taken for the same."""
+    """How labels lie to a scan.
+
+    Where one of them has no place in the patient, equal sizes are taken for the same, unless both say how large a
+    voxel is and differ in it.
+    """
     both = labels.placement is Placement.WORLD and scan.placement is Placement.WORLD and labels.ndim == scan.ndim
     if not both:
-        return Fit.SAME if labels.shape == scan.shape else Fit.UNKNOWN
+        return Fit.SAME if labels.shape == scan.shape and _steps_agree(labels, scan) else Fit.UNKNOWN
     to_labels = _between(labels, scan)
     if labels.shape == scan.shape and _apart(to_labels, np.eye(4), scan) <= SAME:
         return Fit.SAME
@@ -54,6 +59,11 @@ def farthest_apart(labels: Grid, scan: Grid) -> float:
     """How far the corners of two grids of one size lie apart, in mm, each at the same place in its array."""
     corners = _corners(scan)
     return float(np.linalg.norm((corners @ (labels.affine - scan.affine).T)[:, :3], axis=1).max())
+
+
+def _steps_agree(labels: Grid, scan: Grid) -> bool:
+    unknown = Placement.PIXELS in (labels.placement, scan.placement)
+    return unknown or np.allclose(labels.spacing, scan.spacing, rtol=SAME_STEP, atol=0)
 
 
 def _between(labels: Grid, scan: Grid) -> Affine:

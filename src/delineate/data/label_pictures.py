@@ -65,7 +65,8 @@ def open_labels(path: Path, slice_axis: int | None = None) -> Scan:
         dtype = first.dtype if first.dtype.kind == "f" else np.dtype(np.int32)  # later ones may hold larger numbers
         return Scan.from_frames(LabelPictures(tuple(found), (len(found), *first.shape), dtype))
     if path.is_file() and path.suffix.lower() in PICTURES:
-        return Scan.from_image(read_labels(path))
+        picture = open_scan(path, palette_indices=True)
+        return Scan.from_image(_labels_of(picture, path), picture.grid)
     return open_scan(path, slice_axis=slice_axis, palette_indices=True)
 
 
@@ -74,7 +75,11 @@ def read_labels(path: Path) -> Labels:
 
     Raises InputError if it cannot be read, or its colors are no numbers.
     """
-    pixels = np.asarray(open_scan(path, palette_indices=True).pixels(0))
+    return _labels_of(open_scan(path, palette_indices=True), path)
+
+
+def _labels_of(picture: Scan, path: Path) -> Labels:
+    pixels = np.asarray(picture.pixels(0))
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any() and path.suffix.lower() not in JPEG:
             raise InputError(

@@ -1,15 +1,16 @@
-"""The grid of a scan as JSON, in files whose format has no place for it: COCO, folders of pictures."""
+"""The grid of a scan as JSON, in files whose format has no place for it: COCO, PNG, folders of pictures."""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from delineate.core.errors import InputError
+from delineate.core.errors import GeometryError, InputError
 from delineate.core.grid import Grid, Placement
-from delineate.core.scan import ScanKind
+from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
 
 
@@ -35,6 +36,8 @@ class GridRecord(BaseModel):
         return Segmentation(self.kind, grid, (height, width), self.slice_axis)
 
 
+GRID_KEY: Final = "delineate_grid"  # in COCO, and in the text of a PNG
+LONGEST: Final = 1 << 12  # characters of such a text
 PLACEMENT_KEY: Final = "delineate_placement"  # in headers of NRRD and MetaImage
 
 
@@ -57,14 +60,29 @@ def noted(grid: Grid, note: str) -> Grid:
     return Grid(shape, grid.affine, ("i", "j"), grid.placement) if flat else grid
 
 
-def grid_record(segmentation: Segmentation) -> dict[str, Any]:
-    """The grid of outlines, as JSON has it."""
-    grid = segmentation.grid
+def grid_record(gridded: Segmentation | Scan) -> dict[str, Any]:
+    """The grid of outlines or of a scan, as JSON has it."""
+    grid = gridded.grid
     return GridRecord(
-        kind=segmentation.kind,
+        kind=gridded.kind,
         shape=grid.shape,
         axes=grid.axes,
         affine=tuple(map(tuple, grid.affine.tolist())),
         placement=grid.placement,
-        slice_axis=segmentation.slice_axis,
+        slice_axis=gridded.slice_axis,
     ).model_dump(mode="json")
+
+
+def picture_text(gridded: Segmentation | Scan) -> dict[str, str]:
+    """What the text of a picture file says of its grid; nothing of one that knows pixels alone."""
+    known = gridded.kind is ScanKind.IMAGE and gridded.grid.placement is not Placement.PIXELS
+    return {GRID_KEY: json.dumps(grid_record(gridded))} if known else {}
+
+
+def picture_grid(text: str, width: int, height: int) -> Grid | None:
+    """The grid that such a text says, if it is one of a picture of this size; anybody may have written it."""
+    try:
+        grid = GridRecord.model_validate_json(text[:LONGEST]).outlines.grid
+    except (ValidationError, InputError, GeometryError):
+        return None
+    return grid if grid.shape == (width, height) else None

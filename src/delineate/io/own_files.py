@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -33,10 +33,15 @@ _PNG_WORD = b"tEXtSoftware\0"
 _SCAN: Final = ("Title", "scan")
 
 
-def png_mark(scan: bool = False) -> PngInfo:
-    """The mark of a PNG; ``scan``: its pixels are those of a scan, and it is no picture of one with outlines."""
+def png_mark(scan: bool = False, text: Mapping[str, str] | None = None) -> PngInfo:
+    """The mark of a PNG, and further text.
+
+    scan  its pixels are those of a scan, and it is no picture of one with outlines
+    """
     info = PngInfo()
     info.add_text("Software", MARK)
+    for key, value in (text or {}).items():
+        info.add_text(key, value)
     if scan:
         info.add_text(*_SCAN)
     return info

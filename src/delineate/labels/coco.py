@@ -18,7 +18,7 @@ from delineate.core.scan import ScanKind
 from delineate.core.segmentation import MOST_LABELS, Color, Segmentation
 from delineate.core.terminal_text import counted
 from delineate.data.coco import drawn
-from delineate.io.grid_record import GridRecord
+from delineate.io.grid_record import GRID_KEY, GridRecord
 
 
 class _Picture(BaseModel):
@@ -94,7 +94,7 @@ def _color(category: _Category) -> Color | None:
 def _grid(content: _File, path: Path) -> Segmentation:
     """The grid that was recorded, or that of the one picture there is."""
     try:
-        return GridRecord.model_validate(content.info["delineate_grid"]).outlines
+        return GridRecord.model_validate(content.info[GRID_KEY]).outlines
     except (KeyError, ValidationError, json.JSONDecodeError):
         pass
     if len(content.images) != 1:

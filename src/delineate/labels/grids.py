@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
 import numpy as np
 
 from delineate.core.alignment import Fit, fit_of, moved
 from delineate.core.errors import GeometryError, Notice
+from delineate.core.grid import Placement
 from delineate.core.origin import origin_notices
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Segmentation
 from delineate.core.terminal_text import command
 from delineate.labels.reading import LabelFile
 from delineate.outlines.stacks import stack_of, with_stack
+
+_SAYS_MORE: Final = (Placement.PIXELS, Placement.SCALE, Placement.WORLD)
 
 
 def require_same_grid(first: LabelFile, second: LabelFile | Scan) -> tuple[Notice, ...]:
@@ -35,6 +42,24 @@ def require_same_grid(first: LabelFile, second: LabelFile | Scan) -> tuple[Notic
     raise GeometryError(
         "E-LABELS-GRID", f"{first.path.name} ({own.kind}, {own.grid!r}) and {name} ({kind}, {grid!r}) differ.", hint
     )
+
+
+def best_placed(files: Sequence[LabelFile], scan: Scan | None = None) -> list[LabelFile]:
+    """Files of labels on one grid, all of them with the place in space that the one knows which says most of it.
+
+    Such as a PNG or an archive of arrays beside the scan it was drawn on.
+    """
+    best = max((one for one in (*(file.scan for file in files), scan) if one), key=_said)
+    return [file if _said(file.scan) == _said(best) else _placed_as(file, best) for file in files]
+
+
+def _said(scan: Scan) -> int:
+    return _SAYS_MORE.index(scan.grid.placement)
+
+
+def _placed_as(file: LabelFile, other: Scan) -> LabelFile:
+    scan = replace(file.scan, grid=other.grid, geometry=other.geometry)
+    return replace(file, scan=scan, segmentation=replace(file.segmentation, grid=other.grid))
 
 
 def resampled(outlines: Segmentation, scan: Scan) -> Segmentation:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from delineate.core.clean_steps import CleanSteps
 from delineate.core.errors import InputError, Notice
-from delineate.labels.grids import require_same_grid
+from delineate.labels.grids import best_placed, require_same_grid
 from delineate.labels.reading import open_segmentation
 from delineate.outlines.clean import clean as cleaned
 from delineate.outlines.stacks import union_of
@@ -63,6 +63,7 @@ def clean(request: CleanRequest) -> LabelResult:
     if request.inside_file is not None:
         other = open_segmentation(request.inside_file)
         apart = require_same_grid(source, other)
+        source, other = best_placed((source, other))
         within = union_of(other.segmentation, other.segmentation.names)
     found = cleaned(source.segmentation, steps, request.label, within)
     target = target_of(source, request.output, "clean")

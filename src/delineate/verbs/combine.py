@@ -12,7 +12,7 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.segmentation import Segmentation
 from delineate.io.naming import stem_of
 from delineate.labels.combine import How, kept, made, merge, one_over_another, relabeled, renamed
-from delineate.labels.grids import require_same_grid
+from delineate.labels.grids import best_placed, require_same_grid
 from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.verbs.label_files import LabelResult, emptied, on_labels, sizes, target_of, write_labels
 from delineate.verbs.request import Overwrite, Request
@@ -49,6 +49,7 @@ def combine(request: CombineRequest) -> LabelResult:
         raise InputError("E-OPTION", f'--how "{request.how}" is not one of {", ".join(How)}.', "Choose one of these.")
     sources = [open_segmentation(path) for path in request.inputs]
     apart = [notice for other in sources[1:] for notice in require_same_grid(sources[0], other)]
+    sources = best_placed(sources)
     outlines, notices = _named_apart(sources)
     found = merge(outlines[0], outlines[1:], How(request.how))
     before = found

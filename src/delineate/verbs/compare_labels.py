@@ -19,7 +19,7 @@ from delineate.io.outputs import Outputs
 from delineate.io.overlay import Remarks, save_preview
 from delineate.labels.compare import Comparison, Pair, difference, pairs
 from delineate.labels.compare import compare as compared
-from delineate.labels.grids import require_same_grid
+from delineate.labels.grids import best_placed, require_same_grid
 from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.verbs.measure import table_writer
 from delineate.verbs.request import Overwrite, Request
@@ -75,6 +75,7 @@ def compare(request: CompareLabelsRequest) -> CompareLabelsResult:
     if request.scan is not None:
         scan = open_scan(request.scan)
         apart = (*apart, *require_same_grid(first, scan))
+    first, second = best_placed((first, second), scan)
     with Outputs(files, (request.first, request.second, request.scan), request.overwrite) as outputs:
         found = compared(first.segmentation, second.segmentation, matched, request.tolerance)
         if request.output is not None and write is not None:

@@ -19,7 +19,7 @@ from delineate.io.opening import open_scan
 from delineate.io.options import ReadOptions
 from delineate.io.outputs import Outputs
 from delineate.io.own_files import MARK
-from delineate.labels.grids import require_same_grid
+from delineate.labels.grids import best_placed, require_same_grid
 from delineate.labels.heart import HeartMeasures, ViewOptions, measure_heart, shows_a_ventricle
 from delineate.labels.reading import LabelFile, open_segmentation
 from delineate.outlines.measure import Measures
@@ -96,6 +96,7 @@ def measure(request: MeasureRequest) -> MeasureResult:
         if len(scan) == len(source.segmentation) and scan.slice_axis != source.segmentation.slice_axis:
             scan = scan.sliced_along(source.segmentation.slice_axis)
         apart = require_same_grid(source, scan)
+        (source,) = best_placed((source,), scan)
     found = measured(source.segmentation, scan, request.label, Space(request.space))
     heart, notices = measured_heart(source, request)
     tables: dict[Path | None, Rows] = {

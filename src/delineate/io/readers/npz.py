@@ -55,7 +55,10 @@ def array_scan(
     options: ReadOptions,
     notices: Sequence[Notice] = (),
 ) -> Scan:
-    """An array (D, H, W) as a volume, (H, W) as an image. Raises InputError for other shapes and types."""
+    """An array (D, H, W) as a volume, (H, W) as an image. Raises InputError for other shapes and types.
+
+    A spacing of two lengths is that of an image.
+    """
     if pixels.dtype.kind not in "buif" or pixels.dtype.itemsize > 8:
         raise InputError(
             "E-NPZ-DTYPE",
@@ -64,7 +67,9 @@ def array_scan(
         )
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     if pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3):
-        return Scan.from_image(pixels, modality=guess(pixels, path), notices=tuple(notices))
+        size = (pixels.shape[1], pixels.shape[0])
+        flat = None if spacing is None or spacing.size != len(size) else _grid(path, size, spacing, order, options)
+        return Scan.from_image(pixels, flat, modality=guess(pixels, path), notices=tuple(notices))
     if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[3] != 3):
         raise InputError(
             "E-NPZ-SHAPE",
@@ -82,7 +87,7 @@ def _grid(
     if spacing is None:
         return Grid(shape, placement=Placement.PIXELS)
     steps = [float(v) for v in np.ravel(spacing)] if spacing.dtype.kind in "buif" and spacing.size < 100 else []
-    if len(steps) != 3 or not np.isfinite(steps).all() or min(steps) <= 0:
+    if len(steps) != len(shape) or not np.isfinite(steps).all() or min(steps) <= 0:
         raise InputError(
             "E-NPZ-SPACING",
             f"spacing in {path.name} is {excerpt(spacing.tolist())}; three lengths in mm are meant.",

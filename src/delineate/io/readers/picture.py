@@ -14,6 +14,7 @@ from delineate.core.errors import InputError, Notice
 from delineate.core.grid import Grid, Placement
 from delineate.core.reading import reason
 from delineate.core.scan import Scan
+from delineate.io.grid_record import GRID_KEY, picture_grid
 from delineate.io.held_file import HeldFile
 from delineate.io.limits import check_frames, check_picture, check_volume, require_plausible
 from delineate.io.options import Pages, ReadOptions
@@ -41,10 +42,12 @@ def read(path: Path, options: ReadOptions) -> Scan:
     """A picture as it is meant to be shown, in its own bit depth; an animation as asked for."""
     with _opened(path, options) as picture:
         count = getattr(picture, "n_frames", 1)
+        said = str(picture.info.get(GRID_KEY, ""))
     if count > 1 and options.index is None:
         return _animation(path, count, options)
     pixels, notices = read_pixels(path, options)
-    return Scan.from_image(pixels, modality=guess(pixels, path), notices=notices)
+    grid = picture_grid(said, pixels.shape[1], pixels.shape[0]) if said else None
+    return Scan.from_image(pixels, grid, modality=guess(pixels, path), notices=notices)
 
 
 def read_pixels(path: Path, options: ReadOptions) -> tuple[NDArray[Any], tuple[Notice, ...]]:

@@ -12,7 +12,7 @@ from delineate.core.rle import Rle
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
-from delineate.io.grid_record import grid_record
+from delineate.io.grid_record import GRID_KEY, grid_record
 from delineate.io.own_files import MARK
 
 
@@ -42,7 +42,7 @@ def coco_json(segmentation: Segmentation, name: str) -> str:
             )
     images = [{"id": f + 1, "file_name": name, "frame": f, "width": width, "height": height} for f in used]
     categories = [{"id": o.label, "name": o.name, "color": o.color} for o in segmentation.objects]
-    info = {"description": MARK, "delineate_grid": grid_record(segmentation)}
+    info = {"description": MARK, GRID_KEY: grid_record(segmentation)}
     return json.dumps({"info": info, "images": images, "annotations": annotations, "categories": categories}) + "\n"
 
 

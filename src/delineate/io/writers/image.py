@@ -19,6 +19,7 @@ from delineate.core.errors import Notice, OutputError
 from delineate.core.grid import Placement
 from delineate.core.scan import Scan, ScanKind
 from delineate.io.atomic import replacing
+from delineate.io.grid_record import picture_text
 from delineate.io.own_files import MARK, png_mark
 from delineate.io.readers.nifti_header import header_with
 from delineate.io.writers.metaimage import DIGITS, metaimage_header, write_packed
@@ -135,7 +136,7 @@ def _npz(scan: Scan, path: Path) -> None:
         shape = shape[1:]
     with replacing(path) as temporary, store_mark(temporary) as archive:
         store_array(archive, "imgs", (*shape, *colors), _stored(scan), pieces)
-        if scan.kind is ScanKind.VOLUME and scan.grid.placement is not Placement.PIXELS:
+        if scan.kind is not ScanKind.VIDEO and scan.grid.placement is not Placement.PIXELS:
             for name, array in (("spacing", np.array(scan.grid.spacing)), ("spacing_order", np.array("xyz"))):
                 store_array(archive, name, array.shape, array.dtype, [array])
 
@@ -188,7 +189,7 @@ def _fits_png(scan: Scan) -> bool:
 
 def _png(scan: Scan, path: Path) -> None:
     with replacing(path) as temporary:
-        _picture(scan, 0).save(temporary, "PNG", pnginfo=png_mark(scan=True))
+        _picture(scan, 0).save(temporary, "PNG", pnginfo=png_mark(scan=True, text=picture_text(scan)))
 
 
 def _picture(scan: Scan, index: int) -> Image.Image:

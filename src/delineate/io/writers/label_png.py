@@ -13,6 +13,7 @@ from PIL import Image
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Overlap, Segmentation
 from delineate.io.atomic import write_bytes
+from delineate.io.grid_record import picture_text
 from delineate.io.label_names import KEY, names_text
 from delineate.io.own_files import png_mark
 
@@ -32,9 +33,8 @@ def label_png(segmentation: Segmentation, frame: int, overlap: Overlap) -> bytes
                 palette[one.label] = one.color
         picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
-    about = png_mark()
-    about.add_text(KEY, names_text(segmentation))
-    picture.save(buffer, "PNG", pnginfo=about)
+    about = {KEY: names_text(segmentation), **picture_text(segmentation)}
+    picture.save(buffer, "PNG", pnginfo=png_mark(text=about))
     return buffer.getvalue()
 
 

@@ -36,7 +36,7 @@ def write_npz(segmentation: Segmentation, path: Path, scan: Scan, overlap: Overl
         "colors": np.array([o.color for o in segmentation.objects], np.uint8).reshape(-1, 3),
     }
     arrays["kind"] = np.array(str(segmentation.kind))
-    if placed:
+    if scan.grid.placement is not Placement.PIXELS and segmentation.kind is not ScanKind.VIDEO:
         arrays |= {"spacing": np.array(scan.grid.spacing), "spacing_order": np.array("xyz")}
     with replacing(path) as temporary, store_mark(temporary) as archive:
         store_array(archive, "segs", shape, segmentation.label_dtype, pieces)
