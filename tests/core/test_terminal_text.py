@@ -13,7 +13,7 @@ from PIL import Image
 from delineate.core.errors import PromptError
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
-from delineate.core.terminal_text import command, counted, printable
+from delineate.core.terminal_text import command, counted, figure, printable
 from warm import delineate
 
 
@@ -66,3 +66,21 @@ def test_the_command_line_prints_no_escape_sequence(tmp_path: Path) -> None:
         assert "\x1b" not in ran.stdout + ran.stderr and "Traceback" not in ran.stderr, ran.stderr
         assert ran.returncode in (0, 2) and "\\x1b" in ran.stdout + ran.stderr
     assert not (tmp_path / "hacked").exists() and not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    "value,decimals,sign,shown",
+    [
+        (12.114, 2, "", "12.11"),
+        (0.0, 2, "+", "+0.00"),
+        (0.01, 2, "", "0.01"),
+        (0.004, 2, "", "0.004"),
+        (4.5e-10, 2, "", "4.5e-10"),
+        (-0.00123, 1, "+", "-0.0012"),
+        (0.00123, 1, "+", "+0.0012"),
+        (float("inf"), 2, "", "inf"),
+        (3, 0, "", "3"),
+    ],
+)
+def test_a_small_value_is_not_shown_as_none(value: float, decimals: int, sign: str, shown: str) -> None:
+    assert figure(value, decimals, sign) == shown

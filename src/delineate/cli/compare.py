@@ -11,6 +11,7 @@ from delineate.cli import options
 from delineate.cli.clean import LABELS
 from delineate.cli.console import result_json, result_lines, table_lines, tell_notices
 from delineate.cli.groups import request_of
+from delineate.core.terminal_text import figure
 
 if TYPE_CHECKING:
     from delineate.labels.compare import Comparison
@@ -68,9 +69,9 @@ def _shown(one: Comparison, tolerance: float) -> dict[str, str]:
         "Dice": f"{one.dice:.3f}",
         "IoU": f"{one.iou:.3f}",
         f"NSD at {tolerance:g} {length}": f"{one.nsd:.3f}",
-        f"HD95 {length}": f"{one.hd95:.2f}",
-        f"mean {length}": f"{one.assd:.2f}",
-        f"first {one.unit}": f"{one.first:.{digits}f}",
-        f"second {one.unit}": f"{one.second:.{digits}f}",
-        "difference": f"{one.difference:+.{digits}f}{change}",
+        f"HD95 {length}": figure(one.hd95, 2),
+        f"mean {length}": figure(one.assd, 2),
+        f"first {one.unit}": figure(one.first, digits),
+        f"second {one.unit}": figure(one.second, digits),
+        "difference": figure(one.difference, digits, "+") + change,
     }

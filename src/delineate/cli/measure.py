@@ -13,6 +13,7 @@ from delineate.cli.clean import LABELS
 from delineate.cli.console import result_json, result_lines, table_lines, tell_notices
 from delineate.cli.groups import request_of
 from delineate.core.errors import InputError
+from delineate.core.terminal_text import figure
 
 if TYPE_CHECKING:
     from delineate.labels.heart import HeartMeasures
@@ -130,7 +131,7 @@ def _shown(one: StructureMeasures) -> dict[str, str]:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+    return "" if value is None else figure(value, digits)
 
 
 def atrium_lines(heart: HeartMeasures) -> list[str]:

@@ -38,6 +38,14 @@ def rounded(value: float, decimals: int) -> float:
     return round(value, decimals if value == 0 else max(decimals, 3 - floor(log10(abs(value)))))
 
 
+def figure(value: float, decimals: int, sign: str = "") -> str:
+    """A measured value as people read it: so many decimals, or two digits where these would all be 0 (``4.5e-10``).
+
+    sign    "+" to show it of positive values too
+    """
+    return f"{value:{sign}.2g}" if 0 < abs(value) < 10**-decimals else f"{value:{sign}.{decimals}f}"
+
+
 def volume_text(mm3: float) -> str:
     """A volume as people read it: ``12.11 ml``, or ``0.432 mm3`` where hundredths of a ml say nothing."""
     return f"{mm3 / 1000:.2f} ml" if mm3 >= 10 else f"{mm3:.3g} mm3"

@@ -18,6 +18,7 @@ from delineate.core.grid import Placement
 from delineate.core.resolve import FramePrompts
 from delineate.core.scan import Scan, ScanKind
 from delineate.core.segmentation import Color, Segmentation
+from delineate.core.terminal_text import figure
 from delineate.io.frame_view import INK, PAPER, FrameView, shown_frame, wrapped, write
 from delineate.io.outline_colors import outline_colors
 from delineate.io.own_files import MARK, png_mark
@@ -246,7 +247,8 @@ def _legend(width: int, segmentation: Segmentation, scan: Scan, colors: Mapping[
         size = "" if one.frames else "  empty"
         if one.frames and scan.grid.placement is not Placement.PIXELS and scan.kind is not ScanKind.VIDEO:
             amount = segmentation.volume_mm3(one.name)
-            size = f"  {amount / 1000:.1f} ml" if scan.kind is ScanKind.VOLUME else f"  {amount / 100:.1f} cm2"
+            ml_or_cm2 = (1000, "ml") if scan.kind is ScanKind.VOLUME else (100, "cm2")
+            size = f"  {figure(amount / ml_or_cm2[0], 1)} {ml_or_cm2[1]}"
         texts.append((one.name, f"{one.name}{size}"))
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     places, x, y = [], 0.0, 6

@@ -9,6 +9,7 @@ from typing import Any
 from delineate.core.errors import Notice, OutputError
 from delineate.core.scan import Scan
 from delineate.core.segmentation import Segmentation
+from delineate.core.terminal_text import figure
 from delineate.io.naming import default_output, stem_of
 from delineate.io.outputs import Outputs
 from delineate.io.saving import outline_files, overlap_notices, write_outlines
@@ -32,8 +33,8 @@ class Size:
     def __str__(self) -> str:
         """In one line."""
         digits = 0 if self.unit in ("pixels", "voxels") else 2
-        now = f"{self.size:.{digits}f} {self.unit}" if self.size else "empty"
-        was = "" if self.before is None or self.before == self.size else f", was {self.before:.{digits}f} {self.unit}"
+        now = f"{figure(self.size, digits)} {self.unit}" if self.size else "empty"
+        was = "" if self.before in (None, self.size) else f", was {figure(self.before or 0, digits)} {self.unit}"
         return f"{self.name}: {now}{was}"
 
 
