@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from delineate.core.registry import Registry
+from delineate.io.iso_brands import is_avif, is_heif
 
 HEAD_BYTES = 1024
 
@@ -50,6 +51,8 @@ _MOVIES = (
 
 
 def _is_movie(head: bytes) -> bool:
+    if is_heif(head):
+        return False
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return True
     if head.startswith(_MOVIES) or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
@@ -96,6 +99,7 @@ BUILT_IN = (
     FileFormat("PNG", (".png",), _starts(b"\x89PNG\r\n\x1a\n"), "delineate.io.readers.picture"),
     FileFormat("JPEG", (".jpg", ".jpeg"), _starts(b"\xff\xd8\xff"), "delineate.io.readers.picture"),
     FileFormat("WebP", (".webp",), lambda h: h[:4] == b"RIFF" and h[8:12] == b"WEBP", "delineate.io.readers.picture"),
+    FileFormat("AVIF", (".avif",), is_avif, "delineate.io.readers.picture"),
     FileFormat("JPEG 2000", (".jp2", ".j2k", ".jpf", ".jpx"), _starts(*_JPEG_2000), "delineate.io.readers.picture"),
     FileFormat("GIF", (".gif",), _starts(b"GIF87a", b"GIF89a"), "delineate.io.readers.picture"),
     FileFormat("BMP", (".bmp",), _starts(b"BM"), "delineate.io.readers.picture"),

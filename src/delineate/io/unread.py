@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from delineate.io.iso_brands import is_avif, is_heif
+
 _UNPACK: Final = "Unpack it first."
 _MICROSCOPE: Final = "Export it as OME-TIFF."
 _PICTURE: Final = "Save it as PNG or TIFF first."
@@ -34,6 +36,8 @@ def unread(head: bytes) -> tuple[str, str] | None:
     for begins, what, way in UNREAD:
         if head.startswith(begins):
             return what, way
+    if is_heif(head) and not is_avif(head):
+        return "a HEIF picture (HEIC), as telephones take them", _PICTURE
     if head[257:262] == b"ustar":
         return "a tar archive", _UNPACK
     return None

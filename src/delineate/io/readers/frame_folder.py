@@ -25,7 +25,7 @@ from delineate.io.own_files import is_own
 from delineate.io.readers.modality import guess
 from delineate.io.readers.stills import read_still
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".tif", ".tiff", ".webp", ".avif")
 _NUMBER = re.compile(r"\d+")
 
 

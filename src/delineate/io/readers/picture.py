@@ -1,4 +1,4 @@
-"""Photographs and screen pictures: PNG, JPEG, JPEG 2000, WebP, BMP, GIF."""
+"""Photographs and screen pictures: PNG, JPEG, JPEG 2000, WebP, AVIF, BMP, GIF."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from delineate.io.readers.modality import guess
 from delineate.io.readers.palette import label_numbers
 from delineate.io.unpacking import DEFLATE_RATIO
 
-ALLOWED = ("PNG", "JPEG", "JPEG2000", "BMP", "GIF", "WEBP", "TIFF")
+ALLOWED = ("PNG", "JPEG", "JPEG2000", "BMP", "GIF", "WEBP", "AVIF", "TIFF")
 ALPHA_DROPPED = Notice("W-ALPHA-DROPPED", "The transparency of the picture is ignored.")
 ROTATED = Notice(
     "W-EXIF-ROTATED",
@@ -171,8 +171,9 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _tell_depth(picture: Image.Image, path: Path, notices: list[Notice]) -> None:
-    """That Pillow keeps 8 bits of the colors of a JPEG 2000 picture that has more."""
-    if picture.mode in ("RGB", "RGBA") and (bits := _jpeg_2000_bits(picture, path)) > 8:
+    """That Pillow keeps 8 bits of the colors of a JPEG 2000 or AVIF picture that has more."""
+    bits = _avif_bits(path) if picture.format == "AVIF" else _jpeg_2000_bits(picture, path)
+    if picture.mode in ("RGB", "RGBA") and bits > 8:
         notices.append(Notice("W-DEPTH-CUT", f"Colors of {bits} bits were cut to 8."))
 
 
@@ -190,6 +191,15 @@ def _jpeg_2000_bits(picture: Image.Image, path: Path) -> int:
         head = stream.read(1 << 16)
     at = head.find(b"\xff\x4f\xff\x51")  # start of the codestream, and the size of the picture after it
     return (head[at + 42] & 0x7F) + 1 if at >= 0 and len(head) > at + 42 else 0
+
+
+def _avif_bits(path: Path) -> int:
+    """Bits of a value, as the settings of its AV1 decoder say; 0 where none are found."""
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    at = head.find(b"av1C") + 6
+    flags = head[at] if 6 <= at < len(head) else 0
+    return (8, 8, 10, 12)[flags >> 5 & 3] if at >= 6 else 0
 
 
 def _pixel_bytes(picture: Image.Image, path: Path) -> int:
