@@ -22,7 +22,7 @@ from delineate.session import Session
 from delineate.verbs.convert import ConvertRequest, convert
 from delineate.verbs.measure import MeasureRequest, measure
 from delineate.verbs.prompt_files import drawn_slices, marker_prompts, mask_prompt
-from delineate.verbs.starting import drawn_session
+from delineate.verbs.starting import Start, continued
 from small_dicom import item
 from small_dicom_labels import SHAPE, STEP, drawn, seg, series, square, structures
 
@@ -158,7 +158,7 @@ def _as_mask(labels: Path, scan: Path) -> tuple[Notice, ...]:
 
 
 def _gone_on(labels: Path, scan: Path) -> tuple[Notice, ...]:
-    return drawn_session(labels, open_scan(scan), BrightPredictor()).notices
+    return continued(Start(labels), (), open_scan(scan), BrightPredictor())[0].notices
 
 
 READERS: dict[str, Reader] = {
