@@ -47,6 +47,7 @@ SMALL = VitSizes(width=32, depth=4, heads=2, global_blocks=(0, 1, 2, 3))
     ("system", "sizes", "own"),
     [
         pytest.param("medical_sam_adapter", {}, MEDSA, id="medical_sam_adapter"),
+        pytest.param("medical_sam_adapter_sam2", {}, MEDSA, id="sam2"),
         pytest.param("medical_sam_adapter_3d", {"depth": 3}, (*MEDSA, ".attention_parallel."), id="3d"),
         pytest.param("medical_sam_adapter_sam2_3d", {"depth": 3}, (*MEDSA, ".attention_parallel."), id="3d-sam2"),
         pytest.param("sam_unet", {"vit": SMALL, "side": 64}, BESIDE, id="sam_unet"),

@@ -26,7 +26,10 @@ from narrow_systems import narrow_card, narrow_file, narrow_network
 
 OPTIONS = BuildOptions(device="cpu", precision="fp32")
 SMALL = VitSizes(width=32, depth=2, heads=2, global_blocks=(1,))
-OWN = ("medical_sam_adapter", "medical_sam_adapter_3d", "medical_sam_adapter_sam2_3d", "medivista_sam")
+OWN = (
+    "medical_sam_adapter", "medical_sam_adapter_sam2", "medical_sam_adapter_3d", "medical_sam_adapter_sam2_3d",
+    "medivista_sam",
+)  # fmt: skip
 
 
 def narrow(system: str, folder: Path) -> Any:

@@ -60,7 +60,7 @@ def test_lite_medsam_learns_embeddings_first_where_it_has_a_teacher(tmp_path: Pa
         ("medical_sam_adapter", NetworkKind.SAM, "medical_sam_adapter"),
         ("medical_sam_adapter_lite_medsam", NetworkKind.SAM, "medical_sam_adapter"),
         ("medical_sam_adapter_lite_medsam_3d", NetworkKind.SLICES, "medical_sam_adapter_3d"),
-        ("medical_sam_adapter_sam2", NetworkKind.SAM2, "sam2"),
+        ("medical_sam_adapter_sam2", NetworkKind.SAM2, "medical_sam_adapter"),
         ("medical_sam_adapter_sam2_3d", NetworkKind.SLICES, "medical_sam_adapter_3d"),
         ("sam_unet_r50", NetworkKind.SAM, "sam_unet"),
         ("medivista", NetworkKind.CLASSES, "medivista"),

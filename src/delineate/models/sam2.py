@@ -107,6 +107,11 @@ class Sam2Maps:
     fine: tuple[Tensor, Tensor]
     places: Tensor
 
+    @property
+    def shape(self) -> torch.Size:
+        """Of the coarse map, where SAM has its embedding."""
+        return self.coarse.shape
+
     def __getitem__(self, rows: Tensor | slice) -> Sam2Maps:
         """Some frames of several that were embedded together."""
         return Sam2Maps(self.coarse[rows], (self.fine[0][rows], self.fine[1][rows]), self.places)

@@ -221,15 +221,12 @@ def _system(row: MedicalSamAdapter) -> System:
     elif row.encoder is None:
         propagation, note = Propagation.MEMORY, "as SAM 2"
     vit = row.encoder is SamEncoder.VIT_B
-    recipe: str | None = "medical_sam_adapter_3d" if row.volumes else "medical_sam_adapter"
-    if row.encoder is None and not row.volumes:
-        recipe = None  # as SAM 2, from clips with memory
     return System(
         name=row.name,
         summary=f"Medical SAM Adapter on {HOSTS[row.start]}: "
         + ("slices see each other, a 3D box outlines a volume" if row.volumes else "points and boxes on a picture"),
         build=row.build,
-        recipe=recipe,
+        recipe="medical_sam_adapter_3d" if row.volumes else "medical_sam_adapter",
         prompts=VISUAL_PROMPTS,
         propagation=None if row.volumes else propagation,
         propagation_note=note,

@@ -24,6 +24,7 @@ from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.models.cells import Cells
 from delineate.models.sam import ALL_CELLS, Sam
+from delineate.models.sam2 import Sam2Maps
 from delineate.predictors.postprocess import SURE
 from delineate.predictors.sam import SamPredictor
 from delineate.predictors.sam_behavior import MaskPrompt, Multimask
@@ -36,6 +37,7 @@ from delineate.training.losses import MEDSAM_LOSSES, MaskLosses, mask_losses
 from delineate.training.prompt_policies import SIMULATIONS, PromptPolicy, SampledPrompts, measured_prompts
 from delineate.training.prompt_simulation import bounding_box
 
+Embedding = Tensor | Sam2Maps  # (B, 256, f, f), SAM 2's with finer maps
 FEEDBACK_LIMIT = 32.0  # of logits that go back as a prompt
 NEARLY_RIGHT = 0.7  # IoU of what the network said itself, to be learned from
 MEASURED = 12  # structures of a held-out frame, at most
@@ -112,10 +114,11 @@ class FinetuneObjective(Adapted):
         recipe: Finetune,
     ) -> None:
         self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
-        self.network, self.host = predictor.network, predictor.network.host
+        self.network: Any = predictor.network
+        self.host = predictor.network.host
         self.device = predictor.engine.device
         self.host.requires_grad_(False)
-        self.first = without_encoder(self.network) if recipe.self_labeled else None
+        self.first: Any = without_encoder(self.network) if recipe.self_labeled else None
         self.adapter = None
         if recipe.start is not None:
             require_start(self.host, recipe)
@@ -180,7 +183,7 @@ class FinetuneObjective(Adapted):
         return self.with_penalty({name: torch.stack([parts[name] for parts in rounds]).mean() for name in rounds[0]})
 
     @torch.no_grad()
-    def self_labeled(self, embedding: Tensor, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def self_labeled(self, embedding: Embedding, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What the network said of exact boxes before it was trained, (O, S, S); the truth where that was wrong."""
         assert self.first is not None
         prompts = SampledPrompts(boxes=np.array([bounding_box(mask) for mask in masks]))
@@ -188,15 +191,17 @@ class FinetuneObjective(Adapted):
         overlap = (said & masks).sum((1, 2)) / (said | masks).sum((1, 2))
         return np.where((overlap >= NEARLY_RIGHT)[:, None, None], said, masks)
 
-    def embedded(self, batch: Batch) -> Tensor:
+    def embedded(self, batch: Batch) -> Embedding:
         """(O, 256, f, f), one a structure."""
+        embedding: Embedding
         if batch.embeddings is not None:
             embedding = batch.embeddings.to(self.device)
         else:
             assert batch.pixels is not None
             self.keep_statistics()
             embedding = self.network.embed(batch.pixels.to(self.device))
-        return embedding.repeat_interleave(len(batch.masks) // len(embedding), dim=0)
+        frames = embedding.shape[0]
+        return embedding[torch.arange(frames).repeat_interleave(len(batch.masks) // frames)]
 
     def keep_statistics(self) -> None:
         """Batch norms keep what they came with."""
@@ -208,7 +213,7 @@ class FinetuneObjective(Adapted):
 
     def answered(
         self,
-        embedding: Tensor,
+        embedding: Embedding,
         given: SampledPrompts,
         truth: Tensor,
         before: Tensor | None = None,
@@ -240,7 +245,7 @@ class FinetuneObjective(Adapted):
 
     def decoded(
         self,
-        embedding: Tensor,
+        embedding: Embedding,
         given: SampledPrompts,
         before: Tensor | None = None,
         cells: Cells = ALL_CELLS,

@@ -57,8 +57,10 @@ def recipe_for(name: str | None, predictor: Any) -> Recipe:
     Raises ModelError for unknown names, and for recipes of other systems.
     """
     recipe = None if name is None else recipe_named(name)
-    fitting = [one.name for one in RECIPES.values() if one.trains is predictor.capabilities.network]
-    system = predictor.record.name
+    system, kind = predictor.record.name, predictor.capabilities.network
+    row = SYSTEMS.get(system)
+    own = row.recipe if kind is not None and row is not None and row.policy is not None else None
+    fitting = [one.name for one in RECIPES.values() if one.trains is kind or one.name == own]
     if not fitting:
         raise ModelError(
             "E-TRAIN-SYSTEM",
@@ -67,8 +69,6 @@ def recipe_for(name: str | None, predictor: Any) -> Recipe:
             "delineate systems",
         )
     if recipe is None:
-        row = SYSTEMS.get(system)
-        own = row.recipe if row is not None and row.policy is not None else None
         return recipe_named(own if own in fitting else fitting[0])
     if name not in fitting:
         raise ModelError(

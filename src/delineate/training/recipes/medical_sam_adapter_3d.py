@@ -21,7 +21,6 @@ from torch import Tensor
 from delineate.adapters.slots import SlotContext
 from delineate.core.volume_prompts import VolumePrompts
 from delineate.data.cases import Case, LabeledScan, Target
-from delineate.models.sam2_pictures import on_pictures
 from delineate.models.sizes import NetworkSizes
 from delineate.predictors.capabilities import NetworkKind
 from delineate.predictors.clip_volume import ClipVolumePredictor
@@ -52,7 +51,6 @@ class SlicesObjective(PartsObjective):
     ) -> None:
         self.volumes, self.clips, self.held = predictor, training, testing
         super().__init__(predictor.frames, training, testing, recipe)
-        self.network = on_pictures(self.network)
 
     def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Mean over the clips of a step."""

@@ -14,6 +14,7 @@ from delineate.checkpoints.store import cached_path
 from delineate.checkpoints.system_file import SystemCard, write_system
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
+from delineate.models.sam2_pictures import on_pictures
 from delineate.models.sizes import NetworkSizes
 from delineate.systems import SYSTEMS
 from delineate.training.adapted import ADAPTER
@@ -36,6 +37,7 @@ class PartsObjective(FinetuneObjective):
 
     def __init__(self, predictor: Any, training: Any, testing: Any, recipe: Finetune) -> None:
         super().__init__(predictor, training, testing, recipe)
+        self.network = on_pictures(self.network)
         ranks = [len(module.values) for module in self.host.modules() if isinstance(module, Svd)]
         steps = recipe.loop.steps
         self.budget = RankBudget(self.host, max(1, max(ranks) // 2), steps, steps // 6, steps // 2) if ranks else None
