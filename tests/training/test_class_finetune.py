@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 import small_data_sets
 import small_hearts
@@ -25,7 +28,7 @@ from delineate.models.sizes import NARROW, VitSizes
 from delineate.predictors.capabilities import NetworkKind
 from delineate.systems import BuildOptions, build
 from delineate.training.class_clips import NOT_LABELED, LabeledClips, class_of, named, split_clips
-from delineate.training.class_finetune import ClassFinetune, ClassObjective, card_of, soft_dice
+from delineate.training.class_finetune import ClassFinetune, ClassObjective, card_of, soft_dice, soft_iou
 from delineate.training.loop import LoopOptions, Schedule
 from delineate.training.recipes import RecipeOverrides, recipe_for
 from delineate.training.recipes.recipe import TrainedPart
@@ -42,11 +45,13 @@ def narrow(folder: Path, system: str, depth: int = 3, classes: tuple[str, ...] =
     return build(f"{system}={narrow_file(folder, card, narrow_network(card, alive=False))}", OPTIONS)
 
 
-@pytest.mark.parametrize("system", ["medivista_sam", "ma_sam"])
-def test_it_learns_and_what_is_kept_opens(system: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("system", "known"), [("medivista_sam", CLASSES), ("ma_sam", CLASSES), ("sam_adapter", CLASSES[:1])]
+)
+def test_it_learns_and_what_is_kept_opens(system: str, known: tuple[str, ...], tmp_path: Path) -> None:
     small_hearts.camus(tmp_path / "camus", patients=2, views=("4CH",))
     cases = [case for case in read_dataset(tmp_path / "camus")[1] if case.id.endswith("4CH")]
-    predictor = narrow(tmp_path, system)
+    predictor = narrow(tmp_path, system, classes=known)
     assert predictor.capabilities.network is NetworkKind.CLASSES
     told: list[dict[str, float]] = []
     wishes = RecipeOverrides(tmp_path / "run", steps=12, batch=1, every=6, rate=3e-3, held_out=0.5)
@@ -58,7 +63,7 @@ def test_it_learns_and_what_is_kept_opens(system: str, tmp_path: Path) -> None:
     parts = LabeledClips(predictor, cases[:1]), LabeledClips(predictor, cases[1:])
     ClassObjective(predictor, *parts, ClassFinetune(LoopOptions(output, 1, 1e-3))).keep(output)
     opened = build(str(output / "best.safetensors"), OPTIONS)
-    assert opened.record.name == system and opened.classes == CLASSES and opened.depth == 3
+    assert opened.record.name == system and opened.classes == known and opened.depth == predictor.depth
     scan = cases[0].open().scan
     for (n, one), (m, other) in zip(predictor.predict(scan), opened.predict(scan), strict=True):
         assert n == m and np.allclose(one, other, atol=1e-4)
@@ -140,14 +145,26 @@ def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
         recipe_for("sam2", predictor)
 
 
-def test_soft_dice_counts_labeled_pixels_alone() -> None:
+@pytest.mark.parametrize("loss", [soft_dice, soft_iou])
+def test_overlap_counts_labeled_pixels_alone(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
     wanted = torch.zeros(2, 4, 4, dtype=torch.long)
     wanted[:, :2] = 1
     wanted[1] = NOT_LABELED
     right = torch.stack([-20.0 * (wanted == 1), 20.0 * (wanted == 1) - 10], dim=1).float()
-    assert float(soft_dice(right, wanted)) < 0.01
+    assert float(loss(right, wanted)) < 0.01
     right[1] = torch.randn(2, 4, 4)
-    assert float(soft_dice(right, wanted)) < 0.01
+    assert float(loss(right, wanted)) < 0.01
+
+
+def test_what_sam_adapter_is_asked_to_be_good_at() -> None:
+    """Binary cross entropy and IoU, written again for the one logit."""
+    logit, truth = torch.linspace(-2, 2, 16).view(1, 4, 4), torch.arange(16).view(1, 4, 4) % 3 == 0
+    both, chance = torch.stack([torch.zeros_like(logit), logit], dim=1), torch.sigmoid(logit)
+    binary = F.binary_cross_entropy_with_logits(logit, truth.float())
+    assert float(F.cross_entropy(both, truth.long())) == pytest.approx(float(binary), rel=1e-6)
+    overlap = chance[truth].sum()
+    wanted = 1 - overlap / (chance.sum() + truth.sum() - overlap)
+    assert float(soft_iou(both, truth.long())) == pytest.approx(float(wanted), abs=1e-5)
 
 
 def test_the_polynomial_schedule(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_lite_medsam_learns_embeddings_first_where_it_has_a_teacher(tmp_path: Pa
         ("medivista_sam", NetworkKind.CLASSES, "medivista_sam"),
         ("samed", NetworkKind.CLASSES, "samed"),
         ("ma_sam", NetworkKind.CLASSES, "ma_sam"),
+        ("sam_adapter", NetworkKind.CLASSES, "sam_adapter"),
         ("medsam", NetworkKind.SAM, "quick"),
     ],
 )

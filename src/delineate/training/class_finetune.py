@@ -1,4 +1,4 @@
-"""Training a network that names what it sees, on clips with neighbors: MediViSTA, MA-SAM, SAMed."""
+"""Training a network that names what it sees, on clips with neighbors: MediViSTA, MA-SAM, SAMed, SAM-Adapter."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClassFinetune:
     """What is trained on what.
 
     batch     clips a step, each as deep as the system sees together
-    entropy, dice  weights of the two losses
+    entropy, dice, iou  weights of the losses
     whole     everything learns; else what the system's own table says (``System.policy``)
     flips     chance of a clip being mirrored, left and right
     held_out  share of subjects to measure on
@@ -42,6 +42,7 @@ class ClassFinetune:
     batch: int = 2
     entropy: float = 1.0
     dice: float = 0.0
+    iou: float = 0.0
     whole: bool = False
     flips: float = 0.0
     held_out: float = 0.25
@@ -49,7 +50,7 @@ class ClassFinetune:
 
 
 class ClassObjective:
-    """An ``Objective``: cross entropy and Dice on labeled frames, whose neighbors are seen with them."""
+    """An ``Objective``: cross entropy, Dice and IoU on labeled frames, whose neighbors are seen with them."""
 
     def __init__(
         self, predictor: ClipClassPredictor, training: LabeledClips, testing: LabeledClips, recipe: ClassFinetune
@@ -74,11 +75,11 @@ class ClassObjective:
             freeze_batch_norm(self.host.vision_encoder)
             self.policy.keep_statistics(self.host)
         parts = [self._of_clip(rng) for _ in range(self.recipe.batch)]
-        entropy, dice = (torch.stack([one[n] for one in parts]).mean() for n in (0, 1))
-        total = self.recipe.entropy * entropy + self.recipe.dice * dice
-        return {"total": total, "entropy": entropy, "dice": dice}
+        losses = {name: torch.stack([one[name] for one in parts]).mean() for name in parts[0]}
+        total = torch.stack([getattr(self.recipe, name) * one for name, one in losses.items()]).sum()
+        return {"total": total, **losses}
 
-    def _of_clip(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _of_clip(self, rng: np.random.Generator) -> dict[str, Tensor]:
         clip = self.training.drawn(rng)
         if rng.random() < self.recipe.flips:
             clip = clip.mirrored()
@@ -88,7 +89,8 @@ class ClassObjective:
             logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         wanted = clip.classes.to(device)
         logits = F.interpolate(logits, size=wanted.shape[-2:], mode="bilinear")
-        return F.cross_entropy(logits, wanted, ignore_index=NOT_LABELED), soft_dice(logits, wanted)
+        entropy = F.cross_entropy(logits, wanted, ignore_index=NOT_LABELED)
+        return {"entropy": entropy, "dice": soft_dice(logits, wanted), "iou": soft_iou(logits, wanted)}
 
     @torch.no_grad()
     def measure(self) -> float:
@@ -130,11 +132,23 @@ def soft_dice(logits: Tensor, wanted: Tensor, smooth: float = 1e-5) -> Tensor:
 
     logits (D, 1 + classes, S, S) · wanted (D, S, S)
     """
-    labeled = (wanted != NOT_LABELED)[:, None]
-    chance = logits.softmax(1) * labeled
-    truth = F.one_hot(wanted.clamp(min=0), logits.shape[1]).permute(0, 3, 1, 2) * labeled
+    chance, truth = _labeled(logits, wanted)
     overlap, sizes = ((one).sum((0, 2, 3))[1:] for one in (chance * truth, chance**2 + truth))
     return 1 - ((2 * overlap + smooth) / (sizes + smooth)).mean()
+
+
+def soft_iou(logits: Tensor, wanted: Tensor, smooth: float = 1e-5) -> Tensor:
+    """1 - mean IoU, of the same."""
+    chance, truth = _labeled(logits, wanted)
+    overlap, union = ((one).sum((0, 2, 3))[1:] for one in (chance * truth, chance + truth - chance * truth))
+    return 1 - ((overlap + smooth) / (union + smooth)).mean()
+
+
+def _labeled(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Probabilities and truth (D, 1 + classes, S, S), zero where nothing is labeled."""
+    labeled = (wanted != NOT_LABELED)[:, None]
+    truth = F.one_hot(wanted.clamp(min=0), logits.shape[1]).permute(0, 3, 1, 2)
+    return logits.softmax(1) * labeled, truth * labeled
 
 
 def card_of(predictor: ClipClassPredictor) -> SystemCard:

@@ -33,6 +33,7 @@ RECIPES: Registry[Recipe] = Registry(
         "delineate.training.recipes.sam_unet:RECIPE",
         "delineate.training.recipes.samed:RECIPE",
         "delineate.training.recipes.samed:WITH_NEIGHBORS",
+        "delineate.training.recipes.sam_adapter:RECIPE",
     ),
 )
 DISTILLATIONS: dict[str, Callable[[Path], Distillation]] = {
