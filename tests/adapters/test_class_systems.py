@@ -29,7 +29,7 @@ from delineate.models.sam_unet import SamUnet
 from delineate.systems import SYSTEMS
 from delineate.systems.system import System
 from host_cases import drawn
-from narrow_systems import row_of
+from narrow_systems import claimed, row_of
 from tiny_networks import lively
 from training_parts import trained
 
@@ -68,6 +68,15 @@ def test_counts_of_factor_tensors(encoder: SamEncoder, factors: int) -> None:
         network = MediVista(SamShape(encoder, 256), 3)
     inside = [m for m in network.host.vision_encoder.modules() if isinstance(m, Factor)]
     assert count(network.host.vision_encoder.factors, *inside) == factors
+
+
+@pytest.mark.parametrize(
+    ("encoder", "pairs"), [(SamEncoder.VIT_B, 147_456), (SamEncoder.VIT_L, 393_216), (SamEncoder.VIT_H, 655_360)]
+)
+def test_counts_of_lora_beside_queries_and_values(encoder: SamEncoder, pairs: int) -> None:
+    with torch.device("meta"):
+        network = row_of("samed").make(SamShape(encoder, 512), 8, "")
+    assert count(*(m for m in network.host.modules() if isinstance(m, QueryValue))) == pairs
 
 
 @pytest.mark.parametrize(
@@ -198,18 +207,25 @@ PARTS = {
 }
 
 
+CLAIMS = {
+    "temporal": ("medivista_sam", "parts"), "previous": ("medivista_sam", "parts"), "fusion": ("medivista", "fusion"),
+    "conv": ("ma_sam", "convolutions"),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", PARTS)
 @torch.no_grad()
 def test_parts_agree_with_their_equations_written_again(name: str) -> None:
     """Two clips, which do not see each other."""
     make, again = PARTS[name]
+    claim = CLAIMS[name.split("-")[0]]
     torch.manual_seed(0)
     part, x = make(), drawn(3, 2 * T, 3, 2, 16)
     found = part(x, SlotContext(depth=T))
     wanted = torch.cat([again(part, clip) for clip in x.split(T)])
     gap = float((found - wanted).abs().max())
     print(f"{name}: {gap:.1e}")
-    assert gap < 2e-6 and float((found - x).abs().max()) > 1e-2
+    assert gap < claimed(*claim) and float((found - x).abs().max()) > 1e-2
 
 
 SEEN = {  # frames that frame 2 of 0 to 3 depends on, beside itself
@@ -244,7 +260,8 @@ def test_cross_branch_and_low_rank_parts_written_again() -> None:
     w, b = part.qkv.weight.chunk(3), part.qkv.bias.chunk(3)
     for found, tokens, there in zip(part(x, SlotContext(block=5, branch={at_block(5): seen})), x, seen, strict=True):
         q, (k, v) = tokens.flatten(0, 1) @ w[0].T + b[0], (there.flatten(0, 1) @ w[n].T + b[n] for n in (1, 2))
-        assert (found - tokens - part.proj(softmaxed(q, k, v, 2)).view_as(tokens)).abs().max() < 1e-6
+        gap = (found - tokens - part.proj(softmaxed(q, k, v, 2)).view_as(tokens)).abs().max()
+        assert gap < claimed("medivista", "others")
     one, other = lively(LowRank(16, 16, 3, 6.0)), lively(LowRank(16, 16, 3, 6.0), 1)
     q, k, v = QueryValue(one, other)(x).chunk(3, -1)
     assert torch.allclose(q, 2.0 * x @ one.down.weight.T @ one.up.weight.T, atol=1e-6) and not k.any()
@@ -254,7 +271,7 @@ def test_cross_branch_and_low_rank_parts_written_again() -> None:
     shared = lively(FactorTensors(16, 4))
     factor = lively(Factor(shared))
     product = shared.up.weight @ factor.core.weight @ shared.down.weight
-    assert torch.allclose(factor(x), x @ product.T, atol=1e-6)
+    assert (factor(x) - x @ product.T).abs().max() < min(claimed("medivista", "others"), claimed("ma_sam", "FacT"))
 
 
 @torch.no_grad()
@@ -265,7 +282,7 @@ def test_a_pair_for_queries_and_values_is_one_matrix_of_twice_the_rank() -> None
     up = torch.zeros(48, 6)
     up[:16, :3], up[32:, 3:] = pair.query.up.weight, pair.value.up.weight
     x = drawn(1, 5, 16)
-    assert torch.allclose(pair(x), x @ (up @ down).T, atol=1e-6)
+    assert (pair(x) - x @ (up @ down).T).abs().max() < claimed("samed", "layers")
 
 
 @torch.no_grad()
@@ -310,7 +327,7 @@ def test_high_frequencies_and_wavelets() -> None:
             at = seen[0, row, column] + (kernel * patch).sum((1, 2, 3)) + bias
             for n, found in enumerate(generator(picture, patches).values()):
                 wanted_at = F.gelu(generator.own[n](at)) @ generator.shared.weight.T + generator.shared.bias
-                assert (found[0, row, column] - wanted_at).abs().max() < 1e-5
+                assert (found[0, row, column] - wanted_at).abs().max() < claimed("sam_adapter", "prompts")
 
 
 @torch.no_grad()
@@ -343,7 +360,7 @@ def test_medivistas_first_version_block_by_block() -> None:
         found = network.classify(pixels, T)[:, 1 + number]
         gap = float((found - masks).abs().max() / masks.abs().max())
         print(f"class {number}: {gap:.1e}")
-        assert gap < 1e-4
+        assert gap < claimed("medivista_sam", "masks")
     clip = pixels.permute(1, 2, 3, 0)[None]
     assert torch.allclose(network(clip), network.classify(pixels, T)[:, 1:])
 
@@ -391,7 +408,7 @@ def test_sam_unets_decoder_written_again() -> None:
     masks, iou = network.decode(network.embed(pixels), SamPrompts(boxes=boxes), multimask=False)
     gap = float((masks[:, 0] - wanted).abs().max() / wanted.abs().max())
     print(f"{gap:.1e}")
-    assert gap < 1e-4 and masks.shape == (1, 1, 16, 16)
+    assert gap < claimed("sam_unet", "masks") and masks.shape == (1, 1, 16, 16)
     assert iou.item() == pytest.approx(int((wanted > 1).sum()) / int((wanted > -1).sum()), abs=0.02) and iou.item() < 1
 
 
@@ -413,7 +430,9 @@ def test_a_decoder_that_enlarges_sixteen_times_written_again() -> None:
     wanted = torch.stack(
         [(decoder.output_hypernetworks_mlps[n](tokens[0, 1 + n])[:, None, None] * x[0]).sum(0) for n in range(3)]
     )
-    assert (network.decode_classes(embedding)[0] - wanted).abs().max() < 1e-4 * wanted.abs().max()
+    gap = float((network.decode_classes(embedding)[0] - wanted).abs().max() / wanted.abs().max())
+    print(f"{gap:.1e}")
+    assert gap < min(claimed("medivista", "decoder"), claimed("ma_sam", "decoder"))
 
 
 @pytest.mark.parametrize("name", ["medivista_sam", "medivista"])

@@ -144,7 +144,7 @@ SYSTEMS = tuple(
             "of warm-up, polynomial decay (0.9); 160 epochs",
             "Zhang, Liu. Customized Segment Anything Model for Medical Image Segmentation. arXiv 2304.13785",
             "Synapse, 8 organs: mean Dice 81.88, HD95 20.64 mm (README)",
-            "against a second writing of its layers, and as one matrix of twice the rank: 1e-6 (tests/adapters)",
+            "against a second writing of its layers, and as one matrix of twice the rank: layers 1e-6 (tests/adapters)",
             CheckpointLayout("SAMed", holds=("w_a_000", "prompt_encoder."), lacks=("w_g_000",), file_names=("samed",)),
             (r"\.delta\.", r"^prompt_encoder\.", r"^mask_decoder\."),
             recipe="samed",
@@ -157,7 +157,7 @@ SYSTEMS = tuple(
             "Chen, Miao, Wu et al. MA-SAM: Modality-agnostic SAM Adaptation for 3D Medical Image Segmentation. Medical "
             "Image Analysis 2024. arXiv 2309.08842",
             "",
-            "against a second writing of its layers: 2e-7, FacT 1e-6, decoder 1e-4 (tests/adapters)",
+            "against a second writing of its layers: convolutions 1e-6, FacT 1e-6, decoder 2e-5 (tests/adapters)",
             CheckpointLayout("MA-SAM", holds=("q_FacTs_000", "v_FacTs_000"), file_names=("ma_sam", "masam")),
             (r"\.(before|between|delta|factors)\.", r"^prompt_encoder\.", r"^mask_decoder\."),
             ("released",),
@@ -169,10 +169,11 @@ SYSTEMS = tuple(
             "generator and decoder; binary cross entropy + IoU; AdamW 2e-4, cosine; 20 epochs",
             "Chen, Zhu, Ding et al. SAM Fails to Segment Anything? SAM-Adapter. arXiv 2304.09148",
             "",
-            "against a second writing of its generator: 1e-5 (tests/adapters)",
+            "against a second writing of its generator: prompts 2e-5 (tests/adapters)",
             CheckpointLayout("SAM-Adapter", holds=("prompt_generator.",), file_names=("sam_adapter",)),
             (r"^generator\.", r"^mask_decoder\."),
             ("released",),
+            "sam_adapter",
         ),
     )
 )
