@@ -56,11 +56,11 @@ class Comparison:
     arms: Mapping[str, Run]
 
 
-def narrow(system: str, seed: int, folder: Path, classes: tuple[str, ...] = (), **sizes: Any) -> Any:
+def narrow(system: str, seed: int, folder: Path, classes: tuple[str, ...] = (), variant: str = "", **sizes: Any) -> Any:
     """A system's predictor with a narrow network of random weights."""
     torch.manual_seed(seed)
-    card = SystemCard(system=system, classes=classes, sizes=NetworkSizes(**sizes))
-    network: Any = SYSTEMS[system].build.__self__.network("", card)  # type: ignore[attr-defined]
+    card = SystemCard(system=system, variant=variant, classes=classes, sizes=NetworkSizes(**sizes))
+    network: Any = SYSTEMS[system].build.__self__.network(variant, card)  # type: ignore[attr-defined]
     write_system(folder / "start.safetensors", network.host.state_dict(), card)
     return build(f"{system}={folder / 'start.safetensors'}", OPTIONS)
 
@@ -218,7 +218,7 @@ def clicked(steps: int, hyper: bool, seed: int, folder: Path) -> Found:
 def beside(branch: bool, seed: int, folder: Path) -> Found:
     """A narrow SAM-UNet of random weights, all of it trained, from a box on a slice."""
     learned, held = hippocampus()
-    predictor = narrow("sam_unet", seed, folder, side=128, vit=NARROW)
+    predictor = narrow("sam_unet", seed, folder, variant="released", side=128, vit=NARROW)
     if not branch:
         remove(predictor.network.host.vision_encoder, Slot.BEFORE)
     recipe = replace(

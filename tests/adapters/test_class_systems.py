@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 pytest.importorskip("transformers")
 
+from delineate.adapters.bottleneck import Bottleneck
 from delineate.adapters.conv_depth import ConvDepthAdapter
 from delineate.adapters.cross_branch import CrossBranchAttention, at_block
 from delineate.adapters.freeze import FreezePolicy
@@ -117,11 +119,11 @@ def narrow(name: str, classes: int = 3, variant: str = "") -> Any:
     torch.manual_seed(0)
     row = row_of(name)
     if name == "sam_unet":
-        return SamUnet(SHAPE).eval()
+        return SamUnet(SHAPE, init=Init.REFERENCE if variant else Init.IDENTITY).eval()
     return row.make(SHAPE, 1 if name == "sam_adapter" else classes, variant).eval()
 
 
-@pytest.mark.parametrize("name", ["samed", "ma_sam", "sam_adapter", "medivista"])
+@pytest.mark.parametrize("name", ["samed", "ma_sam", "sam_adapter", "medivista", "sam_unet"])
 @torch.inference_mode()
 def test_the_encoder_begins_as_sams(name: str) -> None:
     """Bit for bit, for clips too."""
@@ -129,8 +131,18 @@ def test_the_encoder_begins_as_sams(name: str) -> None:
     missing = row_of(name).files.load_host(network.host, host.host.state_dict(), "host")
     assert missing is None  # nothing was missing or left over
     pixels = drawn(1, T, 3, 64, 64)
-    context = network.context(pixels, SlotContext(depth=T))
-    assert torch.equal(network.embed(pixels, context), host.embed(pixels))
+    assert torch.equal(embedded(network, pixels), host.embed(pixels))
+    if SYSTEMS[name].variants:
+        released = narrow(name, variant="released")
+        row_of(name).files.load_host(released.host, host.host.state_dict(), "host")
+        assert not torch.allclose(embedded(released, pixels), host.embed(pixels), atol=1e-3)
+
+
+def embedded(network: Any, pixels: Tensor) -> Tensor:
+    context = SlotContext(depth=T)
+    if isinstance(network, ClassSam):
+        context = network.context(pixels, context)
+    return network.embed(pixels, context)[:, :256]
 
 
 @torch.inference_mode()
@@ -226,6 +238,26 @@ def test_parts_agree_with_their_equations_written_again(name: str) -> None:
     gap = float((found - wanted).abs().max())
     print(f"{name}: {gap:.1e}")
     assert gap < claimed(*claim) and float((found - x).abs().max()) > 1e-2
+
+
+@pytest.mark.parametrize("init", Init)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda init: TemporalSelfAttention(16, 2, init), id="temporal"),
+        pytest.param(lambda init: PreviousFrameAttention(16, 2, init=init), id="previous"),
+        pytest.param(lambda init: KernelTemporalFusion(16, 2, init=init), id="fusion"),
+        pytest.param(lambda init: ConvDepthAdapter(16, 8, init), id="conv-depth"),
+        pytest.param(lambda init: CrossBranchAttention(16, 2, init), id="cross-branch"),
+        pytest.param(lambda init: Bottleneck(16, init=init), id="bottleneck"),
+    ],
+)
+@torch.no_grad()
+def test_a_part_begins_as_nothing_or_as_the_released_codes(make: Callable[[Init], nn.Module], init: Init) -> None:
+    torch.manual_seed(0)
+    x = drawn(3, T, 3, 2, 16)
+    context = SlotContext(depth=T, branch={at_block(0): drawn(4, T, 3, 2, 16)})
+    assert torch.equal(make(init)(x, context), x) is (init is Init.IDENTITY)
 
 
 SEEN = {  # frames that frame 2 of 0 to 3 depends on, beside itself

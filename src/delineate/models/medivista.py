@@ -80,7 +80,13 @@ class MediVista(ClassSam):
     """The version of IEEE JBHI 2025: FacT, keys and values blended over frames, a wavelet branch beside the encoder."""
 
     def __init__(
-        self, shape: SamShape, classes: int, rank: int = 32, lambda_k: float | None = None, normalize: bool = True
+        self,
+        shape: SamShape,
+        classes: int,
+        rank: int = 32,
+        lambda_k: float | None = None,
+        normalize: bool = True,
+        init: Init = Init.IDENTITY,
     ) -> None:
         super().__init__(shape, classes, sixteen=True)
         size, encoder = size_of(shape), self.host.vision_encoder
@@ -88,9 +94,10 @@ class MediVista(ClassSam):
         insert(
             encoder,
             Insertion(
-                Slot.BEFORE, lambda w, _: KernelTemporalFusion(w, size.heads, lambda_k=lambda_k, normalize=normalize)
+                Slot.BEFORE,
+                lambda w, _: KernelTemporalFusion(w, size.heads, lambda_k=lambda_k, normalize=normalize, init=init),
             ),
-            Insertion(Slot.ATTENTION_INPUT, lambda w, _: CrossBranchAttention(w, size.heads), Blocks.GLOBAL),
+            Insertion(Slot.ATTENTION_INPUT, lambda w, _: CrossBranchAttention(w, size.heads, init), Blocks.GLOBAL),
         )
         self.host.add_module("branch", WaveletBranch(size.width, len(size.global_blocks)))
 

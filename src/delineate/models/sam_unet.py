@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import ResNetConfig, ResNetModel
 
 from delineate.adapters.cross_branch import AddBranch, at_block
+from delineate.adapters.init import Init, begun
 from delineate.adapters.slots import NO_CONTEXT, Blocks, Insertion, Slot, SlotContext, Taps, insert
 from delineate.models.cells import Cells
 from delineate.models.host_decoders import DECODERS
@@ -73,9 +74,12 @@ class MaskFeature(nn.Module):
 
 
 class SamUnet(Sam):
-    """As SAM: ``embed``, then ``decode``; an embedding holds the maps of several scales, too: (B, 256 + 512, f, f)."""
+    """As SAM: ``embed``, then ``decode``; an embedding holds the maps of several scales, too: (B, 256 + 512, f, f).
 
-    def __init__(self, shape: SamShape, depth: ResNetDepth = ResNetDepth.R34) -> None:
+    init  of what brings the ResNet's maps in: at first SAM's encoder sees nothing of them, or as in the released code
+    """
+
+    def __init__(self, shape: SamShape, depth: ResNetDepth = ResNetDepth.R34, init: Init = Init.IDENTITY) -> None:
         super().__init__(shape)
         size, host = size_of(shape), self.host
         self.blocks = size.global_blocks
@@ -83,7 +87,10 @@ class SamUnet(Sam):
             raise other_sizes("SAM-UNet, which needs four blocks with attention over the whole map,")
         insert(host.vision_encoder, Insertion(Slot.BEFORE, lambda *_: AddBranch(), Blocks.GLOBAL))
         host.add_module("resnet", resnet(depth))
-        host.add_module("inputs", nn.ModuleList(brought_in(n, WIDTHS[depth], size.width) for n in range(4)))
+        inputs = [brought_in(n, WIDTHS[depth], size.width) for n in range(4)]
+        for bring in inputs:
+            begun(bring[-1], init)
+        host.add_module("inputs", nn.ModuleList(inputs))
         host.add_module("bridges", nn.ModuleList(raised(size.width, 256) for _ in range(3)))
         host.add_module("embedding_encoder", raised(256, 64))
         decoder: Any = host.mask_decoder

@@ -54,9 +54,11 @@ def _first(shape: SamShape, classes: int, variant: str) -> nn.Module:
 
 
 def _journal(shape: SamShape, classes: int, variant: str) -> nn.Module:
+    from delineate.adapters.init import Init
     from delineate.models.medivista import MediVista
 
-    return MediVista(shape, classes, normalize=variant != RELEASED)
+    released = variant == RELEASED
+    return MediVista(shape, classes, normalize=not released, init=Init.REFERENCE if released else Init.IDENTITY)
 
 
 def _first_names(weights: Weights) -> Weights:
@@ -124,7 +126,10 @@ SYSTEMS = (
         license=JOURNAL.license,
         reported="unseen centers: 2.15 % Dice and 0.09 temporal consistency above the second best (abstract)",
         parity="against a second writing of the paper's parts: fusion 1e-6, others 1e-6, decoder 2e-5 (tests/adapters)",
-        variants={RELEASED: "blended keys and values are not normalized, as the released kernel"},
+        variants={
+            RELEASED: "blended keys and values are not normalized, as the released kernel; fusion and attention to the "
+            "branch begin with random weights"
+        },
         policy=lambda _: FreezePolicy.training(
             r"\.(before|attention_input|delta|factors)\.", r"^branch\.", r"^mask_decoder\."
         ),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from delineate.checkpoints.system_file import SystemCard
     from delineate.predictors.sam import SamPredictor
 
+RELEASED = "released"
 LICENSE = "unstated by the authors"
 FRESH = (
     r"^(resnet|inputs|bridges|embedding_encoder)\.", r"^mask_decoder\.(med_token|med_head|mask_feature)\.",
@@ -96,14 +97,15 @@ class SamUnetRow:
         require_torch_backend(self.name, options, "its parts are made as it runs")
         engine = Engine.chosen(options.device, options.precision, options.threads)
         card = self.files.card(options)
+        options = options if card is None else replace(options, variant=options.variant or card.variant)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            network: Any = self.network("", card)
+            network: Any = self.network(options.variant, card)
         sha256 = self.files.load(options, network.host)
         network.eval()
         engine.cast_weights(network.host.vision_encoder)
         profile = replace(self.profile, side=network.shape.side)
-        record = record_of(self.name, sha256, LICENSE, profile.summary, engine)
+        record = record_of(self.name, sha256, LICENSE, profile.summary, engine, variant=options.variant)
         return SamPredictor(network.to(engine.device), SamBehavior(profile, Multimask.NEVER), engine, record)
 
     @property
@@ -113,11 +115,12 @@ class SamUnetRow:
 
     def network(self, variant: str = "", card: SystemCard | None = None) -> nn.Module:
         """The network with weights as they begin."""
+        from delineate.adapters.init import Init
         from delineate.models.sam import shape_of
         from delineate.models.sam_unet import ResNetDepth, SamUnet
 
         shape = shape_of(self.encoder, self.profile.side, None if card is None else card.sizes)
-        return SamUnet(shape, ResNetDepth(self.depth))
+        return SamUnet(shape, ResNetDepth(self.depth), Init.REFERENCE if variant else Init.IDENTITY)
 
     def _host_named(self, weights: Weights) -> Weights:
         from delineate.checkpoints.key_maps import resized_sam, sam_weights
@@ -153,6 +156,7 @@ def _system(row: SamUnetRow, width: int) -> System:
             holds=("med_token", "adapters_in."),
             file_names=("sam_unet", "samunet"),
         ),
+        variants={RELEASED: "the ResNet's maps come in with random weights, as in the released code, not as nothing"},
         policy=lambda _: FreezePolicy.training(
             r"^(resnet|inputs|bridges|embedding_encoder|mask_decoder|prompt_encoder)\."
         ),
