@@ -23,7 +23,7 @@ from delineate.predictors.clip_classes import ClipClassPredictor, prepared_gray_
 from delineate.preprocess.profiles import MEDIVISTA_SAM
 from delineate.session import Session
 from delineate.systems import BuildOptions, build
-from narrow_systems import narrow_card, narrow_file
+from narrow_systems import narrow_card, narrow_file, narrow_network
 
 CLASSES = ("left ventricle", "left atrium")
 OPTIONS = BuildOptions(device="cpu", precision="fp32")
@@ -68,6 +68,29 @@ def test_a_clip_gets_named_classes_and_a_person_corrects_one(system: str, tmp_pa
     assert np.array_equal(session.segmentation.mask(CLASSES[0], 3), drawn)
     with pytest.raises(Exception, match="without prompts"):
         session.prompt(Box(10, 8, 50, 40, frame=3), CLASSES[0])
+
+
+@pytest.mark.parametrize("start", ["out", "out.manifest.json"])
+def test_a_frame_is_corrected_afterwards_with_a_system_that_is_prompted(start: str, tmp_path: Path) -> None:
+    """From the outlines, or the manifest, of one that is not; the other frames stay as they were."""
+    frames(tmp_path / "echo", 7)
+    card = narrow_card("medivista_sam", classes=CLASSES[:1], side=64, depth=4)
+    model = narrow_file(tmp_path, card, narrow_network(card, seed=6))
+    said = ["segment", str(tmp_path / "echo"), "--device", "cpu", "--precision", "fp32"]
+    done = CliRunner().invoke(app, [*said, "-m", f"medivista_sam={model}", "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    asked = ["--from", str(tmp_path / start), "-m", "quill", "--label", CLASSES[0], "--frame", "3", "--frame-only"]
+    again = CliRunner().invoke(app, [*said, *asked, "--box", "18,12,42,36", "-o", str(tmp_path / "corrected")])
+    assert again.exit_code == 0, again.output
+    before, after = (
+        np.stack([np.asarray(Image.open(one)) for one in sorted((tmp_path / name).rglob("*.png"))])
+        for name in ("out", "corrected")
+    )
+    assert before.any((1, 2)).all() and [n for n in range(7) if (before[n] != after[n]).any()] == [3]
+    y, x = np.mgrid[:48, :64]
+    disc = (y - 24) ** 2 + (x - 30) ** 2 < (10 + 4 * np.sin(1.5)) ** 2
+    was, now = (2 * (disc & (one[3] > 0)).sum() / (disc.sum() + (one[3] > 0).sum()) for one in (before, after))
+    assert now > was + 0.1
 
 
 class FrameNumbers:

@@ -209,10 +209,12 @@ class Manifest(_Record):
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:
-        """The manifest in a file; None if it is something else, such as a prompt log.
+        """The manifest in a file; None if it is something else, such as a prompt log or a folder of labels.
 
         Raises PromptError if it says it is a manifest and is not a valid one.
         """
+        if path.is_dir():
+            return None
         require_file(path)
         try:
             data = parse_json(path.read_bytes())

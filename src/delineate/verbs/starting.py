@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,13 +32,8 @@ def start_files(start: Path | None) -> tuple[Path, ...]:
     """Every file that is read to go on from ``start``."""
     if start is None:
         return ()
-    manifest = earlier_manifest(start)
+    manifest = Manifest.read(start)
     return (start, *(start.parent / one.name for one in (manifest.outputs if manifest else ())))
-
-
-def earlier_manifest(start: Path) -> Manifest | None:
-    """The manifest of an earlier run; None of labels, which of a video are a folder."""
-    return None if start.is_dir() else Manifest.read(start)
 
 
 @dataclass(frozen=True)
@@ -70,14 +65,14 @@ def continued(
     """
     given = [(target, *_prompts(target, scan)) for target in targets]
     scan = scan.with_notices(*(notice for *_, notices in given for notice in notices))
-    manifest = earlier_manifest(start.file)
+    manifest = Manifest.read(start.file)
     if manifest is None:
         opened = open_segmentation(start.file)
         labels = opened.segmentation
         scan = scan.with_notices(*origin_notices(opened.scan, scan, start.file.name))
         session, limits = _drawn_on(start, labels, given, scan, predictor, guards)
-        drawn = list(labels.names)
-        return session, [*_fill(session, drawn, start.between, limits), *_new(session, targets, drawn)]
+        drawn, alone = list(labels.names), {target.name for target in targets if not target.propagate}
+        return session, [*_fill(session, drawn, start.between, limits, alone), *_new(session, targets, drawn)]
     if not (targets or start.undo):
         text = "Nothing is added to the earlier run, and nothing taken back."
         hint = "Give a prompt such as --frame 9 --point 60,80, a --limit 3-9, or --undo 1."
@@ -251,11 +246,17 @@ def drawn_session(
 
 
 def _fill(
-    session: Session, names: Sequence[str], between: Between, limits: Mapping[str, tuple[int, int]]
+    session: Session,
+    names: Sequence[str],
+    between: Between,
+    limits: Mapping[str, tuple[int, int]],
+    alone: Collection[str],
 ) -> Iterator[Event]:
-    """What outlines the frames between those structures are drawn on; one drawn on a single frame is followed."""
+    """What outlines frames between those structures are drawn on; one on a single frame is followed, or ``alone``."""
     for name in names:
         drawn = sorted(frame for frame, mask in session.tracks[name].prompted.items() if mask.area)
+        if len(drawn) == 1 and name in alone:
+            continue
         if len(drawn) == 1:
             first, last = limits.get(name, (None, None))
             yield Propagate(objects=(name,), first=first, stop=None if last is None else last + 1)
