@@ -7,25 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 pytest.importorskip("transformers")
+pytest.importorskip("accelerate")
 
-from delineate.adapters.depth import DepthAttention, DepthGrid, depth_grid
+from delineate.adapters.depth import DepthAttention, DepthGrid, depth_grid, to_lines
 from delineate.adapters.freeze import FreezeTable
 from delineate.adapters.lowrank import RankBudget, orthogonality
 from delineate.adapters.slots import SlotContext
 from delineate.checkpoints.store import import_checkpoint
 from delineate.checkpoints.system_file import write_system
 from delineate.core.errors import ModelError
+from delineate.core.frame import Frame
+from delineate.core.resolve import FramePrompts
 from delineate.models.sam import Sam, SamEncoder, SamPrompts, SamShape
 from delineate.models.sam2 import Sam2, Sam2Maps
+from delineate.models.windows import cut
+from delineate.predictors.frame_predictor import Query
 from delineate.systems import BuildOptions, build
 from delineate.systems.medical_sam_adapter import PARTS, adapt, policy
 from delineate.systems.registry import system_of_file
+from delineate.training.finetune import FinetuneObjective
+from delineate.training.prompt_policies import SampledPrompts
 from host_cases import drawn
 from medical_sam_adapter_reference import Rewritten
 from narrow_systems import claimed, narrow_card, narrow_file, narrow_network, row_of
@@ -165,6 +173,32 @@ def test_a_depth_pass_sees_the_slices_at_a_place_and_nothing_else(host: str) -> 
         where = gradient.abs().sum(-1).nonzero().tolist()
         assert {slice_ for slice_, _, _ in where} == {3, 4, 5}
         assert all(row // ratio == 1 and column // ratio == 2 for _, row, column in where)
+
+
+def test_the_released_regrouping_takes_windows_of_one_slice_for_slices() -> None:
+    """Its windows are cut before D neighbors in the batch are put in a row; here whole maps are."""
+    depth, number = 2, torch.arange(2).view(2, 1, 1, 1).expand(2, 28, 28, 1)  # of the slice, at every place
+    released = cut(number, 14).unflatten(0, (-1, depth)).transpose(1, 2).flatten(0, 1).flatten(1)
+    assert len(released[0]) > depth and all(len(set(line.tolist())) == 1 for line in released)
+    assert all(sorted(line.flatten().tolist()) == [0, 1] for line in to_lines(number, depth))
+
+
+def test_clicks_are_turned_where_the_released_weights_learned_so(tmp_path: Path) -> None:
+    """In use, for everything on a picture, and in training: what learns is asked as it will be asked."""
+    asked: list[SamPrompts] = []
+    card = narrow_card("medical_sam_adapter", "released", side=64)
+    predictor = build(str(narrow_file(tmp_path, card)), BuildOptions(**OPTIONS))
+    decode = predictor.network.decode
+    predictor.network.decode = lambda e, prompts, *a, **k: (asked.append(prompts), decode(e, prompts, *a, **k))[1]
+    features = predictor.encode(Frame.of(np.zeros((64, 64), np.uint8)))
+    click = np.array([[10.0, 40.0]])
+    (at,) = features.place.points(click)
+    predictor.decode(features, [Query(FramePrompts(points=click, labels=np.array([True])))])
+    predictor.decode_clicks(features, click, 1.0)
+    objective = object.__new__(FinetuneObjective)
+    objective.predictor, objective.network, objective.device = predictor, predictor.network, torch.device("cpu")
+    objective.decoded(features.embedding, SampledPrompts(at[None, None], np.ones((1, 1), np.int64)))
+    assert [one.points.flatten().tolist() for one in asked] == [pytest.approx(at[::-1].tolist())] * 3
 
 
 @pytest.mark.parametrize(

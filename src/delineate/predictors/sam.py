@@ -102,7 +102,8 @@ class SamPredictor:
         self, features: SamFeatures, points: NDArray[np.float64], offset: float, min_mask_region_area: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
         """Three outlines for each of many clicks (N, 2): masks (3 N, height, width), predicted IoU, stability."""
-        placed = torch.from_numpy(features.place.points(points))[:, None].to(self.engine.device)
+        inside = self.behavior.ordered(features.place.points(points))
+        placed = torch.from_numpy(inside)[:, None].to(self.engine.device)
         labels = torch.ones(placed.shape[:2], dtype=torch.int64, device=self.engine.device)
         logits, iou = self.network.decode(features.embedding, SamPrompts(placed, labels), multimask=True)
         cut = self.behavior.profile.answer
@@ -130,8 +131,7 @@ class SamPredictor:
             corners = following_corners(reference.mask, place, self.behavior.margin, by_area)
         points = labels = boxes = masks = None
         if len(prompts.points):
-            placed = place.points(prompts.points)
-            placed = placed[:, ::-1].copy() if self.behavior.swapped_points else placed
+            placed = self.behavior.ordered(place.points(prompts.points))
             points = torch.from_numpy(placed)[None].to(device)
             labels = torch.from_numpy(prompts.labels.astype(np.int64))[None].to(device)
         if corners is not None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from numpy.typing import NDArray
 
 from delineate.preprocess.profiles import Profile
 
@@ -36,3 +39,7 @@ class SamBehavior:
     margin: float = 5.0
     whole: bool = False
     swapped_points: bool = False
+
+    def ordered(self, points: NDArray[Any]) -> NDArray[Any]:
+        """Clicks (..., 2) as the network takes them."""
+        return points[..., ::-1].copy() if self.swapped_points else points

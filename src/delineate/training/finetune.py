@@ -267,8 +267,10 @@ class FinetuneObjective(Adapted):
                 several = False
             case Multimask.AMBIGUOUS:
                 several = given.boxes is None and masks is None
+        clicks = None if given.points is None else self.predictor.behavior.ordered(given.points)
+        asked = replace(given, points=clicks)
         with torch.autocast(self.device.type, enabled=False):
-            return self.network.decode(embedding.float(), given.tensors(self.device, masks), several, cells=cells)
+            return self.network.decode(embedding.float(), asked.tensors(self.device, masks), several, cells=cells)
 
     @torch.no_grad()
     def outlines(self, logits: Tensor, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
