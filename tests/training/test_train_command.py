@@ -76,6 +76,32 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.parametrize(
+    ("options", "encoder", "rest"),
+    [((), True, False), (("--part", "all"), True, True), (("--recipe", "sam2", "--part", "decoder"), None, None)],
+)
+def test_what_learns_is_said_before_the_first_step(
+    options: tuple[str, ...],
+    encoder: bool | None,
+    rest: bool | None,
+    volumes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Part by part, where a system's own parts do; another recipe says it in its summary."""
+    delineate(
+        "train", "finetune", volumes, "-m", "medical_sam_adapter_sam2", "--untrained", "--narrow", "--steps", "1",
+        "--batch", "1", "--device", "cpu", "-o", tmp_path / "mine", *options,
+    )  # fmt: skip
+    said = "".join(capsys.readouterr())
+    rows = {words[0]: words[1:] for line in said.splitlines() if len(words := line.split()) == 3}
+    learned = {part: int(row[0].replace(",", "")) for part, row in rows.items() if row[0].replace(",", "").isdigit()}
+    assert bool(learned) is (encoder is not None)
+    if learned:
+        assert learned["vision_encoder"] and learned["mask_decoder"] and bool(learned["memory_attention"]) is rest
+        assert learned.pop("all") == sum(learned.values())
+
+
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory, tiny_table: None) -> Path:
     """A folder with what adapters of ``tiny_sam`` learned: adapter.safetensors, best.safetensors."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,10 @@ class FreezePolicy:
         self.keep_statistics(network)
         return FreezeTable.of(network)
 
+    def table(self, network: nn.Module) -> FreezeTable:
+        """What will learn of a network, part by part."""
+        return FreezeTable.counted((name, p.numel(), self.learns(name)) for name, p in network.named_parameters())
+
     def keep_statistics(self, network: nn.Module) -> None:
         """Batch norms that do not learn keep the statistics they have; call it after ``network.train()``."""
         from torch import nn
@@ -72,12 +76,16 @@ class FreezeTable:
     rows: tuple[PartCount, ...]
 
     @classmethod
-    def of(cls, network: nn.Module, depth: int = 1) -> FreezeTable:
-        """Of a network's parameters; parts are named by the first ``depth`` words of a name."""
+    def of(cls, network: nn.Module) -> FreezeTable:
+        """Of a network's parameters, as they are switched on and off."""
+        return cls.counted((name, p.numel(), p.requires_grad) for name, p in network.named_parameters())
+
+    @classmethod
+    def counted(cls, parameters: Iterable[tuple[str, int, bool]]) -> FreezeTable:
+        """Of names, sizes and whether they learn; parts are named by the first word of a name."""
         counts: dict[str, list[int]] = {}
-        for name, parameter in network.named_parameters():
-            row = counts.setdefault(".".join(name.split(".")[:depth]), [0, 0])
-            row[0 if parameter.requires_grad else 1] += parameter.numel()
+        for name, size, learns in parameters:
+            counts.setdefault(name.partition(".")[0], [0, 0])[0 if learns else 1] += size
         return cls(tuple(PartCount(part, *row) for part, row in counts.items()))
 
     @property

@@ -202,7 +202,7 @@ def begun(start: TrainingStart) -> str:
     """What a run begins with, for people."""
     about = f"{start.recipe}: {start.summary}" if start.summary else start.recipe
     memory = ["Memory, estimated:", *start.memory] if start.memory else []
-    return "\n".join([*memory, f"{counted(start.cases, 'case')} ({start.layout}); recipe {about}"])
+    return "\n".join([*memory, f"{counted(start.cases, 'case')} ({start.layout}); recipe {about}", *start.learned])
 
 
 def _measured(line: dict[str, float]) -> str:

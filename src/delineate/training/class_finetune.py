@@ -58,8 +58,8 @@ class ClassObjective:
         self.predictor, self.training, self.testing, self.recipe = predictor, training, testing, recipe
         self.network: Any = predictor.network
         self.host: Any = predictor.network.host
-        self.policy = FreezePolicy.training("") if recipe.whole else policy_of(predictor.record)
-        self.table = self.policy.apply(self.host)
+        self.policy = policy_of(predictor.record, recipe.whole)
+        self.policy.apply(self.host)
         if recipe.checkpointing:
             forget_activations(self.host.vision_encoder)
 
@@ -117,8 +117,10 @@ class ClassObjective:
         self.host.load_state_dict(read_arrays(weights)[0])
 
 
-def policy_of(record: ModelRecord) -> FreezePolicy:
-    """What of a system learns, by its own table. Raises ModelError for one that has none."""
+def policy_of(record: ModelRecord, whole: bool = False) -> FreezePolicy:
+    """What of a system learns: by its own table, or all of it. Raises ModelError for one that has no table."""
+    if whole:
+        return FreezePolicy.training("")
     policy = SYSTEMS[record.name].policy if record.name in SYSTEMS else None
     if policy is None:
         raise ModelError(

@@ -69,7 +69,7 @@ def _decoding(depth: int, structures: int, answers: int = 1) -> Unit:
 
 
 def _planned(predictor: Any, recipe: Any, whole: bool, unit: Unit, memory: float) -> Plan[Any]:
-    policy = FreezePolicy.training("") if whole else policy_of(predictor.record)
+    policy = policy_of(predictor.record, whole)
     network, gpu = on_pictures(predictor.network), predictor.engine.device.type == "cuda"
     kept = kept_for(network, policy, unit)
     numbers = {name: p.numel() for name, p in network.host.named_parameters()}

@@ -146,11 +146,13 @@ def finetune(
 
     recipe = recipe_for(request.recipe, predictor)
     wishes, memory = _wishes(request, recipe, predictor, options)
-    if _keeps_embeddings(recipe.options(wishes)):
+    figures = recipe.options(wishes)
+    if _keeps_embeddings(figures):
         embed_by_graph(predictor, request.threads)
     layout, cases = read_dataset(request.data, request.follow_links)
     if begun is not None:
-        begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory))
+        table = () if recipe.learned is None else str(recipe.learned(predictor, figures)).splitlines()
+        begun(TrainingStart(len(cases), layout, recipe.name, recipe.summary, memory, tuple(table)))
     fitting = recipe.fitting(predictor, trainable_frames(cases))
     learned, held = split_by_subject(fitting, (1 - request.held_out, request.held_out), request.seed)
     models = [request.model, *map(str, filter(None, (request.teacher, wishes.start)))]

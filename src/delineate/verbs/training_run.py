@@ -28,6 +28,7 @@ class TrainingStart:
     """What a run learns from, and how.
 
     memory  lines on what it will take, where it was to fit
+    learned lines of a table of what learns, part by part, where a system's own parts do
     """
 
     cases: int
@@ -35,6 +36,7 @@ class TrainingStart:
     recipe: str
     summary: str = ""
     memory: tuple[str, ...] = ()
+    learned: tuple[str, ...] = ()
 
 
 def steps_of(progress: Progress | None) -> Callable[[int, int, float], None] | None:

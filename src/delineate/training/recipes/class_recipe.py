@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from delineate.adapters.freeze import FreezeTable
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
 from delineate.training.class_clips import fitting
-from delineate.training.class_finetune import ClassFinetune, class_finetune
+from delineate.training.class_finetune import ClassFinetune, class_finetune, policy_of
 from delineate.training.finetune import TrainedPart
 from delineate.training.loop import Tell, TrainingOutcome
 from delineate.training.parts_memory_plan import planned_classes
@@ -52,4 +53,10 @@ def class_recipe(name: str, system: str, summary: str, source: str, options: Cal
     ) -> TrainingOutcome:
         return class_finetune(predictor, cases, asked(wishes), tell)
 
-    return Recipe(name, system, summary, source, run, asked, NetworkKind.CLASSES, planned_classes, fitting=fitting)
+    def learned(predictor: Any, recipe: ClassFinetune) -> FreezeTable:
+        return policy_of(predictor.record, recipe.whole).table(predictor.network.host)
+
+    return Recipe(
+        name, system, summary, source, run, asked, NetworkKind.CLASSES, planned_classes, fitting=fitting,
+        learned=learned,
+    )  # fmt: skip

@@ -30,7 +30,7 @@ from delineate.training.parts_memory_plan import planned_slices
 from delineate.training.prompt_policies import SampledPrompts, medsam_boxes, one_point
 from delineate.training.prompt_simulation import bounding_box
 from delineate.training.recipes import medical_sam_adapter
-from delineate.training.recipes.parts_recipe import PartsObjective, own_parts
+from delineate.training.recipes.parts_recipe import PartsObjective, learned_parts, own_parts
 from delineate.training.recipes.recipe import Recipe, RecipeOverrides
 from delineate.training.slice_clips import SliceClip, SliceClips, slices_of, split_slices
 
@@ -122,4 +122,5 @@ RECIPE = Recipe(
     asked,
     trains=NetworkKind.SLICES,
     plan=planned_slices,
+    learned=learned_parts,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from delineate.adapters.freeze import FreezePolicy
+from delineate.adapters.freeze import FreezeTable
 from delineate.adapters.lowrank import RankBudget, Svd, orthogonality
 from delineate.checkpoints.store import cached_path
 from delineate.checkpoints.system_file import SystemCard, write_system
@@ -43,8 +43,7 @@ class PartsObjective(FinetuneObjective):
         self.budget = RankBudget(self.host, max(1, max(ranks) // 2), steps, steps // 6, steps // 2) if ranks else None
 
     def trained(self) -> list[dict[str, Any]]:
-        whole = self.recipe.part is TrainedPart.ALL
-        policy = FreezePolicy.training("") if whole else policy_of(self.predictor.record)
+        policy = policy_of(self.predictor.record, self.recipe.part is TrainedPart.ALL)
         return [{"params": [p for n, p in self.host.named_parameters() if policy.learns(n)], "name": "adapters"}]
 
     def keep(self, folder: Path) -> None:
@@ -92,6 +91,12 @@ class PartsObjective(FinetuneObjective):
         return dict(self.host.state_dict())
 
 
+def learned_parts(predictor: Any, recipe: Finetune) -> FreezeTable:
+    """What learns of a prompted system, part by part."""
+    frames = getattr(predictor, "frames", predictor)
+    return policy_of(frames.record, recipe.part is TrainedPart.ALL).table(frames.network.host)
+
+
 def own_parts(wishes: RecipeOverrides, recipe: Finetune) -> Finetune:
     """A recipe's figures with what was asked for.
 
@@ -129,4 +134,4 @@ def parts_recipe(name: str, summary: str, source: str, options: Callable[[Path],
         parts = split_frames(predictor, cases, recipe.frames)
         return run_finetune(PartsObjective(predictor, *parts, recipe), tell)
 
-    return Recipe(name, name, summary, source, run, asked, plan=planned_pictures, prompted=True)
+    return Recipe(name, name, summary, source, run, asked, plan=planned_pictures, prompted=True, learned=learned_parts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from delineate.adapters.freeze import FreezeTable
 from delineate.core.errors import ModelError
 from delineate.data.cases import Case
 from delineate.predictors.capabilities import NetworkKind
@@ -115,6 +116,7 @@ class Recipe:
     plan     fits its figures for a predictor into so many bytes; None: those of SAM's and SAM 2's shape are known
     prompted  structures may be pointed at in another way than its own
     fitting  those of some scans that a predictor can learn from, before they are split by subject
+    learned  what learns of a predictor's network with some figures; None: what the summary says
     """
 
     name: str
@@ -127,6 +129,7 @@ class Recipe:
     plan: Callable[[Any, Any, float], Plan[Any]] | None = None
     prompted: bool = False
     fitting: Callable[[Any, list[Case]], list[Case]] = lambda _, cases: cases
+    learned: Callable[[Any, Any], FreezeTable] | None = None
 
     def within(self, predictor: Any, wishes: RecipeOverrides, memory: str) -> tuple[RecipeOverrides, Plan[Any]]:
         """Wishes that fit into a memory such as "8GB", and how. Raises ModelError if nothing fits."""
