@@ -86,11 +86,11 @@ def segment(
 
 def _told(pointing: Pointing, following: options.PropagationGroup) -> Path | None:
     """The record that says what was done before: a manifest or a log given as --prompts, or a manifest as --from."""
-    from delineate.verbs.starting import earlier_manifest
+    from delineate.core.manifest import Manifest
     from delineate.verbs.targets import written_structures
 
     if pointing.start is not None:
-        return None if earlier_manifest(pointing.start) is None else pointing.start
+        return None if Manifest.read(pointing.start) is None else pointing.start
     if pointing.prompts is None or written_structures(pointing.prompts) is not None:
         return None
     if pointing.says_anything or following != options.PropagationGroup():

@@ -48,7 +48,8 @@ class OneshotRequest(Request):
     features: ModelChoice | None = Field(default=None, description="What frames are compared by; default: the model.")
     reading: ReadOptions = ReadOptions()
     refine: bool = Field(
-        default=True, description="What was found is outlined by the model, where it answers boxes; "
+        default=True,
+        description="What was found is outlined by the model, where it answers boxes; "
         "else coarse masks stay, which the model follows through volumes and videos all the same.",
     )
     places: int = Field(default=3, ge=1, le=12, description="Places of each structure that are looked at.")
