@@ -132,12 +132,26 @@ class ClipRun:
         host = predictor.network.host
         if not temporal:
             remove(host.vision_encoder, Slot.BEFORE)
-        if begun is not None:
+        if begun is None:
+            know_places(host.vision_encoder)
+        else:
             host.load_state_dict(begun, strict=not temporal)  # temporal parts begin as nothing
         recipe = ClassFinetune(loop(folder, seed, steps, 1e-3), batch=1, entropy=0.2, dice=0.8, whole=True, flips=0.5)
         objective = ClassObjective(predictor, LabeledClips(predictor, learned), LabeledClips(predictor, []), recipe)
         trained(objective, recipe.loop)
         return predictor
+
+
+@torch.no_grad()
+def know_places(encoder: Any) -> None:
+    """Positions begin as sines and cosines: SAM's know places, which attention over frames needs; random ones are 0."""
+    if encoder.pos_embed is None:
+        return
+    _, rows, columns, width = encoder.pos_embed.shape
+    rates = 4 * 2.0 ** -torch.linspace(0, 4, width // 4) * np.pi / rows
+    turns = [at[..., None] * rates for at in torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")]
+    waves = torch.cat([wave(turn) for turn in turns for wave in (torch.sin, torch.cos)], dim=-1)
+    encoder.pos_embed.copy_(0.5 * waves[None])
 
 
 def classes_measured(predictor: Any, held: Sequence[Case]) -> Found:
@@ -242,7 +256,7 @@ def temporal(title: str, one: ClipRun) -> Comparison:
 COMPARISONS = {
     one.name: one
     for one in (
-        temporal("MediViSTA (2025)", ClipRun("medivista", 64, 5, 400, 400)),
+        temporal("MediViSTA (2025)", ClipRun("medivista", 64, 8, 300, 400)),
         Comparison(
             "slices", "Medical SAM Adapter in 3D", (DICE,), SEEDS,
             {ALL: partial(slices, True), "no depth branch": partial(slices, False)},
