@@ -103,3 +103,10 @@ def test_holms_correction(ps: list[float], expected: list[float]) -> None:
 
 def test_nothing_differs() -> None:
     assert signed_rank(np.zeros(8)) == 1
+
+
+def test_the_order_of_cases_changes_no_number() -> None:
+    rng = np.random.default_rng(5)
+    values = structures(rng.beta(4, 2, 21), each=3) | {("e", "1", "x", 1): 0.4, ("e", "0", "y", 1): 0.9}
+    backwards = dict(reversed(values.items()))
+    assert estimate(values) == estimate(backwards)

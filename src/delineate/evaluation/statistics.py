@@ -123,11 +123,11 @@ def _values(measured: Sequence[Measured], predictor: str, key: str) -> dict[Stru
 
 
 def _by_subject(values: Mapping[Structure, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sums of the values, and how many there are, for each subject."""
+    """Sums of the values, and how many there are, for each subject; in an order that no list of cases has a say in."""
     subjects: dict[tuple[str, str], list[float]] = {}
     for (dataset, subject, *_), value in values.items():
         subjects.setdefault((dataset, subject), []).append(value)
-    lists = list(subjects.values())
+    lists = [sorted(subjects[name]) for name in sorted(subjects)]
     return np.array([sum(v) for v in lists], float), np.array([len(v) for v in lists], float)
 
 
