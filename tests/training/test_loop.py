@@ -189,3 +189,17 @@ def test_a_stalled_loss_lowers_the_rate_of_a_run(tmp_path: Path) -> None:
     train(Flat(), how, lambda line: rates.append(line["rate"]))
     assert rates[0] == pytest.approx(rates[1] / 2) and rates[2] == rates[1]  # after the warm-up
     assert rates[-1] == pytest.approx(rates[1] * FACTOR)
+
+
+@pytest.mark.parametrize("first", [pytest.param(4, id="one-step-after"), pytest.param(5, id="two-steps-after")])
+def test_the_log_of_a_run_that_goes_on_has_the_mean_loss_of_its_steps(tmp_path: Path, first: int) -> None:
+    """A run that ended between two measurements leaves fewer steps to the next one."""
+
+    class Level(Line):
+        def loss(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+            return {"total": 2 + 0 * super().loss(rng, step)["total"]}
+
+    train(Level(), options(tmp_path, steps=first))
+    train(Level(), options(tmp_path, steps=9, resume=True))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, first, 6, 9] and {line["loss"] for line in lines} == {2}

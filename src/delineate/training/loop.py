@@ -218,9 +218,9 @@ class _Run:
             self.before = self.best = self._measured()
         log.begin(self.step, {"quality": self.before})
         began, first, earlier = time.monotonic(), self.step, self.minutes
-        sums: dict[str, float] = {}
+        sums, since = dict[str, float](), 0
         while not options.over(self.step, self.minutes):
-            self.step += 1
+            self.step, since = self.step + 1, since + 1
             for name, value in self._stepped().items():
                 sums[name] = sums.get(name, 0.0) + value
             spent = (time.monotonic() - began) / 60
@@ -231,9 +231,8 @@ class _Run:
                 options.progress(self.step, options.steps, left)
             if self.step % options.every and not options.over(self.step, self.minutes):
                 continue
-            since = (self.step - 1) % options.every + 1
             parts = {name: total / since for name, total in sums.items()}
-            sums = {}
+            sums, since = {}, 0
             line = self._checked(parts) | {"minutes": round(self.minutes, 2), "minutes_left": round(left, 1)}
             log.write(self.step, line)
             if tell is not None and self.accelerator.is_main_process:
