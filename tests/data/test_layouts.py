@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +89,13 @@ def test_a_subject_is_never_on_both_sides(tmp_path: Path) -> None:
     subjects = [{subject_of(case) for case in part} for part in parts]
     assert not (subjects[0] & subjects[1] or subjects[0] & subjects[2] or subjects[1] & subjects[2])
     assert parts == split_by_subject(cases, (0.6, 0.2, 0.2), seed=3)
+
+
+def test_videos_of_one_name_in_two_sizes_are_two_cases(tmp_path: Path) -> None:
+    vos(tmp_path / "made")
+    for kind in ("JPEGImages", "Annotations"):
+        for size in ("480p", "Full-Resolution"):
+            shutil.copytree(tmp_path / "made" / kind, tmp_path / "data" / kind / size)
+    _, cases = read_dataset(tmp_path / "data")
+    assert [case.id for case in cases] == ["480p/clip", "Full-Resolution/clip"]
+    assert len({subject_of(case) for case in cases}) == 1

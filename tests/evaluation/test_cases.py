@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from delineate.core.errors import InputError
 from delineate.data.cases import LEAST_PIXELS, Case, Task, Use, load_cases, rng_of
+from delineate.quill.data.real_scenes import _sources_of
 
 
 def only(root: Path, task: Task) -> Case:
@@ -100,3 +102,27 @@ def test_every_real_case_opens(data_root: Path) -> None:
         assert targets, case.id
         assert len({target.label for target in targets}) == len(targets)
     assert len(seen) > 20
+
+
+def test_numbers_that_are_nearly_whole_are_labels_of_a_volume_too(tmp_path: Path) -> None:
+    labels = np.zeros((20, 20, 4), np.float32)
+    labels[4:14, 4:14], labels[15:19, 4:14] = 1.0001, 1.9999
+    for name, values in (("image", labels * 50), ("label", labels)):
+        nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / f"{name}.nii")
+    item = {"id": "c", "dataset": "d", "task": "3d", "modality": "MR", "image": "image.nii", "label": "label.nii"}
+    (tmp_path / "manifest.json").write_text(json.dumps([{**item, "labels": {"1": "x", "2": "y"}, "use": "test"}]))
+    opened = only(tmp_path, Task.VOLUME).open()
+    found = {target.label: int(opened.truth_volume(target).sum()) for target in opened.targets(12, seed=0)}
+    assert found == {1: 400, 2: 160}
+    (source,) = _sources_of(opened.case)
+    assert np.array_equal(source.labels, opened.label_volume)
+
+
+def test_data_sets_may_call_their_cases_alike_but_not_one_two_of_its_own(collection: Path, tmp_path: Path) -> None:
+    items = json.loads((collection / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps([item | {"id": "1"} for item in items[:1] + items[2:]]))
+    assert len({case.key for case in load_cases(tmp_path, uses=tuple(Use))}) == 3
+    (tmp_path / "manifest.json").write_text(json.dumps([item | {"id": "1"} for item in items]))
+    with pytest.raises(InputError, match='several items "1" of the data set "disks"') as raised:
+        load_cases(tmp_path)
+    assert raised.value.code == "E-EVAL-MANIFEST"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from delineate.evaluation.comparison import (
     followed_opinions,
     modality_named,
 )
-from delineate.evaluation.comparison_tables import as_markdown, tables, words
+from delineate.evaluation.comparison_tables import _best, as_markdown, calibration_table, tables, words
 from delineate.evaluation.flow import FlowPredictor, carried
 from delineate.evaluation.predictors import predictor_named
 from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.evaluation.tables import EvaluationReport
 from delineate.predictors.capabilities import PromptKind
 from delineate.predictors.frame_predictor import Query
 from delineate.predictors.second_opinion import OpinionPair, OpinionPrompt, agreement, box_around
@@ -198,3 +200,25 @@ def test_a_pair_is_of_two_systems(name: str) -> None:
 def test_one_model_cannot_be_compared() -> None:
     with pytest.raises(DelineateError, match="cannot be compared"):
         CompareOptions(models=("quill",))
+
+
+def test_structures_that_a_model_failed_on_say_nothing_of_its_confidence(done: comparison.Comparison) -> None:
+    def failing(report: EvaluationReport) -> EvaluationReport:
+        """The same, with every second structure failed on."""
+        nothing = {column.key: column.of_failure for column in report.protocol.measured}
+        failed = [replace(m, outcome=replace(m.outcome, values=nothing), failed=True) for m in report.measured[::2]]
+        return replace(report, measured=(*failed, *report.measured[1::2]))
+
+    reports = {name: failing(report) for name, report in done.reports.items()}
+    spoilt = comparison.Comparison(done.options, reports, done.modalities)
+    assert len(spoilt.opinions("box").said) == len(done.reports[OPINION].measured) // 2
+    assert followed_opinions(reports[FOLLOWED_OPINION]).said.all()
+    counts = [line.split(" | ")[2] for line in calibration_table(spoilt).splitlines()[2:]]
+    own = [sum(m.predictor == name for m in reports[BOXES].answered) for name in done.models]
+    assert list(map(int, counts)) == [own[0]] * 3 + [own[1]] * 3
+    assert Calibration.of([], []).count == 0
+
+
+def test_the_best_number_of_a_row_is_bold_though_others_are_missing() -> None:
+    assert _best({"a": float("nan"), "b": 0.5, "c": 0.7}, ("a", "b", "c")) == ["–", "0.500", "**0.700**"]
+    assert _best({"a": float("nan")}, ("a", "b")) == ["–", "–"]

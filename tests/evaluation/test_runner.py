@@ -24,7 +24,7 @@ from delineate.evaluation import runner
 from delineate.evaluation.chart import chart, in_steps
 from delineate.evaluation.protocols import PROTOCOLS
 from delineate.evaluation.report import FOUND, TRUTH
-from delineate.evaluation.runner import EvaluateOptions, evaluate
+from delineate.evaluation.runner import EvaluateOptions, evaluate, provenance
 from delineate.predictors.capabilities import VISUAL_PROMPTS, Capabilities
 from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.preprocess.intensity import WindowRule
@@ -308,6 +308,8 @@ def test_reports_say_when_and_how_they_were_made(bright: BrightParts, collection
     assert about["modalities"] == "drawing (2)" and str(collection.parent) not in about["command"]
     for file in ("box-2d.md", "box-2d.html"):
         assert all(words in (tmp_path / file).read_text() for words in about.values())
+    asked = options(collection, tmp_path, precision="bf16")
+    assert any(line.endswith("--structures 12 --precision bf16") for line in provenance(asked, ()))
 
 
 def test_no_overall_number_without_every_data_set(bright: BrightParts, collection: Path, tmp_path: Path) -> None:
@@ -438,3 +440,36 @@ def test_a_scan_that_is_gone_when_the_sheet_is_drawn_costs_no_number(
     bright.decode = decode  # type: ignore[method-assign]
     report = evaluate(options(data, tmp_path / "out"))
     assert report.summary("bright.onnx").means["dice"] == 1 and (tmp_path / "out" / "box-2d-worst.png").is_file()
+
+
+def test_what_remembers_earlier_frames_is_measured_as_a_whole(
+    bright: BrightParts, collection: Path, tmp_path: Path
+) -> None:
+    """A bank of earlier images would be empty, where a run goes on with its later cases."""
+    bright.capabilities = replace(bright.capabilities, remembers=True)
+    first = evaluate(options(collection, tmp_path))
+    asked = len(bright.asked)
+    again = evaluate(options(collection, tmp_path, datasets=("disks",)))
+    assert len(bright.asked) == asked + len(again.measured) < 2 * asked and len(first.measured) > len(again.measured)
+
+
+def test_cases_of_one_name_are_shown_and_counted_apart(
+    bright: BrightParts, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disks, _, ball, *_ = json.loads((collection / "manifest.json").read_text())
+    items = [
+        item | {"id": "1"} | {kind: str(collection / item[kind]) for kind in ("image", "label")}
+        for item in (disks, ball)
+    ]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(items))
+    shown: list[tuple[str, str]] = []
+    real = runner.write_report
+
+    def written(found: Any, cases: Any, *rest: Any) -> None:
+        shown.extend((one.dataset, cases[one.key].dataset) for one in found.worst("bright.onnx", 12))
+        real(found, cases, *rest)
+
+    monkeypatch.setattr(runner, "write_report", written)
+    done = evaluate(options(tmp_path / "data", tmp_path / "out", follow_links=True))
+    assert len(done.measured) == 4 and sorted(shown) == [("ball", "ball"), ("disks", "disks")]

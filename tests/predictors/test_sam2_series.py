@@ -107,6 +107,7 @@ def test_the_order_of_images_counts_and_the_paper_s_predictor_forgets(network: S
     later.decode(later.encode(Frame.of(PICTURES[1])), [query])
     first, second = (one.decode(one.encode(Frame.of(PICTURES[0])), [query])[0].logits for one in (fresh, later))
     assert first is not None and second is not None and np.abs(first - second).max() > 1e-3
+    assert fresh.capabilities.remembers and not plain.capabilities.remembers
     alone = [plain.decode(plain.encode(Frame.of(PICTURES[0])), [query])[0].logits for _ in range(2)]
     assert alone[0] is not None and alone[1] is not None and (alone[0] == alone[1]).all()
 

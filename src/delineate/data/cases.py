@@ -9,6 +9,7 @@ kind. ``use`` is "train" or "test".
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -120,6 +121,11 @@ class Case:
         about = without_folders(str(item.id), home.root), item.dataset, item.modality, Task(item.task)
         return cls(*about, *paths, item.labels, item.use, str(item.subject or ""), home=home, marked=True)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which case it is among all of a folder: two data sets may call theirs alike."""
+        return self.dataset, self.id
+
     def files(self) -> list[Path]:
         """Every file that is read for it.
 
@@ -211,7 +217,12 @@ class LabeledScan:
 
     def truth_volume(self, target: Target) -> NDArray[np.bool_]:
         """The structure's true voxels (i, j, k)."""
-        return np.asarray(self.labels.voxels() == target.label)
+        return np.asarray(self.label_volume == target.label)
+
+    @property
+    def label_volume(self) -> Labels:
+        """The labels of a volume (i, j, k); structures are above 0."""
+        return whole_numbers(self.labels.voxels())
 
     def targets(self, most: int, seed: int) -> tuple[Target, ...]:
         """The structures of at least LEAST_PIXELS pixels: all, or ``most`` drawn evenly over area ranks."""
@@ -258,8 +269,20 @@ def load_cases(
     hint = "Every item needs id, dataset, task, modality, image, label, labels and use."
     items = read_json(path, list[ManifestItem], "E-EVAL-MANIFEST", "a list of labeled scans", hint)
     known = {task.value for task in Task}
-    cases = (Case.of(item, home) for item in items if item.label and item.task in known)
+    cases = [Case.of(item, home) for item in items if item.label and item.task in known]
+    _require_distinct(cases, path)
     return [case for case in cases if case.use in uses and case.task in tasks]
+
+
+def _require_distinct(cases: Sequence[Case], path: Path) -> None:
+    """Raise InputError for two cases of a data set with one id: one would be counted for the other."""
+    dataset, name = next((key for key, count in Counter(case.key for case in cases).items() if count > 1), ("", None))
+    if name is not None:
+        raise InputError(
+            "E-EVAL-MANIFEST",
+            f'{path} has several items "{name}" of the data set "{dataset}".',
+            "Every item of a data set has an id of its own.",
+        )
 
 
 def on_the_scan(scan: Scan, labels: Scan, name: str) -> OpenedFiles:

@@ -23,6 +23,7 @@ The grammar of each is in docs/reference/datasets.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,9 +90,12 @@ def _vos(home: DataFolder) -> Iterator[Case]:
         split = base.name.lower() if base != root else ""
         use = Use.TRAIN if split.startswith("train") else Use.TEST
         folders = sorted(path for path in (base / "Annotations").rglob("*") if path.is_dir())
-        for labels in (folder for folder in folders if pictures(folder)):
-            inside = labels.relative_to(base / "Annotations")  # DAVIS has 480p/VIDEO
-            name = f"{split}/{labels.name}" if split else labels.name
+        videos = [folder for folder in folders if pictures(folder)]
+        often = Counter(folder.name for folder in videos)
+        for labels in videos:
+            inside = labels.relative_to(base / "Annotations")  # DAVIS has 480p/VIDEO, and Full-Resolution/VIDEO
+            own = labels.name if often[labels.name] == 1 else inside.as_posix()
+            name = f"{split}/{own}" if split else own
             frames = base / "JPEGImages" / inside
             yield Case(name, root.name, "video", Task.VIDEO, frames, labels, {0: "object"}, use, labels.name)
 

@@ -114,7 +114,7 @@ def _write_volume(case: Case, opened: LabeledScan, home: Path, how: Preparation,
     name = case.subject.replace(" ", "_").replace("/", "_")
     scan, ct = opened.scan, case.modality == "CT"
     voxels = np.stack([np.asarray(scan.pixels(n), np.float32) for n in opened.frames])  # (n, y, x)
-    labels = np.stack([np.asarray(opened.labels.pixels(n)) for n in range(len(opened.frames))])
+    labels = np.stack([opened.labels_on(n) for n in range(len(opened.frames))])
     voxels, labels = (_upright(one, scan) for one in (voxels, labels))
     spacing = np.array([*scan.frame_spacing, scan.grid.spacing[scan.slice_axis]])
     voxels, labels, spacing = (_ct if ct else _mr)(voxels, labels, spacing, how.size)
@@ -201,7 +201,7 @@ def _write_picture(case: Case, opened: LabeledScan, home: Path, how: Preparation
     side = max(height, width)
     image, label = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.uint8)
     image[:height, :width] = pixels[..., :3] if pixels.ndim == 3 else pixels[..., None]
-    label[:height, :width] = np.asarray(opened.labels.pixels(0), np.uint8)
+    label[:height, :width] = opened.labels_on(0).astype(np.uint8)
     paths = {"image": f"images/{case.id}.png", "label": f"masks/{case.id}.png"}
     written = dict(zip(paths.values(), (image, label), strict=True))
     if how.superpixels is not None and case.use.value == "train":

@@ -34,8 +34,10 @@ class Calibration:
 
     @classmethod
     def of(cls, said: ArrayLike, reached: ArrayLike) -> Self:
-        """From one number each a structure; there is at least one."""
+        """From one number each a structure; of none nothing is known."""
         one, other = np.asarray(said, dtype=float), np.asarray(reached, dtype=float)
+        if not len(one):
+            return cls(0, *[float("nan")] * 5)
         gaps = 0.0
         classes = np.digitize(one, EDGES[1:-1])
         for number, _ in enumerate(pairwise(EDGES)):

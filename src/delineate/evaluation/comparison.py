@@ -127,12 +127,12 @@ class Comparison:
     """Everything that was measured.
 
     reports     by protocol
-    modalities  of each case, as its data set says
+    modalities  of each case by its key, as its data set says
     """
 
     options: CompareOptions
     reports: Mapping[str, EvaluationReport]
-    modalities: Mapping[str, ModalityName]
+    modalities: Mapping[tuple[str, str], ModalityName]
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class Comparison:
             prompt=part.routed[0],
             through=part.routed[1],
             model=model,
-            cases=len({at[2] for at in both}),
+            cases=len({(at[0], at[2]) for at in both}),
             subjects=len({at[1] for at in both}),
             datasets=tuple(sorted({at[0] for at in both})),
             mean_default=_rounded(estimate({at: pair[0] for at, pair in both.items()})[0]),
@@ -194,12 +194,12 @@ class Comparison:
         return {
             (m.dataset, m.subject, m.case, m.outcome.label): m.outcome.values[key]
             for m in report.measured
-            if m.predictor == name and self.modalities.get(m.case) is modality
+            if m.predictor == name and self.modalities.get(m.key) is modality
         }
 
     def opinions(self, kind: str) -> Opinions:
         """What the pair said of its outlines (``opinion_protocol.KINDS``)."""
-        rows = self.reports[OPINION].measured
+        rows = self.reports[OPINION].answered
         keys = SAID, AGREEMENT, Metric.IOU
         said, agreement, reached = (np.array([m.outcome.values[f"{key}@{kind}"] for m in rows]) for key in keys)
         return Opinions(said, agreement, reached, np.array([m.dataset for m in rows]))
@@ -235,7 +235,7 @@ class Comparison:
 
 def followed_opinions(report: EvaluationReport) -> Opinions:
     """What a pair said of frames that a structure was followed to; a row a frame."""
-    rows = [(m.dataset, m.outcome.values) for m in report.measured]
+    rows = [(m.dataset, m.outcome.values) for m in report.answered]
     keys = SAID, AGREEMENT, Metric.IOU
     asked = [
         (name, [values[f"{key}@{n}"] for key in keys])
@@ -255,12 +255,12 @@ def compare(options: CompareOptions, progress: Progress | None = None) -> Compar
     wished = [option for part in PARTS if (option := _possible(options, part)) is not None]
     counts = [len(unlearned(chosen_cases(one), one)[0]) * len(one.names) for one in wished]
     reports: dict[str, EvaluationReport] = {}
-    modalities: dict[str, ModalityName] = {}
+    modalities: dict[tuple[str, str], ModalityName] = {}
     for number, one in enumerate(wished):
         before = sum(counts[:number])
         told = None if progress is None else lambda done, _, before=before: progress(before + done, sum(counts))
         reports[one.protocol] = evaluate(one, told)
-        modalities |= {case.id: modality_named(case.modality) for case in chosen_cases(one)}
+        modalities |= {case.key: modality_named(case.modality) for case in chosen_cases(one)}
     return Comparison(options, reports, modalities)
 
 

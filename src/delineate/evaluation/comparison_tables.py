@@ -89,9 +89,11 @@ def _overall(report: EvaluationReport, key: str, what: str) -> tuple[str, int, d
 
 def _best(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
     """Numbers in a row, the best in bold."""
-    best = max(round(value, 3) for value in values.values())
-    texts = [number(values.get(name, float("nan")), 3) for name in names]
-    return [f"**{text}**" if text == number(best, 3) else text for text in texts]
+    best = max((round(value, 3) for value in values.values() if np.isfinite(value)), default=float("inf"))
+    return [
+        f"**{number(value, 3)}**" if round(value, 3) == best else number(value, 3)
+        for value in (values.get(name, float("nan")) for name in names)
+    ]
 
 
 def words(done: Comparison) -> str:
@@ -137,7 +139,7 @@ def calibration_table(done: Comparison) -> str:
     """The IoU that each model says its outline has, beside the one it has."""
     rows = []
     for name in done.models:
-        own = [m.outcome.values for m in done.reports[BOXES].measured if m.predictor == name]
+        own = [m.outcome.values for m in done.reports[BOXES].answered if m.predictor == name]
         for error in _CALIBRATED:
             at = percent(error)
             found = Calibration.of([v[f"{SAID}@{at}"] for v in own], [v[f"{Metric.IOU}@{at}"] for v in own])

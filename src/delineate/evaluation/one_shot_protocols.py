@@ -131,7 +131,7 @@ def slices_with(case: LabeledScan, target: Target) -> list[int]:
 def _showing(cases: Sequence[Case], name: str) -> tuple[LabeledScan, Target]:
     """The first of some cases that shows a structure, opened. Raises InputError where none does."""
     for case in cases:
-        opened = _opened(case.home.root, case.home.follow_links, case.id)
+        opened = _opened(case.home.root, case.home.follow_links, case.key)
         target = next((one for one in opened.targets(10_000, 0) if one.name == name), None)
         if target is not None:
             return opened, target
@@ -141,8 +141,8 @@ def _showing(cases: Sequence[Case], name: str) -> tuple[LabeledScan, Target]:
 
 
 @lru_cache(maxsize=OPENED)
-def _opened(root: Path, follow_links: bool, name: str) -> LabeledScan:
-    return next(case for case in _all(root, follow_links) if case.id == name).open()
+def _opened(root: Path, follow_links: bool, key: tuple[str, str]) -> LabeledScan:
+    return next(case for case in _all(root, follow_links) if case.key == key).open()
 
 
 @lru_cache(maxsize=1)

@@ -42,7 +42,7 @@ def further_files(folder: Path, protocol: Protocol) -> tuple[Path, ...]:
 
 def write_report(
     report: EvaluationReport,
-    cases: Mapping[str, Case],
+    cases: Mapping[tuple[str, str], Case],
     folder: Path,
     outputs: Outputs,
     card: Sequence[str] = (),
@@ -115,7 +115,7 @@ def as_json(report: EvaluationReport) -> dict[str, Any]:
     }
 
 
-def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[str, Case]) -> Image.Image:
+def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[tuple[str, str], Case]) -> Image.Image:
     """A picture of outlines side by side: the truth in green, what was found in magenta."""
     rows = -(-len(worst) // ACROSS)
     across = min(ACROSS, len(worst))
@@ -125,13 +125,13 @@ def worst_sheet(worst: Sequence[Measured], column: Column, cases: Mapping[str, C
     for place, one in enumerate(worst):
         left, top = place % ACROSS * wide, place // ACROSS * high
         try:
-            tile = _tile(one, cases[one.case])
+            tile = _tile(one, cases[one.key])
         except Exception:  # it was read a moment ago; the numbers count without a picture, too
             tile = Image.new("RGB", (TILE, TILE), PAPER)
         draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=PAPER)
         sheet.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
         value = number(one.outcome.values[column.key], column.digits)
-        lines = (f"{column.title} {value}, {one.outcome.structure}", one.case, _shown_of(one, cases[one.case]))
+        lines = (f"{column.title} {value}, {one.outcome.structure}", one.case, _shown_of(one, cases[one.key]))
         draw.text((left + 2, top + TILE + 2), "\n".join(map(_short, lines)), fill="black", font_size=11)
     return sheet
 

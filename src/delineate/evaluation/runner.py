@@ -163,7 +163,7 @@ def evaluate(
     files = (*report_files(options.output, protocol.name), *further_files(options.output, protocol))
     with Outputs(files, read, overwrite=True) as outputs:
         report = _measured(options, protocol, cases, left_out, predictors, progress)
-        write_report(report, {case.id: case for case in cases}, options.output, outputs, card, run)
+        write_report(report, {case.key: case for case in cases}, options.output, outputs, card, run)
     return report
 
 
@@ -214,12 +214,14 @@ def _of_case(
     try:
         protocol.require(predictor)
         key = _key(options, opened.content, predictor)
-        known = finished.get(key)
+        alone = not predictor.capabilities.remembers  # else a run that goes on would be another one
+        known = finished.get(key) if alone else None
         outcomes = known or []
         if known is None:
             for outcome in protocol.measure(opened.scan, opened.targets, predictor, options.seed):
                 outcomes.append(outcome)
-            finished.add(key, outcomes)
+            if alone:
+                finished.add(key, outcomes)
     except Exception as error:
         reason = foreseen(error)
         counted = opened.is_open and not isinstance(reason, InputError | PromptError | MissingExtraError)
@@ -242,6 +244,8 @@ def provenance(options: EvaluateOptions, cases: Sequence[Case]) -> tuple[str, ..
     words += ["--limit", options.limit] if options.limit is not None else []
     words += ["--structures", options.structures, *(["--with-training"] if options.with_training else [])]
     words += ["--untrained"] if options.untrained else []
+    words += ["--precision", options.precision] if options.precision != EvaluateOptions.precision else []
+    words += ["--variant", options.variant] if options.variant else []
     modalities = Counter(case.modality or "unknown" for case in cases)
     return (
         f"date {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

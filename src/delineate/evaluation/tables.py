@@ -38,6 +38,11 @@ class Measured:
     subject: str = ""
     failed: bool = False
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The case's, as ``Case.key``."""
+        return self.dataset, self.case
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -117,6 +122,11 @@ class EvaluationReport:
     def headline(self) -> Column:
         return self.protocol.columns[0]
 
+    @property
+    def answered(self) -> tuple[Measured, ...]:
+        """Structures that a predictor gave an answer for, right or wrong."""
+        return tuple(m for m in self.measured if not m.failed)
+
     @cached_property
     def datasets(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(m.dataset for m in self.measured))
@@ -167,12 +177,12 @@ class EvaluationReport:
         sign = -1 if self.headline.low else 1
         own = [m for m in self.measured if m.predictor == predictor]
         ranked = sorted(own, key=lambda m: sign * m.outcome.values[self.headline.key])
-        cases: set[str] = set()
+        cases: set[tuple[str, str]] = set()
         shown: Counter[str] = Counter()
         chosen = []
         for one in ranked:
-            if one.case not in cases and shown[one.dataset] < WORST_OF_A_DATASET:
-                cases.add(one.case)
+            if one.key not in cases and shown[one.dataset] < WORST_OF_A_DATASET:
+                cases.add(one.key)
                 shown[one.dataset] += 1
                 chosen.append(one)
         return chosen[:count]

@@ -78,6 +78,7 @@ class Capabilities:
                   those before, than as one query
     resets        whether the second direction a structure is followed in starts anew, where nobody chose
     automatic     defaults of automatic mask generation, for an AutomaticPredictor; None for others
+    remembers     whether an answer depends on the frames that were answered before, of whatever scan
     takes_window  whether an intensity window that a person chose changes what it sees
     network       the network that can be trained or exported; None where there is none
     """
@@ -90,6 +91,7 @@ class Capabilities:
     one_by_one: bool = False
     resets: bool = True
     automatic: AutomaticDefaults | None = None
+    remembers: bool = False
     takes_window: bool = True
     network: NetworkKind | None = None
 

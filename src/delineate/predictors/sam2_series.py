@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from delineate.core.frame import Frame
 from delineate.memory.bank import Memory
 from delineate.memory.policies import CrossImageBank
 from delineate.models.sam2 import Sam2Maps
+from delineate.predictors.capabilities import Capabilities
 from delineate.predictors.frame_predictor import Candidates, Query
 from delineate.predictors.sam2 import Sam2Features, Sam2Predictor
 
@@ -35,6 +36,10 @@ class SeriesPredictor(Sam2Predictor):
     """
 
     bank: CrossImageBank = field(default_factory=CrossImageBank)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, remembers=True)
 
     @torch.inference_mode()
     def encode(self, frame: Frame) -> SeriesFeatures:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.core.scan import ScanKind
-from delineate.data.cases import Case, Use, load_cases, refuse_outside, whole_numbers
+from delineate.data.cases import Case, Use, load_cases, refuse_outside
 from delineate.data.confined import DataFolder
 from delineate.preprocess.intensity import eight_bit
 from delineate.quill.data.scene import Scene
@@ -116,7 +116,7 @@ def _sources_of(case: Case) -> list[RealSource]:
         voxels = scan.voxels().astype(np.float32)
         low, high = np.percentile(voxels, (0.5, 99.5))
         gray = (np.clip((voxels - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
-        return [RealSource(case.dataset, gray, _numbers(opened.labels.voxels()))]
+        return [RealSource(case.dataset, gray, _numbers(opened.label_volume))]
     return [
         RealSource(case.dataset, eight_bit(scan.frame(frame)), _numbers(opened.labels_on(n)))
         for n, frame in enumerate(opened.frames)
@@ -125,7 +125,7 @@ def _sources_of(case: Case) -> list[RealSource]:
 
 def _numbers(labels: NDArray[Any]) -> NDArray[np.uint16]:
     """Structures by number; what is below 0 is none."""
-    return whole_numbers(labels).clip(0).astype(np.uint16)
+    return labels.clip(0).astype(np.uint16)
 
 
 def real_textures(rng: np.random.Generator, sources: list[RealSource], count: int = 48) -> list[NDArray[np.float32]]:
