@@ -34,6 +34,16 @@ def test_a_shape_grows_evenly() -> None:
         assert dice(found[number], disc(30, 30, radius)) > 0.97
 
 
+@pytest.mark.parametrize("spacing", [(0.5, 2.0), (2.0, 0.5), (0.7, 5.0)], ids=lambda mm: f"{mm[0]:g}-x-{mm[1]:g}")
+def test_a_shape_grows_evenly_on_pixels_that_are_no_squares(spacing: tuple[float, float]) -> None:
+    rows, columns = np.mgrid[:120, :120]
+    away = np.hypot((columns - 60) * spacing[0], (rows - 60) * spacing[1])
+    found = interpolate({0: away <= 12, 10: away <= 24}, spacing)
+    for number in (1, 3, 7, 9):
+        radius = 12 + 1.2 * number
+        assert found[number].sum() * np.prod(spacing) == pytest.approx(np.pi * radius**2, rel=0.045), number
+
+
 def test_a_shape_moves_evenly_even_where_the_drawn_ones_do_not_overlap() -> None:
     found = interpolate({0: disc(12, 20, 6), 4: disc(48, 40, 6)})
     for number, (x, y) in ((1, (21, 25)), (2, (30, 30)), (3, (39, 35))):

@@ -78,6 +78,14 @@ def _extent(mask: Shape) -> tuple[slice, slice]:
 
 def _signed_distance(mask: Shape, sampling: tuple[float, float]) -> NDArray[np.float64]:
     """mm from the outline (half a pixel off the pixels on either side), positive inside."""
-    inside = distance_transform_edt(mask, sampling=sampling)
-    outside = distance_transform_edt(~mask, sampling=sampling)
-    return np.asarray(np.where(mask, inside, -outside) + np.where(mask, -0.5, 0.5) * min(sampling))
+    return np.where(mask, _depth(mask, sampling), -_depth(~mask, sampling))
+
+
+def _depth(mask: Shape, sampling: tuple[float, float]) -> NDArray[np.float64]:
+    """mm from the pixels of a mask to its outline: half a pixel less than to the nearest one outside, in its direction.
+
+    0 outside. On pixels that are no squares half of one is another length along each axis.
+    """
+    away, nearest = distance_transform_edt(mask, sampling=sampling, return_indices=True)
+    pixels = np.linalg.norm(nearest - np.indices(mask.shape), axis=0)
+    return np.asarray(away * (1 - 0.5 / np.maximum(pixels, 1)))
