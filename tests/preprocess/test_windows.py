@@ -328,3 +328,11 @@ def test_the_extremes_of_a_sampled_scan_are_exact(monkeypatch: pytest.MonkeyPatc
     volume[3, 4, 1], volume[5, 6, 2] = -4000, np.nan
     found = Scan.from_volume(volume).intensities
     assert found.extent == (-4000, np.nanmax(volume)) == (found.statistics.minimum, found.statistics.maximum)
+
+
+@pytest.mark.parametrize("offset", [0, 1e6, 1e8])
+def test_mean_and_deviation_are_exact_wherever_the_values_lie(offset: float) -> None:
+    values = np.random.default_rng(0).normal(0, 1, (4, 16, 16)) + np.arange(4)[:, None, None] + offset
+    values[1, 3, 4], values[2] = np.nan, np.inf
+    finite = values[np.isfinite(values)]
+    assert Intensities(ArrayFrames(values)).moments == pytest.approx((finite.mean(), finite.std()), rel=1e-7)

@@ -166,13 +166,17 @@ class Intensities:
     @cached_property
     def moments(self) -> tuple[float, float]:
         """Mean and standard deviation of all finite values; computed when first needed."""
-        count, total, squares = 0, 0.0, 0.0
+        count, mean, squares = 0, 0.0, 0.0  # squares of what values differ from their mean: none of great numbers
         for n in self._numbers:
             values = self.source.read(n).astype(np.float64)
             values = values[np.isfinite(values)]
-            count, total, squares = count + values.size, total + values.sum(), squares + (values**2).sum()
-        mean = total / max(count, 1)
-        return float(mean), float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
+            if not values.size:
+                continue
+            own, before = float(values.mean()), count
+            count += values.size
+            squares += float(((values - own) ** 2).sum()) + (own - mean) ** 2 * before * values.size / count
+            mean += (own - mean) * values.size / count
+        return mean, float(np.sqrt(squares / max(count, 1)))
 
     @cached_property
     def statistics(self) -> IntensityStatistics:
