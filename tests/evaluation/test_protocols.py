@@ -280,6 +280,15 @@ def test_robustness_is_beside_the_clean_value(collection: Path, name: str) -> No
         assert outcome.values[KEPT] == outcome.values[MEAN]
 
 
+def test_what_is_outlined_elsewhere_is_wrong_and_not_missed(collection: Path) -> None:
+    class Beside(BrightPredictor):
+        def decode(self, features: Any, queries: Any) -> list[Candidates]:
+            return [Candidates(~one.masks, one.scores) for one in super().decode(features, queries)]
+
+    outcome = run("surgical-robust-smoke", only(collection, Task.IMAGE), Beside())
+    assert outcome.values["clean"] == 0 and not outcome.missed
+
+
 def test_click_numbers() -> None:
     values = click_numbers([0.5, 0.82, 0.7, 0.86])
     assert (values["noc80"], values["noc85"], values["noc90"], values["never90"]) == (2, 4, 20, 1)

@@ -122,12 +122,14 @@ class Robustness:
         values: dict[int, dict[str, float]] = {target.label: {} for target in targets}
         begin = perf_counter()
         worst: dict[int, tuple[float, int, NDArray[np.bool_]]] = {}
+        outlined = set[int]()
         for column, name, severity in self.trials:
             trial = case if name is None else corrupted_case(case, name, severity, seed)
             found = followed(trial, targets, pointed, tight_box, predictor, seed)
             for target in targets:
                 masks = {f: found.mask(str(target.label), f) for f in measured[target.label]}
                 each = {frame: iou(case.truth(frame, target), mask) for frame, mask in masks.items()}
+                outlined |= {target.label} if any(mask.any() for mask in masks.values()) else set()
                 values[target.label][column] = float(np.mean(list(each.values())))
                 least = min(each, key=lambda frame: each[frame])
                 if target.label not in worst or each[least] < worst[target.label][0]:
@@ -139,7 +141,7 @@ class Robustness:
                 mean = float(np.mean([value for column, value in own.items() if column != CLEAN]))
                 own = {MEAN: mean, KEPT: mean / own[CLEAN] if own[CLEAN] else 0.0} | own
             _, frame, mask = worst[target.label]
-            yield outcome_of(target, own, seconds, frame, mask, not any(own.values()))
+            yield outcome_of(target, own, seconds, frame, mask, target.label not in outlined)
 
 
 def followed(
