@@ -59,7 +59,7 @@ def worst_of(protocol: str) -> Image.Image:
             kinds.setdefault(one.case.rsplit("_", 1)[0], []).append(one)
         few = [one for own in kinds.values() for one in own[:OF_A_KIND]]
         worst = sorted(few, key=lambda one: one.outcome.values[column.key])[:SHOWN]
-        return worst_sheet(worst, column, {case.id: case for case in read_dataset(folder)[1]})
+        return worst_sheet(worst, column, {case.key: case for case in read_dataset(folder)[1]})
 
 
 def main() -> None:

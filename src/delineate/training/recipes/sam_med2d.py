@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class Alternating(FinetuneObjective):
             self.masks = batch.masks
             embedding, given = self.embedded(batch), med2d_first(rng, batch.masks)
             self.before, parts = self.answered(embedding, given, self._truth())
-            self.embedding = embedding.detach()
+            self.embedding = cast(Tensor, embedding).detach()  # of a SAM
         else:
             outlines = self.outlines(self.before, self.masks)
             given = med2d_then(rng, SampledPrompts(), outlines, self.masks, number)
