@@ -137,13 +137,14 @@ def test_a_picture_turned_in_its_header(tmp_path: Path) -> None:
     ("labels", "scan", "fit"),
     [
         (Grid((4, 5, 6), placement=Placement.SCALE), Grid((4, 5, 6)), Fit.SAME),
-        (Grid((4, 5, 6), np.diag([9.0, 1, 1, 1]), placement=Placement.SCALE), Grid((4, 5, 6)), Fit.SAME),
+        (Grid((4, 5, 6), np.diag([9.0, 1, 1, 1]), placement=Placement.SCALE), Grid((4, 5, 6)), Fit.UNKNOWN),
+        (Grid((4, 5, 6), np.diag([9.0, 1, 1, 1]), placement=Placement.PIXELS), Grid((4, 5, 6)), Fit.SAME),
         (Grid((4, 5, 7), placement=Placement.SCALE), Grid((4, 5, 6)), Fit.UNKNOWN),
         (Grid((4, 5, 7)), Grid((4, 5, 6)), Fit.REORDERED),
         (Grid((4, 5), placement=Placement.PIXELS), Grid((4, 5), placement=Placement.PIXELS), Fit.SAME),
     ],
 )
-def test_without_a_place_sizes_decide(labels: Grid, scan: Grid, fit: Fit) -> None:
+def test_without_a_place_sizes_and_spacings_decide(labels: Grid, scan: Grid, fit: Fit) -> None:
     assert fit_of(labels, scan) is fit
 
 

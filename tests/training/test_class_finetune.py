@@ -75,7 +75,9 @@ def test_a_narrow_network_begins_with_classes_of_its_own(tmp_path: Path, monkeyp
     options = replace(OPTIONS, untrained=True, begun=card)
     begun = build("medivista", options)
     assert (begun.classes, begun.network.shape.side, begun.depth) == (("vessel",), NARROW.side, NARROW.depth)
-    assert card_of(begun) == card
+    assert card_of(begun) == card.model_copy(
+        update={"sizes": NARROW.model_copy(update={"hiera": None})}
+    )  # it has a ViT
     alone = replace(options, begun=SystemCard(system="samed", classes=("vessel",), sizes=NARROW))
     assert build("samed", alone).depth == 1  # it sees pictures, whatever others see together
     write_system(tmp_path / "it.safetensors", begun.network.host.state_dict(), card)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,11 @@ class Sam2Maps:
     def __getitem__(self, rows: Tensor | slice) -> Sam2Maps:
         """Some frames of several that were embedded together."""
         return Sam2Maps(self.coarse[rows], (self.fine[0][rows], self.fine[1][rows]), self.places)
+
+    def repeat_interleave(self, repeats: int, dim: Literal[0] = 0) -> Sam2Maps:
+        """Each frame so many times, as of a tensor."""
+        coarse, *fine = (one.repeat_interleave(repeats, dim) for one in (self.coarse, *self.fine))
+        return Sam2Maps(coarse, (fine[0], fine[1]), self.places)
 
     def float(self) -> Sam2Maps:
         return Sam2Maps(self.coarse.float(), (self.fine[0].float(), self.fine[1].float()), self.places.float())

@@ -200,8 +200,7 @@ class FinetuneObjective(Adapted):
             assert batch.pixels is not None
             self.keep_statistics()
             embedding = self.network.embed(batch.pixels.to(self.device))
-        frames = embedding.shape[0]
-        return embedding[torch.arange(frames).repeat_interleave(len(batch.masks) // frames)]
+        return embedding.repeat_interleave(len(batch.masks) // embedding.shape[0], dim=0)
 
     def keep_statistics(self) -> None:
         """Batch norms keep what they came with."""
