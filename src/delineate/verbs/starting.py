@@ -81,8 +81,9 @@ def continued(
     if not start.undo and _by_classes(log) and predictor.capabilities.scope is not Scope.DENSE:
         scan = _same_scan(start, log, scan)
         outlines = _classes_written(start.file, manifest, scan)  # of every frame: nothing is filled between them
+        given = [(_as_named(target, outlines.names), prompts, told) for target, prompts, told in given]
         session, _ = _drawn_on(start, outlines, given, scan, predictor, guards)
-        return session, _new(session, targets, outlines.names)
+        return session, _new(session, [target for target, *_ in given], outlines.names)
     session = earlier_session(start, manifest, scan, predictor, guards, progress)
     before = session.segmentation.names
     known = [(as_before(target, log, session), prompts) for target, prompts, _ in given]
@@ -201,13 +202,16 @@ def _same_scan(start: Start, log: PromptLog, scan: Scan) -> Scan:
     return scan
 
 
+def _as_named(target: SegmentTarget, names: Sequence[str]) -> SegmentTarget:
+    """Prompts without a name point at the only structure there is."""
+    unnamed = target.name == SegmentTarget().name and target.name not in names
+    return target.model_copy(update={"name": names[0]}) if unnamed and len(names) == 1 else target
+
+
 def as_before(target: SegmentTarget, log: PromptLog, session: Session) -> SegmentTarget:
     """A structure's new prompts with its name, its limits and its way of following from the earlier run."""
-    names = session.segmentation.names
-    changes: dict[str, object] = {}
-    if target.name == SegmentTarget().name and target.name not in names and len(names) == 1:
-        changes["name"] = names[0]
-    name = changes.get("name", target.name)
+    target, changes = _as_named(target, session.segmentation.names), dict[str, object]()
+    name = target.name
     earlier = [one for one in log.current if isinstance(one, Propagate) and (not one.objects or name in one.objects)]
     if earlier and target.propagate:
         last, frames = earlier[-1], len(session.scan)
