@@ -61,8 +61,6 @@ def restored_state(
         match event:
             case AddPrompt() | AddPrompts() if not answering:
                 state = _pointed(changes, state, event, number)
-            case Propagate() if not any(track.prompted for track in state.tracks.values()):
-                answering = False  # of a system that outlines every frame unasked: nothing was followed
             case Propagate():
                 state = _with_outlines(state, outlines)
                 state, answering = changes.propagation(state, event).as_followed(), False
